@@ -1,0 +1,312 @@
+"""What the operator says through environment variables, read once and checked.
+
+The rule: every variable is read here and nowhere else, an empty value counts as absent, and a
+bad value is a `BadEnvironment` whose text names the variable, the value and what is expected.
+"""
+
+import fcntl
+import functools
+import ipaddress
+import os
+import re
+import secrets
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# The vendor's conda hosts, conda-forge's (which is conda.anaconda.org) and CRAN's main host.
+DEFAULT_UPSTREAM_ALLOW = (
+    "https://repo.anaconda.com",
+    "https://repo.anaconda.cloud",
+    "https://conda.anaconda.org",
+    "https://anaconda.org",
+    "https://anaconda.com",
+    "https://api.anaconda.cloud",
+    "https://cran.r-project.org",
+    "https://cloud.r-project.org",
+)
+
+SHORTEST_SECRET_KEY = 32
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_ALLOW_PATTERN = re.compile(
+    rf"https?://(?:\*\.)?(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?:\*|[0-9]{{1,5}}))?/?"
+)
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+class BadEnvironment(Exception):
+    """A variable that cannot be used; its text is for the operator."""
+
+    def __init__(self, name: str, value: str, expected: str) -> None:
+        super().__init__(f"{name}={value!r} cannot be used: {expected}.")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class ObjectStorage:
+    """Where blobs go instead of the disk (S3 and what speaks like it)."""
+
+    bucket: str
+    endpoint_url: str | None
+    region: str | None
+    access_key_id: str | None
+    secret_access_key: str | None = field(repr=False)
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The whole environment, typed. Fields carry their variable's name in lower case."""
+
+    host: str
+    port: int
+    data: Path
+    admin_password: str | None = field(repr=False)
+    database: dict[str, Any] = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    secret_key: str = field(repr=False)
+    public_url: str
+    upstream_allow: tuple[str, ...]
+    time_zone: str
+    s3: ObjectStorage | None
+    # What follows is for operators with unusual needs and for tests, which cannot wait.
+    debug: bool
+    x_accel: bool
+    workers: int
+    web_threads: int
+    run_processes: int
+    download_threads: int
+    lease_seconds: float
+    heartbeat_seconds: float
+    dispatch_seconds: float
+    publish_minutes: float
+    log_files: bool
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether the database is SQLite."""
+        return bool(self.database["ENGINE"] == "django.db.backends.sqlite3")
+
+
+@functools.cache
+def load() -> Environment:
+    """The environment of this process; creates `DATA` and, where needed, its secret key."""
+    return read(os.environ)
+
+
+def read(variables: Mapping[str, str]) -> Environment:
+    """`variables` as an Environment, or `BadEnvironment`."""
+    get = _Reader(variables)
+    host, port = get.host(), get.whole("PORT", 8000, low=1, high=65535)
+    data = _data_folder(get.text("DATA"))
+    lease = get.number("LEASE_SECONDS", 60)
+    heartbeat = get.number("HEARTBEAT_SECONDS", 5)
+    if heartbeat >= lease:
+        raise BadEnvironment(
+            "HEARTBEAT_SECONDS", f"{heartbeat:g}", f"less than LEASE_SECONDS ({lease:g}) expected"
+        )
+    return Environment(
+        host=host,
+        port=port,
+        data=data,
+        admin_password=get.text("ADMIN_PASSWORD"),
+        database=get.database(data / "mirrorserver.sqlite3"),
+        redis_url=get.url("REDIS_URL", ("redis", "rediss", "unix")),
+        public_url=get.public_url(host, port),
+        upstream_allow=get.upstream_allow(),
+        time_zone=get.time_zone(),
+        s3=get.object_storage(),
+        debug=get.flag("DEBUG"),
+        x_accel=get.flag("X_ACCEL"),
+        workers=get.whole("WORKERS", 2, low=1, high=64),
+        web_threads=get.whole("WEB_THREADS", 64, low=1, high=1024),
+        run_processes=get.whole("RUN_PROCESSES", 2, low=1, high=64),
+        download_threads=get.whole("DOWNLOAD_THREADS", 8, low=1, high=64),
+        lease_seconds=lease,
+        heartbeat_seconds=heartbeat,
+        dispatch_seconds=get.number("DISPATCH_SECONDS", 5),
+        publish_minutes=get.number("PUBLISH_MINUTES", 15),
+        log_files=get.flag("LOG_FILES"),
+        secret_key=get.secret_key(data / "secret.key"),
+    )
+
+
+class _Reader:
+    """One method per kind of value, each with its own words for what it expects."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def text(self, name: str) -> str | None:
+        return self._variables.get(name, "").strip() or None
+
+    def flag(self, name: str) -> bool:
+        value = (self.text(name) or "0").lower()
+        if value not in _TRUE | _FALSE:
+            raise BadEnvironment(name, value, "1 or 0 expected")
+        return value in _TRUE
+
+    def whole(self, name: str, default: int, *, low: int, high: int) -> int:
+        value = self.text(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
+            raise BadEnvironment(name, value, f"a whole number from {low} to {high} expected")
+        return int(value)
+
+    def number(self, name: str, default: float) -> float:
+        value = self.text(name)
+        if value is None:
+            return float(default)
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or float(value) <= 0:
+            raise BadEnvironment(name, value, "a number above 0 expected")
+        return float(value)
+
+    def host(self) -> str:
+        value = self.text("HOST") or "127.0.0.1"
+        if not _HOST_NAME.fullmatch(value) and not _is_address(value):
+            raise BadEnvironment("HOST", value, "an IP address or a host name expected")
+        return value
+
+    def url(self, name: str, schemes: tuple[str, ...]) -> str | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        expected = f"an address like {schemes[0]}://host[:port] expected"
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in schemes and bool(parts.hostname or parts.scheme == "unix")
+            valid = valid and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid:
+            # Such addresses may carry a password, and this text ends up in logs.
+            raise BadEnvironment(name, re.sub(r"//[^/]*@", "//***@", value), expected)
+        return value
+
+    def public_url(self, host: str, port: int) -> str:
+        value = self.url("PUBLIC_URL", ("http", "https"))
+        if value is None:
+            shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+            return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+        parts = urlsplit(value)
+        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+            raise BadEnvironment("PUBLIC_URL", value, "scheme://host[:port] without more expected")
+        return value.rstrip("/")
+
+    def database(self, default: Path) -> dict[str, Any]:
+        value = self.text("DATABASE_URL")
+        if value is None:
+            return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(default)}
+        shown = re.sub(r"//[^/]*@", "//***@", value)
+        expected = "postgres://user:password@host:port/name or sqlite:////path/to/file expected"
+        scheme = value.partition("://")[0]
+        if scheme not in ("postgres", "postgresql", "sqlite"):
+            raise BadEnvironment("DATABASE_URL", shown, expected)
+        try:
+            config: dict[str, Any] = environ.Env.db_url_config(value)
+        except (ValueError, ImproperlyConfigured) as error:
+            raise BadEnvironment("DATABASE_URL", shown, expected) from error
+        if not config["NAME"]:
+            raise BadEnvironment("DATABASE_URL", shown, expected)
+        return config
+
+    def upstream_allow(self) -> tuple[str, ...]:
+        value = self.text("UPSTREAM_ALLOW")
+        if value is None:
+            return DEFAULT_UPSTREAM_ALLOW
+        patterns = [part.strip() for part in value.split(",") if part.strip()]
+        for pattern in patterns:
+            if not _ALLOW_PATTERN.fullmatch(pattern):
+                raise BadEnvironment(
+                    "UPSTREAM_ALLOW",
+                    pattern,
+                    "patterns scheme://host[:port] separated by commas expected, with http or "
+                    "https, '*.' in front of a host for its subdomains, ':*' for any port",
+                )
+        return tuple(pattern.rstrip("/") for pattern in patterns)
+
+    def time_zone(self) -> str:
+        value = self.text("TZ") or "UTC"
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+            expected = "a time zone like Europe/Berlin or UTC expected"
+            raise BadEnvironment("TZ", value, expected) from error
+        return value
+
+    def object_storage(self) -> ObjectStorage | None:
+        bucket = self.text("S3_BUCKET")
+        if bucket is None:
+            return None
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+            raise BadEnvironment("S3_BUCKET", bucket, "the name of a bucket expected")
+        return ObjectStorage(
+            bucket=bucket,
+            endpoint_url=self.url("S3_ENDPOINT_URL", ("https", "http")),
+            region=self.text("S3_REGION"),
+            access_key_id=self.text("S3_ACCESS_KEY_ID"),
+            secret_access_key=self.text("S3_SECRET_ACCESS_KEY"),
+            prefix=(self.text("S3_PREFIX") or "").strip("/"),
+        )
+
+    def secret_key(self, file: Path) -> str:
+        value = self.text("SECRET_KEY")
+        if value is None:
+            return _kept_secret(file)
+        if len(value) < SHORTEST_SECRET_KEY:
+            expected = f"at least {SHORTEST_SECRET_KEY} characters nobody can guess expected"
+            raise BadEnvironment("SECRET_KEY", "***", expected)
+        return value
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _data_folder(value: str | None) -> Path:
+    folder = Path(value).expanduser().absolute() if value else PROJECT / "var"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadEnvironment("DATA", str(folder), _unusable(error)) from error
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise BadEnvironment("DATA", str(folder), "a folder this user may write to expected")
+    return folder
+
+
+def _kept_secret(file: Path) -> str:
+    """The key in `file`, made at the first call; the lock lets one of several starters write."""
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "r+", encoding="ascii") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            kept = opened.read().strip()
+            if not kept:
+                kept = secrets.token_urlsafe(48)
+                opened.write(kept)
+                opened.flush()
+                os.fsync(opened.fileno())
+            return kept
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadEnvironment("DATA", str(file), _unusable(error)) from error
+
+
+def _unusable(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"a folder this user may write to expected ({reason})"
