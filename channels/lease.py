@@ -1,0 +1,160 @@
+"""Rows that a process works on: claimed, fenced, alive while a heart beats.
+
+The row is the truth. `claim` is one conditional UPDATE that raises `fence`;
+every later write of the owner carries its fence, so a stale owner writes
+nothing. Death is seen at once on the same host (the kernel frees the owner's
+lock file) and elsewhere when `beats` has not moved for a lease.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.db import connection, models
+from django.db.models import F
+
+HOST = socket.gethostname()
+
+
+class Fenced(Exception):
+    """This process no longer owns the row it was writing for."""
+
+
+class Leased(models.Model):
+    """What a claimable row has. States are the subclass's; `pending` and `running` exist."""
+
+    state = models.CharField(max_length=12, default="pending", db_index=True)
+    fence = models.IntegerField(default=0)
+    attempt = models.IntegerField(default=0)
+    owner = models.CharField(max_length=200, blank=True)
+    beats = models.BigIntegerField(default=0)
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True)
+    ended = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    ACTIVE: ClassVar[tuple[str, ...]] = ("pending", "running")
+
+    class Meta:
+        abstract = True
+
+    @property
+    def lock_path(self) -> Path:
+        """Locked by the owner while it lives; one file a row."""
+        folder = Path(settings.DATA) / "locks"
+        return folder / f"{self._meta.model_name}-{self.pk}.lock"
+
+    def write(self, **fields: Any) -> None:
+        """Update the row if this process still owns it, else raise `Fenced`."""
+        model = type(self)
+        changed = model._default_manager.filter(pk=self.pk, fence=self.fence).update(**fields)
+        if not changed:
+            raise Fenced(f"{self._meta.model_name} {self.pk} has another owner")
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def claim(self, *, from_states: tuple[str, ...] = ("pending",), **fields: Any) -> bool:
+        """Become the owner: True for exactly one of any number of claimants."""
+        model = type(self)
+        owner = f"{HOST}:{os.getpid()}:{threading.get_ident()}"
+        changed = model._default_manager.filter(
+            pk=self.pk, fence=self.fence, state__in=from_states
+        ).update(fence=F("fence") + 1, attempt=F("attempt") + 1, owner=owner, **fields)
+        if changed:
+            self.refresh_from_db()
+        return bool(changed)
+
+
+class Heart:
+    """Beats for a claimed row in a thread, and holds its lock file.
+
+    Use as a context manager around the work. `lost` becomes True when the row
+    has another owner; the work looks at it between chunks.
+    """
+
+    def __init__(self, row: Leased) -> None:
+        self.row = row
+        self.lost = False
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="heart")
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        self._lock = _lock(self.row.lock_path)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+        if self._lock is not None:
+            self.row.lock_path.unlink(missing_ok=True)
+            os.close(self._lock)
+
+    def check(self) -> None:
+        """Raise `Fenced` once the row has another owner."""
+        if self.lost:
+            raise Fenced(f"{self.row._meta.model_name} {self.row.pk} has another owner")
+
+    def _beat(self) -> None:
+        manager = type(self.row)._default_manager
+        try:
+            while not self._end.wait(settings.HEARTBEAT_SECONDS):
+                mine = manager.filter(pk=self.row.pk, fence=self.row.fence)
+                if not mine.update(beats=F("beats") + 1):
+                    self.lost = True
+                    return
+        finally:
+            connection.close()
+
+
+def _lock(path: Path) -> int | None:
+    """Lock `path` for this process's life; None where somebody holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+class Watch:
+    """Tells which running rows have lost their owner. One per dispatcher, kept between rounds."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, int, int], tuple[int, float]] = {}
+
+    def dead(self, row: Leased) -> bool:
+        """True when the owner is gone: its lock is free, or its heart stood still for a lease."""
+        host = row.owner.split(":", 1)[0]
+        if host == HOST and row.lock_path.exists():
+            handle = _lock(row.lock_path)
+            if handle is None:
+                return self._still(row)
+            os.close(handle)
+            return True
+        return self._still(row)
+
+    def _still(self, row: Leased) -> bool:
+        key = (str(row._meta.label), row.pk, row.fence)
+        beats, since = self._seen.get(key, (-1, 0.0))
+        now = time.monotonic()
+        if beats != row.beats:
+            self._seen[key] = (row.beats, now)
+            return False
+        return now - since > settings.LEASE_SECONDS

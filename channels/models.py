@@ -1,0 +1,340 @@
+"""Channels, their numbered revisions, and what a revision is made of.
+
+Everything with bytes is immutable and named by its SHA-256; what is mutable is
+`Channel.current`, moved by a publication in one short transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from channels.lease import Leased
+from filters.models import Filter
+
+FOREVER = 2_147_483_647
+"""`removed_in` of what no revision has removed."""
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def alive(self) -> Self:
+        return self.filter(deleted=None)
+
+    def at(self, path: str) -> Self:
+        """The channel with the address `name` or `parent/name`."""
+        parent, _, name = path.rpartition("/")
+        if parent:
+            return self.alive().filter(name=name, parent__name=parent, parent__parent=None)
+        return self.alive().filter(name=name, parent=None)
+
+
+class Channel(models.Model):
+    """What clients point at.
+
+    `wanted` is raised, in its own transaction, by whatever changes an input of
+    the channel's content; a publication that judged everything up to n sets
+    `published` to n. `current` is the revision that clients get, 0 before the first.
+    """
+
+    class Privacy(models.TextChoices):
+        PUBLIC = "public", "Public"
+        AUTHENTICATED = "authenticated", "Authenticated"
+        PRIVATE = "private", "Private"
+
+    name = models.CharField(max_length=64)
+    parent = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="subchannels"
+    )
+    description = models.TextField(blank=True)
+    privacy = models.CharField(
+        max_length=16, choices=Privacy.choices, default=Privacy.AUTHENTICATED
+    )
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True)
+    filter = models.OneToOneField(Filter, on_delete=models.PROTECT)
+    frozen = models.DateTimeField(null=True)
+    frozen_by = models.CharField(max_length=200, blank=True)
+    frozen_at = models.IntegerField(null=True)
+    """The revision a rollback froze the channel at; None for a plain freeze."""
+    current = models.IntegerField(default=0)
+    wanted = models.IntegerField(default=0)
+    published = models.IntegerField(default=0)
+    next_judge_at = models.DateTimeField(null=True)
+    download_count = models.BigIntegerField(default=0)
+    version = models.IntegerField(default=1)
+    """Raised by every edit; the ETag of the API's channel object."""
+    created = models.DateTimeField(auto_now_add=True)
+    updated = models.DateTimeField(auto_now=True)
+    deleted = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[Channel]] = ChannelQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(parent=None, deleted=None),
+                name="channel_name",
+                violation_error_message="A channel of this name exists.",
+            ),
+            models.UniqueConstraint(
+                fields=["parent", "name"],
+                condition=Q(deleted=None),
+                name="subchannel_name",
+                violation_error_message="A subchannel of this name exists.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def path(self) -> str:
+        """`name` or `parent/name`: what stands in addresses."""
+        return f"{self.parent.name}/{self.name}" if self.parent else self.name
+
+    @property
+    def filters(self) -> list[Filter]:
+        """The channel's own filter, then its parent's."""
+        return [self.filter] + ([self.parent.filter] if self.parent else [])
+
+    def raise_wanted(self) -> int:
+        """Ask for a publication (call inside the change's transaction); what to wait for."""
+        family = Channel.objects.filter(Q(pk=self.pk) | Q(parent_id=self.pk))
+        family.update(wanted=F("wanted") + 1)
+        return Channel.objects.values_list("wanted", flat=True).get(pk=self.pk)
+
+
+class Origin(models.Model):
+    """Where published files come from. Immutable; kept while a kept revision names it."""
+
+    base_url = models.TextField()
+    """Of one section: a file's address is this, a slash, and its name."""
+    credential = models.BinaryField(default=b"")
+    proxy = models.BinaryField(default=b"")
+    channel = models.ForeignKey(Channel, on_delete=models.SET_NULL, null=True)
+    """Set when the source is a channel of this server."""
+    key = models.CharField(max_length=64, unique=True)
+
+    def __str__(self) -> str:
+        return self.base_url
+
+
+class Blob(models.Model):
+    """Bytes on disk by SHA-256. A row exists only once its file is durable."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    md5 = models.CharField(max_length=32, blank=True, db_index=True)
+    size = models.BigIntegerField()
+    created = models.DateTimeField(auto_now_add=True)
+    unreferenced = models.DateTimeField(null=True, db_index=True)
+    deleting = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
+class Shard(models.Model):
+    """The kept records of one package name in one section, immutable.
+
+    `body` is the ecosystem's canonical form, zstd; `served` is the form clients
+    fetch by `served_sha256` where the ecosystem has one.
+    """
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    body = models.BinaryField()
+    served_sha256 = models.CharField(max_length=64, db_index=True, blank=True)
+    served = models.BinaryField(default=b"")
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
+class Interval(models.Model):
+    """A row that belongs to the revisions `added_in <= r < removed_in`."""
+
+    added_in = models.IntegerField()
+    removed_in = models.IntegerField(default=FOREVER)
+
+    class Meta:
+        abstract = True
+
+
+class IntervalQuerySet(models.QuerySet[Any]):
+    def at(self, revision: int) -> Self:
+        return self.filter(added_in__lte=revision, removed_in__gt=revision)
+
+
+class Package(Interval):
+    """One package name in one section: what the channel lists of it, and why not more."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+    family = models.CharField(max_length=8)
+    section = models.CharField(max_length=128)
+    name = models.CharField(max_length=200)
+    shard = models.ForeignKey(Shard, on_delete=models.PROTECT, null=True)
+    """None where nothing of the name is listed; the row then holds the tally only."""
+    files = models.IntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    present = models.IntegerField(default=0)
+    """Listed files whose bytes are here, at the time of judging."""
+    stale = models.BooleanField(default=False)
+    """True: files may have come or be missing, so the next publication judges it again."""
+    tally = models.JSONField(default=dict)
+    """{mirror id: {"active" | "passive" | "missing" | "mirror.<rule>" | "channel.<rule>": n}}"""
+    origins = models.JSONField(default=list)
+    """[[origin id, mirror id, [file names] or None for all the others], ...]"""
+
+    objects = IntervalQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["channel", "section", "name", "removed_in"]),
+            models.Index(fields=["channel", "added_in"]),
+            models.Index(fields=["channel", "removed_in"]),
+            models.Index(fields=["channel", "name"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.section}/{self.name}"
+
+
+class Document(Interval):
+    """An index file of a section as clients get it."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+    section = models.CharField(max_length=128, blank=True)
+    name = models.CharField(max_length=128)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT)
+    packed = models.BooleanField(default=False)
+    """True: the blob is the zstd form of what is served; decompressed while it is sent."""
+    size = models.BigIntegerField()
+    etag = models.CharField(max_length=80)
+    media_type = models.CharField(max_length=80)
+
+    objects = IntervalQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["channel", "section", "name", "removed_in"]),
+            models.Index(fields=["channel", "removed_in"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.section}/{self.name}"
+
+
+class Revision(models.Model):
+    """One numbered state of a channel."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="revisions")
+    number = models.IntegerField()
+    created = models.DateTimeField(auto_now_add=True, db_index=True)
+    reason = models.CharField(max_length=200, blank=True)
+    added = models.IntegerField(default=0)
+    replaced = models.IntegerField(default=0)
+    removed = models.IntegerField(default=0)
+    files = models.IntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    packages = models.IntegerField(default=0)
+    inputs = models.JSONField(default=dict)
+    """What was judged: {"mirrors": {id: {"rules", "active", "sections": {section: snapshot}}}}"""
+    pinned = models.BooleanField(default=False)
+    rollback_of = models.IntegerField(null=True)
+    retired = models.DateTimeField(null=True)
+    """When it stopped being current; clean-up counts from here."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["channel", "number"], name="revision_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel}.r{self.number}"
+
+
+class Publication(Leased):
+    """The row that builds a revision; one that is not final per channel."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+    wanted = models.IntegerField(default=0)
+    revision = models.IntegerField(null=True)
+    """The number whose rows it writes ahead of the pointer."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["channel"],
+                condition=Q(state__in=("pending", "running")),
+                name="one_publication",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"publication {self.pk} of {self.channel}"
+
+
+class Fetch(Leased):
+    """A file on its way for clients: one fetch over all processes, whoever asked first."""
+
+    key = models.CharField(max_length=64, unique=True)
+    path = models.CharField(max_length=64, blank=True)
+    size = models.BigIntegerField(default=-1)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Refusal(models.Model):
+    """A file the upstream could not give; remembered for a short while."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    status = models.IntegerField()
+    message = models.TextField()
+    until = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.message}"
+
+
+class Download(models.Model):
+    """How often a file was downloaded, per day and user."""
+
+    day = models.DateField()
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+    section = models.CharField(max_length=128)
+    filename = models.CharField(max_length=255)
+    name = models.CharField(max_length=200)
+    user = models.CharField(max_length=150, blank=True)
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day", "channel", "section", "filename", "user"], name="download_once"
+            )
+        ]
+        indexes = [models.Index(fields=["channel", "name"])]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.filename} {self.count}"
+
+
+class Generation(models.Model):
+    """One number that rises whenever an answer to a client may change.
+
+    Web processes keep answers in memory for as long as it stands still.
+    """
+
+    number = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+    @staticmethod
+    def rise() -> None:
+        """Call inside the transaction of the change."""
+        if not Generation.objects.filter(pk=1).update(number=F("number") + 1):
+            Generation.objects.get_or_create(pk=1, defaults={"number": 1})

@@ -1,0 +1,221 @@
+"""Mirrors, what they read (upstreams, snapshots) and their runs."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from channels.lease import Leased
+from channels.models import Blob, Channel, Origin
+from filters.models import Filter
+
+
+class Kind(models.TextChoices):
+    """The types a mirror can have, by their names in the API."""
+
+    CONDA = "conda", "conda"
+    PYTHON = "python_simple", "standard python"
+    CRAN = "CRAN", "standard R"
+
+
+class Upstream(models.Model):
+    """A server mirrored from: type, address, credential, proxy. Mirrors of one source share it."""
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    url = models.TextField()
+    credential = models.BinaryField(default=b"")
+    """Encrypted; see `channels.secrets`."""
+    proxy = models.BinaryField(default=b"")
+    channel = models.ForeignKey(Channel, on_delete=models.SET_NULL, null=True)
+    """Set when the source is a channel of this server."""
+    key = models.CharField(max_length=64, unique=True)
+    """SHA-256 over type, address, credential and proxy."""
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class Snapshot(models.Model):
+    """An upstream's index of one section as fetched, grouped by name into a pack."""
+
+    upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE)
+    section = models.CharField(max_length=128)
+    address = models.TextField()
+    """Of the index file that was read."""
+    sha256 = models.CharField(max_length=64)
+    """Of the index file as it came."""
+    etag = models.TextField(blank=True)
+    last_modified = models.CharField(max_length=64, blank=True)
+    pack = models.ForeignKey(Blob, on_delete=models.PROTECT)
+    origin = models.ForeignKey(Origin, on_delete=models.PROTECT)
+    listed = models.IntegerField()
+    newest = models.BigIntegerField(default=0)
+    """The newest build time in it, milliseconds since 1970."""
+    warnings = models.JSONField(default=list)
+    created = models.DateTimeField(auto_now_add=True)
+    checked = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["upstream", "section", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.upstream} {self.section} {self.sha256[:8]}"
+
+
+class Mirror(models.Model):
+    """Upstream + mode + filter + frequency, in a channel."""
+
+    class Mode(models.TextChoices):
+        ACTIVE = "active", "Active"
+        PASSIVE = "passive", "Passive"
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="mirrors")
+    name = models.CharField(max_length=255, unique=True)
+    mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.PASSIVE)
+    upstream = models.ForeignKey(Upstream, on_delete=models.PROTECT)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True)
+    filter = models.OneToOneField(Filter, on_delete=models.PROTECT)
+    cron = models.CharField(max_length=255, default="0 0 1 * *")
+    cron_timezone = models.CharField(max_length=64)
+    next_run_at = models.DateTimeField(null=True, db_index=True)
+    last_run_at = models.DateTimeField(null=True)
+    last_success_at = models.DateTimeField(null=True)
+    held = models.JSONField(default=dict)
+    """{section: {"snapshot": id or None, "reason": text}}; empty when nothing is held."""
+    warnings = models.JSONField(default=list)
+    run_again = models.BooleanField(default=False)
+    """Saved with Run Now while a run was going: one more run follows."""
+    skip_guard = models.BooleanField(default=False)
+    """The source was changed: the next snapshot has nothing to be compared with."""
+    version = models.IntegerField(default=1)
+    """Raised by every edit; the ETag of the API's mirror object."""
+    deleted = models.DateTimeField(null=True)
+    created = models.DateTimeField(auto_now_add=True)
+    updated = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def kind(self) -> str:
+        return self.upstream.kind
+
+    @property
+    def active(self) -> bool:
+        return self.mode == self.Mode.ACTIVE
+
+
+class Accepted(models.Model):
+    """The snapshot a mirror publishes a section from."""
+
+    mirror = models.ForeignKey(Mirror, on_delete=models.CASCADE, related_name="accepted")
+    section = models.CharField(max_length=128)
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["mirror", "section"], name="one_snapshot_a_section")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mirror} {self.section}"
+
+
+class Run(Leased):
+    """One execution of a mirror.
+
+    pending -> running -> completed | failed | stopped; `stopping` is a run that
+    was asked to stop and has not ended yet.
+    """
+
+    ACTIVE = ("pending", "running", "stopping")
+    STEPS = (
+        "Fetch remote index",
+        "Read remote packages",
+        "Check against the last run",
+        "Filter remote packages",
+        "Compare with the channel",
+        "Download packages",
+        "Publish the channel",
+        "Finish",
+    )
+
+    mirror = models.ForeignKey(Mirror, on_delete=models.CASCADE, related_name="runs")
+    number = models.IntegerField()
+    cause = models.CharField(max_length=16, default="manual")
+    """manual | schedule | restart | edit"""
+    actor = models.CharField(max_length=200, blank=True)
+    slot = models.DateTimeField(null=True)
+    terms = models.JSONField(default=dict)
+    """The filter as it was when the run began."""
+    step = models.IntegerField(default=0)
+    percent = models.IntegerField(default=0)
+    steps = models.JSONField(default=list)
+    """[[step, started ISO, ended ISO], ...]"""
+    counts = models.JSONField(default=dict)
+    bytes = models.BigIntegerField(default=0)
+    snapshots = models.JSONField(default=dict)
+    """{section: snapshot id} it judged."""
+    held = models.JSONField(default=dict)
+    wanted = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["mirror"],
+                condition=Q(state__in=("pending", "running", "stopping")),
+                name="one_run",
+            ),
+            models.UniqueConstraint(fields=["mirror", "slot"], name="one_run_a_slot"),
+            models.UniqueConstraint(fields=["mirror", "number"], name="run_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.number} of {self.mirror}"
+
+
+class Failure(models.Model):
+    """A file that a run could not get, with the cause."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="failures")
+    section = models.CharField(max_length=128)
+    filename = models.CharField(max_length=255)
+    message = models.TextField()
+    tries = models.IntegerField(default=1)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "section", "filename"], name="failure_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class LogLine(models.Model):
+    """One line of a run's log."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="log")
+    at = models.DateTimeField(auto_now_add=True)
+    level = models.CharField(max_length=8, default="info")
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Preview(Leased):
+    """A judgement nobody sees the effect of: how a mirror body would turn out."""
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+    mirror = models.ForeignKey(Mirror, on_delete=models.CASCADE, null=True)
+    asker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    body = models.JSONField(default=dict)
+    secret = models.BinaryField(default=b"")
+    percent = models.IntegerField(default=0)
+    doing = models.CharField(max_length=200, blank=True)
+    result = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"preview {self.pk}"

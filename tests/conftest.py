@@ -1,0 +1,25 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.upstream import FakeUpstream
+
+
+@pytest.fixture(autouse=True)
+def data(settings: object, tmp_path: Path) -> Path:
+    """A DATA folder of the test's own."""
+    settings.DATA = tmp_path / "data"  # type: ignore[attr-defined]
+    settings.DATA.mkdir()  # type: ignore[attr-defined]
+    return settings.DATA  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    """A server on a real port that can misbehave."""
+    with FakeUpstream() as server:
+        yield server
