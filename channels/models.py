@@ -128,6 +128,8 @@ class Blob(models.Model):
     sha256 = models.CharField(max_length=64, primary_key=True)
     md5 = models.CharField(max_length=32, blank=True, db_index=True)
     size = models.BigIntegerField()
+    file = models.BooleanField(default=False)
+    """A package's file; else a document or a snapshot."""
     created = models.DateTimeField(auto_now_add=True)
     unreferenced = models.DateTimeField(null=True, db_index=True)
     deleting = models.BooleanField(default=False)

@@ -1,0 +1,124 @@
+"""Bytes by SHA-256 on the local disk.
+
+Order of a write: room checked, temporary file on the same filesystem, bytes,
+fsync, rename, fsync of the folder, and only then the row. What is killed in
+between leaves a file under `tmp/` or bytes without a row, never a row without bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from django.conf import settings
+
+from channels.errors import NoSpace
+from channels.models import Blob
+
+BATCH = 500
+
+
+def path(sha256: str) -> Path:
+    """Where the bytes with this hash lie."""
+    return Path(settings.DATA) / "blobs" / sha256[:2] / sha256[2:4] / sha256
+
+
+def temporary(purpose: str) -> Path:
+    """A path for a new file that may become a blob; `purpose` only helps people who look."""
+    folder = Path(settings.DATA) / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{purpose}-{secrets.token_hex(6)}.part"
+
+
+def make_room(need: int) -> None:
+    """Raise `NoSpace` unless `need` bytes fit and the reserve stays free."""
+    free = shutil.disk_usage(settings.DATA).free
+    if free < need + settings.MIN_FREE_BYTES:
+        raise NoSpace(
+            f"needs {need:,} bytes and a reserve of {settings.MIN_FREE_BYTES:,}, has {free:,}"
+        )
+
+
+def settle(temp: Path, sha256: str) -> int:
+    """Make a written temporary file durable under its hash; its size.
+
+    The row is the caller's next step: `register`.
+    """
+    handle = os.open(temp, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        size = os.fstat(handle).st_size
+        target = path(sha256)
+        if target.exists() and target.stat().st_size == size:
+            temp.unlink()
+            return size
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    _make_folder(target.parent)
+    temp.rename(target)
+    _sync_folder(target.parent)
+    return size
+
+
+def register(blobs: Sequence[Blob]) -> None:
+    """Insert the rows of settled files; what was on its way out is kept again."""
+    Blob.objects.bulk_create(blobs, batch_size=BATCH, ignore_conflicts=True)
+    names = [blob.sha256 for blob in blobs]
+    for start in range(0, len(names), BATCH):
+        Blob.objects.filter(sha256__in=names[start : start + BATCH]).update(
+            unreferenced=None, deleting=False
+        )
+
+
+def keep(temp: Path, sha256: str, *, md5: str = "", file: bool = False) -> Blob:
+    """Settle one file and write its row."""
+    size = settle(temp, sha256)
+    blob = Blob(sha256=sha256, md5=md5, size=size, file=file)
+    register([blob])
+    return blob
+
+
+def keep_bytes(content: bytes, purpose: str) -> Blob:
+    """`content` as a blob."""
+    make_room(len(content))
+    temp = temporary(purpose)
+    try:
+        temp.write_bytes(content)
+        return keep(temp, hashlib.sha256(content).hexdigest())
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def present(digests: Iterable[str]) -> set[str]:
+    """Which of these SHA-256 (or MD5, where an index has no better) are here as files."""
+    found: set[str] = set()
+    wanted = [digest for digest in digests if digest]
+    rows = Blob.objects.filter(file=True, deleting=False)
+    for field, length in (("sha256", 64), ("md5", 32)):
+        known = [digest for digest in wanted if len(digest) == length]
+        for start in range(0, len(known), BATCH):
+            some = rows.filter(**{f"{field}__in": known[start : start + BATCH]})
+            found.update(some.values_list(field, flat=True))
+    return found
+
+
+def _make_folder(folder: Path) -> None:
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        _sync_folder(new.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,105 @@
+"""What a coming revision adds, replaces and removes, told as one event per package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from channels.models import Channel
+from ecosystems.base import Ecosystem
+from history.models import Event, EventType
+
+FILES_TOLD = 100
+
+
+@dataclass(slots=True)
+class Change:
+    """File counts of one package; `files` are the first names, joined by newlines."""
+
+    family: str
+    added: int = 0
+    replaced: int = 0
+    removed: int = 0
+    files: str = ""
+    told: int = 0
+
+    @property
+    def type(self) -> EventType:
+        if self.added:
+            return EventType.ARTIFACT_REGISTERED
+        if self.replaced:
+            return EventType.ARTIFACT_METADATA_UPDATED
+        return EventType.ARTIFACT_REMOVED
+
+
+class Changes:
+    """Collects changes by package name over the sections of a channel."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._by_name: dict[tuple[str, str], Change] = {}
+
+    def compare(
+        self, ecosystem: Ecosystem, name: str, filenames: list[str], new: bytes, old: bytes
+    ) -> None:
+        """Note how a package's body `new` (listing `filenames`) differs from `old`."""
+        if not old:
+            self.note(ecosystem.family, name, added=filenames, replaced=[], removed=[])
+            return
+        before = ecosystem.entries(old)
+        after = ecosystem.entries(new) if new else {}
+        self.note(
+            ecosystem.family,
+            name,
+            added=[file for file in after if file not in before],
+            replaced=[file for file in after if file in before and before[file] != after[file]],
+            removed=[file for file in before if file not in after],
+        )
+        # `removed` lists of the upstream are in the body too: a difference, though of no file.
+        self.total += new != old and bool(new)
+
+    def note(
+        self, family: str, name: str, *, added: list[str], replaced: list[str], removed: list[str]
+    ) -> None:
+        """Add to a package's counts."""
+        count = len(added) + len(replaced) + len(removed)
+        if not count:
+            return
+        self.total += count
+        change = self._by_name.setdefault((family, name), Change(family))
+        change.added += len(added)
+        change.replaced += len(replaced)
+        change.removed += len(removed)
+        room = FILES_TOLD - change.told
+        if room > 0:
+            told = [*added, *replaced, *removed][:room]
+            change.told += len(told)
+            change.files += "\n".join(told) + "\n"
+
+    def counts(self) -> dict[str, int]:
+        """Files added, replaced and removed over all packages."""
+        changes = self._by_name.values()
+        return {
+            "added": sum(change.added for change in changes),
+            "replaced": sum(change.replaced for change in changes),
+            "removed": sum(change.removed for change in changes),
+        }
+
+    def events(self, *, channel: Channel, number: int, old: int) -> Iterator[Event]:
+        """One event a package, seen once the channel has reached `number`."""
+        for (family, name), change in sorted(self._by_name.items()):
+            yield Event(
+                type=change.type,
+                family=family,
+                channel_id=channel.pk,
+                revision=number,
+                data={"artifact_family": family, "name": name, "channel": channel.path},
+                meta={
+                    "added": change.added,
+                    "replaced": change.replaced,
+                    "removed": change.removed,
+                    "from_revision": old,
+                    "revision": number,
+                    "files": change.files.split("\n")[:-1],
+                },
+            )
