@@ -16,6 +16,8 @@ def main() -> None:
     except BadEnvironment as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,6 @@ class Environment:
     heartbeat_seconds: float
     dispatch_seconds: float
     publish_minutes: float
-    log_files: bool
 
     @property
     def sqlite(self) -> bool:
@@ -137,7 +136,6 @@ def read(variables: Mapping[str, str]) -> Environment:
         heartbeat_seconds=heartbeat,
         dispatch_seconds=get.number("DISPATCH_SECONDS", 5),
         publish_minutes=get.number("PUBLISH_MINUTES", 15),
-        log_files=get.flag("LOG_FILES"),
         secret_key=get.secret_key(data / "secret.key"),
     )
 

@@ -1,0 +1,50 @@
+"""Celery's settings, in its own lower-case names; read when the app is first used.
+
+The rule: a message is only a knock on the door. Losing, doubling or delaying one changes
+nothing, because rows say what is to be done; so messages are taken early, never retried and
+leave no result behind.
+"""
+
+from typing import Any
+
+from mirrorserver import environment
+
+_environment = environment.load()
+
+accept_content = ["json"]
+task_serializer = "json"
+task_ignore_result = True
+task_acks_late = False
+task_publish_retry = False
+worker_prefetch_multiplier = 1
+worker_hijack_root_logger = False
+worker_proc_alive_timeout = 30
+broker_connection_retry_on_startup = True
+result_expires = None
+enable_utc = True
+timezone = "UTC"
+
+broker_transport_options: dict[str, Any]
+if _environment.redis_url:
+    broker_url = _environment.redis_url.replace("unix://", "redis+socket://", 1)
+    broker_transport_options = {"socket_timeout": 10, "socket_connect_timeout": 10}
+else:
+    broker_url = "filesystem://localhost//"
+    broker_transport = "mirrorserver.broker:Transport"
+    broker_transport_options = {
+        "data_folder_in": str(_environment.data / "broker" / "queue"),
+        "data_folder_out": str(_environment.data / "broker" / "queue"),
+        "control_folder": str(_environment.data / "broker" / "control"),
+        "polling_interval": 0.2,
+    }
+
+# Kept in the database by django-celery-beat, where the operator sees when each last ran. A round
+# that nobody took before the next one is due is dropped.
+beat_schedule = {
+    name: {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+    for name, task, seconds in (
+        ("start due mirrors", "mirrors.tasks.start_due", 60.0),
+        ("dispatch", "mirrors.tasks.dispatch_round", 60.0),
+        ("clean up", "mirrors.tasks.clean_up", 3600.0),
+    )
+}

@@ -1,0 +1,150 @@
+"""`manage.py serve`: the whole server in one process tree, or one part of it."""
+
+import os
+import socket
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import IO, Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connections
+
+from accounts import firststart
+from accounts.models import User
+from mirrorserver import environment, instance, static_files
+from mirrorserver.celery import app
+from mirrorserver.supervisor import Part, Supervisor
+
+PARTS = ("web", "worker", "beat")
+BAD_START = 2
+
+
+class Command(BaseCommand):
+    """Prepares the database and static files, then supervises web, worker and schedule."""
+
+    help = "Serve the website, run mirrors and keep the schedule, until Ctrl-C."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--only", choices=PARTS, help="run just this part (containers do)")
+
+    def handle(self, *_: Any, only: str | None = None, **__: Any) -> None:
+        env = environment.load()
+        names = (only,) if only else PARTS
+        locks = _claim(env, names)
+        if "web" in names:
+            _require_free_port(env)
+            self._prepare(env)
+        # The children open connections of their own.
+        connections.close_all()
+        logs = None if only else env.data / "logs"
+        if logs is not None:
+            logs.mkdir(exist_ok=True)
+        supervisor = Supervisor(
+            [_part(name, env) for name in names],
+            keep_open=tuple(lock.fileno() for lock in locks),
+            logs=logs,
+        )
+        code = supervisor.run(lambda: "web" not in names or self._announce(env))
+        for lock in locks:
+            lock.close()
+        sys.exit(code)
+
+    def _prepare(self, env: environment.Environment) -> None:
+        try:
+            call_command("migrate", interactive=False, verbosity=0)
+        except OperationalError as error:
+            raise CommandError(
+                f"The database cannot be used: {str(error).strip()}", returncode=BAD_START
+            ) from error
+        static_files.collect()
+        if not env.redis_url:
+            # Now, as two processes declaring a queue for the first time would race.
+            with app.connection_for_write() as connection:
+                app.amqp.queues["celery"].bind(connection.default_channel).declare()
+        first_start = not User.objects.exists()
+        generated = firststart.ensure_admin(env.admin_password)
+        if first_start:
+            shown = f"{generated} (shown only this once)" if generated else "as in ADMIN_PASSWORD"
+            self.stdout.write(f"First start.\n  user name: admin\n  password:  {shown}")
+
+    def _announce(self, env: environment.Environment) -> bool:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(env.host, env.host)
+        try:
+            socket.create_connection((host, env.port), timeout=0.2).close()
+        except OSError:
+            return False
+        self.stdout.write(f"The server is ready at {env.public_url}")
+        self.stdout.flush()
+        return True
+
+
+def _claim(env: environment.Environment, names: tuple[str, ...]) -> list[IO[str]]:
+    # With Redis several workers may share the work; the embedded broker is for one.
+    single = [name for name in names if name != "worker" or not env.redis_url or len(names) > 1]
+    try:
+        return [instance.claim(env.data, name) for name in single]
+    except instance.AlreadyRunning as error:
+        raise CommandError(str(error), returncode=BAD_START) from error
+
+
+def _require_free_port(env: environment.Environment) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            env.host, env.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise CommandError(
+            f"Cannot listen on {env.host} port {env.port}: {error.strerror}. "
+            "Set HOST or PORT to something else, or end the program that uses it.",
+            returncode=BAD_START,
+        ) from error
+
+
+def _part(name: str, env: environment.Environment) -> Part:
+    variables = dict(os.environ, DJANGO_SETTINGS_MODULE="mirrorserver.settings")
+    if not env.redis_url:
+        # Messages pass through the temporary folder; on one filesystem that is a rename.
+        variables["TMPDIR"] = str(_temporary(env.data))
+    modules = {"web": _web(env), "worker": _worker(env), "beat": _beat()}
+    return Part(name, [sys.executable, "-m", *modules[name]], variables)
+
+
+def _temporary(data: Path) -> Path:
+    folder = data / "tmp"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _web(env: environment.Environment) -> list[str]:
+    # Many threads, as each download in progress holds one and pages must not wait for it.
+    return [
+        "granian",
+        *("--interface", "wsgi", "--host", env.host, "--port", str(env.port)),
+        *("--http", "1", "--no-ws", "--log-level", "warning"),
+        *("--workers", str(env.workers), "--blocking-threads", str(env.web_threads)),
+        *("--backpressure", str(env.web_threads)),
+        *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
+        "mirrorserver.web:application",
+    ]
+
+
+def _worker(env: environment.Environment) -> list[str]:
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [
+        *("celery", "--quiet", "--app", "mirrorserver", "worker", "--pool", "prefork"),
+        *("--concurrency", str(env.run_processes), "--loglevel", "INFO", *quiet),
+    ]
+
+
+def _beat() -> list[str]:
+    return [
+        *("celery", "--quiet", "--app", "mirrorserver", "beat", "--loglevel", "INFO"),
+        *("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler"),
+        *("--max-interval", "2"),
+    ]

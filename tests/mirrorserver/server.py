@@ -1,0 +1,102 @@
+"""A real `manage.py serve` for tests: started on a free port with a data folder of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+
+T = TypeVar("T")
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+def until(answer: Callable[[], T], *, within: float = 60.0) -> T:
+    """The first true answer; asked again and again, and an error after `within` seconds."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if found := answer():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {within:g} s: {answer}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def variables(data: Path, **more: str) -> dict[str, str]:
+    """The environment of a server on SQLite and the embedded broker."""
+    dropped = ("DATABASE_URL", "REDIS_URL", "ADMIN_PASSWORD", "PUBLIC_URL", "HOST", "TZ")
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "DATA": str(data), "WORKERS": "1", "RUN_PROCESSES": "1", **more}
+
+
+class Server:
+    """One running server and what it has said so far."""
+
+    def __init__(self, data: Path, *arguments: str, **more: str) -> None:
+        self.data = data
+        self.port = int(more.pop("PORT", "") or free_port())
+        self.output = data.with_name(f"{data.name}.{self.port}.log")
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve", *arguments],
+                cwd=PROJECT,
+                env=variables(data, PORT=str(self.port), **more),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        return self.output.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for(self, text: str) -> None:
+        def answer() -> bool:
+            assert self.process.poll() is None, self.said()
+            return text in self.said()
+
+        until(answer)
+
+    def system(self) -> dict[str, str] | None:
+        """What `GET /api/system` answers; None while nobody does."""
+        try:
+            answer = requests.get(f"http://127.0.0.1:{self.port}/api/system", timeout=5)
+        except requests.RequestException:
+            return None
+        found: dict[str, str] | None = answer.json() if answer.status_code == 200 else None
+        return found
+
+    def pids(self, word: str = "") -> set[int]:
+        """Every process that works on this data folder and has `word` in its command line."""
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (folder / "environ").read_bytes().split(b"\0")
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if f"DATA={self.data}".encode() in environment and word in command:
+                found.add(int(folder.name))
+        return found
+
+    def end(self, number: int = signal.SIGINT, *, within: float = 15.0) -> int:
+        """Send the signal and wait for the end; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(within)
+
+    def close(self) -> None:
+        """Whatever the test did, leave no process behind."""
+        self.process.kill()
+        self.process.wait()
+        until(lambda: not self.pids())
