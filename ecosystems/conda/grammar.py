@@ -1,0 +1,186 @@
+"""Splits the text of a conda MatchSpec (CEP 29) into its expressions.
+
+Rule: nothing is judged here and nothing is guessed; what the grammar leaves
+ambiguous is refused with a sentence that names the place.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, NoReturn
+
+from ecosystems.base import SpecError
+
+REGEX_REFUSED = "regular expressions are not taken here; use a pattern with * instead"
+
+_NAME = re.compile(r"[A-Za-z0-9_.*-]+")
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9]+", re.IGNORECASE)
+_BUILD = re.compile(r"[A-Za-z0-9_.+*!-]+")
+_QUOTED = re.compile(r"""(['"])((?:\\.|(?!\1)[^\\])*)\1""")
+_BARE = re.compile(r"""[^\s,'"\[\]]+""")
+# A space that separates two expressions, and is not beside an operator of a version.
+_GAP = re.compile(r"(?<![=!<>~,|(\s])\s+(?![,|)\s])")
+# A "=" that separates, and is not part of an operator.
+_EQUALS = re.compile(r"(?<![=!<>~,|(])=(?![=])")
+_OPERATORS = "=!<>~"
+
+
+class Part(NamedTuple):
+    """One expression and where in the whole text it begins."""
+
+    text: str
+    at: int
+
+
+class Parts(NamedTuple):
+    """A spec, split: positional expressions and `[key=value]` pairs alike."""
+
+    name: Part
+    fields: dict[str, Part]
+
+
+def fail(why: str, *, text: str, at: int) -> NoReturn:
+    """Refuse `text` because of what stands at `at`."""
+    raise SpecError(f'{why} (character {at + 1} of "{text}")')
+
+
+def split(text: str) -> Parts:
+    """The expressions of a spec by field; a bracket key overrides a positional value."""
+    if not text.strip():
+        raise SpecError("the spec is empty")
+    opening = text.find("[")
+    head = text if opening < 0 else text[:opening]
+    pairs = {} if opening < 0 else _pairs(text, opening)
+    start, fields = _prefix(text, head)
+    name, positional = _positional(text, head, start)
+    fields |= positional
+    named = pairs.pop("name", None)
+    if named is not None and named.text.lower() != name.text.lower():
+        fail(f'the name is "{name.text}" already, before the brackets', text=text, at=named.at)
+    return Parts(name, fields | pairs)
+
+
+def _prefix(text: str, head: str) -> tuple[int, dict[str, Part]]:
+    """Where the name begins, and what `channel/subdir::` before it says."""
+    before, colon, _ = head.rpartition(":")
+    if not colon:
+        return 0, {}
+    channel, second, _namespace = before.rpartition(":")
+    if not second:  # namespace:name; the namespace is read and means nothing
+        return len(before) + 1, {}
+    place, slash, subdir = channel.strip().rpartition("/")
+    if not slash:
+        place, subdir = channel.strip(), ""
+    if place not in ("", "*") or (subdir and not _SUBDIR.fullmatch(subdir)):
+        hint = f'; write "*/{subdir}::…"' if slash and _SUBDIR.fullmatch(subdir) else ""
+        why = f'a mirror has one source, so the channel "{channel.strip()}" cannot be chosen here'
+        fail(why + hint, text=text, at=0)
+    found = {"subdir": Part(subdir, channel.index(subdir))} if subdir else {}
+    return len(before) + 1, found
+
+
+def _positional(text: str, head: str, start: int) -> tuple[Part, dict[str, Part]]:
+    at = start + len(head[start:]) - len(head[start:].lstrip())
+    if head[at : at + 1] in ("^", "$"):
+        fail(REGEX_REFUSED, text=text, at=at)
+    found = _NAME.match(head, at)
+    if found is None:
+        if head[at:].strip():
+            fail(f'"{head[at]}" cannot begin a package name', text=text, at=at)
+        fail('the package name is missing; write "*" for every name', text=text, at=at)
+    end = found.end()
+    rest = head[end:].rstrip()
+    if rest and not rest[0].isspace() and rest[0] not in _OPERATORS:
+        fail(f'"{rest[0]}" cannot stand in a package name', text=text, at=end)
+    spaced = rest != rest.lstrip()
+    at, rest = end + len(rest) - len(rest.lstrip()), rest.lstrip()
+    if not rest:
+        return Part(found.group(), found.start()), {}
+    return Part(found.group(), found.start()), _version_and_build(text, Part(rest, at), spaced)
+
+
+def _version_and_build(text: str, rest: Part, spaced: bool) -> dict[str, Part]:
+    gaps = list(_GAP.finditer(rest.text))
+    equals = [m for m in _EQUALS.finditer(rest.text) if m.start() > 0]
+    if gaps:
+        if len(gaps) > 1 or equals or (not spaced and rest.text[0] == "=" != rest.text[1:2]):
+            at = rest.at + (gaps[1] if len(gaps) > 1 else gaps[0]).end()
+            why = "name, version and build are separated by spaces or by '=', not by both"
+            if len(gaps) > 1 or _builds(rest.text[gaps[0].end() :]) is None:
+                why = 'only name, version and build fit here; join version conditions with ","'
+            fail(why, text=text, at=at)
+        return _two(text, rest, cut=(gaps[0].start(), gaps[0].end()))
+    if not equals:
+        return {"version": rest}
+    if spaced:
+        why = "name, version and build are separated by spaces or by '=', not by both"
+        fail(why, text=text, at=rest.at + equals[0].start())
+    if len(equals) > 1:
+        fail('one "=" too many', text=text, at=rest.at + equals[1].start())
+    return _two(text, rest, cut=(equals[0].start(), equals[0].end()))
+
+
+def _builds(text: str) -> str | None:
+    found = _BUILD.fullmatch(text)
+    return found.group() if found else None
+
+
+def _two(text: str, rest: Part, *, cut: tuple[int, int]) -> dict[str, Part]:
+    version, build = rest.text[: cut[0]], rest.text[cut[1] :]
+    at = rest.at
+    by_equals = rest.text[cut[0]] == "="
+    if by_equals and version[0] == "=" != version[1:2]:
+        # name=1.8=b: the first "=" separates here, and does not mean "begins with".
+        version, at = version[1:], at + 1
+    if _builds(build) is None:
+        place = rest.at + cut[1]
+        if build[:1] in ("^", "$"):
+            fail(REGEX_REFUSED, text=text, at=place)
+        if build[:1] in tuple(_OPERATORS) and build:
+            fail('join version conditions with "," or "|"', text=text, at=place)
+        why = f'"{build}" is no build string' if build else "the build string is missing"
+        fail(why, text=text, at=place)
+    return {"version": Part(version, at), "build": Part(build, rest.at + cut[1])}
+
+
+def _pairs(text: str, opening: int) -> dict[str, Part]:
+    found: dict[str, Part] = {}
+    at = _skip(text, opening + 1)
+    while text[at : at + 1] != "]":
+        name, value, at = _pair(text, at)
+        if name in found:
+            fail(f'"{name}" is given twice', text=text, at=value.at)
+        found[name] = value
+        at = _skip(text, at)
+        if text[at : at + 1] == ",":
+            at = _skip(text, at + 1)
+    if text[at + 1 :].strip():
+        fail("nothing may follow the brackets", text=text, at=at + 1)
+    return found
+
+
+def _pair(text: str, at: int) -> tuple[str, Part, int]:
+    if at >= len(text):
+        fail('the "[" is not closed', text=text, at=text.index("["))
+    key = _KEY.match(text, at)
+    if key is None:
+        fail('key=value was expected; quote values that hold a "," or space', text=text, at=at)
+    at = _skip(text, key.end())
+    if text[at : at + 1] != "=":
+        fail(f'"{key.group()}" needs "=" and a value', text=text, at=at)
+    at = _skip(text, at + 1)
+    if quoted := _QUOTED.match(text, at):
+        value = re.sub(r"\\(.)", r"\1", quoted.group(2))
+        return key.group().lower(), Part(value, at + 1), quoted.end()
+    bare = _BARE.match(text, at)
+    if bare is None:
+        why = "the quote is not closed" if text[at : at + 1] in ("'", '"') else "a value is missing"
+        fail(why, text=text, at=at)
+    return key.group().lower(), Part(bare.group(), at), bare.end()
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at

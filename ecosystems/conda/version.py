@@ -1,0 +1,327 @@
+"""The order of conda versions (CEP 33) and conditions on them (CEP 29).
+
+Rule: what is compared here is only text that was read as a version; a text that
+is none satisfies no comparison, but globs inside it still see its characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple, NoReturn
+
+from ecosystems import globs
+from ecosystems.base import SpecError
+
+Component = tuple[int, int | str]
+Segment = tuple[Component, ...]
+Key = tuple[tuple[object, ...], ...]
+
+_LONGEST = 200
+_DEEPEST = 20
+_DEV, _TEXT, _NUMBER, _POST = range(4)
+_ZERO: Component = (_NUMBER, 0)
+# Stands where a list ends. Below it is everything smaller than zero, above it
+# everything greater, so that missing parts count as zeros.
+_END: tuple[int, ...] = (1,)
+_WORD = re.compile(r"[0-9]+|[a-z_]+")
+_CHARACTERS = re.compile(r"[0-9a-z._+!-]+")
+_SEPARATOR = re.compile(r"[._-]")
+
+
+class _Version(NamedTuple):
+    text: str
+    main: tuple[Segment, ...]
+    local: tuple[Segment, ...]
+    key: Key | None
+    """None where the text is no version."""
+
+
+def key(version: str) -> Key:
+    """What versions are sorted and compared by; SpecError where `version` is none."""
+    found = _look(version).key
+    if found is None:
+        return _read(version)[2]
+    return found
+
+
+@lru_cache(maxsize=65536)
+def _look(version: str) -> _Version:
+    try:
+        main, local, found = _read(version)
+    except SpecError:
+        return _Version(version, (), (), None)
+    return _Version(version, main, local, found)
+
+
+def _read(version: str) -> tuple[tuple[Segment, ...], tuple[Segment, ...], Key]:
+    text = version.strip().lower()
+    if not text:
+        raise SpecError("the version is empty")
+    if len(text) > _LONGEST:
+        raise SpecError(f"a version has at most {_LONGEST} characters, and this has {len(text)}")
+    if not _CHARACTERS.fullmatch(text):
+        raise SpecError(f'"{version}" has a character that no version may have')
+    epoch, bang, rest = text.rpartition("!")
+    if bang and not epoch.isdecimal():
+        raise SpecError(f'"{version}" needs one whole number before its "!"')
+    body, plus, tail = rest.partition("+")
+    main = (((_NUMBER, int(epoch or 0)),), *_segments(body, version))
+    local = _segments(tail, version) if plus else ()
+    return main, local, (_padded(main), _padded(local))
+
+
+def _segments(text: str, version: str) -> tuple[Segment, ...]:
+    # One underscore at the end belongs to the last part: 1.0.1_ sorts before 1.0.1a.
+    ending = "_" if text.endswith("_") else ""
+    words = _SEPARATOR.split(text.removesuffix("_"))
+    if "+" in text:
+        raise SpecError(f'"{version}" has more than one "+"')
+    if not all(words):
+        raise SpecError(f'"{version}" has an empty part')
+    words[-1] += ending
+    return tuple(_segment(_WORD.findall(word)) for word in words)
+
+
+def _segment(words: Sequence[str]) -> Segment:
+    components = tuple(_component(word) for word in words)
+    return components if components[0][0] == _NUMBER else (_ZERO, *components)
+
+
+def _component(word: str) -> Component:
+    if word.isdecimal():
+        return (_NUMBER, int(word))
+    if word == "dev":
+        return (_DEV, "")
+    return (_POST, 0) if word == "post" else (_TEXT, word)
+
+
+def _run(values: Sequence[object], signs: Sequence[int]) -> tuple[object, ...]:
+    """A tuple that Python orders as if `values` went on with zeros for ever.
+
+    Zeros are only counted. The sooner something below zero comes, the smaller
+    the list; the sooner something above zero comes, the greater.
+    """
+    out: list[object] = []
+    zeros = 0
+    for value, sign in zip(values, signs, strict=True):
+        if sign == 0:
+            zeros += 1
+            continue
+        out.append((0, zeros, value) if sign < 0 else (2, -zeros, value))
+        zeros = 0
+    out.append(_END)
+    return tuple(out)
+
+
+def _sign(component: Component) -> int:
+    return 0 if component == _ZERO else (-1 if component[0] < _NUMBER else 1)
+
+
+@lru_cache(maxsize=65536)
+def _segment_key(segment: Segment) -> tuple[tuple[object, ...], int]:
+    made = _run(segment, [_sign(component) for component in segment])
+    first = made[0]
+    assert isinstance(first, tuple)
+    return made, first[0] - 1
+
+
+def _padded(segments: Sequence[Segment]) -> tuple[object, ...]:
+    keys = [_segment_key(segment) for segment in segments]
+    return _run([made for made, _ in keys], [sign for _, sign in keys])
+
+
+def _starts(version: _Version, prefix: _Version) -> bool:
+    """Whether the parts of `prefix` are the first parts of `version`.
+
+    The last part of the prefix may be followed by more within its own segment:
+    1.8 begins 1.8rc1 and 1.8.2, and not 1.80.
+    """
+    ours, theirs = version.main, prefix.main
+    if prefix.local:
+        if _padded(ours) != _padded(theirs):
+            return False
+        ours, theirs = version.local, prefix.local
+    last = len(theirs) - 1
+    if _padded(ours[:last]) != _padded(theirs[:last]):
+        return False
+    have = ours[last] if len(ours) > last else ()
+    want = theirs[last]
+    deep = len(want) - 1
+    if _segment_key(have[:deep])[0] != _segment_key(want[:deep])[0]:
+        return False
+    one = have[deep] if len(have) > deep else _ZERO
+    kind, value = want[deep]
+    if kind == _TEXT:
+        return one[0] == _TEXT and str(one[1]).startswith(str(value))
+    return one == want[deep]
+
+
+_Test = Callable[[_Version], bool]
+_OPERATOR = re.compile(r"==|!=|<=|>=|~=|=|<|>")
+_LITERAL = re.compile(r"[0-9A-Za-z._+!*-]+")
+_REGEX_REFUSED = "regular expressions are not taken here; use a pattern with * instead"
+
+
+class VersionRange:
+    """A condition on versions, such as `>=1.8,<2|3.*`, with a memory of its verdicts.
+
+    `whole` and `at` say in which longer text, and where, this one was found, so
+    that an error can name the place in what the user wrote.
+    """
+
+    __slots__ = ("_any", "_test", "_verdicts", "text")
+
+    def __init__(self, text: str, *, whole: str | None = None, at: int = 0) -> None:
+        self.text = "".join(text.split()).lower()
+        parser = _Parser(text, whole=text if whole is None else whole, at=at)
+        self._test = parser.parse()
+        self._any = self.text != "" and self.text.strip("*") == ""
+        self._verdicts: dict[str, bool] = {}
+
+    @property
+    def always(self) -> bool:
+        """Whether this says nothing: `*`."""
+        return self._any
+
+    def matches(self, version: str) -> bool:
+        """Whether `version` satisfies the condition."""
+        verdict = self._verdicts.get(version)
+        if verdict is None:
+            verdict = self._test(_look(version))
+            # Bounds the memory of one condition that meets a whole repository.
+            if len(self._verdicts) >= 4096:
+                self._verdicts.clear()
+            self._verdicts[version] = verdict
+        return verdict
+
+
+class _Parser:
+    """Reads alternatives of conjunctions of clauses, by recursive descent."""
+
+    def __init__(self, text: str, *, whole: str, at: int) -> None:
+        self.text, self.whole, self.at, self.pos = text, whole, at, 0
+        self.depth = 0
+
+    def parse(self) -> _Test:
+        test = self._alternatives()
+        if self._next():
+            self._fail(f'"{self.text[self.pos]}" was not expected here')
+        return test
+
+    def _fail(self, why: str) -> NoReturn:
+        raise SpecError(f'{why} (character {self.at + self.pos + 1} of "{self.whole}")')
+
+    def _next(self) -> str:
+        while self.pos < len(self.text) and self.text[self.pos].isspace():
+            self.pos += 1
+        return self.text[self.pos] if self.pos < len(self.text) else ""
+
+    def _alternatives(self) -> _Test:
+        arms = [self._all_of()]
+        while self._next() == "|":
+            self.pos += 1
+            arms.append(self._all_of())
+        fixed = tuple(arms)
+        return fixed[0] if len(fixed) == 1 else lambda v: any(test(v) for test in fixed)
+
+    def _all_of(self) -> _Test:
+        parts = [self._clause()]
+        while self._next() == ",":
+            self.pos += 1
+            parts.append(self._clause())
+        if self._next() and self.text[self.pos] not in "|)":
+            self._fail(f'a "," or "|" was expected before "{self.text[self.pos :]}"')
+        fixed = tuple(parts)
+        return fixed[0] if len(fixed) == 1 else lambda v: all(test(v) for test in fixed)
+
+    def _group(self) -> _Test:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self._fail(f"parentheses are nested more than {_DEEPEST} deep")
+        self.pos += 1
+        test = self._alternatives()
+        if self._next() != ")":
+            self._fail('a "(" is not closed')
+        self.pos += 1
+        self.depth -= 1
+        return test
+
+    def _clause(self) -> _Test:
+        if self._next() == "(":
+            return self._group()
+        if found := _OPERATOR.match(self.text, self.pos):
+            self.pos = found.end()
+        operator = found.group() if found else ""
+        if self._next() in ("^", "$"):
+            self._fail(_REGEX_REFUSED)
+        start = self.pos
+        literal = _LITERAL.match(self.text, start)
+        if literal is None:
+            rest = self.text[start:]
+            after = f' after "{operator}"' if operator else ""
+            self._fail(f"a version was expected{after}" + (f', not "{rest}"' if rest else ""))
+        self.pos = literal.end()
+        try:
+            return _compiled(operator, literal.group())
+        except SpecError as error:
+            place = self.at + start + 1
+            raise SpecError(f'{error} (character {place} of "{self.whole}")') from error
+
+
+def _compiled(operator: str, literal: str) -> _Test:
+    if "*" not in literal:
+        return _comparison(operator, literal)
+    base = literal.rstrip("*")
+    if operator not in ("", "=", "==", "!="):
+        if operator not in (">=", "<") or "*" in base or not base:
+            raise SpecError(f'"{operator}" cannot be used with "*" ("{operator}{literal}")')
+        # Every version that begins with 1.8 is as great as 1.8, so the * adds nothing.
+        return _comparison(operator, base.removesuffix("."))
+    test = _pattern(base, literal)
+    return (lambda v: v.key is not None and not test(v)) if operator == "!=" else test
+
+
+def _pattern(base: str, literal: str) -> _Test:
+    if not base:
+        return lambda _: True
+    if "*" in base:
+        fits = globs.matcher(literal)
+        return lambda v: fits(v.text)
+    return _prefix(base.removesuffix("."))
+
+
+def _prefix(text: str) -> _Test:
+    key(text)
+    prefix = _look(text)
+    return lambda v: v.key is not None and _starts(v, prefix)
+
+
+def _comparison(operator: str, literal: str) -> _Test:
+    bound = key(literal)
+    match operator:
+        case "" | "==":
+            return lambda v: v.key == bound
+        case "!=":
+            return lambda v: v.key is not None and v.key != bound
+        case "<":
+            return lambda v: v.key is not None and v.key < bound
+        case "<=":
+            return lambda v: v.key is not None and v.key <= bound
+        case ">":
+            return lambda v: v.key is not None and v.key > bound
+        case ">=":
+            return lambda v: v.key is not None and v.key >= bound
+        case "=":
+            return _prefix(literal)
+    return _compatible(literal, bound)
+
+
+def _compatible(literal: str, bound: Key) -> _Test:
+    stem = literal.partition("+")[0]
+    places = list(_SEPARATOR.finditer(stem))
+    if not places:
+        raise SpecError(f'"~=" needs a version of at least two parts, not "{literal}"')
+    same = _prefix(stem[: places[-1].start()])
+    return lambda v: v.key is not None and v.key >= bound and same(v)
