@@ -1,0 +1,263 @@
+"""The HTTP client: index files and package files, from one upstream.
+
+Rule: what is returned is whole. Everything else is an UpstreamError that says
+in a sentence what the upstream did; `stop` is asked all the time and whatever
+it raises comes through untouched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self, cast
+from urllib.parse import urlsplit
+
+from ecosystems.base import BadIndex, Stop, never_stop
+from ecosystems.upstream.address import redact
+from ecosystems.upstream.courier import Answer, Courier
+from ecosystems.upstream.credential import Credential
+from ecosystems.upstream.decode import open_decoded
+from ecosystems.upstream.errors import DigestMismatch, Garbled, UpstreamError
+from ecosystems.upstream.gate import SHARED_GATE, Gate
+from ecosystems.upstream.limits import Limits
+from ecosystems.upstream.policy import Policy
+from ecosystems.upstream.transfer import Digest, Progress, Sink, Transfer, no_progress
+
+NO_CACHE = {"Cache-Control": "no-cache"}
+PACKED = {"gzip": (".gz", ".tgz"), "x-gzip": (".gz", ".tgz"), "bzip2": (".bz2",), "zstd": (".zst",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An index file as stored. `final_url` is where redirects led, fit to be shown."""
+
+    url: str
+    sha256: str
+    size: int
+    etag: str
+    last_modified: str
+    final_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotModified:
+    """The upstream says that its index is the one we have."""
+
+    url: str
+
+
+class Client:
+    """Fetches from one upstream; safe to be used by several threads at once."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        credential: Credential | None = None,
+        proxy: str | None = None,
+        settings: Limits | None = None,
+        gate: Gate = SHARED_GATE,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        user_agent: str = "mirrorserver",
+        ca_file: str | None = None,
+    ) -> None:
+        self.limits = settings or Limits()
+        self._courier = Courier(
+            policy,
+            credential=credential,
+            proxy=proxy,
+            limits=self.limits,
+            gate=gate,
+            clock=clock,
+            sleep=sleep,
+            user_agent=user_agent,
+            ca_file=ca_file,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._courier.close()
+
+    def fetch_index(
+        self,
+        url: str,
+        to: Path,
+        *,
+        etag: str | None = None,
+        last_modified: str | None = None,
+        stop: Stop = never_stop,
+        progress: Progress | None = None,
+        cap: int | None = None,
+        accept: str = "*/*",
+        html: bool = False,
+    ) -> Fetched | NotModified:
+        """Store an index file in `to` as it comes, unless it is the one we have.
+
+        `html`: an HTML page is what is expected. A content encoding that was
+        not asked for is undone.
+        """
+        headers = {"Accept": accept}
+        if etag:
+            headers["If-None-Match"] = etag
+        if last_modified:
+            headers["If-Modified-Since"] = last_modified
+        limit = self.limits.index_cap if cap is None else cap
+
+        def fetch(extra: dict[str, str]) -> Fetched | NotModified:
+            with to.open("w+b") as file:
+                sink = Sink(cast(BinaryIO, file))
+                answer = Transfer(
+                    courier=self._courier,
+                    url=url,
+                    sink=sink,
+                    size=-1,
+                    cap=limit,
+                    headers=headers | extra,
+                    stop=stop,
+                    progress=progress or no_progress,
+                    inspect=_refuse_empty if html else _refuse_pages,
+                ).run()
+                if answer.status == 304:
+                    return NotModified(url)
+                digest = sink.digest()
+            if _wrapped(answer):
+                digest = _unwrap(answer, to, cap=limit, stop=stop)
+            return Fetched(
+                url=url,
+                sha256=digest.sha256,
+                size=digest.size,
+                etag=answer.headers.get("ETag", ""),
+                last_modified=answer.headers.get("Last-Modified", ""),
+                final_url=redact(answer.url).partition("?")[0],
+            )
+
+        try:
+            return fetch({})
+        except Garbled:
+            return fetch(NO_CACHE)
+
+    def download(
+        self,
+        url: str,
+        to: BinaryIO | Path,
+        *,
+        size: int = -1,
+        sha256: str = "",
+        md5: str = "",
+        stop: Stop = never_stop,
+        progress: Progress | None = None,
+    ) -> Digest:
+        """Bring a file to `to` and verify it: size, and sha256 or else md5.
+
+        Wrong bytes are asked for once more, past all caches, and then are a
+        DigestMismatch. An open file must be readable from its position on by
+        others, and able to seek and truncate: a file that changed meanwhile
+        is begun anew.
+        """
+        opened = to.open("w+b") if isinstance(to, Path) else nullcontext(to)
+        with opened as file:
+            sink = Sink(file)
+
+            def bring(extra: dict[str, str]) -> Digest:
+                sink.restart()
+                answer = Transfer(
+                    courier=self._courier,
+                    url=url,
+                    sink=sink,
+                    size=size,
+                    cap=self.limits.file_cap,
+                    headers=extra,
+                    stop=stop,
+                    progress=progress or no_progress,
+                ).run()
+                digest = sink.digest()
+                _verify(answer, digest, sha256=sha256, md5=md5, size=size)
+                return digest
+
+            try:
+                return bring({})
+            except (DigestMismatch, Garbled):
+                return bring(NO_CACHE)
+
+
+def _refuse_pages(answer: Answer, first: bytes) -> None:
+    """An index is neither empty nor a web page (a login page, a portal)."""
+    _refuse_empty(answer, first)
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in ("text/html", "application/xhtml+xml") or _looks_like_page(first):
+        message = f"{answer.host} was asked for an index, but HTML was received."
+        raise UpstreamError(answer.url, message, permanent=True, status=answer.status)
+
+
+def _refuse_empty(answer: Answer, first: bytes) -> None:
+    if not first:
+        message = f"{answer.host} was asked for an index, but an empty body was received."
+        raise UpstreamError(answer.url, message, permanent=True, status=answer.status)
+
+
+def _looks_like_page(first: bytes) -> bool:
+    return first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+
+
+def _wrapped(answer: Answer) -> bool:
+    """Whether the body carries an encoding that has to be undone.
+
+    Old servers label `PACKAGES.gz` itself as gzip-encoded: that one is left
+    as it is.
+    """
+    encoding = answer.encoding
+    if not encoding:
+        return False
+    path = urlsplit(answer.url).path
+    if path.endswith(PACKED.get(encoding, ())):
+        return False
+    if encoding not in ("gzip", "x-gzip"):
+        message = f"{answer.host} sent an encoding that was not asked for."
+        raise Garbled(answer.url, message, permanent=True)
+    return True
+
+
+def _unwrap(answer: Answer, path: Path, *, cap: int, stop: Stop) -> Digest:
+    """Decode a gzip-encoded body in its place."""
+    plain = path.with_name(f"{path.name}.plain")
+    try:
+        with plain.open("w+b") as file:
+            sink = Sink(cast(BinaryIO, file))
+            for block in open_decoded(path, "gz", cap=cap):
+                stop()
+                sink.write(block)
+            digest = sink.digest()
+        plain.replace(path)
+    except BadIndex as error:
+        message = f"{answer.host} says that the body is gzip-encoded, but: {error}"
+        raise Garbled(answer.url, message, permanent=True) from error
+    finally:
+        plain.unlink(missing_ok=True)
+    return digest
+
+
+def _verify(answer: Answer, digest: Digest, *, sha256: str, md5: str, size: int) -> None:
+    """Compare with what the index promises; size was compared on the way."""
+    wrong = ""
+    if sha256:
+        wrong = "sha256" if digest.sha256 != sha256.lower() else ""
+    elif md5:
+        wrong = "md5" if digest.md5 != md5.lower() else ""
+    elif size < 0 and _wrapped(answer):
+        message = f"{answer.host} sent a file in an encoding that was not asked for."
+        raise Garbled(answer.url, message, permanent=True)
+    if wrong:
+        message = (
+            f"The bytes that {answer.host} sends do not have the {wrong} that the index promises."
+        )
+        raise DigestMismatch(answer.url, message, permanent=True)

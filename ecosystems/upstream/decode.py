@@ -1,0 +1,198 @@
+"""Opens compressed index files as streams of blocks.
+
+Rule: a block is yielded early, but the end is reached only where the decoder
+saw its own end mark, nothing follows it, and the cap was not exceeded.
+Libraries accept a truncated stream in silence; this module does not.
+"""
+
+from __future__ import annotations
+
+import bz2
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import zstandard
+
+from ecosystems.base import BadIndex
+
+Encoding = Literal["zst", "bz2", "gz", "identity"]
+
+BLOCK = 2 << 20
+READ = 256 * 1024
+MAX_WINDOW = 128 << 20
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_HEADER_MOST = 18
+
+
+def open_decoded(path: Path, encoding: Encoding, *, cap: int) -> Iterator[bytes]:
+    """The decoded content of `path` in blocks of up to 2 MiB.
+
+    BadIndex where the file is damaged, cut, followed by something else, or
+    decodes to more than `cap` bytes.
+    """
+    total = 0
+    with path.open("rb") as file:
+        for block in _READERS[encoding](file):
+            total += len(block)
+            if total > cap:
+                raise BadIndex(f"The index decodes to more than {cap} bytes.")
+            yield block
+
+
+def _identity(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block
+
+
+def _zstd(file: BinaryIO) -> Iterator[bytes]:
+    """The structure is walked first: the decoder cannot say whether it saw the end."""
+    _walk_frames(file)
+    file.seek(0)
+    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+    try:
+        with decoder.stream_reader(file, READ, read_across_frames=True, closefd=False) as reader:
+            while block := reader.read(BLOCK):
+                yield block
+    except zstandard.ZstdError as error:
+        raise BadIndex("The zstd data of the index is damaged.") from error
+
+
+def _walk_frames(file: BinaryIO) -> None:
+    """Follow frames and blocks by their lengths up to exactly the end of the file."""
+    size = file.seek(0, 2)
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(_HEADER_MOST)
+        if at and not head:
+            return
+        skippable = len(head) >= 8 and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
+        if skippable:
+            at += 8 + int.from_bytes(head[4:8], "little")
+        elif head[:4] == _ZSTD_MAGIC:
+            at = _walk_blocks(file, at, head)
+        else:
+            what = "Something follows the zstd data of" if at else "There is no zstd data in"
+            raise BadIndex(f"{what} the index.")
+        if at > size:
+            raise BadIndex("The zstd data of the index is cut off.")
+
+
+def _walk_blocks(file: BinaryIO, start: int, head: bytes) -> int:
+    """Where the frame that begins at `start` ends."""
+    try:
+        frame = zstandard.get_frame_parameters(head)
+        at = start + int(zstandard.frame_header_size(head))
+    except zstandard.ZstdError as error:
+        raise BadIndex("The zstd data of the index is damaged.") from error
+    if frame.window_size > MAX_WINDOW:
+        raise BadIndex(
+            f"The zstd data of the index needs a window of {frame.window_size} bytes, "
+            f"at most {MAX_WINDOW} are accepted."
+        )
+    last = False
+    while not last:
+        file.seek(at)
+        block = file.read(3)
+        if len(block) < 3:
+            raise BadIndex("The zstd data of the index is cut off.")
+        field = int.from_bytes(block, "little")
+        last, kind, length = bool(field & 1), field >> 1 & 3, field >> 3
+        if kind == 3:
+            raise BadIndex("The zstd data of the index is damaged.")
+        at += 3 + (1 if kind == 1 else length)
+    return at + (4 if frame.has_checksum else 0)
+
+
+class _Bz2:
+    """One bzip2 stream."""
+
+    magic = b"BZh"
+
+    def __init__(self) -> None:
+        self._inner = bz2.BZ2Decompressor()
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def rest(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def hungry(self) -> bool:
+        return self._inner.needs_input
+
+    def feed(self, data: bytes) -> bytes:
+        return self._inner.decompress(data, BLOCK)
+
+
+class _Gzip:
+    """One gzip member."""
+
+    magic = b"\x1f\x8b"
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+        self._full = False
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def rest(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def hungry(self) -> bool:
+        # A full block may leave output inside the decoder with no input left over.
+        return not self._inner.unconsumed_tail and not self._full
+
+    def feed(self, data: bytes) -> bytes:
+        block = self._inner.decompress(self._inner.unconsumed_tail + data, BLOCK)
+        self._full = len(block) == BLOCK
+        return block
+
+
+def _members(file: BinaryIO, kind: type[_Bz2] | type[_Gzip], name: str) -> Iterator[bytes]:
+    """Decode streams one after another; at least one, each up to its end mark."""
+    data = file.read(READ)
+    first = True
+    while data or first:
+        if len(data) < len(kind.magic):
+            data += file.read(READ)
+        if not data.startswith(kind.magic):
+            what = (
+                f"There is no {name} data in" if first else f"Something follows the {name} data of"
+            )
+            raise BadIndex(f"{what} the index.")
+        decoder, first = kind(), False
+        while not decoder.eof:
+            try:
+                block = decoder.feed(data)
+            except (OSError, zlib.error) as error:
+                raise BadIndex(f"The {name} data of the index is damaged.") from error
+            if block:
+                yield block
+            data = b""
+            if decoder.hungry and not decoder.eof:
+                data = file.read(READ)
+                if not data:
+                    raise BadIndex(f"The {name} data of the index is cut off.")
+        data = decoder.rest or file.read(READ)
+
+
+def _bzip2(file: BinaryIO) -> Iterator[bytes]:
+    return _members(file, _Bz2, "bzip2")
+
+
+def _gzip(file: BinaryIO) -> Iterator[bytes]:
+    return _members(file, _Gzip, "gzip")
+
+
+_READERS = {"zst": _zstd, "bz2": _bzip2, "gz": _gzip, "identity": _identity}

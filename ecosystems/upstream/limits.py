@@ -1,0 +1,33 @@
+"""How long, how much and how often: the numbers of the HTTP client in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All of them can be set, so that no test waits and no operator is stuck."""
+
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+    """Seconds without a single byte."""
+    header_timeout: float = 60.0
+    """Seconds from the request to the end of the answer's headers."""
+    min_rate: int = 1024
+    """Bytes per second, over each `rate_window` seconds spent waiting for the network."""
+    rate_window: float = 30.0
+    tick: float = 0.25
+    """Seconds after which a silent socket lets `stop` be asked."""
+    retries: int = 3
+    """Further tries after the first; progress in a file starts the count anew."""
+    backoff: float = 0.5
+    backoff_max: float = 30.0
+    retry_after_max: float = 120.0
+    max_redirects: int = 5
+    connections: int = 4
+    """At once to one server."""
+    chunk: int = 256 * 1024
+    index_cap: int = 1 << 30
+    file_cap: int = 20 << 30
+    header_bytes: int = 64 * 1024

@@ -1,0 +1,183 @@
+"""The transport: requests and urllib3, made to connect only where the policy says.
+
+Rule: a name is resolved once per connection, every address is checked, and
+the socket is opened to exactly one of those; TLS is still verified for the name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
+
+from ecosystems.upstream.errors import UpstreamError
+from ecosystems.upstream.policy import Address, Policy, SockAddr
+from ecosystems.upstream.watch import WatchedSocket, WatchedTLS, current
+
+
+class _Checked(HTTPConnection):
+    """A connection whose address comes from the policy."""
+
+    policy: ClassVar[Policy]
+    scheme: ClassVar[str]
+
+    def _new_conn(self) -> socket.socket:
+        port = self.port or self.default_port
+        try:
+            addresses = _resolve(lambda: self.policy.addresses(self.host, port, scheme=self.scheme))
+            sock = _connect_any(addresses, float(self.timeout or 0), self.socket_options or ())
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "timed out") from error
+        except OSError as error:
+            raise NewConnectionError(self, "failed") from error
+        sys.audit("http.client.connect", self, self.host, self.port)
+        return sock
+
+
+class PolicyAdapter(HTTPAdapter):
+    """requests' adapter over connections that ask the policy."""
+
+    def __init__(self, policy: Policy, *, connections: int, ca_file: str | None = None) -> None:
+        self._pools = _pool_classes(policy)
+        self._context = create_urllib3_context()
+        self._context.sslsocket_class = WatchedTLS
+        self._context.load_verify_locations(certifi.where())
+        if ca_file is not None:
+            self._context.load_verify_locations(ca_file)
+        super().__init__(pool_connections=16, pool_maxsize=connections)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """See HTTPAdapter."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """See HTTPAdapter."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+    def build_connection_pool_key_attributes(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ARG002
+        cert: Any = None,
+    ) -> tuple[Any, Any]:
+        """See HTTPAdapter: one TLS context, which always verifies."""
+        place, _ = super().build_connection_pool_key_attributes(request, True, cert)
+        if place["scheme"] == "http":
+            return place, {}
+        return place, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """See HTTPAdapter: the context has the certificates already."""
+
+
+def _pool_classes(policy: Policy) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3 makes connections from classes, so the policy is put into classes."""
+
+    class Plain(_Checked):
+        scheme = "http"
+
+    class Tls(_Checked, HTTPSConnection):
+        # Through a proxy this is the connection to the proxy, which speaks http.
+        @property
+        def scheme(self) -> str:  # type: ignore[override]
+            return "http" if self.proxy else "https"
+
+    Plain.policy = Tls.policy = policy
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = Tls
+
+    return {"http": PlainPool, "https": TlsPool}
+
+
+def _resolve(work: Callable[[], list[Address]]) -> list[Address]:
+    """Do `work` in a thread of its own: a name server may take long, and stop must work."""
+    watch = current()
+    result: list[list[Address]] = []
+    failure: list[Exception] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except (OSError, ValueError, UpstreamError) as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        before = watch.clock()
+        thread.join(watch.limits.tick)
+        if thread.is_alive():
+            watch.note(watch.clock() - before, 0)
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def _connect_any(addresses: list[Address], timeout: float, options: Any) -> socket.socket:
+    """Connect to the first address that answers."""
+    failure: OSError = OSError(errno.EHOSTUNREACH, "no address")
+    for address in addresses:
+        try:
+            return _connect(address, timeout, options)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _connect(address: Address, timeout: float, options: Any) -> socket.socket:
+    kind, target = address
+    sock: socket.socket = WatchedSocket(kind, socket.SOCK_STREAM)
+    try:
+        for option in options:
+            sock.setsockopt(*option)
+        sock.setblocking(False)
+        _establish(sock, target, timeout)
+        sock.settimeout(timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _establish(sock: socket.socket, target: SockAddr, timeout: float) -> None:
+    code = sock.connect_ex(target)
+    if code == errno.EINPROGRESS:
+        _await_connection(sock, timeout)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def _await_connection(sock: socket.socket, timeout: float) -> None:
+    watch = current()
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    started = before = watch.clock()
+    while not poll.poll(int(watch.limits.tick * 1000)):
+        now = watch.clock()
+        watch.note(now - before, 0)
+        if now - started >= timeout:
+            raise TimeoutError
+        before = now
