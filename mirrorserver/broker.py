@@ -21,11 +21,12 @@ class Channel(filesystem.Channel):
         for folder in (self.data_folder_in, self.data_folder_out, self.control_folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
 
-    def _put(self, queue: str, message: Any, **_: Any) -> None:
+    # kombu's two base classes disagree on the second argument's name.
+    def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]
         # Wall-clock time where kombu uses the monotonic clock, which starts anew at each boot.
         target = Path(self.data_folder_out) / f"{time_ns():020d}_{uuid.uuid4()}.{queue}.msg"
         hidden = target.with_name(f".{target.name}.part")
-        hidden.write_text(dumps(message), encoding="utf-8")
+        hidden.write_text(dumps(payload), encoding="utf-8")
         hidden.rename(target)
 
 

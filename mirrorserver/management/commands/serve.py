@@ -126,7 +126,7 @@ def _web(env: environment.Environment) -> list[str]:
     return [
         "granian",
         *("--interface", "wsgi", "--host", env.host, "--port", str(env.port)),
-        *("--http", "1", "--no-ws", "--log-level", "warning"),
+        *("--http", "1", "--no-ws", "--log-level", "error"),
         *("--workers", str(env.workers), "--blocking-threads", str(env.web_threads)),
         *("--backpressure", str(env.web_threads)),
         *("--respawn-failed-workers", "--workers-kill-timeout", "8"),

@@ -1,0 +1,61 @@
+# The commands of this project; `make run` and `make test` need nothing done before.
+.DEFAULT_GOAL := run
+.PHONY: run test check bench lock clean
+
+SHELL := /bin/sh
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+# Only the second pass of the suite is about the database: these folders hold none of it.
+NO_DATABASE := tests/ecosystems tests/mirrorserver
+
+run: .venv/run.stamp
+	exec $(BIN)/python manage.py serve
+
+# Every check and the suite twice: on SQLite with the embedded broker, and on PostgreSQL with Redis.
+test: .venv/dev.stamp
+	tools/check_tools.sh
+	$(MAKE) --no-print-directory check
+	DATA=$$(mktemp -d) && export DATA && trap 'rm -rf "$$DATA"' EXIT && \
+	echo "On SQLite and the embedded broker:" && \
+	env -u DATABASE_URL -u REDIS_URL $(BIN)/pytest && \
+	echo "On PostgreSQL and Redis:" && \
+	$(BIN)/python tools/services.py $(BIN)/pytest $(addprefix --ignore=,$(NO_DATABASE))
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	DATA=$$(mktemp -d) && export DATA && trap 'rm -rf "$$DATA"' EXIT && \
+	$(BIN)/python manage.py check && $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/hadolint Dockerfile
+	POSTGRES_PASSWORD=check ADMIN_PASSWORD=check $(BIN)/docker-compose config --quiet
+	tools/check_hosts.sh
+
+bench: .venv/dev.stamp
+	$(BIN)/python -m bench
+
+# Exact versions with hashes, from the ranges in the .txt files.
+lock: .venv/dev.stamp
+	$(COMPILE) --output-file requirements.lock requirements.txt
+	$(COMPILE) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
+	$(COMPILE) --output-file requirements-services.lock requirements-services.txt
+
+# Everything that was made here, except what the server keeps in var/.
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	tools/venv.sh
+
+.venv/run.stamp: requirements.lock | .venv/bin/python
+	$(INSTALL) requirements.lock
+	touch $@
+
+.venv/dev.stamp: requirements-dev.lock .venv/run.stamp
+	$(INSTALL) requirements-dev.lock
+	touch $@
