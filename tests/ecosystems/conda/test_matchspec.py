@@ -254,7 +254,7 @@ KNOWN_DIFFERENCES = [
     ("python =3.8", "python", "3.8rc1", True, "conda and rattler too; the CEP compares segments"),
     ("python !=3.8", "python", "3.8.1", True, "conda and rattler too; the CEP negates =3.8"),
     ("python !=3.8*", "python", "3.8.1", False, "conda says True for every version"),
-    ("python ==3.8.*", "python", "3.8.1", True, "the CEP; conda and rattler drop the .*"),
+    ("python ==3.8.*", "python", "3.8.1", True, "the CEP and rattler; conda drops the .*"),
     ("python 3.*.3", "python", "3.8.3", True, "the CEP and conda; rattler cannot read it"),
     ("python =1+a", "python", "1+ab", True, "conda's prefix of a word; rattler wants all of it"),
     ("python 9999999999", "python", "9999999999", True, "the CEP ends at 2**31-1; conda does not"),
@@ -265,9 +265,9 @@ KNOWN_DIFFERENCES = [
 ]
 REFUSED_HERE = [
     ("^py.*$", "the CEP takes regular expressions, which a user can make run for ever"),
-    ("python >3.8.*", "conda drops the .*, rattler does too; the CEP forbids the mixture"),
-    ("python=3.8 py38_0", "conda reads it; the CEP forbids mixed separators"),
-    ("python 3.8=py38_0", "conda reads it; the CEP forbids mixed separators"),
+    ("python >3.8.*", "conda reads >3.8, rattler >=3.8; the CEP forbids the mixture"),
+    ("python=3.8 py38_0", "conda and rattler read it; the CEP forbids mixed separators"),
+    ("python 3.8=py38_0", "conda and rattler read it; the CEP forbids mixed separators"),
     ("conda-forge::python", "rattler reads it and ignores the channel"),
     ("python[name=numpy]", "the CEP ignores the name in brackets, which would surprise"),
     ("python[optional]", "conda's internal keyword, left out of the CEP"),

@@ -1,0 +1,22 @@
+"""Filters as pure judgement: from the saved form to a Reason for each file left out.
+
+Rule: nothing in here knows Django, a database or the clock; the same filters
+and the same records always give the same verdicts.
+"""
+
+from filters.rules.clash import conflicts
+from filters.rules.form import Problem, normalized, problems
+from filters.rules.model import Reason, Rules, compile_rules
+from filters.rules.verdict import Advisory, judge
+
+__all__ = [
+    "Advisory",
+    "Problem",
+    "Reason",
+    "Rules",
+    "compile_rules",
+    "conflicts",
+    "judge",
+    "normalized",
+    "problems",
+]

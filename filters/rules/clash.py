@@ -1,0 +1,95 @@
+"""Where a mirror's filter and a channel's leave nothing between them.
+
+Rule: only what can be known without looking at packages is said, and each
+sentence names the two rules that meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ecosystems.base import Spec
+from filters.rules.form import API_TYPES, exact_name
+from filters.rules.model import Chosen, Rules, SpecIndex
+
+_NOTHING = "so nothing of this mirror will be published"
+
+
+def conflicts(mirror: Rules, channels: Sequence[Rules], *, kind: str) -> list[str]:
+    """Sentences about the mirror's rules that a channel's rules make empty."""
+    return [sentence for channel in channels for sentence in _between(mirror, channel, kind)]
+
+
+def _between(mirror: Rules, channel: Rules, kind: str) -> Iterator[str]:
+    if channel.types and kind not in channel.types:
+        allowed = ", ".join(sorted(API_TYPES[known] for known in channel.types))
+        yield (
+            f"The channel's filter allows only the types {allowed}, and this mirror's type is "
+            f"{API_TYPES[kind]}, {_NOTHING}."
+        )
+    if kind == "conda" and mirror.subdirs and channel.subdirs:
+        yield from _platforms(mirror, channel)
+    yield from _dates(mirror, channel)
+    yield from _names(mirror, channel)
+
+
+def _platforms(mirror: Rules, channel: Rules) -> Iterator[str]:
+    if mirror.subdirs.isdisjoint(channel.subdirs):
+        yield (
+            f"The mirror's platforms ({', '.join(sorted(mirror.subdirs))}) and the channel's "
+            f"({', '.join(sorted(channel.subdirs))}) have none in common, {_NOTHING}."
+        )
+
+
+def _dates(mirror: Rules, channel: Rules) -> Iterator[str]:
+    for one, other, whose in ((mirror, channel, "mirror"), (channel, mirror, "channel")):
+        if one.date_to and other.date_from and one.date_to < other.date_from:
+            rest = "channel" if whose == "mirror" else "mirror"
+            yield (
+                f"The {whose}'s date range ends on {one.date_to}, before the {rest}'s begins on "
+                f"{other.date_from}, {_NOTHING}."
+            )
+
+
+def _names(mirror: Rules, channel: Rules) -> Iterator[str]:
+    everything = next((s for s in channel.exclude.specs if s.name_only and s.text == "*"), None)
+    if everything and not channel.include and not channel.include_licenses:
+        yield f"The channel excludes every package (its excluded spec is *), {_NOTHING}."
+        return
+    if not mirror.only:
+        return
+    if channel.only and not any(_may_be_in(spec, channel.only) for spec in mirror.only.specs):
+        yield (
+            f"None of the mirror's only packages ({_some(mirror.only.specs)}) is among the "
+            f"channel's only packages ({_some(channel.only.specs)}), {_NOTHING}."
+        )
+    deciding = [_excluding(spec, channel) for spec in mirror.only.specs]
+    if all(deciding):
+        specs = list(dict.fromkeys(spec for spec in deciding if spec is not None))
+        yield (
+            f"The channel's excluded specs ({_some(specs)}) exclude all of the mirror's only "
+            f"packages ({_some(mirror.only.specs)}), {_NOTHING}."
+        )
+
+
+def _some(specs: Sequence[Spec]) -> str:
+    more = f" and {len(specs) - 5:,} more" if len(specs) > 5 else ""
+    return ", ".join(spec.text for spec in specs[:5]) + more
+
+
+def _may_be_in(spec: Spec, only: SpecIndex) -> bool:
+    name = exact_name(spec)
+    if name is not None:
+        return only.at(name) is not None
+    # Two patterns may meet in some name; that is not known here.
+    names = [exact_name(other) for other in only.specs]
+    return any(other is None or spec.matches_name(other) for other in names)
+
+
+def _excluding(spec: Spec, channel: Rules) -> Spec | None:
+    """The channel's excluded spec that leaves nothing of `spec`, by the name alone."""
+    name = exact_name(spec)
+    if name is None or channel.include_licenses or channel.include.at(name) is not None:
+        return None
+    found: Chosen | None = channel.exclude.at(name)
+    return None if found is None else found.whole

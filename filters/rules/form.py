@@ -1,0 +1,188 @@
+"""The `filters` object of the API: what may stand in it, and its canonical form.
+
+Rule: everything that is wrong is told at once, each with its field and its
+place in the list, in sentences for the person who filled in the form.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ecosystems.base import Spec, SpecError
+from ecosystems.licenses import canonical
+
+SPEC_LISTS = ("projects", "only_specs", "exclude_specs", "include_specs")
+LICENSE_LISTS = ("exclude_licenses", "include_licenses")
+LISTS = ("types", "subdirs", *SPEC_LISTS, *LICENSE_LISTS)
+FLAGS = ("exclude_non_curated_cve", "keep_legacy")
+DATES = ("date_from", "date_to")
+FIELDS = (*LISTS, "cve_score_threshold", *FLAGS, *DATES)
+
+MOST_ENTRIES = 100_000
+LONGEST_ENTRY = 200
+# Each of these is tried on every package name, an exact name costs nothing.
+MOST_PATTERNS = 1_000
+
+API_TYPES = {"conda": "conda", "python": "python_simple", "cran": "CRAN"}
+_KINDS = {word.lower(): kind for kind, api in API_TYPES.items() for word in (kind, api)}
+_SUBDIR = re.compile(r"(?=.{1,32}\Z)(?:noarch|[a-z0-9]+-[a-z0-9]+)")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+ParseSpec = Callable[[str], Spec]
+
+
+class Problem(NamedTuple):
+    """What is wrong with a filter, and where; `place` counts from 0 in a list."""
+
+    field: str
+    place: int | None
+    message: str
+
+
+def kind_of(name: str) -> str | None:
+    """The ecosystem that a package type's name means: `CRAN` and `cran` mean `cran`."""
+    return _KINDS.get(name.strip().lower())
+
+
+def exact_name(spec: Spec) -> str | None:
+    """The one name that `spec` asks for, where its ecosystem says so."""
+    name: str | None = getattr(spec, "exact_name", None)
+    return name
+
+
+def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror") -> list[Problem]:
+    """All that keeps `filters` from being saved for a mirror or a channel."""
+    found = [
+        Problem(field, None, f'"{field}" is no filter; the filters are {", ".join(FIELDS)}')
+        for field in filters
+        if field not in FIELDS
+    ]
+    if by == "mirror" and filters.get("types"):
+        why = "types can be chosen for a channel, and a mirror has the one type it was made with"
+        found.append(Problem("types", None, why))
+    for field in LISTS:
+        found += _list_problems(field, filters.get(field), spec)
+    for field in FLAGS:
+        if not isinstance(filters.get(field), bool | None):
+            found.append(Problem(field, None, f'"{field}" is either true or false'))
+    return found + _score_problems(filters) + _date_problems(filters) + _together(filters)
+
+
+def _list_problems(field: str, value: object, spec: ParseSpec) -> list[Problem]:
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple):
+        return [Problem(field, None, f'"{field}" is a list of texts')]
+    if len(value) > MOST_ENTRIES:
+        why = f'"{field}" has {len(value):,} entries, and at most {MOST_ENTRIES:,} are taken'
+        return [Problem(field, None, why)]
+    found: list[Problem] = []
+    patterns = 0
+    for index, entry in enumerate(value):
+        try:
+            patterns += _read_entry(field, entry, spec)
+        except SpecError as error:
+            found.append(Problem(field, index, str(error)))
+    if patterns > MOST_PATTERNS:
+        why = f'"{field}" has {patterns:,} names with "*", and at most {MOST_PATTERNS:,} are taken'
+        found.append(Problem(field, None, why))
+    return found
+
+
+def _read_entry(field: str, entry: object, spec: ParseSpec) -> bool:
+    """Refuses a bad entry; tells whether it is a spec that fits many names."""
+    if not isinstance(entry, str):
+        raise SpecError(f"{entry!r} is not a text")
+    if not entry.strip():
+        raise SpecError("the entry is empty")
+    if len(entry) > LONGEST_ENTRY:
+        why = f"the entry has {len(entry)} characters, and at most {LONGEST_ENTRY} are taken"
+        raise SpecError(why)
+    if field in SPEC_LISTS:
+        return exact_name(spec(entry.strip())) is None
+    if field in LICENSE_LISTS:
+        canonical(entry)
+    elif field == "types" and kind_of(entry) is None:
+        words = ", ".join(API_TYPES.values())
+        raise SpecError(f'"{entry}" is no package type; the types are {words}')
+    elif field == "subdirs" and not _SUBDIR.fullmatch(entry.strip().lower()):
+        raise SpecError(f'"{entry}" is no platform; platforms look like linux-64, win-64, noarch')
+    return False
+
+
+def _score_problems(filters: Mapping[str, Any]) -> list[Problem]:
+    score = filters.get("cve_score_threshold")
+    if score is None:
+        return []
+    fits = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 10
+    why = "the highest CVE score to let through is a number from 0 to 10"
+    return [] if fits else [Problem("cve_score_threshold", None, why)]
+
+
+def _date_problems(filters: Mapping[str, Any]) -> list[Problem]:
+    found: list[Problem] = []
+    days: dict[str, dt.date | None] = {}
+    for field in DATES:
+        try:
+            days[field] = day(filters.get(field))
+        except ValueError as error:
+            found.append(Problem(field, None, str(error)))
+    first, last = days.get("date_from"), days.get("date_to")
+    if first and last and first > last:
+        why = f"the date range begins on {first}, after it ends on {last}"
+        found.append(Problem("date_from", None, why))
+    return found
+
+
+def day(value: object) -> dt.date | None:
+    """The day that a filter's value names, None where it is empty; ValueError otherwise."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, str) and _DATE.fullmatch(value.strip()):
+        try:
+            return dt.date.fromisoformat(value.strip())
+        except ValueError as error:
+            raise ValueError(f'"{value}" is no day of the calendar') from error
+    raise ValueError(f'"{value}" is no date; dates look like 2026-01-31')
+
+
+def _together(filters: Mapping[str, Any]) -> list[Problem]:
+    if not filters.get("only_specs"):
+        return []
+    beside = [field for field in ("exclude_specs", "include_specs") if filters.get(field)]
+    return [
+        Problem(
+            "only_specs",
+            None,
+            f'"only_specs" cannot stand beside "{field}"; say in "only_specs" what to keep, '
+            "down to the version",
+        )
+        for field in beside
+    ]
+
+
+def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical form, ready for JSON; `filters` must have no problems."""
+    read: dict[str, Callable[[str], str]] = {
+        "types": lambda text: API_TYPES[_KINDS[text.strip().lower()]],
+        "subdirs": lambda text: text.strip().lower(),
+        **dict.fromkeys(SPEC_LISTS, str.strip),
+        **dict.fromkeys(LICENSE_LISTS, canonical),
+    }
+    out: dict[str, Any] = {
+        field: list(dict.fromkeys(read[field](entry) for entry in filters.get(field) or ()))
+        for field in LISTS
+    }
+    score = filters.get("cve_score_threshold")
+    out["cve_score_threshold"] = None if score is None else float(score)
+    for field in FLAGS:
+        out[field] = bool(filters.get(field))
+    for field in DATES:
+        found = day(filters.get(field))
+        out[field] = None if found is None else found.isoformat()
+    return out

@@ -1,0 +1,172 @@
+"""One filter, compiled: the form's texts as parsed specs, families and times.
+
+Rule: a key that is missing or empty is no rule. Only `keep_legacy` differs: where
+it is not set, a file in the old format gives way to its twin in the new one.
+
+An ecosystem's spec may say more than `Spec` asks for, to be judged faster:
+`exact_name` (the one name it can match, in lower case), `version_only` (nothing
+but name and version decides) and `canonical` (equal for specs that mean the same).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ecosystems.base import Record, Spec
+from filters.rules.form import ParseSpec, day, exact_name, kind_of, normalized
+
+DAY = 86_400_000
+_EPOCH = dt.date(1970, 1, 1)
+
+
+class Reason(NamedTuple):
+    """Why a file is left out.
+
+    `by` is `mirror` or `channel`; `rule` one of `subdirs, cve, date, only_specs,
+    exclude_specs, license, duplicated_legacy_conda, type, invalid`; `detail` names
+    the value that was looked at and the entry that decided.
+    """
+
+    by: str
+    rule: str
+    detail: str
+
+
+class Chosen:
+    """The specs of a list that can match one package name."""
+
+    __slots__ = ("_by_version", "_others", "_versions", "specs", "whole")
+
+    def __init__(self, specs: Sequence[Spec]) -> None:
+        self.specs = specs
+        self.whole = next((spec for spec in specs if spec.name_only), None)
+        # A spec may say that it looks at name and version only; then one look per
+        # version serves all the builds of it.
+        self._versions = [spec for spec in specs if getattr(spec, "version_only", False)]
+        self._others = [spec for spec in specs if not getattr(spec, "version_only", False)]
+        self._by_version: dict[str, Spec | None] = {}
+
+    def find(self, record: Record) -> Spec | None:
+        """The first spec that matches the record."""
+        if self.whole is not None:
+            return self.whole
+        if self._versions:
+            if record.version not in self._by_version:
+                self._by_version[record.version] = _first(self._versions, record)
+            found = self._by_version[record.version]
+            if found is not None:
+                return found
+        return _first(self._others, record) if self._others else None
+
+
+def _first(specs: Sequence[Spec], record: Record) -> Spec | None:
+    return next((spec for spec in specs if spec.matches(record)), None)
+
+
+class SpecIndex:
+    """A list of specs, found by package name: exact names by hash, patterns one by one."""
+
+    def __init__(self, specs: Sequence[Spec]) -> None:
+        self.specs = tuple(specs)
+        self._exact: dict[str, list[Spec]] = {}
+        self._patterns: list[Spec] = []
+        for spec in specs:
+            name = exact_name(spec)
+            if name is None:
+                self._patterns.append(spec)
+            else:
+                self._exact.setdefault(name.lower(), []).append(spec)
+
+    def __bool__(self) -> bool:
+        return bool(self.specs)
+
+    def at(self, name: str) -> Chosen | None:
+        """The specs that can match packages of this name; None where there are none."""
+        named = (*self._exact.get(name.lower(), ()), *self._patterns)
+        found = [spec for spec in named if spec.matches_name(name)]
+        return Chosen(found) if found else None
+
+
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """One filter, compiled. Empty sets and indexes are no rule."""
+
+    by: str
+    digest: str
+    """Equal for filters that judge alike."""
+    types: frozenset[str]
+    subdirs: frozenset[str]
+    only: SpecIndex
+    exclude: SpecIndex
+    include: SpecIndex
+    exclude_licenses: frozenset[str]
+    include_licenses: frozenset[str]
+    cve_score: float | None
+    reviewed_only: bool
+    date_from: dt.date | None
+    date_to: dt.date | None
+    keep_legacy: bool
+
+    @property
+    def earliest(self) -> int | None:
+        """The first millisecond that the date range takes in."""
+        return None if self.date_from is None else _milliseconds(self.date_from)
+
+    @property
+    def after(self) -> int | None:
+        """The first millisecond after the date range."""
+        return None if self.date_to is None else _milliseconds(self.date_to) + DAY
+
+
+def _milliseconds(date: dt.date) -> int:
+    return (date - _EPOCH).days * DAY
+
+
+def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Rules:
+    """`filters` of the API as Rules; SpecError where an entry is bad."""
+    form = normalized(filters)
+    parsed = {
+        field: [spec(text) for text in form[field]]
+        for field in ("only_specs", "projects", "exclude_specs", "include_specs")
+    }
+    score = form["cve_score_threshold"]
+    types = () if by == "mirror" else form["types"]
+    return Rules(
+        by=by,
+        digest=_digest(form, parsed, by),
+        types=frozenset(kind for name in types if (kind := kind_of(name))),
+        subdirs=frozenset(form["subdirs"]),
+        only=SpecIndex(parsed["only_specs"] + parsed["projects"]),
+        exclude=SpecIndex(parsed["exclude_specs"]),
+        include=SpecIndex(parsed["include_specs"]),
+        exclude_licenses=frozenset(form["exclude_licenses"]),
+        include_licenses=frozenset(form["include_licenses"]),
+        cve_score=None if score is None or score >= 10 else score,
+        reviewed_only=form["exclude_non_curated_cve"],
+        date_from=day(form["date_from"]),
+        date_to=day(form["date_to"]),
+        keep_legacy=form["keep_legacy"],
+    )
+
+
+def _digest(form: dict[str, Any], parsed: dict[str, list[Spec]], by: str) -> str:
+    """A hash of what the filter means: order, repetition and spelling do not count."""
+    meaning = {
+        key: sorted(set(value)) if isinstance(value, list) else value for key, value in form.items()
+    }
+    for field, specs in parsed.items():
+        meaning[field] = sorted({getattr(spec, "canonical", spec.text) for spec in specs})
+    meaning["only_specs"] = sorted({*meaning["only_specs"], *meaning.pop("projects")})
+    if not form["exclude_specs"] and not form["exclude_licenses"]:
+        # There is nothing to rescue from.
+        meaning["include_specs"] = meaning["include_licenses"] = []
+    if form["cve_score_threshold"] is not None and form["cve_score_threshold"] >= 10:
+        meaning["cve_score_threshold"] = None
+    meaning.pop("types" if by == "mirror" else "keep_legacy")
+    text = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,248 @@
+"""Judges the records of one package name: for each of them None or a Reason.
+
+Rule: the first rule that rejects names the reason, in this order: platforms,
+vulnerabilities, dates, the list of the only packages, exclusions (from which
+the includes rescue); so for the mirror, then for each channel; then legacy.
+Whatever the name alone decides is decided once for all its records.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from ecosystems import licenses
+from ecosystems.base import Invalid, Record
+from filters.rules.form import API_TYPES
+from filters.rules.model import DAY, Chosen, Reason, Rules
+
+Advisory = Callable[[Record], tuple[float | None, bool]]
+"""The worst vulnerability score of a file, and whether one of them is not reviewed yet."""
+
+_Check = Callable[[Record], Reason | None]
+_NEW, _OLD = ".conda", ".tar.bz2"
+_EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
+
+
+def judge(
+    section: str,
+    name: str,
+    records: Sequence[Record | Invalid],
+    *,
+    mirror: Rules,
+    channels: Sequence[Rules],
+    kind: str,
+    advisory: Advisory | None = None,
+) -> list[Reason | None]:
+    """One verdict per record, in order. The channels are the channel and its parent."""
+    checks: list[_Check] = []
+    last: Reason | None = None
+    for rules in (mirror, *channels):
+        last = _prepare(rules, section, name, kind=kind, advisory=advisory, checks=checks)
+        if last is not None:
+            break
+    verdicts = [
+        Reason(mirror.by, "invalid", record.why)
+        if isinstance(record, Invalid)
+        else _verdict(record, checks, last)
+        for record in records
+    ]
+    if kind == "conda" and not mirror.keep_legacy:
+        _leave_out_twins(records, verdicts, by=mirror.by)
+    return verdicts
+
+
+def _verdict(record: Record, checks: Sequence[_Check], last: Reason | None) -> Reason | None:
+    for check in checks:
+        reason = check(record)
+        if reason is not None:
+            return reason
+    return last
+
+
+def _prepare(
+    rules: Rules,
+    section: str,
+    name: str,
+    *,
+    kind: str,
+    advisory: Advisory | None,
+    checks: list[_Check],
+) -> Reason | None:
+    """Appends what has to be asked of each record; returns what rejects all that is left."""
+    if rules.types and kind not in rules.types:
+        allowed = ", ".join(sorted(API_TYPES[known] for known in rules.types))
+        why = f"the type {API_TYPES[kind]} is not among the allowed types ({allowed})"
+        return Reason(rules.by, "type", why)
+    if kind == "conda" and rules.subdirs and section not in rules.subdirs:
+        chosen = ", ".join(sorted(rules.subdirs))
+        why = f"the platform {section} is not among the chosen ones ({chosen})"
+        return Reason(rules.by, "subdirs", why)
+    if advisory is not None and (rules.cve_score is not None or rules.reviewed_only):
+        checks.append(_cve_check(rules, advisory))
+    if rules.date_from is not None or rules.date_to is not None:
+        checks.append(_date_check(rules))
+    if rules.only:
+        chosen_only = rules.only.at(name)
+        if chosen_only is None:
+            why = f"the name {name} is not in the list of the only packages to include"
+            return Reason(rules.by, "only_specs", why)
+        if chosen_only.whole is None:
+            checks.append(_only_check(rules, chosen_only))
+    return _prepare_exclusion(rules, name, checks)
+
+
+def _prepare_exclusion(rules: Rules, name: str, checks: list[_Check]) -> Reason | None:
+    exclude = rules.exclude.at(name) if rules.exclude else None
+    if exclude is None and not rules.exclude_licenses:
+        return None
+    include = rules.include.at(name) if rules.include else None
+    if include is not None and include.whole is not None:
+        return None
+    if exclude is not None:
+        if exclude.whole is not None and include is None and not rules.include_licenses:
+            why = f"{name} matches the excluded spec {exclude.whole.text}"
+            return Reason(rules.by, "exclude_specs", why)
+        checks.append(_unless_rescued(_spec_check(rules, exclude), rules, include))
+    if rules.exclude_licenses:
+        checks.append(_unless_rescued(_license_check(rules), rules, include))
+    return None
+
+
+def _unless_rescued(check: _Check, rules: Rules, include: Chosen | None) -> _Check:
+    families = rules.include_licenses
+    if include is None and not families:
+        return check
+
+    def rescued(record: Record) -> Reason | None:
+        reason = check(record)
+        if reason is None or (include is not None and include.find(record) is not None):
+            return None
+        if families and licenses.included(record.license, record.license_family, families):
+            return None
+        return reason
+
+    return rescued
+
+
+def _spec_check(rules: Rules, exclude: Chosen) -> _Check:
+    # Files share their reasons: one text per version and spec, not per file.
+    made: dict[tuple[str, str], Reason] = {}
+
+    def check(record: Record) -> Reason | None:
+        spec = exclude.find(record)
+        if spec is None:
+            return None
+        reason = made.get((record.version, spec.text))
+        if reason is None:
+            what = record.name if spec.name_only else f"{record.name} {record.version}"
+            why = f"{what} matches the excluded spec {spec.text}"
+            reason = made[record.version, spec.text] = Reason(rules.by, "exclude_specs", why)
+        return reason
+
+    return check
+
+
+def _only_check(rules: Rules, only: Chosen) -> _Check:
+    made: dict[str, Reason] = {}
+    shown = ", ".join(spec.text for spec in only.specs[:5])
+    more = f" and {len(only.specs) - 5} more" if len(only.specs) > 5 else ""
+
+    def check(record: Record) -> Reason | None:
+        if only.find(record) is not None:
+            return None
+        label = f"{record.name} {record.version} {record.build}".rstrip()
+        reason = made.get(label)
+        if reason is None:
+            why = f"{label} matches none of the specs to include: {shown}{more}"
+            reason = made[label] = Reason(rules.by, "only_specs", why)
+        return reason
+
+    return check
+
+
+def _license_check(rules: Rules) -> _Check:
+    families, by = rules.exclude_licenses, rules.by
+
+    def check(record: Record) -> Reason | None:
+        family = licenses.excluded(record.license, record.license_family, families)
+        if family is None:
+            return None
+        return _license_reason(by, record.license, record.license_family, family)
+
+    return check
+
+
+@lru_cache(maxsize=4096)
+def _license_reason(by: str, license: str, license_family: str, family: str) -> Reason:
+    if license or license_family:
+        text = license or license_family
+        why = f'the licence "{text}" belongs to the excluded family {family}'
+    else:
+        why = f"no licence is stated, and the family {family} is excluded"
+    return Reason(by, "license", why)
+
+
+def _date_check(rules: Rules) -> _Check:
+    earliest, after = rules.earliest, rules.after
+    missing = Reason(rules.by, "date", "has no build time, and the date range needs one")
+    made: dict[int, Reason] = {}
+
+    def check(record: Record) -> Reason | None:
+        built = record.timestamp
+        if built is None:
+            return missing
+        if earliest is not None and built < earliest:
+            side = f"before {rules.date_from}"
+        elif after is not None and built >= after:
+            side = f"after {rules.date_to}"
+        else:
+            return None
+        reason = made.get(built // DAY)
+        if reason is None:
+            why = f"was built on {_day(built)}, {side}"
+            reason = made[built // DAY] = Reason(rules.by, "date", why)
+        return reason
+
+    return check
+
+
+def _day(milliseconds: int) -> str:
+    ordinal = milliseconds // DAY + _EPOCH_DAY
+    if not 1 <= ordinal <= dt.date.max.toordinal():
+        return f"day {ordinal - _EPOCH_DAY} since 1970"
+    return dt.date.fromordinal(ordinal).isoformat()
+
+
+def _cve_check(rules: Rules, advisory: Advisory) -> _Check:
+    limit = rules.cve_score
+
+    def check(record: Record) -> Reason | None:
+        score, unreviewed = advisory(record)
+        if limit is not None and score is not None and score > limit:
+            why = f"its worst vulnerability has score {score:g}, above {limit:g}"
+            return Reason(rules.by, "cve", why)
+        if rules.reviewed_only and unreviewed:
+            return Reason(rules.by, "cve", "has a vulnerability that is not reviewed yet")
+        return None
+
+    return check
+
+
+def _leave_out_twins(
+    records: Sequence[Record | Invalid], verdicts: list[Reason | None], *, by: str
+) -> None:
+    kept = {
+        record.filename.removesuffix(_NEW)
+        for record, verdict in zip(records, verdicts, strict=True)
+        if verdict is None and record.filename.endswith(_NEW)
+    }
+    if not kept:
+        return
+    for at, record in enumerate(records):
+        if verdicts[at] is None and record.filename.endswith(_OLD):
+            stem = record.filename.removesuffix(_OLD)
+            if stem in kept:
+                why = f"the same package is kept as {stem}{_NEW}"
+                verdicts[at] = Reason(by, "duplicated_legacy_conda", why)
