@@ -17,7 +17,7 @@ COPY --from=packages /venv /venv
 WORKDIR /app
 COPY . .
 RUN python -m compileall -q .
-USER mirrorserver
+USER 10001
 VOLUME /data
 EXPOSE 8000
 # The same program as `make run`; `--only web`, `worker` or `beat` runs one part of it.

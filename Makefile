@@ -8,11 +8,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
+# The program itself: the package's own wrapper hides its exit code.
+COMPOSE = "$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/docker-compose"
+
 # Only the second pass of the suite is about the database: these folders hold none of it.
 NO_DATABASE := tests/ecosystems tests/mirrorserver
 
 run: .venv/run.stamp
-	exec $(BIN)/python manage.py serve
+	@exec $(BIN)/python manage.py serve
 
 # Every check and the suite twice: on SQLite with the embedded broker, and on PostgreSQL with Redis.
 test: .venv/dev.stamp
@@ -32,7 +35,7 @@ check: .venv/dev.stamp
 	DATA=$$(mktemp -d) && export DATA && trap 'rm -rf "$$DATA"' EXIT && \
 	$(BIN)/python manage.py check && $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/hadolint Dockerfile
-	POSTGRES_PASSWORD=check ADMIN_PASSWORD=check $(BIN)/docker-compose config --quiet
+	POSTGRES_PASSWORD=check $(COMPOSE) config --quiet
 	tools/check_hosts.sh
 
 bench: .venv/dev.stamp
@@ -50,12 +53,14 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
-	tools/venv.sh
+	@tools/venv.sh
 
 .venv/run.stamp: requirements.lock | .venv/bin/python
-	$(INSTALL) requirements.lock
-	touch $@
+	@echo "Installing what the server runs on ..."
+	@$(INSTALL) requirements.lock
+	@touch $@
 
 .venv/dev.stamp: requirements-dev.lock .venv/run.stamp
-	$(INSTALL) requirements-dev.lock
-	touch $@
+	@echo "Installing what the tests and checks need ..."
+	@$(INSTALL) requirements-dev.lock
+	@touch $@

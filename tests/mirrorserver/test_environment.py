@@ -1,0 +1,139 @@
+"""The environment: what stands for what, and the sentence for each bad value."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mirrorserver import environment
+from mirrorserver.environment import BadEnvironment, Environment
+
+
+def read(tmp_path: Path, **variables: str) -> Environment:
+    return environment.read({"DATA": str(tmp_path / "var"), **variables})
+
+
+def test_nothing_set_means_the_documented_defaults(tmp_path: Path) -> None:
+    found = read(tmp_path)
+    assert (found.host, found.port) == ("127.0.0.1", 8000)
+    assert found.public_url == "http://127.0.0.1:8000"
+    assert found.sqlite
+    assert found.database["NAME"] == str(tmp_path / "var" / "mirrorserver.sqlite3")
+    assert found.redis_url is None
+    assert found.admin_password is None
+    assert found.time_zone == "UTC"
+    assert found.s3 is None
+    assert "https://conda.anaconda.org" in found.upstream_allow
+    assert (found.lease_seconds, found.heartbeat_seconds) == (60, 5)
+
+
+def test_an_empty_value_counts_as_absent(tmp_path: Path) -> None:
+    names = ("PORT", "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "TZ", "UPSTREAM_ALLOW", "DEBUG")
+    assert read(tmp_path, **dict.fromkeys(names, " ")) == read(tmp_path)
+
+
+def test_the_secret_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        keys = {found.secret_key for found in pool.map(lambda _: read(tmp_path), range(16))}
+    assert len(keys) == 1
+    assert len(keys.pop()) >= 50
+    assert stat.S_IMODE((tmp_path / "var" / "secret.key").stat().st_mode) == 0o600
+
+
+def test_a_given_secret_key_is_used_and_none_is_kept(tmp_path: Path) -> None:
+    assert read(tmp_path, SECRET_KEY="k" * 40).secret_key == "k" * 40
+    assert not (tmp_path / "var" / "secret.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "engine", "name"),
+    [
+        ("postgres://u:p%40ss@db:5433/name", "django.db.backends.postgresql", "name"),
+        ("postgresql:///name", "django.db.backends.postgresql", "name"),
+        ("sqlite:////srv/x.db", "django.db.backends.sqlite3", "/srv/x.db"),
+    ],
+)
+def test_a_database_url_is_understood(tmp_path: Path, url: str, engine: str, name: str) -> None:
+    found = read(tmp_path, DATABASE_URL=url)
+    assert (found.database["ENGINE"], found.database["NAME"]) == (engine, name)
+
+
+def test_a_folder_with_signs_of_an_address_in_its_name_is_fine(tmp_path: Path) -> None:
+    folder = tmp_path / "a b#c?d%20"
+    found = environment.read({"DATA": str(folder)})
+    assert found.database["NAME"] == str(folder / "mirrorserver.sqlite3")
+
+
+def test_allowed_upstreams_are_split_at_commas(tmp_path: Path) -> None:
+    found = read(tmp_path, UPSTREAM_ALLOW="http://127.0.0.1:*, https://*.example.org:8443/,")
+    assert found.upstream_allow == ("http://127.0.0.1:*", "https://*.example.org:8443")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("db.example", "db.example")]
+)
+def test_links_show_an_address_that_can_be_opened(tmp_path: Path, host: str, shown: str) -> None:
+    assert read(tmp_path, HOST=host, PORT="81").public_url == f"http://{shown}:81"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("HOST", "not a host"),
+        ("DATABASE_URL", "mysql://db/name"),
+        ("DATABASE_URL", "postgres://db:port/name"),
+        ("DATABASE_URL", "postgres://db"),
+        ("REDIS_URL", "http://redis"),
+        ("REDIS_URL", "redis://host:99999"),
+        ("PUBLIC_URL", "mirror.example.org"),
+        ("PUBLIC_URL", "https://mirror.example.org/below"),
+        ("UPSTREAM_ALLOW", "conda.example.org"),
+        ("UPSTREAM_ALLOW", "file:///srv"),
+        ("UPSTREAM_ALLOW", "https://*"),
+        ("UPSTREAM_ALLOW", "https://a.example/path"),
+        ("TZ", "Mars/Olympus"),
+        ("TZ", "../etc/passwd"),
+        ("SECRET_KEY", "short"),
+        ("S3_BUCKET", "No Bucket"),
+        ("DEBUG", "perhaps"),
+        ("WORKERS", "-1"),
+        ("LEASE_SECONDS", "0"),
+        ("LEASE_SECONDS", "soon"),
+    ],
+)
+def test_a_bad_value_is_named_in_a_sentence(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(BadEnvironment) as raised:
+        read(tmp_path, **{name: value})
+    assert str(raised.value).startswith(f"{name}=")
+    assert str(raised.value).endswith(" expected.") or "expected, with" in str(raised.value)
+
+
+def test_a_heartbeat_must_be_shorter_than_the_lease(tmp_path: Path) -> None:
+    with pytest.raises(BadEnvironment, match="less than LEASE_SECONDS"):
+        read(tmp_path, LEASE_SECONDS="4", HEARTBEAT_SECONDS="4")
+
+
+def test_a_data_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadEnvironment, match=r"DATA=.*a folder this user may write to"):
+        environment.read({"DATA": str(tmp_path / "file" / "below")})
+
+
+def test_no_secret_appears_in_an_error_or_in_a_dump(tmp_path: Path) -> None:
+    with pytest.raises(BadEnvironment) as raised:
+        read(tmp_path, DATABASE_URL="mysql://user:s3cret@db/name")
+    assert "s3cret" not in str(raised.value)
+    found = read(
+        tmp_path,
+        SECRET_KEY="s3cret" * 8,
+        ADMIN_PASSWORD="s3cret",
+        DATABASE_URL="postgres://u:s3cret@db/name",
+        REDIS_URL="redis://:s3cret@redis",
+        S3_BUCKET="bucket",
+        S3_SECRET_ACCESS_KEY="s3cret",
+    )
+    assert "s3cret" not in repr(found)
