@@ -40,6 +40,7 @@ class FakeConda(FakeUpstream):
         super().__init__(host=host, tls=tls)
         self.root = root
         self._records: dict[str, dict[str, Record]] = {}
+        self._publications = 0
 
     @property
     def channel(self) -> str:
@@ -141,6 +142,8 @@ class FakeConda(FakeUpstream):
         `extra`: further keys at the top level of each index.
         """
         wanted = set(forms)
+        self._publications += 1
+        moment = BUILT / 1000 + 60.0 * self._publications
         for subdir in self._records:
             text = self.index(
                 subdir, indented=indented, base_url=base_url, removed=removed, extra=extra
@@ -157,7 +160,7 @@ class FakeConda(FakeUpstream):
                     self.remove(stem + suffix)
                 else:
                     kind = "application/octet-stream" if suffix else "application/json"
-                    self.set(stem + suffix, data, content_type=kind)
+                    self.set(stem + suffix, data, content_type=kind, last_modified=moment)
 
     def index(
         self,

@@ -7,6 +7,7 @@ the socket is opened to exactly one of those; TLS is still verified for the name
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import socket
@@ -26,6 +27,14 @@ from urllib3.util.ssl_ import create_urllib3_context
 from ecosystems.upstream.errors import UpstreamError
 from ecosystems.upstream.policy import Address, Policy, SockAddr
 from ecosystems.upstream.watch import WatchedSocket, WatchedTLS, current
+
+
+def _keeps_secrets(record: logging.LogRecord) -> bool:
+    """urllib3 logs addresses whole, with their tokens and queries: those lines are dropped."""
+    return record.levelno > logging.DEBUG and "url" not in str(record.msg).lower()
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_keeps_secrets)
 
 
 class _Checked(HTTPConnection):

@@ -1,0 +1,63 @@
+"""Clients that never wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ecosystems.upstream import Client, Limits, Policy, ProcessGate
+
+LOOPBACK = Policy(["http://127.0.0.1:*", "https://127.0.0.1:*"])
+QUICK = Limits(tick=0.005, chunk=1024)
+
+
+class Time:
+    """A clock that only moves when somebody sleeps, or by `step` each time it is read."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.step = 0.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+MakeClient = Callable[..., Client]
+
+
+@pytest.fixture
+def make_client(time: Time) -> Iterator[MakeClient]:
+    """Client(**what differs): `limits` changes single numbers, the rest goes to Client."""
+    made: list[Client] = []
+
+    def make(
+        policy: Policy = LOOPBACK, *, limits: dict[str, Any] | None = None, **options: Any
+    ) -> Client:
+        settings = replace(QUICK, **(limits or {}))
+        gate = ProcessGate(time.clock, time.sleep, chance=lambda: 0.0)
+        defaults = {"settings": settings, "gate": gate, "clock": time.clock, "sleep": time.sleep}
+        made.append(Client(policy, **(defaults | options)))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> Client:
+    return make_client()
