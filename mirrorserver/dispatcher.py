@@ -1,7 +1,7 @@
 """The thread in every worker's main process that runs a dispatch round every few seconds.
 
-The rule: a round that fails on the database is logged and the next one tries again; the thread
-ends only with its worker.
+The rule: no error ends the rounds. Each is a thread of its own, so that one nobody foresaw ends
+that round, shows its traceback, and the next round comes all the same.
 """
 
 import logging
@@ -9,7 +9,6 @@ import os
 import threading
 
 from django.db import Error, connections
-from kombu.exceptions import OperationalError
 
 from mirrors.dispatch import dispatch_round
 from mirrorserver import environment
@@ -20,9 +19,9 @@ _stopping = threading.Event()
 
 # A pool process forked in the middle of a round would inherit locks that nobody releases there;
 # so forking waits for the end of the round, when the database connections are closed as well.
-_round = threading.RLock()
+_rounds = threading.RLock()
 os.register_at_fork(
-    before=_round.acquire, after_in_parent=_round.release, after_in_child=_round.release
+    before=_rounds.acquire, after_in_parent=_rounds.release, after_in_child=_rounds.release
 )
 
 
@@ -39,11 +38,17 @@ def stop() -> None:
 def _run() -> None:
     pause = environment.load().dispatch_seconds
     while not _stopping.is_set():
-        with _round:
-            try:
-                dispatch_round()
-            except (Error, OperationalError):
-                logger.exception("A dispatch round failed; the next one tries again.")
-            finally:
-                connections.close_all()
+        one = threading.Thread(target=_round, name="dispatch round", daemon=True)
+        one.start()
+        one.join()
         _stopping.wait(pause)
+
+
+def _round() -> None:
+    with _rounds:
+        try:
+            dispatch_round()
+        except (Error, OSError) as error:
+            logger.warning("A dispatch round failed (%s); the next one tries again.", error)
+        finally:
+            connections.close_all()

@@ -5,6 +5,7 @@ happens. Each part runs in a session of its own: Ctrl-C reaches only this proces
 on as TERM, once, to the part's main process; KILL goes to the part's whole group.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -149,8 +150,10 @@ def _cause(code: int) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    # A console that went away is no reason to end, nor to leave a part's output unread.
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def _copy_output(name: str, source: IO[bytes], folder: Path | None) -> None:
