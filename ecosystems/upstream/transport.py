@@ -11,9 +11,11 @@ import logging
 import os
 import select
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import certifi
@@ -63,11 +65,7 @@ class PolicyAdapter(HTTPAdapter):
 
     def __init__(self, policy: Policy, *, connections: int, ca_file: str | None = None) -> None:
         self._pools = _pool_classes(policy)
-        self._context = create_urllib3_context()
-        self._context.sslsocket_class = WatchedTLS
-        self._context.load_verify_locations(certifi.where())
-        if ca_file is not None:
-            self._context.load_verify_locations(ca_file)
+        self._context = _context(ca_file)
         super().__init__(pool_connections=16, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -95,6 +93,17 @@ class PolicyAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """See HTTPAdapter: the context has the certificates already."""
+
+
+@lru_cache(maxsize=8)
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    """The TLS settings, shared by clients: reading the authorities costs as much as a request."""
+    context = create_urllib3_context()
+    context.sslsocket_class = WatchedTLS
+    context.load_verify_locations(certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 def _pool_classes(policy: Policy) -> dict[str, type[HTTPConnectionPool]]:
