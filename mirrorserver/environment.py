@@ -280,7 +280,7 @@ def _is_address(text: str) -> bool:
 def _data_folder(value: str | None) -> Path:
     folder = Path(value).expanduser().absolute() if value else PROJECT / "var"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise BadEnvironment("DATA", str(folder), _unusable(error)) from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):

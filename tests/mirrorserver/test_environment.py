@@ -39,6 +39,7 @@ def test_the_secret_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> N
     assert len(keys) == 1
     assert len(keys.pop()) >= 50
     assert stat.S_IMODE((tmp_path / "var" / "secret.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "var").stat().st_mode) == 0o700
 
 
 def test_a_given_secret_key_is_used_and_none_is_kept(tmp_path: Path) -> None:

@@ -139,6 +139,8 @@ def _worker(env: environment.Environment) -> list[str]:
     return [
         *("celery", "--quiet", "--app", "mirrorserver", "worker", "--pool", "prefork"),
         *("--concurrency", str(env.run_processes), "--loglevel", "INFO", *quiet),
+        # Several workers on one host need names of their own.
+        *("--hostname", f"worker-{os.getpid()}@%h"),
     ]
 
 
