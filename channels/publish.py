@@ -102,12 +102,19 @@ class Build:
         """Write the index files of a section from the rows as they will be."""
         rows = (
             Package.objects.at(self.number)
-            .filter(channel=self.channel, section=section, shard__isnull=False)
+            .filter(channel=self.channel, family=ecosystem.family, shard__isnull=False)
             .order_by("name")
         )
+        if section:
+            rows = rows.filter(section=section)
 
         def shards() -> Iterator[tuple[str, bytes, str]]:
             expand = zstandard.ZstdDecompressor()
+            if not section:
+                # The root's documents name the packages of all sections.
+                for name in rows.values_list("name", flat=True).distinct():
+                    yield name, b"", ""
+                return
             values = rows.values_list("name", "shard__body", "shard__served_sha256")
             for name, body, served in values.iterator(chunk_size=100):
                 self.stop()
@@ -148,8 +155,13 @@ class Build:
             if changed or fields.get("rollback_of"):
                 counts = self.changes.counts()
                 revision = Revision.objects.create(
-                    channel=channel, number=self.number, reason=reason, inputs=inputs,
-                    **counts, **totals, **fields,
+                    channel=channel,
+                    number=self.number,
+                    reason=reason,
+                    inputs=inputs,
+                    **counts,
+                    **totals,
+                    **fields,
                 )
                 channel.revisions.filter(number=channel.current).update(retired=now)
                 published["current"] = self.number

@@ -5,12 +5,15 @@ Nothing here knows Django, a database or a particular index format.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from ecosystems.upstream import Client
 
 
 class EcosystemError(Exception):
@@ -70,6 +73,7 @@ class Shard:
     section: str
     name: str
     body: bytes
+    count: int = 0  # of the records in it, where the reader knows it
 
 
 class Spec(Protocol):
@@ -84,14 +88,19 @@ class Spec(Protocol):
 
 @dataclass(slots=True)
 class Document:
-    """An index file as served, written to `path` (a temporary file)."""
+    """An index file as served, written to the temporary file `path` (whose hash is `sha256`).
+
+    `packed`: the file is the zstd form of what is served. `size` and `etag`
+    (strong, quoted) are of the bytes that clients get.
+    """
 
     name: str
     path: Path
     sha256: str
     size: int
     etag: str
-    """Strong ETag, quoted: of the bytes that clients get."""
+    media_type: str = "application/octet-stream"
+    packed: bool = False
 
 
 Stop = Callable[[], None]
@@ -100,3 +109,138 @@ Stop = Callable[[], None]
 
 def never_stop() -> None:
     """A `Stop` that never stops."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is known of an index from the last time it was read."""
+
+    address: str
+    sha256: str
+    etag: str
+    last_modified: str
+    pack: Path
+
+
+@dataclass(slots=True)
+class Raw:
+    """An index as it came, in the temporary file `path`, whose hash is `sha256`."""
+
+    address: str
+    path: Path
+    sha256: str
+    etag: str
+    last_modified: str
+
+
+@dataclass(slots=True)
+class Read:
+    """A fetched index grouped by name into the temporary file `pack`.
+
+    `base_url` is where its files lie; `newest` is the newest build time (ms);
+    `extras` are further files of the upstream by name (temporary files).
+    """
+
+    pack: Path
+    pack_sha256: str
+    base_url: str
+    listed: int
+    names: int
+    newest: int = 0
+    invalid: int = 0
+    """How many of `listed` are in no shard, because not even their name can be read."""
+    invalid_names: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    extras: dict[str, Path] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Unchanged:
+    """The index is what it was when it was last read."""
+
+
+Progress = Callable[[float, float], None]
+"""Called with what is done and the total (0 = unknown)."""
+
+
+class Ecosystem(Protocol):
+    """What the product asks of a type. Shard bodies are opaque to everybody else."""
+
+    kind: str
+    """The API's name of the type."""
+    family: str
+    """The artifact family in events and the API."""
+
+    def sections(self, asked: Sequence[str]) -> list[str]:
+        """The sections to look for: those asked for, or all that are known."""
+
+    def fetch(
+        self,
+        client: Client,
+        base_url: str,
+        section: str,
+        *,
+        seen: Seen | None,
+        work: Path,
+        stop: Stop,
+        progress: Progress,
+    ) -> Raw | Unchanged | None:
+        """Fetch a section's index into the folder `work`; None: the upstream has none.
+
+        Raises `UpstreamError` for every other answer.
+        """
+
+    def read(
+        self,
+        client: Client,
+        raw: Raw,
+        section: str,
+        *,
+        seen: Seen | None,
+        work: Path,
+        stop: Stop,
+    ) -> Read:
+        """Group a fetched index by name into a pack; raises `BadIndex`."""
+
+    def root_extras(self, client: Client, base_url: str, work: Path, *, stop: Stop) -> list[Path]:
+        """Files beside the sections, fetched into `work` under their own names."""
+
+    def spec(self, text: str) -> Spec:
+        """Parse a package spec, or raise `SpecError` with the parser's words."""
+
+    def normalize(self, name: str) -> str:
+        """The one spelling of a package name."""
+
+    def name_of(self, filename: str) -> str | None:
+        """The package name that a file name says, None where it is not one of ours."""
+
+    def records(self, body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
+        """The records of a shard body, decoded as far as rules look at them."""
+
+    def entries(self, body: bytes) -> dict[str, bytes]:
+        """File name -> verbatim record."""
+
+    def rewrites(self, body: bytes) -> bool:
+        """Whether `build` would publish these records otherwise than they came."""
+
+    def build(self, entries: Iterable[tuple[str, bytes]], removed: Iterable[str]) -> bytes:
+        """The canonical body of these records."""
+
+    def removed(self, body: bytes) -> list[str]:
+        """The files that the upstream says it has removed."""
+
+    def served(self, body: bytes) -> bytes:
+        """The form that clients fetch by its hash; b"" where there is none."""
+
+    def documents(
+        self,
+        section: str,
+        shards: Callable[[], Iterator[tuple[str, bytes, str]]],
+        folder: Path,
+        extras: Mapping[str, Sequence[Path]],
+    ) -> Iterator[Document]:
+        """The index files of a section, from (name, body, hash of the served form).
+
+        `shards` may be called more than once. `extras` are upstream files that
+        go with the index, by name, one for each source. Section "" is the root.
+        """

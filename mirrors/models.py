@@ -31,6 +31,8 @@ class Upstream(models.Model):
     """Set when the source is a channel of this server."""
     key = models.CharField(max_length=64, unique=True)
     """SHA-256 over type, address, credential and proxy."""
+    extras = models.JSONField(default=dict)
+    """{file name: SHA-256 of the blob}: what lies beside the sections (`channeldata.json`)."""
 
     def __str__(self) -> str:
         return self.url
@@ -52,6 +54,11 @@ class Snapshot(models.Model):
     listed = models.IntegerField()
     newest = models.BigIntegerField(default=0)
     """The newest build time in it, milliseconds since 1970."""
+    invalid = models.IntegerField(default=0)
+    """How many of `listed` are in no shard, because not even their name can be read."""
+    invalid_names = models.JSONField(default=list)
+    extras = models.JSONField(default=dict)
+    """{file name: SHA-256 of the blob}: what goes with the index (`run_exports.json`)."""
     warnings = models.JSONField(default=list)
     created = models.DateTimeField(auto_now_add=True)
     checked = models.DateTimeField(auto_now_add=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ecosystems.upstream.limits import Limits
 from mirrorserver import environment
 
 ENV = environment.load()
@@ -16,6 +17,7 @@ VERSION = "0.1.0"
 DATA = ENV.data
 PUBLIC_URL = ENV.public_url
 UPSTREAM_ALLOW = ENV.upstream_allow
+UPSTREAM_LIMITS = Limits()
 LEASE_SECONDS = ENV.lease_seconds
 HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 DISPATCH_SECONDS = ENV.dispatch_seconds
@@ -32,6 +34,7 @@ FLUSH_SECONDS = 3
 GUARD_MIN = 20
 GUARD_SHARE = 0.10
 RUN_ATTEMPTS = 3
+PUBLISH_AGAIN_SECONDS = 30
 
 DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key

@@ -1,0 +1,179 @@
+"""The conda type as the rest of the product sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ecosystems.base import (
+    BadIndex,
+    Document,
+    Invalid,
+    Progress,
+    Raw,
+    Read,
+    Record,
+    Seen,
+    Spec,
+    Stop,
+    Unchanged,
+)
+from ecosystems.conda import channel, documents, matchspec, records, shards
+from ecosystems.conda.repodata import Index, read
+from ecosystems.pack import Pack, PackWriter
+from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
+from ecosystems.upstream.decode import Encoding
+
+RUN_EXPORTS = ("run_exports.json.zst", "run_exports.json")
+ENCODINGS: dict[str, Encoding] = {".zst": "zst", ".bz2": "bz2"}
+
+
+class Conda:
+    """Implements `ecosystems.base.Ecosystem`."""
+
+    kind = "conda"
+    family = "conda"
+
+    def sections(self, asked: Sequence[str]) -> list[str]:
+        return list(asked) or list(channel.KNOWN_SUBDIRS)
+
+    def fetch(
+        self,
+        client: Client,
+        base_url: str,
+        section: str,
+        *,
+        seen: Seen | None,
+        work: Path,
+        stop: Stop,
+        progress: Progress,
+    ) -> Raw | Unchanged | None:
+        for name, _ in channel.INDEX_NAMES:
+            url = channel.section_url(base_url, section, name)
+            known = seen if seen is not None and seen.address == url else None
+            path = work / f"{section}-{name}"
+            try:
+                answer = client.fetch_index(
+                    url,
+                    path,
+                    etag=known.etag if known else None,
+                    last_modified=known.last_modified if known else None,
+                    stop=stop,
+                    progress=progress,
+                )
+            except NotFound:
+                path.unlink(missing_ok=True)
+                continue
+            if isinstance(answer, NotModified):
+                path.unlink(missing_ok=True)
+                return Unchanged()
+            return Raw(url, path, answer.sha256, answer.etag, answer.last_modified)
+        return None
+
+    def read(
+        self,
+        client: Client,
+        raw: Raw,
+        section: str,
+        *,
+        seen: Seen | None,
+        work: Path,
+        stop: Stop,
+    ) -> Read:
+        encoding = ENCODINGS.get(raw.path.suffix, "identity")
+        blocks = open_decoded(raw.path, encoding, cap=client.limits.index_cap)
+        target = work / f"{section}.pack"
+        old = Pack(seen.pack) if seen is not None else None
+        newest = 0
+        with (
+            read(blocks, subdir=section, work=work, stop=stop) as index,
+            PackWriter(target, old=old) as writer,
+        ):
+            for shard in index.shards(stop):
+                before = old.names().get(shard.name) if old is not None else None
+                entry = writer.add(shard.name, shard.body, shard.count)
+                if before is None or before.digest != entry.digest:
+                    newest = max(newest, records.newest(shard.body))
+            known = old.meta.get("newest", 0) if old is not None else 0
+            newest = max(newest, known if isinstance(known, int) else 0)
+            sha256 = writer.close({"newest": newest})
+        return Read(
+            pack=target,
+            pack_sha256=sha256,
+            base_url=channel.origin_base(raw.address, index.base_url),
+            listed=sum(index.listed.values()),
+            names=len(index.names),
+            newest=newest,
+            invalid=index.invalid_count,
+            invalid_names=[one.filename for one in index.invalid],
+            warnings=_warnings(index),
+            extras=self._extras(client, raw.address, work / section, stop=stop),
+        )
+
+    def root_extras(self, client: Client, base_url: str, work: Path, *, stop: Stop) -> list[Path]:
+        url = f"{base_url.rstrip('/')}/{documents.CHANNELDATA}"
+        path = work / documents.CHANNELDATA
+        # It only tells people about packages: an upstream without one is as good.
+        with suppress(UpstreamError, BadIndex):
+            client.fetch_index(url, path, stop=stop, cap=documents.CHANNELDATA_CAP)
+            return [path]
+        return []
+
+    def spec(self, text: str) -> Spec:
+        return matchspec.parse(text)
+
+    def normalize(self, name: str) -> str:
+        return channel.normalize(name)
+
+    def name_of(self, filename: str) -> str | None:
+        return channel.name_of(filename)
+
+    def records(self, body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
+        return list(records.records(body, section=section, name=name))
+
+    def entries(self, body: bytes) -> dict[str, bytes]:
+        return records.entries(body)
+
+    def rewrites(self, body: bytes) -> bool:
+        return records.rewrites(body)
+
+    def build(self, entries: Iterable[tuple[str, bytes]], removed: Iterable[str]) -> bytes:
+        return records.build(entries, removed)
+
+    def removed(self, body: bytes) -> list[str]:
+        return records.removed(body)
+
+    def served(self, body: bytes) -> bytes:
+        return shards.shard_bytes(body)
+
+    def documents(
+        self,
+        section: str,
+        shards: Callable[[], Iterator[tuple[str, bytes, str]]],
+        folder: Path,
+        extras: Mapping[str, Sequence[Path]],
+    ) -> Iterator[Document]:
+        return documents.documents(section, shards, folder, extras)
+
+    def _extras(self, client: Client, address: str, work: Path, *, stop: Stop) -> dict[str, Path]:
+        """`run_exports.json`, which only build tools ask for, where the upstream has it."""
+        work.mkdir(exist_ok=True)
+        for name in RUN_EXPORTS:
+            with suppress(UpstreamError, BadIndex):
+                path = work / name
+                client.fetch_index(address.rpartition("/")[0] + f"/{name}", path, stop=stop)
+                return {documents.RUN_EXPORTS: path}
+        return {}
+
+
+def _warnings(index: Index) -> list[str]:
+    found = []
+    if number := index.dropped.get("v3"):
+        found.append(
+            f"{number:,} records of the index's `v3` part are not taken over; clients of today"
+            " read the other parts."
+        )
+    if index.invalid_count:
+        found.append(f"{index.invalid_count:,} records have no valid package name.")
+    return found

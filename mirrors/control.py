@@ -1,0 +1,140 @@
+"""What people and the clock ask of a mirror: run, stop, restart, release.
+
+Each is one conditional change of a row with its event in the same
+transaction; the worker is told after the commit, and finds the row anyway.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from channels.errors import WrongState
+from history.models import EventType, record
+from mirrors import knock
+from mirrors.models import Accepted, Mirror, Run, Snapshot
+
+
+def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None = None) -> Run:
+    """A pending run, or `WrongState` with the id of the one that is going."""
+    if mirror.deleted:
+        raise WrongState(f"The mirror {mirror.name} was deleted.")
+    try:
+        with transaction.atomic():
+            last = mirror.runs.aggregate(last=Max("number"))["last"] or 0
+            run = Run.objects.create(
+                mirror=mirror,
+                number=last + 1,
+                cause=cause,
+                actor=actor,
+                slot=slot,
+                terms=mirror.filter.terms,
+            )
+            if cause == "restart":
+                tell(run, EventType.MIRROR_RESTARTED)
+            transaction.on_commit(lambda: knock.run(run.pk))
+    except IntegrityError as error:
+        going = active_run(mirror)
+        raise WrongState(
+            f"A run of {mirror.name} is already going.", run_id=going.pk if going else None
+        ) from error
+    return run
+
+
+def active_run(mirror: Mirror) -> Run | None:
+    """The run of the mirror that is not final, if any."""
+    return mirror.runs.filter(state__in=Run.ACTIVE).first()
+
+
+def stop(mirror: Mirror, *, actor: str) -> Run | None:
+    """Ask the mirror's run to stop; the run, or None where nothing runs.
+
+    Asking twice is asking once. A run that no worker has begun ends at once.
+    """
+    run = active_run(mirror)
+    if run is None:
+        return None
+    now = timezone.now()
+    with transaction.atomic():
+        mine = Run.objects.filter(pk=run.pk)
+        if mine.filter(state="pending").update(state="stopped", ended=now):
+            run.refresh_from_db()
+            tell(run, EventType.MIRROR_STOPPED, actor=actor)
+        else:
+            mine.filter(state="running").update(state="stopping")
+            run.refresh_from_db()
+    return run
+
+
+def restart(mirror: Mirror, *, actor: str) -> Run:
+    """A new run of a mirror whose last run was stopped."""
+    last = mirror.runs.order_by("-number").first()
+    if last is None or last.state != "stopped":
+        state = last.state if last else "not run yet"
+        raise WrongState(
+            f"Only a stopped mirror can be restarted; {mirror.name} is {state}.",
+            run_id=last.pk if last and last.state in Run.ACTIVE else None,
+        )
+    return request_run(mirror, cause="restart", actor=actor)
+
+
+def release(mirror: Mirror, *, actor: str) -> list[str]:
+    """Let what the guard holds pass; the sections released."""
+    with transaction.atomic():
+        locked = Mirror.objects.select_for_update().select_related("channel").get(pk=mirror.pk)
+        if not locked.held:
+            raise WrongState(f"Nothing of {mirror.name} is held.")
+        sections = sorted(locked.held)
+        for section, held in locked.held.items():
+            accept(locked, section, held["snapshot"])
+        record(
+            EventType.MIRROR_RELEASED,
+            actor=actor,
+            channel_id=locked.channel_id,
+            mirror_id=locked.pk,
+            data={"mirror": locked.name},
+            meta={"held": locked.held},
+        )
+        Mirror.objects.filter(pk=mirror.pk).update(held={})
+        locked.channel.raise_wanted()
+        transaction.on_commit(lambda: knock.channel(locked.channel_id))
+    mirror.refresh_from_db()
+    return sections
+
+
+def follow(mirror: Mirror) -> None:
+    """Begin the run that was asked for while another was going."""
+    if Mirror.objects.filter(pk=mirror.pk, run_again=True, deleted=None).update(run_again=False):
+        mirror.refresh_from_db()
+        try:
+            request_run(mirror, cause="edit", actor=mirror.owner.username if mirror.owner else "")
+        except WrongState:
+            # Somebody was quicker; that run does what this one would have done.
+            return
+
+
+def accept(mirror: Mirror, section: str, snapshot_id: int | None) -> None:
+    """Publish a section from this snapshot from now on; None: the section is gone."""
+    rows = Accepted.objects.filter(mirror=mirror, section=section)
+    if snapshot_id is None:
+        rows.delete()
+    elif not rows.update(snapshot_id=snapshot_id):
+        snapshot = Snapshot.objects.get(pk=snapshot_id)
+        Accepted.objects.create(mirror=mirror, section=section, snapshot=snapshot)
+
+
+def tell(run: Run, event: EventType, *, actor: str = "", **meta: object) -> None:
+    """Write a run's event; call it in the transaction of the change."""
+    mirror = run.mirror
+    record(
+        event,
+        actor=actor or run.actor,
+        channel_id=mirror.channel_id,
+        mirror_id=mirror.pk,
+        run_id=run.pk,
+        data={"mirror": mirror.name, "run": run.number, "cause": run.cause},
+        meta=meta,
+    )

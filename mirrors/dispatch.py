@@ -1,0 +1,151 @@
+"""What waits is knocked for, what died is taken up again, what is due is begun.
+
+Every worker does this every few seconds and the schedule does it too: the
+rows alone decide, so neither a broker nor a beat is needed for it to happen.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from channels.errors import WrongState
+from channels.lease import Leased, Watch
+from channels.models import Channel, Publication
+from history.models import EventType, record
+from mirrors import control, knock
+from mirrors.control import tell
+from mirrors.models import Mirror, Preview, Run
+from mirrors.schedule import next_fire
+
+log = logging.getLogger(__name__)
+
+KNOCK_AGAIN_SECONDS = 15
+LOST = "The worker was lost."
+
+_watch = Watch()
+_knocked: dict[tuple[str, int], float] = {}
+
+
+def dispatch_round() -> None:
+    """One look at all rows that are not final."""
+    reap()
+    start_due()
+    start_again()
+    for run in Run.objects.filter(state="pending").values_list("pk", flat=True):
+        _knock("run", run)
+    for preview in Preview.objects.filter(state="pending").values_list("pk", flat=True):
+        _knock("preview", preview)
+    for channel in _wanting():
+        _knock("channel", channel)
+
+
+def reap() -> None:
+    """Take rows from owners that died."""
+    for run in Run.objects.filter(state__in=("running", "stopping")).select_related("mirror"):
+        if _watch.dead(run):
+            _reap_run(run)
+    for publication in Publication.objects.filter(state="running"):
+        if _watch.dead(publication):
+            _take(publication, state="lost", error=LOST, ended=timezone.now())
+    for preview in Preview.objects.filter(state="running"):
+        if _watch.dead(preview):
+            _take(preview, state="failed", error=LOST, ended=timezone.now())
+
+
+def start_due() -> None:
+    """Begin the runs whose time has come; a slot during a run is skipped, missed ones are one."""
+    now = timezone.now()
+    due = Mirror.objects.filter(deleted=None, next_run_at__lte=now)
+    for mirror in due.select_related("channel", "filter"):
+        _start_slot(mirror)
+
+
+def start_again() -> None:
+    """Begin runs asked for while another was going, whose end nobody saw to."""
+    waiting = Mirror.objects.filter(run_again=True, deleted=None)
+    for mirror in waiting.exclude(runs__state__in=Run.ACTIVE).select_related("filter", "owner"):
+        control.follow(mirror)
+
+
+def _start_slot(mirror: Mirror) -> None:
+    slot, now = mirror.next_run_at, timezone.now()
+    following = next_fire(mirror.cron, mirror.cron_timezone, now)
+    # Whoever moves the clock on begins the run; all others find it moved.
+    with transaction.atomic():
+        mine = Mirror.objects.filter(pk=mirror.pk, next_run_at=slot)
+        if not mine.update(next_run_at=following):
+            return
+        going = control.active_run(mirror)
+        if going is None:
+            try:
+                control.request_run(mirror, cause="schedule", actor="schedule", slot=slot)
+            except WrongState as error:
+                log.info("%s", error)
+            return
+        record(
+            EventType.MIRROR_SKIPPED,
+            actor="schedule",
+            channel_id=mirror.channel_id,
+            mirror_id=mirror.pk,
+            run_id=going.pk,
+            data={"mirror": mirror.name},
+            meta={"slot": slot.isoformat() if slot else None, "still_running": going.number},
+        )
+
+
+def _reap_run(run: Run) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        if run.state == "stopping":
+            if _take(run, state="stopped", ended=now):
+                tell(run, EventType.MIRROR_STOPPED, counts=run.counts)
+        elif run.attempt < settings.RUN_ATTEMPTS:
+            if _take(run, state="pending", owner=""):
+                log.warning("%s lost its worker and is begun again", run)
+        elif _take(run, state="failed", error=f"{LOST} {run.attempt} times.", ended=now):
+            tell(run, EventType.MIRROR_FAILED, error=run.error)
+
+
+def _take(row: Leased, **fields: object) -> bool:
+    """Take a row from a dead owner, whose fence is void from then on."""
+    rows = type(row)._default_manager.filter(pk=row.pk, fence=row.fence, state=row.state)
+    taken = bool(rows.update(fence=F("fence") + 1, **fields))
+    if taken:
+        row.lock_path.unlink(missing_ok=True)
+        row.refresh_from_db()
+    return taken
+
+
+def _wanting() -> list[int]:
+    """Channels to be published, or whose content changes by time alone."""
+    now = timezone.now()
+    for channel in Channel.objects.alive().filter(next_judge_at__lte=now):
+        with transaction.atomic():
+            channel.raise_wanted()
+            Channel.objects.filter(pk=channel.pk).update(next_judge_at=None)
+    wanting = Channel.objects.alive().filter(frozen=None, wanted__gt=F("published"))
+    lately = now - timedelta(seconds=settings.PUBLISH_AGAIN_SECONDS)
+    failed = Publication.objects.filter(state="failed", ended__gt=lately)
+    busy = Publication.objects.filter(state="running")
+    return list(
+        wanting.exclude(pk__in=failed.values("channel"))
+        .exclude(pk__in=busy.values("channel"))
+        .values_list("pk", flat=True)
+    )
+
+
+def _knock(kind: str, pk: int) -> None:
+    now = time.monotonic()
+    if now - _knocked.get((kind, pk), -KNOCK_AGAIN_SECONDS) < KNOCK_AGAIN_SECONDS:
+        return
+    _knocked[kind, pk] = now
+    getattr(knock, kind)(pk)
+    if len(_knocked) > 10_000:
+        _knocked.clear()

@@ -1,0 +1,203 @@
+"""Step 6 of a run: bring what is wanted and not here, several files at once.
+
+One bad file is one failure with its cause; a full disk or a stop ends the
+step. Threads fetch and make bytes durable, the run's own thread writes rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+
+from django.conf import settings
+from django.db import transaction
+
+from channels import blobs
+from channels.errors import NoSpace
+from channels.models import Blob, Origin
+from channels.origins import address, client
+from ecosystems.upstream import Client, Digest, UpstreamError
+from history.models import Event, EventType
+from mirrors import own
+from mirrors.models import Failure
+from mirrors.plan import Plan, Wanted
+from mirrors.work import Work
+
+ROWS_AT_ONCE = 200
+LOOK_SECONDS = 0.5
+FILES_TOLD = 100
+
+
+class Cancelled(Exception):
+    """The run ends; what a thread has half fetched is dropped."""
+
+
+class Download:
+    """The files of a plan on their way."""
+
+    def __init__(self, work: Work, *, family: str, pause: Callable[[], None]) -> None:
+        self.work = work
+        self.failed = 0
+        self.done = 0
+        self._family = family
+        self._pause = pause
+        """Called about twice a second from the run's own thread."""
+        self._cancel = threading.Event()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._clients: dict[int, tuple[Origin, Client]] = {}
+        self._arrived: list[Blob] = []
+        self._failures: list[Failure] = []
+        self._names: dict[str, Counter[str]] = {}
+        self._flushed = time.monotonic()
+
+    def run(self, plan: Plan) -> None:
+        """Fetch everything in the plan; rows and failures are written as it goes."""
+        blobs.make_room(plan.bytes)
+        wanted = iter(plan)
+        pool = ThreadPoolExecutor(settings.DOWNLOAD_THREADS, thread_name_prefix="download")
+        under_way: dict[Future[Digest], Wanted] = {}
+        try:
+            while True:
+                room = settings.DOWNLOAD_THREADS * 4 - len(under_way)
+                for one in islice(wanted, room):
+                    self._open(one.origin_id)
+                    under_way[pool.submit(self._fetch, one)] = one
+                if not under_way:
+                    break
+                finished, _ = wait(under_way, LOOK_SECONDS, FIRST_COMPLETED)
+                for future in finished:
+                    self._take(under_way.pop(future), future)
+                self._show(plan)
+        finally:
+            self._cancel.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            for future, one in under_way.items():
+                if future.done() and not future.cancelled() and not future.exception():
+                    self._take(one, future)
+            self._flush()
+            for _, opened in self._clients.values():
+                opened.close()
+
+    def events(self, *, channel_id: int, path: str, mirror_id: int) -> None:
+        """One "Artifact generated" a package whose bytes came."""
+        rows = (
+            Event(
+                type=EventType.ARTIFACT_GENERATED,
+                family=self._family,
+                channel_id=channel_id,
+                mirror_id=mirror_id,
+                run_id=self.work.run.pk,
+                data={"artifact_family": self._family, "name": name, "channel": path},
+                meta={"count": files.total(), "files": list(files)[:FILES_TOLD]},
+            )
+            for name, files in sorted(self._names.items())
+        )
+        while batch := list(islice(rows, 500)):
+            Event.objects.bulk_create(batch)
+        self._names.clear()
+
+    def _fetch(self, wanted: Wanted) -> Digest:
+        known = _already(wanted)
+        if known is not None:
+            return known
+        origin, opened = self._clients[wanted.origin_id]
+        if origin.channel_id is not None:
+            return own.bring(origin, wanted, stop=self._stop)
+        temp = blobs.temporary(f"run{self.work.run.pk}")
+        seen = 0
+
+        def progress(done: int, _total: int) -> None:
+            nonlocal seen
+            with self._lock:
+                self._bytes += done - seen
+            seen = done
+
+        try:
+            digest = opened.download(
+                address(origin, wanted.filename),
+                temp,
+                size=wanted.size,
+                sha256=wanted.sha256,
+                md5=wanted.md5,
+                stop=self._stop,
+                progress=progress,
+            )
+            blobs.settle(temp, digest.sha256)
+            return digest
+        finally:
+            temp.unlink(missing_ok=True)
+
+    def _open(self, origin_id: int) -> None:
+        """Have a client ready before a thread needs it: threads use no database."""
+        if origin_id not in self._clients:
+            origin = Origin.objects.get(pk=origin_id)
+            self._clients[origin_id] = (origin, client(origin))
+
+    def _stop(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled
+
+    def _take(self, wanted: Wanted, future: Future[Digest]) -> None:
+        try:
+            digest = future.result()
+        except UpstreamError as error:
+            self.failed += 1
+            self._failures.append(
+                Failure(
+                    run=self.work.run,
+                    section=wanted.section,
+                    filename=wanted.filename,
+                    message=str(error),
+                )
+            )
+            return
+        except OSError as error:
+            raise NoSpace(f"{wanted.filename} could not be stored: {error.strerror}") from error
+        self.done += 1
+        self._arrived.append(
+            Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)
+        )
+        self._names.setdefault(wanted.name, Counter())[wanted.filename] += 1
+        if len(self._arrived) >= ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._flushed = time.monotonic()
+        if self._arrived or self._failures:
+            with transaction.atomic():
+                self.work.run.write(bytes=self._bytes)
+                blobs.register(self._arrived)
+                Failure.objects.bulk_create(self._failures, ignore_conflicts=True)
+        self._arrived, self._failures = [], []
+
+    def _show(self, plan: Plan) -> None:
+        self.work.check()
+        self.work.bytes = self._bytes
+        self.work.progress(self.done + self.failed, plan.files)
+        if time.monotonic() - self._flushed > LOOK_SECONDS * 2:
+            self._flush()
+            self._pause()
+
+
+def _already(wanted: Wanted) -> Digest | None:
+    """The file as a killed run left it: durable, but without its row."""
+    if not wanted.sha256:
+        return None
+    path = blobs.path(wanted.sha256)
+    if not path.exists() or path.stat().st_size != wanted.size:
+        return None
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            sha256.update(chunk)
+            md5.update(chunk)
+    if sha256.hexdigest() != wanted.sha256:
+        path.unlink()
+        return None
+    return Digest(sha256=wanted.sha256, md5=md5.hexdigest(), size=wanted.size)

@@ -1,0 +1,177 @@
+"""Steps 1 and 2 of a run: the upstream's indexes, fetched and read into snapshots."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from channels import blobs
+from channels.origins import client_for, remember
+from ecosystems import registry
+from ecosystems.base import Progress, Raw, Read, Seen, Stop, Unchanged
+from ecosystems.upstream import Client
+from mirrors import own
+from mirrors.models import Snapshot, Upstream
+
+
+class Fetch:
+    """The indexes of one upstream on their way to snapshots.
+
+    `snapshots` has, after `read`, the newest snapshot of each section asked
+    for; None where the upstream has no such section.
+    """
+
+    def __init__(self, upstream: Upstream, asked: Sequence[str], *, stop: Stop, work: Path) -> None:
+        self.upstream = upstream
+        self.ecosystem = registry.get(upstream.kind)
+        self.sections = self.ecosystem.sections(asked)
+        self.snapshots: dict[str, Snapshot | None] = {}
+        self.bytes = 0
+        self._stop = stop
+        self._work = work
+        self._raws: list[tuple[str, Raw]] = []
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is an index to be read."""
+        return bool(self._raws)
+
+    def fetch(self, progress: Progress) -> None:
+        """Step 1: conditional requests; what came lies on disk as it came."""
+        with self._client() as client:
+            for number, section in enumerate(self.sections):
+                self._stop()
+                part = _part(progress, number, len(self.sections))
+                self._fetch(client, section, part)
+
+    def read(self, progress: Progress) -> None:
+        """Step 2: every new index becomes a snapshot."""
+        with self._client() as client:
+            for number, (section, raw) in enumerate(self._raws):
+                self._stop()
+                progress(number, len(self._raws))
+                before = newest(self.upstream, section)
+                if self.upstream.channel_id is not None:
+                    read = own.read(self.upstream, section, before, work=self._work)
+                else:
+                    read = self.ecosystem.read(
+                        client, raw, section, seen=_seen(before), work=self._work, stop=self._stop
+                    )
+                    raw.path.unlink(missing_ok=True)
+                self.snapshots[section] = self._keep(section, raw, read)
+            if self._raws and self.upstream.channel_id is None:
+                self._root(client)
+
+    def _client(self) -> Client:
+        return client_for(self.upstream.credential, self.upstream.proxy)
+
+    def _fetch(self, client: Client, section: str, progress: Progress) -> None:
+        before = newest(self.upstream, section)
+        if self.upstream.channel_id is not None:
+            found = own.fetch(self.upstream, section, before)
+        else:
+            found = self.ecosystem.fetch(
+                client,
+                self.upstream.url,
+                section,
+                seen=_seen(before),
+                work=self._work,
+                stop=self._stop,
+                progress=progress,
+            )
+        if found is None:
+            self.snapshots[section] = None
+        elif isinstance(found, Unchanged) or _same(before, found):
+            assert before is not None
+            fresh: dict[str, Any] = {"checked": timezone.now()}
+            if isinstance(found, Raw):
+                fresh |= {"etag": found.etag, "last_modified": found.last_modified}
+                self.bytes += found.path.stat().st_size
+            Snapshot.objects.filter(pk=before.pk).update(**fresh)
+            self.snapshots[section] = before
+        else:
+            self.bytes += found.path.stat().st_size if found.path.is_file() else 0
+            self._raws.append((section, found))
+
+    def _keep(self, section: str, raw: Raw, read: Read) -> Snapshot:
+        upstream = self.upstream
+        return Snapshot.objects.create(
+            upstream=upstream,
+            section=section,
+            address=raw.address,
+            sha256=raw.sha256,
+            etag=raw.etag,
+            last_modified=raw.last_modified,
+            pack=blobs.keep(read.pack, read.pack_sha256),
+            origin=remember(
+                read.base_url,
+                credential=bytes(upstream.credential),
+                proxy=bytes(upstream.proxy),
+                identity=upstream.key,
+                channel=upstream.channel,
+            ),
+            listed=read.listed,
+            newest=read.newest,
+            invalid=read.invalid,
+            invalid_names=read.invalid_names,
+            warnings=read.warnings,
+            extras={name: _extra(path) for name, path in read.extras.items()},
+        )
+
+    def _root(self, client: Client) -> None:
+        found = self.ecosystem.root_extras(client, self.upstream.url, self._work, stop=self._stop)
+        extras = {path.name: _extra(path) for path in found}
+        if extras != self.upstream.extras:
+            self.upstream.extras = extras
+            self.upstream.save(update_fields=["extras"])
+
+
+def newest(upstream: Upstream, section: str) -> Snapshot | None:
+    """The last snapshot taken of a section."""
+    return Snapshot.objects.filter(upstream=upstream, section=section).order_by("-pk").first()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder on the blobs' filesystem that goes with the block."""
+    folder = Path(settings.DATA) / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix="fetch-") as name:
+        yield Path(name)
+
+
+def _part(progress: Progress, number: int, of: int) -> Callable[[float, float], None]:
+    def part(done: float, total: float) -> None:
+        progress(number + (done / total if total > 0 else 0), of)
+
+    return part
+
+
+def _seen(before: Snapshot | None) -> Seen | None:
+    if before is None or not blobs.path(before.pack_id).exists():
+        return None
+    return Seen(
+        address=before.address,
+        sha256=before.sha256,
+        etag=before.etag,
+        last_modified=before.last_modified,
+        pack=blobs.path(before.pack_id),
+    )
+
+
+def _same(before: Snapshot | None, raw: Raw) -> bool:
+    """The same bytes from the same address are the same snapshot, whatever the headers say."""
+    return before is not None and (before.sha256, before.address) == (raw.sha256, raw.address)
+
+
+def _extra(path: Path) -> str:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return blobs.keep(path, sha256).sha256

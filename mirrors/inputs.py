@@ -1,0 +1,131 @@
+"""The inputs of a channel's content, as saved now: mirrors, snapshots, rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from channels import blobs
+from channels.models import Channel
+from ecosystems import registry
+from ecosystems.base import Ecosystem
+from ecosystems.pack import Pack
+from filters.rules import Rules, compile_rules
+from mirrors.judge import Case, Source
+from mirrors.models import Accepted, Mirror, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One mirror of a channel: its compiled rules and its accepted snapshots by section."""
+
+    mirror: Mirror
+    ecosystem: Ecosystem
+    rules: Rules
+    snapshots: dict[str, Snapshot]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its part of the content depends on, as `Revision.inputs` keeps it."""
+        return {
+            "rules": self.rules.digest,
+            "active": self.mirror.active,
+            "sections": {section: snap.pk for section, snap in sorted(self.snapshots.items())},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that decides what a channel lists."""
+
+    channel: Channel
+    channel_rules: tuple[Rules, ...]
+    mirrors: tuple[Input, ...]
+
+    def identity(self) -> dict[str, Any]:
+        """Equal identities (and equal present files) mean equal content."""
+        return {
+            "channel": [rules.digest for rules in self.channel_rules],
+            "mirrors": {str(one.mirror.pk): one.identity for one in self.mirrors},
+        }
+
+    def ecosystems(self) -> list[Ecosystem]:
+        """The types that occur, each once."""
+        return list({one.ecosystem.kind: one.ecosystem for one in self.mirrors}.values())
+
+    def sections(self, ecosystem: Ecosystem) -> list[str]:
+        """The sections of one type that any mirror has a snapshot of."""
+        found = {
+            section
+            for one in self.mirrors
+            if one.ecosystem.kind == ecosystem.kind
+            for section in one.snapshots
+        }
+        return sorted(found)
+
+    def case(self, ecosystem: Ecosystem, section: str) -> Case:
+        """What is to be judged in one section."""
+        sources = tuple(
+            Source(
+                mirror_id=one.mirror.pk,
+                mirror_name=one.mirror.name,
+                active=one.mirror.active,
+                rules=one.rules,
+                pack=pack(one.snapshots[section].pack_id),
+                origin_id=one.snapshots[section].origin_id,
+            )
+            for one in self.mirrors
+            if one.ecosystem.kind == ecosystem.kind and section in one.snapshots
+        )
+        return Case(ecosystem, section, sources, self.channel_rules)
+
+
+def gather(channel: Channel) -> Inputs:
+    """The channel's inputs as they are saved now."""
+    mirrors = Mirror.objects.filter(channel=channel, deleted=None).order_by("pk")
+    mirrors = mirrors.select_related("upstream", "filter")
+    snapshots: dict[int, dict[str, Snapshot]] = {}
+    accepted = Accepted.objects.filter(mirror__channel=channel, mirror__deleted=None)
+    for row in accepted.select_related("snapshot"):
+        snapshots.setdefault(row.mirror_id, {})[row.section] = row.snapshot
+    return Inputs(
+        channel=channel,
+        channel_rules=channel_rules(channel),
+        mirrors=tuple(
+            one_input(mirror, mirror.filter.terms, snapshots.get(mirror.pk, {}))
+            for mirror in mirrors
+        ),
+    )
+
+
+def one_input(mirror: Mirror, terms: Mapping[str, Any], snapshots: dict[str, Snapshot]) -> Input:
+    """A mirror judged by `terms`; sections that the terms do not ask for fall away."""
+    ecosystem = registry.get(mirror.kind)
+    asked = set(ecosystem.sections(terms.get("subdirs") or []))
+    return Input(
+        mirror=mirror,
+        ecosystem=ecosystem,
+        rules=compile_rules(terms, spec=ecosystem.spec, by="mirror"),
+        snapshots={key: value for key, value in snapshots.items() if key in asked},
+    )
+
+
+def channel_rules(channel: Channel) -> tuple[Rules, ...]:
+    """The channel's rules, then its parent's."""
+    conda = registry.get("conda")
+    return tuple(
+        compile_rules(filter_.terms, spec=conda.spec, by="channel") for filter_ in channel.filters
+    )
+
+
+@lru_cache(maxsize=32)
+def _opened(path: Path) -> Pack:
+    return Pack(path)
+
+
+def pack(sha256: str) -> Pack:
+    """A snapshot's pack, opened once per process."""
+    return _opened(blobs.path(sha256))

@@ -1,0 +1,122 @@
+"""Step 3 of a run: which of the fetched snapshots the mirror publishes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+
+from channels.access import may_read
+from ecosystems.base import BadIndex
+from history.models import EventType
+from mirrors import knock, own
+from mirrors.control import accept, tell
+from mirrors.fetch import Fetch
+from mirrors.guard import Facts, objection
+from mirrors.models import Accepted, Mirror, Snapshot
+from mirrors.work import Work
+
+
+@dataclass(slots=True)
+class Taken:
+    """What step 3 decided. `changed`: the channel has something to publish."""
+
+    changed: bool
+    held: dict[str, dict[str, object]]
+
+
+def check_source(mirror: Mirror) -> None:
+    """An own channel as source: still there, still allowed, and not fed by this one."""
+    source = mirror.upstream.channel
+    if source is None:
+        return
+    way = own.circle(mirror.channel, source)
+    if way:
+        raise BadIndex(
+            f"The mirror would feed itself: {' from '.join([mirror.channel.path, *way])}."
+        )
+    if mirror.owner is not None and not may_read(mirror.owner, None, source):
+        raise BadIndex(f"{mirror.owner} may not read the channel {source.path}.")
+
+
+def take(work: Work, fetch: Fetch) -> Taken:
+    """Accept the snapshots, or hold those that the guard objects to."""
+    mirror = work.run.mirror
+    accepted = {
+        row.section: row.snapshot
+        for row in Accepted.objects.filter(mirror=mirror).select_related("snapshot")
+    }
+    found = fetch.snapshots
+    if not any(found.values()) and not accepted:
+        raise BadIndex(f"{mirror.upstream.url} has no index of {_words(list(found))}.")
+    held = _objections(mirror, found, accepted)
+    news = {
+        section: snapshot
+        for section, snapshot in found.items()
+        if section not in held and snapshot != accepted.get(section)
+    }
+    with transaction.atomic():
+        for section, snapshot in news.items():
+            accept(mirror, section, snapshot.pk if snapshot else None)
+        _tell_held(work, mirror, held)
+        Mirror.objects.filter(pk=mirror.pk).update(held=held, skip_guard=False)
+        snapshots = {key: snap.pk for key, snap in found.items() if snap and key not in held}
+        snapshots |= {key: accepted[key].pk for key in held if key in accepted}
+        work.run.write(snapshots=snapshots, held=held)
+        if news:
+            work.run.write(wanted=mirror.channel.raise_wanted())
+            channel_id = mirror.channel_id
+            transaction.on_commit(lambda: knock.channel(channel_id))
+    _warn(work, fetch, accepted)
+    return Taken(changed=bool(news), held=held)
+
+
+def _objections(
+    mirror: Mirror, found: dict[str, Snapshot | None], accepted: dict[str, Snapshot]
+) -> dict[str, dict[str, object]]:
+    if mirror.skip_guard:
+        return {}
+    held: dict[str, dict[str, object]] = {}
+    for section, snapshot in found.items():
+        reason = objection(
+            section,
+            _facts(accepted.get(section)),
+            _facts(snapshot),
+            least=settings.GUARD_MIN,
+            share=settings.GUARD_SHARE,
+        )
+        if reason:
+            held[section] = {"snapshot": snapshot.pk if snapshot else None, "reason": reason}
+    return held
+
+
+def _facts(snapshot: Snapshot | None) -> Facts | None:
+    if snapshot is None:
+        return None
+    return Facts(snapshot.listed, snapshot.last_modified, snapshot.newest)
+
+
+def _tell_held(work: Work, mirror: Mirror, held: dict[str, dict[str, object]]) -> None:
+    """One event when a hold begins or changes, not one a run."""
+    for one in held.values():
+        work.log(str(one["reason"]), level="warning")
+    if held and held != mirror.held:
+        tell(work.run, EventType.MIRROR_HELD, held=held)
+
+
+def _warn(work: Work, fetch: Fetch, accepted: dict[str, Snapshot]) -> None:
+    asked = work.run.terms.get("subdirs") or []
+    for section, snapshot in fetch.snapshots.items():
+        if snapshot is None and section not in accepted:
+            if section in asked:
+                work.log(f"The upstream has never had {section}.", level="warning")
+            elif section == "noarch":
+                work.log("The upstream has no noarch; it is published empty.", level="warning")
+        elif snapshot is not None:
+            for warning in snapshot.warnings:
+                work.log(f"{section}: {warning}", level="warning")
+
+
+def _words(sections: list[str]) -> str:
+    return sections[0] if len(sections) == 1 else f"any of {', '.join(sections)}"

@@ -1,0 +1,108 @@
+"""The files behind the numbers of a run, computed again from what it judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from channels.errors import WrongState
+from channels.models import Channel
+from ecosystems.base import Record
+from mirrors.inputs import Inputs, channel_rules, gather, one_input
+from mirrors.judge import Part, digest, judged, present
+from mirrors.models import Run, Snapshot
+
+NAMED = 100
+
+
+class Line(NamedTuple):
+    """One file of a list: what became of it and why."""
+
+    section: str
+    filename: str
+    reason: str
+    """`active`, `passive`, `missing`, `failed`, or `mirror.<rule>` / `channel.<rule>`."""
+    detail: str
+    size: int
+
+
+def files(run: Run, reason: str | None = None) -> Iterator[Line]:
+    """The run's files, all or those of one reason; `WrongState` once its snapshots are gone."""
+    if reason == "failed":
+        for failure in run.failures.order_by("section", "filename"):
+            yield Line(failure.section, failure.filename, "failed", failure.message, -1)
+        return
+    inputs = _inputs(run)
+    ecosystem = inputs.mirrors[0].ecosystem
+    for section in inputs.sections(ecosystem):
+        case = inputs.case(ecosystem, section)
+        for batch in judged(case, case.names(), stop=lambda: None):
+            here = present(batch)
+            parts = (part for one in batch for part in one.parts)
+            for part in parts:
+                if part.source.mirror_id == run.mirror_id:
+                    lines = _lines(section, part, here)
+                    yield from (line for line in lines if reason in (None, line.reason))
+    if reason in (None, "mirror.invalid"):
+        yield from _invalid(run)
+
+
+def _lines(section: str, part: Part, here: set[str]) -> Iterator[Line]:
+    for record, why in zip(part.records, part.reasons, strict=True):
+        if why is not None:
+            size = record.size if isinstance(record, Record) else -1
+            yield Line(section, record.filename, f"{why.by}.{why.rule}", why.detail, size)
+            continue
+        assert isinstance(record, Record)
+        state = "passive" if not part.source.active else "missing"
+        if digest(record) in here:
+            state = "active"
+        yield Line(section, record.filename, state, "", record.size)
+
+
+def first_names(run: Run) -> dict[str, dict[str, list[str]]]:
+    """The first 100 file names of each reason, in the shape of `sync_state.logs`."""
+    logs: dict[str, dict[str, list[str]]] = {"mirror_filtered": {}, "channel_filtered": {}}
+    wanted = {
+        f"{by}.{rule}"
+        for by in ("mirror", "channel")
+        for rule, number in run.counts.get(f"{by}_filtered", {}).items()
+        if number
+    }
+    full: set[str] = set()
+    if not wanted:
+        return logs
+    for line in files(run):
+        if line.reason not in wanted or line.reason in full:
+            continue
+        by, rule = line.reason.split(".", 1)
+        names = logs[f"{by}_filtered"].setdefault(rule, [])
+        names.append(line.filename)
+        if len(names) >= NAMED:
+            full.add(line.reason)
+            if full == wanted:
+                break
+    return logs
+
+
+def _inputs(run: Run) -> Inputs:
+    """The channel's inputs with the run's mirror as it was: its filter, its snapshots."""
+    snapshots = Snapshot.objects.in_bulk(list(run.snapshots.values()))
+    if len(snapshots) < len(run.snapshots):
+        raise WrongState(f"The snapshots of {run} are no longer kept, so it has no lists.")
+    channel = Channel.objects.select_related("filter", "parent__filter").get(
+        pk=run.mirror.channel_id
+    )
+    was = {section: snapshots[pk] for section, pk in run.snapshots.items()}
+    others = [one for one in gather(channel).mirrors if one.mirror.pk != run.mirror_id]
+    mine = one_input(run.mirror, run.terms, was)
+    mirrors = sorted([*others, mine], key=lambda one: one.mirror.pk)
+    mirrors = [one for one in mirrors if one.ecosystem.kind == mine.ecosystem.kind]
+    return Inputs(channel, channel_rules(channel), tuple(mirrors))
+
+
+def _invalid(run: Run) -> Iterator[Line]:
+    for snapshot in Snapshot.objects.filter(pk__in=run.snapshots.values()):
+        for name in snapshot.invalid_names:
+            detail = "The package name in the file name breaks the naming rules."
+            yield Line(snapshot.section, name, "mirror.invalid", detail, -1)

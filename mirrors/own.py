@@ -1,0 +1,130 @@
+"""A channel of this server as the source of a mirror.
+
+Read from that channel's current revision in the database; nothing goes over
+HTTP, so no token and no egress rule is needed. Who may use which channel, and
+that no circle arises, is checked when the mirror is saved and again when it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import zstandard
+from django.db import connection
+from django.db.models import QuerySet
+
+from channels import blobs, passive
+from channels.models import Blob, Channel, Origin, Package
+from channels.serving import content
+from ecosystems import registry
+from ecosystems.base import BadIndex, Raw, Read, Stop, Unchanged
+from ecosystems.pack import Pack, PackWriter
+from ecosystems.upstream import Digest, UpstreamError
+from mirrors.models import Mirror, Snapshot, Upstream
+from mirrors.plan import Wanted
+
+
+def fetch(upstream: Upstream, section: str, before: Snapshot | None) -> Raw | Unchanged | None:
+    """What the source channel lists in a section now, as one hash."""
+    channel = _source(upstream)
+    rows = _rows(upstream, channel, section)
+    if not rows.exists() and section != "noarch":
+        return None
+    state = hashlib.sha256()
+    for name, shard in rows.values_list("name", "shard_id"):
+        state.update(f"{name}\0{shard}\n".encode())
+    sha256 = state.hexdigest()
+    if before is not None and before.sha256 == sha256:
+        return Unchanged()
+    return Raw(upstream.url, Path(), sha256, etag="", last_modified="")
+
+
+def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Path) -> Read:
+    """A section of the source channel's current revision, grouped like any index."""
+    channel = _source(upstream)
+    ecosystem = registry.get(upstream.kind)
+    expand = zstandard.ZstdDecompressor()
+    target = work / f"{section}.pack"
+    old = Pack(blobs.path(before.pack_id)) if before else None
+    listed = newest = names = 0
+    writer = PackWriter(target)
+    rows = _rows(upstream, channel, section).values_list("name", "shard_id", "shard__body")
+    for name, digest, body in rows.iterator(chunk_size=100):
+        raw = expand.decompress(bytes(body))
+        records = ecosystem.records(raw, section=section, name=name)
+        listed += len(records)
+        names += 1
+        times = [getattr(record, "timestamp", None) or 0 for record in records]
+        newest = max(newest, *times)
+        known = old.names().get(name) if old is not None else None
+        if old is not None and known is not None and known.digest.hex() == digest:
+            writer.copy(name, old)
+        else:
+            writer.add(name, raw, len(records))
+    return Read(
+        pack=target,
+        pack_sha256=writer.close(),
+        base_url=f"{upstream.url.rstrip('/')}/{section}",
+        listed=listed,
+        names=names,
+        newest=newest,
+    )
+
+
+def bring(origin: Origin, wanted: Wanted, *, stop: Stop) -> Digest:
+    """Have a file of the source channel here, as if a client had asked that channel for it."""
+    channel = origin.channel
+    try:
+        if channel is None or channel.deleted:
+            raise UpstreamError(origin.base_url, "The source channel was deleted.", permanent=True)
+        listed = content.file(
+            channel,
+            wanted.section,
+            wanted.filename,
+            name=wanted.name,
+            number=channel.current,
+        )
+        found = passive.obtain(passive.wish(listed))
+        if not isinstance(found, Blob):
+            for _ in found:
+                stop()
+            found = Blob.objects.get(sha256=wanted.sha256)
+        return Digest(sha256=found.sha256, md5=found.md5, size=found.size)
+    except (passive.Unavailable, passive.Cut, content.Missing) as error:
+        raise UpstreamError(origin.base_url, str(error)) from error
+    finally:
+        connection.close()
+
+
+def circle(channel: Channel, source: Channel) -> list[str]:
+    """The way back from `source` to `channel` through mirrors, as channel paths; [] if none."""
+    ways = [[source]]
+    seen = {source.pk}
+    while ways:
+        way = ways.pop()
+        if way[-1].pk == channel.pk:
+            return [one.path for one in way]
+        mirrors = Mirror.objects.filter(channel=way[-1], deleted=None)
+        for mirror in mirrors.exclude(upstream__channel=None).select_related("upstream__channel"):
+            following = mirror.upstream.channel
+            if following is not None and following.pk not in seen:
+                seen.add(following.pk)
+                ways.append([*way, following])
+    return []
+
+
+def _source(upstream: Upstream) -> Channel:
+    channel = upstream.channel
+    if channel is None or channel.deleted:
+        raise BadIndex(f"The channel {upstream.url} no longer exists.")
+    return channel
+
+
+def _rows(upstream: Upstream, channel: Channel, section: str) -> QuerySet[Package]:
+    family = registry.get(upstream.kind).family
+    return (
+        Package.objects.at(channel.current)
+        .filter(channel=channel, section=section, family=family, shard__isnull=False)
+        .order_by("name")
+    )

@@ -1,0 +1,63 @@
+"""What a run is to download: written while judging, read while downloading.
+
+A file of JSON lines, so that neither a large mirror nor a long download holds
+the whole plan in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from channels import blobs
+
+
+class Wanted(msgspec.Struct, frozen=True, array_like=True):
+    """One file to be fetched."""
+
+    section: str
+    name: str
+    filename: str
+    size: int
+    sha256: str
+    md5: str
+    origin_id: int
+
+
+class Plan:
+    """The files a run wants, and how many bytes they are."""
+
+    def __init__(self, purpose: str) -> None:
+        self.path: Path = blobs.temporary(purpose)
+        self.files = 0
+        self.bytes = 0
+        self._file = self.path.open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def add(self, wanted: Wanted) -> None:
+        """Append one file."""
+        self._file.write(msgspec.json.encode(wanted) + b"\n")
+        self.files += 1
+        self.bytes += max(wanted.size, 0)
+
+    def __iter__(self) -> Iterator[Wanted]:
+        self._file.flush()
+        decoder = msgspec.json.Decoder(Wanted)
+        with self.path.open("rb") as lines:
+            for line in lines:
+                yield decoder.decode(line)

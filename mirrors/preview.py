@@ -1,0 +1,186 @@
+"""A preview: how a mirror's body would turn out, before anything is saved.
+
+Computed in a worker from a fresh or a stored index; it never touches the channel.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import User
+from channels.errors import NoSpace
+from channels.lease import Fenced, Heart
+from channels.models import Channel
+from ecosystems import registry
+from ecosystems.base import EcosystemError
+from filters.models import Filter
+from mirrors import knock
+from mirrors.compare import Difference, compare
+from mirrors.fetch import Fetch, scratch
+from mirrors.inputs import Inputs, gather, one_input
+from mirrors.judge import count
+from mirrors.models import Mirror, Preview, Snapshot, Upstream
+
+log = logging.getLogger(__name__)
+
+NEW = 2**62
+"""The id of a mirror that is not saved: younger than all others, so they win a file name."""
+LOOK_SECONDS = 0.5
+
+
+class Cancelled(Exception):
+    """Nobody waits for the preview any more."""
+
+
+def request(
+    channel: Channel,
+    *,
+    upstream: Upstream,
+    mode: str,
+    terms: dict[str, Any],
+    asker: User,
+    mirror: Mirror | None = None,
+) -> Preview:
+    """A preview to be worked out; `mirror` is the one that is being edited, if any."""
+    with transaction.atomic():
+        preview = Preview.objects.create(
+            channel=channel,
+            mirror=mirror,
+            asker=asker,
+            body={"upstream": upstream.pk, "mode": mode, "filters": terms},
+        )
+        transaction.on_commit(lambda: knock.preview(preview.pk))
+    return preview
+
+
+def cancel(preview: Preview) -> None:
+    """Nobody wants it any more; the worker sees it within a second."""
+    rows = Preview.objects.filter(pk=preview.pk, state__in=("pending", "running"))
+    rows.update(state="cancelled", ended=timezone.now())
+
+
+def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
+    """Work a pending preview out, if nobody else does."""
+    preview = Preview.objects.select_related("channel", "mirror").filter(pk=pk).first()
+    if preview is None or not preview.claim(state="running", started=timezone.now()):
+        return
+    with Heart(preview) as heart:
+        try:
+            result = _result(preview, _Progress(preview, heart, interrupted))
+            _end(preview, "completed", result=result, percent=100)
+        except Cancelled:
+            log.info("preview %s was cancelled", pk)
+        except Fenced:
+            return
+        except (EcosystemError, NoSpace, OSError) as error:
+            _end(preview, "failed", error=str(error))
+        except Exception as error:
+            log.exception("preview %s crashed", pk)
+            _end(preview, "failed", error=f"An error of this server ended it: {error!r}")
+
+
+class _Progress:
+    """Shows how far the preview is, and ends it when nobody wants it."""
+
+    def __init__(self, preview: Preview, heart: Heart, interrupted: Callable[[], bool]) -> None:
+        self._preview = preview
+        self._heart = heart
+        self._interrupted = interrupted
+        self._written = 0.0
+        self.doing = ""
+        self.share = (0.0, 100.0)
+
+    def stop(self) -> None:
+        self._heart.check()
+        if self._interrupted():
+            self._preview.write(state="pending", owner="")
+            raise Cancelled
+        self._write(None)
+
+    def show(self, done: float, total: float) -> None:
+        start, width = self.share
+        self._write(start + width * min(done / total, 1) if total > 0 else start)
+
+    def _write(self, percent: float | None) -> None:
+        now = time.monotonic()
+        if now - self._written < LOOK_SECONDS:
+            return
+        self._written = now
+        rows = Preview.objects.filter(
+            pk=self._preview.pk, fence=self._preview.fence, state="running"
+        )
+        fields: dict[str, Any] = {"doing": self.doing}
+        if percent is not None:
+            fields["percent"] = int(percent)
+        if not rows.update(**fields):
+            raise Cancelled
+
+
+def _end(preview: Preview, state: str, **fields: Any) -> None:
+    rows = Preview.objects.filter(pk=preview.pk, fence=preview.fence, state="running")
+    rows.update(state=state, ended=timezone.now(), **fields)
+
+
+def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
+    terms = preview.body["filters"]
+    upstream = Upstream.objects.get(pk=preview.body["upstream"])
+    snapshots = _snapshots(upstream, terms, progress)
+    channel = Channel.objects.select_related("filter", "parent__filter").get(pk=preview.channel_id)
+    mirror = preview.mirror or Mirror(
+        pk=NEW, channel=channel, name="this mirror", filter=Filter(terms=terms)
+    )
+    mirror.upstream, mirror.mode = upstream, preview.body["mode"]
+    mine = one_input(mirror, terms, snapshots)
+    now = gather(channel)
+    others = [one for one in now.mirrors if one.mirror.pk != mirror.pk]
+    inputs = Inputs(channel, now.channel_rules, (*others, mine))
+    ecosystem = registry.get(mirror.kind)
+    progress.doing, progress.share = "Filter remote packages", (60.0, 40.0)
+    difference = compare(
+        channel,
+        [(inputs.case(ecosystem, section), None) for section in inputs.sections(ecosystem)],
+        stop=progress.stop,
+        progress=progress.show,
+        mirror_id=mirror.pk,
+    )
+    return _shape(difference, mirror, snapshots)
+
+
+def _snapshots(
+    upstream: Upstream, terms: dict[str, Any], progress: _Progress
+) -> dict[str, Snapshot]:
+    with scratch() as work:
+        fetch = Fetch(upstream, terms.get("subdirs") or [], stop=progress.stop, work=work)
+        progress.doing, progress.share = "Fetch remote index", (0.0, 30.0)
+        fetch.fetch(progress.show)
+        progress.doing, progress.share = "Read remote packages", (30.0, 30.0)
+        fetch.read(progress.show)
+    return {section: snap for section, snap in fetch.snapshots.items() if snap is not None}
+
+
+def _shape(
+    difference: Difference, mirror: Mirror, snapshots: dict[str, Snapshot]
+) -> dict[str, Any]:
+    counts = count([difference.tallies.get(mirror.pk, {})])
+    invalid = sum(snapshot.invalid for snapshot in snapshots.values())
+    if invalid:
+        filtered = counts["mirror_filtered"]
+        filtered["invalid"] = filtered.get("invalid", 0) + invalid
+    missing = counts.pop("missing")
+    counts["active_planned"] = counts["active"] + missing if mirror.active else 0
+    shown = asdict(difference)
+    shown.pop("tallies")
+    return {
+        **shown,
+        "count": counts,
+        "listed": sum(snapshot.listed for snapshot in snapshots.values()),
+        "sections": sorted(snapshots),
+        "warnings": [text for snapshot in snapshots.values() for text in snapshot.warnings],
+    }

@@ -1,0 +1,202 @@
+"""Feed a channel's publication: judge what changed, write it, show it.
+
+Only names whose records, rules or present files changed are judged; the
+others keep the row they have.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from channels import blobs
+from channels.errors import NoSpace, WrongState
+from channels.lease import Fenced, Heart
+from channels.models import Channel, Document, Package, Publication
+from channels.publish import Build
+from ecosystems import registry
+from ecosystems.base import Ecosystem, EcosystemError, Stop
+from mirrors.inputs import Inputs, gather, pack
+from mirrors.judge import Case, listings
+from mirrors.models import Mirror, Snapshot
+
+WAIT_SECONDS = 0.2
+"""Between two looks at a publication that somebody else does."""
+
+ALWAYS = ("noarch", "")
+"""Sections of conda that every channel has, mirrored or not ("" is the root)."""
+
+
+def publish(channel: Channel, *, stop: Stop) -> bool:
+    """Do one publication of the channel if it wants one and nobody else does it.
+
+    True if a publication was done (or tried) here.
+    """
+    publication = _claim(channel)
+    if publication is None:
+        return False
+    with Heart(publication) as heart:
+        try:
+            _build(publication, heart, stop=stop)
+        except Fenced:
+            return True
+        except WrongState as error:
+            _end(publication, "stopped", str(error))
+        except (EcosystemError, NoSpace, OSError) as error:
+            _end(publication, "failed", str(error))
+            raise
+        except BaseException:
+            _end(publication, "failed", "interrupted")
+            raise
+    return True
+
+
+def wants(channel: Channel) -> bool:
+    """Whether the channel is to be published, as the row says now."""
+    row = Channel.objects.filter(pk=channel.pk, frozen=None, deleted=None).first()
+    return row is not None and row.wanted > row.published
+
+
+def _claim(channel: Channel) -> Publication | None:
+    row = Channel.objects.filter(pk=channel.pk).first()
+    if row is None or row.frozen or row.deleted or row.wanted <= row.published:
+        return None
+    waiting = Publication.objects.filter(channel=channel, state="pending").first()
+    if waiting is None:
+        try:
+            with transaction.atomic():
+                waiting = Publication.objects.create(channel=channel)
+        except IntegrityError:
+            return None
+    if not waiting.claim(state="running", started=timezone.now()):
+        return None
+    # Read after the claim: whatever was saved until now is judged, and whatever comes
+    # later raises `wanted` beyond this.
+    wanted = Channel.objects.values_list("wanted", flat=True).get(pk=channel.pk)
+    waiting.write(wanted=wanted)
+    waiting.channel = Channel.objects.select_related("filter", "parent__filter").get(pk=channel.pk)
+    return waiting
+
+
+def _end(publication: Publication, state: str, error: str) -> None:
+    try:
+        publication.write(state=state, error=error, ended=timezone.now())
+    except Fenced:
+        return
+
+
+def _build(publication: Publication, heart: Heart, *, stop: Stop) -> None:
+    channel = publication.channel
+    inputs = gather(channel)
+    before = channel.revisions.filter(number=channel.current).first()
+    known = before.inputs if before else {}
+    build = Build(publication, heart, stop=stop)
+    for ecosystem in _ecosystems(inputs):
+        for section in _sections(channel, inputs, ecosystem):
+            _section(build, inputs, known, ecosystem, section)
+    build.commit(inputs.identity(), reason="Published")
+
+
+def cases(inputs: Inputs, known: dict[str, Any], kind: str) -> list[tuple[Case, set[str] | None]]:
+    """The sections of one type with the names that `known` inputs say nothing about."""
+    ecosystem = registry.get(kind)
+    found = [inputs.case(ecosystem, section) for section in inputs.sections(ecosystem)]
+    return [(case, _changed_names(inputs, known, case)) for case in found]
+
+
+def family(mirror: Mirror) -> str:
+    """The artifact family of a mirror's packages."""
+    return registry.get(mirror.kind).family
+
+
+def _ecosystems(inputs: Inputs) -> list[Ecosystem]:
+    conda = registry.get("conda")
+    others = [one for one in inputs.ecosystems() if one.kind != conda.kind]
+    return [conda, *others]
+
+
+def _sections(channel: Channel, inputs: Inputs, ecosystem: Ecosystem) -> list[str]:
+    listed = Package.objects.at(channel.current).filter(channel=channel, family=ecosystem.family)
+    served = Document.objects.at(channel.current).filter(channel=channel)
+    found = {*inputs.sections(ecosystem), *listed.values_list("section", flat=True).distinct()}
+    found.update(served.exclude(section="").values_list("section", flat=True).distinct())
+    # The root comes last: its documents tell what the sections list.
+    return [*sorted(found - {""}), ""]
+
+
+def _section(
+    build: Build,
+    inputs: Inputs,
+    known: dict[str, Any],
+    ecosystem: Ecosystem,
+    section: str,
+) -> None:
+    case = inputs.case(ecosystem, section)
+    changed = False
+    if section:
+        names = _changed_names(inputs, known, case)
+        if names is None:
+            work = listings(case, case.names(), stop=build.stop)
+            changed = build.section(ecosystem, section, work, whole=True)
+        elif names:
+            work = listings(case, names, stop=build.stop)
+            changed = build.section(ecosystem, section, work, whole=False)
+    served = Document.objects.at(build.channel.current).filter(
+        channel=build.channel, section=section
+    )
+    if not case.sources and section not in ALWAYS:
+        build.drop_documents(section)
+    elif changed or not served.exists() or (not section and build.changes.total):
+        build.documents(ecosystem, section, extras(inputs, section))
+
+
+def _changed_names(inputs: Inputs, known: dict[str, Any], case: Case) -> set[str] | None:
+    """The names to be judged again; None = all of the section."""
+    now = inputs.identity()
+    if known.get("channel") != now["channel"]:
+        return None
+    before = known.get("mirrors", {})
+    names: set[str] = set()
+    old_sources = {key for key, one in before.items() if case.section in one["sections"]}
+    new_sources = {str(source.mirror_id) for source in case.sources}
+    if old_sources != new_sources:
+        return None
+    for source in case.sources:
+        old, new = before[str(source.mirror_id)], now["mirrors"][str(source.mirror_id)]
+        if old["rules"] != new["rules"] or old["active"] != new["active"]:
+            return None
+        old_id, new_id = old["sections"][case.section], new["sections"][case.section]
+        if old_id != new_id:
+            older = Snapshot.objects.filter(pk=old_id).first()
+            newer = Snapshot.objects.get(pk=new_id)
+            if older is None or older.origin_id != newer.origin_id:
+                return None
+            names |= _differing(older, newer)
+    stale = Package.objects.at(inputs.channel.current).filter(
+        channel=inputs.channel, section=case.section, stale=True
+    )
+    return names | set(stale.values_list("name", flat=True))
+
+
+def _differing(older: Snapshot, newer: Snapshot) -> set[str]:
+    old, new = pack(older.pack_id).names(), pack(newer.pack_id).names()
+    names = {name for name in old if name not in new}
+    for name, entry in new.items():
+        before = old.get(name)
+        if before is None or before.digest != entry.digest:
+            names.add(name)
+    return names
+
+
+def extras(inputs: Inputs, section: str) -> dict[str, list[Path]]:
+    """Files of the upstreams that go with a section's index, by name."""
+    found: dict[str, list[Path]] = {}
+    for one in inputs.mirrors:
+        snapshot = one.snapshots.get(section)
+        kept = snapshot.extras if snapshot else {} if section else one.mirror.upstream.extras
+        for name, sha256 in kept.items():
+            found.setdefault(name, []).append(blobs.path(sha256))
+    return found

@@ -1,0 +1,147 @@
+"""Why is a file (not) in a channel? The rule, and the value it looked at."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import zstandard
+
+from channels import blobs
+from channels.models import Channel, Package
+from channels.verdicts import Verdict
+from ecosystems import registry
+from ecosystems.base import Record
+from filters.rules import Reason, judge
+from mirrors.inputs import Inputs, gather
+from mirrors.judge import Case, digest, judge_name
+
+MOST = 1000
+ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one mirror's and the channel's rules say about one file."""
+
+    filename: str
+    section: str
+    name: str
+    mirror: str
+    kept: bool
+    state: str
+    """listed | active | passive | missing | left_out"""
+    by: str = ""
+    rule: str = ""
+    detail: str = ""
+
+
+def why(channel: Channel, query: str) -> list[dict[str, object]]:
+    """An answer per file for a package name or a file name; [] where no upstream lists it."""
+    inputs = gather(channel)
+    found: list[dict[str, object]] = []
+    for ecosystem in inputs.ecosystems():
+        name = ecosystem.name_of(query) or ecosystem.normalize(query)
+        wanted = query if ecosystem.name_of(query) else None
+        for section in inputs.sections(ecosystem):
+            for answer in _answers(inputs.case(ecosystem, section), name):
+                if wanted in (None, answer.filename):
+                    found.append(asdict(answer))
+                if len(found) >= MOST:
+                    return found
+    return found
+
+
+def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
+    """What today's rules say of a file: for clients' 404s and for files of older revisions."""
+    inputs = gather(channel)
+    for ecosystem in inputs.ecosystems():
+        name = ecosystem.name_of(filename)
+        if name is None:
+            continue
+        if section not in inputs.sections(ecosystem):
+            return _from_rows(inputs, section, name, filename)
+        answers = [
+            answer
+            for answer in _answers(inputs.case(ecosystem, section), name)
+            if answer.filename == filename
+        ]
+        if not answers:
+            return _from_rows(inputs, section, name, filename)
+        kept = [answer for answer in answers if answer.kept]
+        if not kept:
+            first = answers[0]
+            reason = Reason(first.by, first.rule, first.detail)
+            return Verdict(True, _sentence(filename, first.mirror, reason))
+        if kept[0].state == "missing":
+            return Verdict(
+                False,
+                f"{filename} passes the filters; the mirror {kept[0].mirror} "
+                "has not downloaded it yet.",
+            )
+        return Verdict(False, f"{filename} passes the filters of {channel.path}.")
+    return None
+
+
+def _answers(case: Case, name: str) -> list[Answer]:
+    answers = []
+    for part in judge_name(case, name).parts:
+        here = blobs.present(digest(record) for record in part.kept())
+        for record, reason in zip(part.records, part.reasons, strict=True):
+            shared = (record.filename, case.section, name, part.source.mirror_name)
+            if reason is not None:
+                answers.append(Answer(*shared, False, "left_out", *reason))
+                continue
+            assert isinstance(record, Record)
+            if digest(record) in here:
+                answers.append(Answer(*shared, True, "active"))
+            else:
+                answers.append(
+                    Answer(*shared, True, "missing" if part.source.active else "passive")
+                )
+    return answers
+
+
+def _from_rows(inputs: Inputs, section: str, name: str, filename: str) -> Verdict | None:
+    """A file that no upstream lists any more is judged by the record that was published."""
+    rows = Package.objects.filter(
+        channel=inputs.channel, section=section, name=name, shard__isnull=False
+    )
+    for row in rows.select_related("shard").order_by("-added_in")[:ROWS]:
+        known, answer = _from_row(inputs, row, filename)
+        if known:
+            return answer
+    return None
+
+
+def _from_row(inputs: Inputs, row: Package, filename: str) -> tuple[bool, Verdict | None]:
+    """Whether the row lists the file, and what the rules of the mirror it came from say."""
+    ecosystem = registry.of_family(row.family)
+    assert row.shard is not None
+    body = zstandard.ZstdDecompressor().decompress(bytes(row.shard.body))
+    records = ecosystem.records(body, section=row.section, name=row.name)
+    if all(record.filename != filename for record in records):
+        return False, None
+    mirror_id = next(
+        (mirror for _, mirror, files in row.origins if files is None or filename in files), None
+    )
+    for one in inputs.mirrors:
+        if one.mirror.pk == mirror_id:
+            reasons = judge(
+                row.section,
+                row.name,
+                records,
+                mirror=one.rules,
+                channels=inputs.channel_rules,
+                kind=ecosystem.family,
+            )
+            for record, reason in zip(records, reasons, strict=True):
+                if record.filename == filename and reason is not None:
+                    return True, Verdict(True, _sentence(filename, one.mirror.name, reason))
+    return True, Verdict(False, f"The upstream no longer lists {filename}.")
+
+
+def _sentence(filename: str, mirror: str, reason: Reason) -> str:
+    whose = (
+        f"the filter of the mirror {mirror}" if reason.by == "mirror" else "the channel's filter"
+    )
+    return f"{filename} is left out by {whose}: {reason.detail}."
