@@ -1,0 +1,101 @@
+"""What all parts of the REST API have in common: its errors, its lists, its times."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from ninja import Field, Schema
+from pydantic import ConfigDict
+
+LARGEST = 1_000_000_000
+"""Of a number in an address or a query; databases refuse much larger ones."""
+
+
+class ApiError(Exception):
+    """An answer that is not a success; `message` is a sentence for the person who reads it."""
+
+    def __init__(self, status: int, message: str, *, code: str = "", **extra: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code or CODES.get(status, "error")
+        self.extra = extra
+
+    def body(self) -> dict[str, Any]:
+        """The one shape of every error; `extra` stands beside the message."""
+        error = {"code": self.code, "message": self.message, **self.extra}
+        return {"error": error, "message": self.message, **self.extra}
+
+
+CODES = {
+    400: "bad_request",
+    401: "auth_required",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    412: "precondition_failed",
+    413: "too_large",
+    422: "invalid",
+    429: "too_many_requests",
+    502: "upstream_error",
+    507: "no_space",
+}
+
+
+class ErrorDetail(Schema):
+    model_config = ConfigDict(extra="allow")
+    code: str
+    message: str
+
+
+class ErrorAnswer(Schema):
+    """Every error. Bad input has `fields`: {name of the field: [sentences]}."""
+
+    model_config = ConfigDict(extra="allow")
+    error: ErrorDetail
+    message: str
+
+
+class ItemList(Schema):
+    total_count: int
+    items: list[dict[str, Any]]
+
+
+ERRORS: dict[int, type[Schema]] = dict.fromkeys((401, 403, 404, 409, 412, 422), ErrorAnswer)
+"""What any operation may answer beside its success."""
+
+
+class Paging(Schema):
+    """`limit` absent = everything; 0 = nothing but the total."""
+
+    offset: int = Field(0, ge=0, le=LARGEST)
+    limit: int | None = Field(None, ge=0, le=LARGEST)
+
+
+def not_found(what: str) -> ApiError:
+    return ApiError(404, f"There is no {what} here that you may see.")
+
+
+def invalid(field: str, message: str) -> ApiError:
+    """422 with the field named."""
+    return ApiError(422, f"{field}: {message}", fields={field: [message]})
+
+
+def part(rows: QuerySet[Any] | list[Any], paging: Paging) -> list[Any]:
+    """The rows of one page."""
+    if paging.limit == 0:
+        return []
+    end = None if paging.limit is None else paging.offset + paging.limit
+    return list(rows[paging.offset : end])
+
+
+def listed(items: list[dict[str, Any]], total: int) -> dict[str, Any]:
+    return {"total_count": total, "items": items}
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """A time as the API writes it."""
+    return moment.isoformat() if moment else None

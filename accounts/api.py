@@ -1,0 +1,203 @@
+"""REST: signing in, the account, its tokens."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest
+from ninja import Field, Query, Router, Schema, Status
+
+from accounts import jwt, tokens
+from accounts.access import level
+from accounts.answers import ERRORS, ItemList, Paging, invalid, listed, not_found, part, stamp
+from accounts.caller import SCOPES, caller, sign_in
+from accounts.models import ATTRIBUTES, Token, User
+from history.models import EventType, record
+
+router = Router(tags=["account"])
+
+CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
+DAYS = 30
+"""How long a token lives when its maker does not say."""
+
+
+class Login(Schema):
+    username: str = Field(max_length=200)
+    password: str = Field(max_length=1000)
+
+
+class LoginAnswer(Schema):
+    token: str
+    refresh_token: str
+
+
+class NewToken(Schema):
+    name: str = Field(min_length=1, max_length=200)
+    expires_at: date | None = None
+    scopes: list[str] | None = None
+    resources: list[str] | None = None
+    """Channels (`name` or `name/subchannel`) it is limited to; a channel covers what is in it."""
+
+
+class Rotation(Schema):
+    expires_at: date | None = None
+
+
+class Secret(Schema):
+    token: str
+    id: int
+
+
+@router.post("/auth/login", auth=None, response={200: LoginAnswer, **ERRORS})
+def login(request: HttpRequest, body: Login) -> dict[str, str]:
+    """A bearer token for a user name and a password."""
+    token, refresh = jwt.issue(sign_in(request, body.username, body.password))
+    return {"token": token, "refresh_token": refresh}
+
+
+@router.get("/account", response={200: dict[str, Any], **ERRORS})
+def account(request: HttpRequest) -> dict[str, Any]:
+    """Who you are and what your role lets you do."""
+    return _account(caller(request).user)
+
+
+@router.get("/account/me", response={200: dict[str, Any], **ERRORS})
+def me(request: HttpRequest) -> dict[str, Any]:
+    """The older form of /account."""
+    return _account(caller(request).user)
+
+
+@router.get("/account/scopes", response={200: dict[str, list[str]], **ERRORS})
+def scopes(request: HttpRequest) -> dict[str, list[str]]:
+    """The scopes a token may be limited to."""
+    return {"scopes": list(SCOPES)}
+
+
+@router.get("/account/token-info", response={200: dict[str, Any], **ERRORS})
+def token_info(request: HttpRequest) -> dict[str, Any]:
+    """The token this request was made with; without an opaque token, `expires_at` is null."""
+    token = caller(request).token
+    return _token(token) if token else {"expires_at": None}
+
+
+@router.get("/account/tokens", response={200: ItemList, **ERRORS})
+def list_tokens(request: HttpRequest, paging: Query[Paging]) -> dict[str, Any]:
+    """Your tokens; their secrets are not kept."""
+    mine = Token.objects.filter(user=caller(request).user).order_by("id")
+    return listed([_token(token) for token in part(mine, paging)], mine.count())
+
+
+@router.post("/account/tokens", response={200: Secret, **ERRORS})
+def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
+    """Make a token; its secret is told now and never again."""
+    who = caller(request)
+    who.need_whole()
+    if body.scopes and body.resources:
+        raise invalid("resources", "A token has scopes or resources, not both.")
+    unknown = sorted(set(body.scopes or ()) - set(SCOPES))
+    if unknown:
+        raise invalid("scopes", f"There is no scope {unknown[0]!r}; see /account/scopes.")
+    for path in body.resources or ():
+        if not CHANNEL_PATH.fullmatch(path):
+            raise invalid("resources", f"{path!r} is not the name of a channel.")
+    expires = _expiry(body.expires_at)
+    with transaction.atomic():
+        token, secret = tokens.issue(
+            who.user,
+            body.name,
+            expires=expires or _today() + timedelta(days=DAYS),
+            scopes=body.scopes,
+            resources=body.resources,
+        )
+        _tell(EventType.TOKEN_CREATED, token)
+    return {"token": secret, "id": token.pk}
+
+
+@router.put("/account/tokens/{token_id}", response={200: Secret, **ERRORS})
+def rotate_token(
+    request: HttpRequest, token_id: str, body: Rotation | None = None
+) -> dict[str, Any]:
+    """A new secret under the same id; the old one is void at once."""
+    who = caller(request)
+    expires = _expiry(body.expires_at if body else None)
+    with transaction.atomic():
+        token = _own(who.user, token_id)
+        if who.token != token:
+            who.need_whole()
+        secret = tokens.rotate(token)
+        if expires or (token.expires and token.expires < _today()):
+            token.expires = expires or _today() + timedelta(days=DAYS)
+            token.save(update_fields=["expires"])
+        _tell(EventType.TOKEN_CREATED, token, rotated=True)
+    return {"token": secret, "id": token.pk}
+
+
+@router.delete("/account/tokens/{token_id}", response={204: None, **ERRORS})
+def delete_token(request: HttpRequest, token_id: str) -> Status[None]:
+    """Revoke one of your tokens."""
+    who = caller(request)
+    with transaction.atomic():
+        token = _own(who.user, token_id)
+        if who.token != token:
+            who.need_whole()
+        _tell(EventType.TOKEN_REVOKED, token)
+        token.delete()
+    return Status(204, None)
+
+
+def _own(user: User, token_id: str) -> Token:
+    known = Token.objects.filter(user=user)
+    if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 19):
+        raise not_found("token")
+    token = known.select_for_update().filter(pk=int(token_id)).first()
+    if token is None:
+        raise not_found("token")
+    return token
+
+
+def _account(user: User) -> dict[str, Any]:
+    roles = jwt.roles(user)
+    return {
+        "user_id": str(user.pk),
+        "username": user.get_username(),
+        "email": user.email,
+        "roles": roles,
+        "dbroles": roles,
+        "default_channel_name": None,
+        "permissions": {what: level(user, what) for what in ATTRIBUTES},
+    }
+
+
+def _token(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.pk,
+        "name": token.name,
+        "metadata": {"prefix": token.prefix, "last_used_at": stamp(token.last_used)},
+        "type": "resource" if token.resources else "scope",
+        "created_at": stamp(token.created),
+        "expires_at": token.expires.isoformat() if token.expires else None,
+        "scopes": token.scopes,
+        "resources": token.resources,
+    }
+
+
+def _tell(event: EventType, token: Token, **meta: Any) -> None:
+    record(
+        event,
+        actor=token.user.get_username(),
+        data={"token": token.name, "token_id": token.pk},
+        meta={"scopes": token.scopes, "resources": token.resources, **meta},
+    )
+
+
+def _expiry(day: date | None) -> date | None:
+    if day and day < _today():
+        raise invalid("expires_at", "This day is over.")
+    return day
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

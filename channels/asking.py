@@ -1,0 +1,75 @@
+"""Which channel a request is about, and whether its caller may.
+
+The rule: 404 for what the caller may not know of, 403 for what they may see but not do.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from django.http import HttpRequest
+from ninja import Schema
+
+from accounts.answers import ApiError, not_found
+from accounts.caller import Caller, caller
+from channels import access
+from channels.models import Channel
+
+CHANNEL = "/channels/{channel}"
+SUBCHANNEL = CHANNEL + "/subchannels/{sub}"
+
+Level = Literal["read", "write", "manage"]
+
+
+class Where(Schema):
+    """The path parameters that name a channel or subchannel."""
+
+    channel: str
+    sub: str | None = None
+
+
+def visible(who: Caller, where: Where) -> Channel:
+    """The channel at this address, or 404 where the caller may not know of it."""
+    name = where.sub or where.channel
+    rows = Channel.objects.filter(deleted=None, name=name)
+    rows = rows.filter(parent__name=where.channel) if where.sub else rows.filter(parent=None)
+    found = rows.select_related("parent__filter", "parent__owner", "filter", "owner").first()
+    what = "subchannel" if where.sub else "channel"
+    if found is None or not access.can(who.user, found, "read"):
+        raise not_found(what)
+    public = access.privacy(found) == Channel.Privacy.PUBLIC
+    if who.token and not access.covers(who.token, found) and not public:
+        raise not_found(what)
+    return found
+
+
+def asked(request: HttpRequest, where: Where, *verbs: str, level: Level = "read") -> Channel:
+    """The visible channel, if the caller has `level` on it and a scope for one of `verbs`."""
+    who = caller(request)
+    channel = visible(who, where)
+    thing = "subchannel" if channel.parent_id else "channel"
+    who.need(*(f"{thing}:{verb}" for verb in verbs))
+    need_level(who, channel, level)
+    return channel
+
+
+def need_level(who: Caller, channel: Channel, level: Level) -> None:
+    """Raise 403 unless user and token may do `level` on the channel."""
+    if not access.can(who.user, channel, level):
+        raise ApiError(403, f"You may see the channel {channel.path}, but not change it this way.")
+    if level != "read" and who.token and not access.covers(who.token, channel):
+        raise ApiError(403, f"This token is not for the channel {channel.path}.")
+
+
+def expected_version(request: HttpRequest, pk: int) -> int | None:
+    """The version that `If-Match` names; None where it names none; -1 where it cannot be ours."""
+    text = request.headers.get("If-Match", "").strip()
+    if not text or text == "*":
+        return None
+    match = re.fullmatch(r'(?:W/)?"(\d{1,12})\.(\d{1,9})"', text)
+    return int(match[2]) if match and int(match[1]) == pk else -1
+
+
+def etag(pk: int, version: int) -> str:
+    return f'"{pk}.{version}"'

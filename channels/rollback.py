@@ -1,0 +1,173 @@
+"""Roll a channel back: a new highest revision with the content of an older one, frozen there.
+
+Built like any publication, under a number that nobody sees until one short transaction moves
+the pointer, freezes the channel and writes the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import zstandard
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from channels.errors import WrongState
+from channels.lease import Heart
+from channels.manage import tell
+from channels.models import Channel, Document, Package, Publication, Revision, Shard
+from channels.publish import BATCH_NAMES, Build, Listing
+from ecosystems import registry
+from ecosystems.base import Ecosystem, never_stop
+from history.models import EventType
+
+
+def roll_back(channel: Channel, number: int, *, actor: str) -> Revision:
+    """Show the content of revision `number` again under a new number, and freeze the channel."""
+    publication = _take_over(channel)
+    with Heart(publication) as heart:
+        try:
+            return _rebuild(publication, heart, number, actor=actor)
+        except BaseException:
+            ended = Publication.objects.filter(pk=publication.pk, fence=publication.fence)
+            ended.exclude(state="completed").update(state="failed", ended=timezone.now())
+            raise
+
+
+def _take_over(channel: Channel) -> Publication:
+    """The channel's publication, ours; one that is going loses its fence and writes no more."""
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            going = Publication.objects.filter(channel=channel, state__in=Publication.ACTIVE)
+            going.update(state="stopped", fence=F("fence") + 1, ended=now, error="rolled back")
+            publication = Publication.objects.create(channel=channel, wanted=channel.published)
+            publication.claim(state="running", started=now)
+    except IntegrityError as error:
+        raise WrongState(f"{channel.path} is being published; try again.") from error
+    publication.channel = Channel.objects.select_related("parent").get(pk=channel.pk)
+    return publication
+
+
+def _rebuild(publication: Publication, heart: Heart, number: int, *, actor: str) -> Revision:
+    channel = publication.channel
+    target = channel.revisions.get(number=number)
+    build = Build(publication, heart, stop=never_stop)
+    for family, section in _sections(channel, number):
+        ecosystem = registry.of_family(family)
+        build.section(
+            ecosystem, section, _listings(channel, number, section, ecosystem), whole=True
+        )
+    _documents(build, number)
+    with transaction.atomic():
+        revision = build.commit(
+            target.inputs, reason=f"Rolled back to revision {number}", rollback_of=number
+        )
+        if revision is None:
+            raise WrongState(f"{channel.path} could not be rolled back to {number}.")
+        Channel.objects.filter(pk=channel.pk).update(
+            frozen=timezone.now(),
+            frozen_by=actor,
+            frozen_at=number,
+            version=F("version") + 1,
+        )
+        tell(
+            EventType.CHANNEL_ROLLED_BACK,
+            channel,
+            actor,
+            rolled_back_to=number,
+            revision=revision.number,
+        )
+    return revision
+
+
+def _sections(channel: Channel, number: int) -> list[tuple[str, str]]:
+    rows = Package.objects.filter(channel=channel)
+    found: set[tuple[str, str]] = set()
+    for revision in (number, channel.current):
+        there = rows.filter(added_in__lte=revision, removed_in__gt=revision)
+        found.update(there.order_by().values_list("family", "section").distinct())
+    return sorted(found)
+
+
+def _listings(
+    channel: Channel, number: int, section: str, ecosystem: Ecosystem
+) -> Iterator[Listing]:
+    """The section as it was; bodies are read only where they differ from today's."""
+    current = dict(
+        Package.objects.at(channel.current)
+        .filter(channel=channel, section=section)
+        .values_list("name", "shard_id")
+    )
+    rows = Package.objects.at(number).filter(channel=channel, section=section).order_by("name")
+    batch: list[Package] = []
+    for row in rows.iterator(chunk_size=BATCH_NAMES):
+        batch.append(row)
+        if len(batch) == BATCH_NAMES:
+            yield from _batch(batch, current, ecosystem)
+            batch = []
+    yield from _batch(batch, current, ecosystem)
+
+
+def _batch(
+    rows: list[Package], current: dict[str, str | None], ecosystem: Ecosystem
+) -> Iterator[Listing]:
+    differing = [
+        row for row in rows if row.name not in current or current[row.name] != row.shard_id
+    ]
+    shards = Shard.objects.in_bulk([row.shard_id for row in differing if row.shard_id])
+    expand = zstandard.ZstdDecompressor()
+    for row in rows:
+        shard = shards.get(row.shard_id or "")
+        body = expand.decompress(bytes(shard.body)) if shard else b""
+        yield Listing(
+            name=row.name,
+            body=body,
+            filenames=list(ecosystem.entries(body)) if body else [],
+            bytes=row.bytes,
+            present=row.present,
+            stale=row.stale,
+            tally=row.tally,
+            origins=row.origins,
+            digest=row.shard_id or "",
+        )
+
+
+def _documents(build: Build, number: int) -> None:
+    """The index files as they were; those that are kept no more are built again."""
+    channel = build.channel
+    then = Document.objects.at(number).filter(channel=channel)
+    now = Document.objects.at(build.number).filter(channel=channel)
+    kept = {(row.section, row.name): row for row in then}
+    sections = {section for section, _ in kept}
+    with transaction.atomic():
+        build.publication.write(revision=build.number)
+        for row in now:
+            old = kept.pop((row.section, row.name), None)
+            if old is None or old.etag != row.etag:
+                Document.objects.filter(pk=row.pk).update(removed_in=build.number)
+                build.documents_changed = True
+                if old is not None:
+                    _again(old, build.number)
+        for old in kept.values():
+            _again(old, build.number)
+            build.documents_changed = True
+    listed = Package.objects.at(build.number).filter(channel=channel, shard__isnull=False)
+    for family, section in sorted(listed.values_list("family", "section").distinct().order_by()):
+        if section not in sections:
+            build.documents(registry.of_family(family), section, {})
+
+
+def _again(row: Document, number: int) -> None:
+    Document.objects.create(
+        channel_id=row.channel_id,
+        section=row.section,
+        name=row.name,
+        blob_id=row.blob_id,
+        packed=row.packed,
+        size=row.size,
+        etag=row.etag,
+        media_type=row.media_type,
+        added_in=number,
+    )

@@ -1,0 +1,53 @@
+"""What the forms of channels and mirrors have in common: filters, versions.
+
+The rule: everything is checked before anything is written, and every problem names its field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from django.core.exceptions import ValidationError
+
+from ecosystems.conda import matchspec
+from filters.models import Filter
+from filters.rules import Rules, compile_rules, normalized, problems
+
+By = Literal["mirror", "channel"]
+
+PROBLEMS_TOLD = 20
+
+
+class Stale(Exception):
+    """The object was changed since the caller read it (412)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This was changed since you read it. Read it again, then repeat your change."
+        )
+
+
+def checked(filters: Mapping[str, Any], by: By) -> dict[str, Any]:
+    """The normalized form of `filters`, or ValidationError naming each field and place."""
+    told: dict[str, list[str]] = {}
+    for field, place, message in problems(filters, spec=matchspec.parse, by=by)[:PROBLEMS_TOLD]:
+        where = f"filters.{field}" if place is None else f"filters.{field}.{place}"
+        told.setdefault(where, []).append(f"{message}.")
+    if told:
+        raise ValidationError(told)
+    return normalized(filters)
+
+
+def compiled(terms: Mapping[str, Any], by: By) -> Rules:
+    """Checked terms, ready to be compared with others."""
+    return compile_rules(terms, spec=matchspec.parse, by=by)
+
+
+def store(row: Filter, terms: dict[str, Any], *, by: By) -> bool:
+    """Save `terms`; True if they mean something else than before."""
+    digest = compiled(terms, by).digest
+    changed = digest != row.digest
+    row.terms, row.digest = terms, digest
+    row.save()
+    return changed

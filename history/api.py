@@ -1,0 +1,69 @@
+"""REST: what happened in a channel."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from django.db.models import Q
+from django.http import HttpRequest
+from ninja import Field, Path, Query, Router
+
+from accounts.answers import ERRORS, LARGEST, ItemList, Paging, invalid, listed, part, stamp
+from channels.asking import CHANNEL, SUBCHANNEL, Where, asked
+from history.models import Event, EventType
+
+router = Router(tags=["history"])
+
+MOST = 1000
+USUAL = 100
+
+
+class Which(Paging):
+    limit: int | None = Field(USUAL, ge=0, le=LARGEST)
+    order: Literal["asc", "desc"] = "asc"
+    type: str = ""
+    family: str = ""
+
+
+def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> dict[str, Any]:
+    """The channel's events, oldest first; `type` and `family` may be lists with commas."""
+    channel = asked(request, where, "history")
+    rows = Event.objects.filter(channel_id=channel.pk)
+    rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))
+    if which.type:
+        types = which.type.split(",")
+        unknown = sorted(set(types) - set(EventType.values))
+        if unknown:
+            raise invalid("type", f"There is no event type {unknown[0]!r}.")
+        rows = rows.filter(type__in=types)
+    if which.family:
+        rows = rows.filter(family__in=which.family.split(","))
+    limit = USUAL if which.limit is None else min(which.limit, MOST)
+    some = part(
+        rows.order_by("-id" if which.order == "desc" else "id"),
+        Paging(offset=which.offset, limit=limit),
+    )
+    return listed([event_shape(event) for event in some], rows.count())
+
+
+def event_shape(event: Event) -> dict[str, Any]:
+    """One event, as the vendor's client reads it."""
+    return {
+        "event_id": event.pk,
+        "event_type": event.type,
+        "title": event.get_type_display(),
+        "created": stamp(event.created),
+        "actor": event.actor,
+        "data": {"ckey": None, "artifact_family": event.family or None, **event.data},
+        "meta": event.meta,
+    }
+
+
+for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
+    router.add_api_operation(
+        base + "/history",
+        ["GET"],
+        history,
+        response={200: ItemList, **ERRORS},
+        operation_id=f"history{suffix}",
+    )

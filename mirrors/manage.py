@@ -1,0 +1,284 @@
+"""What people do with mirrors: create, edit, delete.
+
+Every verb is one transaction that checks all of the form, writes the event, and asks for a
+publication, so that an edit acts at once. Bodies are the API's: `mirror_name, source_root,
+mirror_mode, mirror_type, cron, cron_timezone, filters, run_now, proxy`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import User
+from channels import manage as channel_manage
+from channels import terms
+from channels.errors import WrongState
+from channels.models import Channel, Generation
+from channels.terms import Stale
+from ecosystems import registry
+from filters.models import Filter
+from filters.rules import conflicts
+from filters.rules.form import kind_of
+from history.models import EventType, record
+from mirrors import control, knock, schedule, sources
+from mirrors.models import Kind, Mirror, Upstream
+
+LONGEST_NAME = 200
+MONTHLY = "0 0 1 * *"
+_LIKE_ID = re.compile(r"[0-9]+|[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_UNFIT = re.compile(r"[/\x00-\x1f\x7f]")
+
+Body = Mapping[str, Any]
+
+
+@transaction.atomic
+def create(channel: Channel, body: Body, *, owner: User) -> Mirror:
+    """A new mirror in `channel`; with `run_now` its first run is pending."""
+    if channel.deleted:
+        raise WrongState("This channel was deleted.")
+    mirror = Mirror(channel=channel, owner=owner, filter=Filter(), next_run_at=None)
+    mirror.mode = body.get("mirror_mode") or Mirror.Mode.PASSIVE
+    check_mode(mirror.mode)
+    kind = body.get("mirror_type") or Kind.CONDA
+    check_kind(kind)
+    _set_name(mirror, body.get("mirror_name") or "")
+    _set_frequency(
+        mirror,
+        body.get("cron") or MONTHLY,
+        body.get("cron_timezone") or settings.DEFAULT_CRON_TIMEZONE,
+    )
+    checked = terms.checked(body.get("filters") or {}, "mirror")
+    mirror.upstream = _upstream(body, kind, mirror, None)
+    terms.store(mirror.filter, checked, by="mirror")
+    mirror.filter_id = mirror.filter.pk
+    mirror.warnings = warnings(mirror)
+    _save_new(mirror)
+    _saved(mirror, EventType.MIRROR_CREATED, owner.get_username(), after=state(mirror))
+    if body.get("run_now"):
+        _run(mirror, owner.get_username())
+    return mirror
+
+
+@transaction.atomic
+def edit(mirror: Mirror, body: Body, *, actor: str, expected: int | None = None) -> Mirror:
+    """Change what `body` has; absent keys keep their value, `filters` is replaced whole."""
+    mirror = _locked(mirror, expected)
+    before = state(mirror)
+    _check_fixed(mirror, body)
+    if body.get("mirror_name") is not None and body["mirror_name"] != mirror.name:
+        _set_name(mirror, body["mirror_name"])
+    if body.get("cron") is not None or body.get("cron_timezone") is not None:
+        _set_frequency(
+            mirror,
+            mirror.cron if body.get("cron") is None else body["cron"],
+            body.get("cron_timezone") or mirror.cron_timezone,
+        )
+    if body.get("filters") is not None:
+        terms.store(mirror.filter, terms.checked(body["filters"], "mirror"), by="mirror")
+    upstream = _upstream(body, mirror.kind, mirror, mirror.upstream)
+    if upstream.pk != mirror.upstream_id:
+        if (upstream.url, upstream.channel_id) != (mirror.upstream.url, mirror.upstream.channel_id):
+            mirror.skip_guard, mirror.held = True, {}
+        mirror.upstream = upstream
+    mirror.warnings = warnings(mirror)
+    mirror.version += 1
+    mirror.save(
+        update_fields=[
+            "name", "cron", "cron_timezone", "next_run_at", "upstream", "skip_guard", "held",
+            "warnings", "version", "updated",
+        ]
+    )  # fmt: skip
+    _saved(mirror, EventType.MIRROR_UPDATED, actor, before=before, after=state(mirror))
+    if body.get("run_now"):
+        _run(mirror, actor)
+    return mirror
+
+
+@transaction.atomic
+def delete(mirror: Mirror, *, actor: str, expected: int | None = None) -> None:
+    """Stop its run and mark it deleted: its packages leave with the next publication."""
+    mirror = _locked(mirror, expected)
+    control.stop(mirror, actor=actor)
+    before = state(mirror)
+    name = mirror.name
+    # No living mirror has a slash in its name, so the name is free for another at once.
+    mirror.name = f"{name}/{mirror.pk}"
+    mirror.deleted = timezone.now()
+    mirror.next_run_at, mirror.run_again = None, False
+    mirror.version += 1
+    mirror.save(update_fields=["name", "deleted", "next_run_at", "run_again", "version", "updated"])
+    _saved(mirror, EventType.MIRROR_DELETED, actor, name=name, before=before)
+
+
+@transaction.atomic
+def delete_channel(channel: Channel, *, actor: str, expected: int | None = None) -> None:
+    """Delete a channel together with its mirrors."""
+    channel_manage.delete(channel, actor=actor, expected=expected)
+    for mirror in Mirror.objects.filter(channel=channel, deleted=None):
+        delete(mirror, actor=actor)
+
+
+def warn_again(channel: Channel) -> None:
+    """The channel's filter changed: tell its mirrors' owners what that does to their mirrors."""
+    rows = Mirror.objects.filter(deleted=None, channel__in=[channel, *channel.subchannels.all()])
+    for mirror in rows.select_related(
+        "filter", "upstream", "channel__filter", "channel__parent__filter"
+    ):
+        found = warnings(mirror)
+        if found != mirror.warnings:
+            Mirror.objects.filter(pk=mirror.pk).update(warnings=found)
+
+
+def warnings(mirror: Mirror) -> list[str]:
+    """What will probably not do what the form's author wants, in sentences."""
+    rules = terms.compiled(mirror.filter.terms, "mirror")
+    channels = [terms.compiled(row.terms, "channel") for row in mirror.channel.filters]
+    found = conflicts(rules, channels, kind=kind_of(mirror.kind) or "")
+    if mirror.kind == Kind.CONDA and rules.subdirs and "noarch" not in rules.subdirs:
+        found.append(
+            "The platform noarch is not chosen; packages of the other platforms often need "
+            "packages of noarch."
+        )
+    if schedule.more_often_than_daily(mirror.cron):
+        found.append("This mirror runs more often than daily; a long run delays the next one.")
+    return found
+
+
+def state(mirror: Mirror) -> dict[str, Any]:
+    """What events tell about a mirror's settings; no secret is in it."""
+    return {
+        "mirror_name": mirror.name,
+        "mirror_mode": str(mirror.mode),
+        "mirror_type": str(mirror.kind),
+        "source_root": sources.shown(mirror.upstream),
+        "proxy": sources.shown_proxy(mirror.upstream),
+        "cron": mirror.cron,
+        "cron_timezone": mirror.cron_timezone,
+        "filters": mirror.filter.terms,
+    }
+
+
+def check_source(
+    body: Body, *, channel: Channel, owner: User | None, kept: Upstream | None = None
+) -> tuple[sources.Source, str]:
+    """The source and proxy that a body means beside what is kept; nothing is written."""
+    if body.get("source_root") is None and kept is None:
+        raise ValidationError({"source_root": "Say where to mirror from."})
+    text = sources.shown(kept) if kept and body.get("source_root") is None else body["source_root"]
+    source = sources.checked(text, into=channel, owner=owner, kept=kept)
+    if body.get("proxy") is not None:
+        return source, sources.checked_proxy(body["proxy"], kept)
+    return source, sources.checked_proxy(sources.shown_proxy(kept) or "", kept) if kept else ""
+
+
+def _upstream(body: Body, kind: str, mirror: Mirror, kept: Upstream | None) -> Upstream:
+    if kept and body.get("source_root") is None and body.get("proxy") is None:
+        return kept
+    source, proxy = check_source(body, channel=mirror.channel, owner=mirror.owner, kept=kept)
+    return sources.upstream_for(kind, source, proxy)
+
+
+def _set_name(mirror: Mirror, name: str) -> None:
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME:
+        raise _invalid("mirror_name", f"A mirror's name has 1 to {LONGEST_NAME} characters.")
+    if _UNFIT.search(name) or name in (".", ".."):
+        raise _invalid("mirror_name", "A mirror's name has no slash and no control character.")
+    if _LIKE_ID.fullmatch(name):
+        raise _invalid("mirror_name", "A mirror's name must not look like an id.")
+    taken = Mirror.objects.filter(name=name).exclude(pk=mirror.pk)
+    if taken.exists():
+        raise WrongState(f"A mirror of the name {name} exists on this server.")
+    mirror.name = name
+
+
+def _set_frequency(mirror: Mirror, cron: str, zone: str) -> None:
+    cron = " ".join(cron.split())
+    try:
+        schedule.check(cron, zone)
+    except ValueError as error:
+        field = "cron_timezone" if "time zone" in str(error) else "cron"
+        raise _invalid(field, str(error)) from error
+    if (cron, zone) != (mirror.cron, mirror.cron_timezone) or mirror.next_run_at is None:
+        mirror.next_run_at = schedule.next_fire(cron, zone, timezone.now())
+    mirror.cron, mirror.cron_timezone = cron, zone
+
+
+def check_mode(mode: str) -> None:
+    """Raise ValidationError unless `mode` is one that mirrors have."""
+    if mode not in Mirror.Mode.values:
+        raise _invalid("mirror_mode", "The mode of a mirror is active or passive.")
+
+
+def check_kind(kind: str) -> None:
+    """Raise ValidationError unless this server can mirror packages of this type."""
+    if kind not in Kind.values:
+        raise _invalid("mirror_type", f"The type of a mirror is one of {', '.join(Kind.values)}.")
+    if kind not in registry.kinds():
+        raise _invalid("mirror_type", f"This server cannot mirror {Kind(kind).label} packages yet.")
+
+
+def _check_fixed(mirror: Mirror, body: Body) -> None:
+    if body.get("mirror_mode") not in (None, mirror.mode):
+        raise _invalid("mirror_mode", "The mode of a mirror never changes; create another mirror.")
+    if body.get("mirror_type") not in (None, mirror.kind):
+        raise _invalid("mirror_type", "The type of a mirror never changes; create another mirror.")
+
+
+def _locked(mirror: Mirror, expected: int | None) -> Mirror:
+    rows = Mirror.objects.filter(pk=mirror.pk, deleted=None).select_for_update(of=("self",))
+    found = rows.select_related(
+        "filter", "upstream__channel", "owner", "channel__filter", "channel__parent__filter"
+    ).first()
+    if found is None:
+        raise WrongState("This mirror was deleted meanwhile.")
+    if expected is not None and found.version != expected:
+        raise Stale
+    return found
+
+
+def _save_new(mirror: Mirror) -> None:
+    try:
+        with transaction.atomic():
+            mirror.save()
+    except IntegrityError as error:
+        raise WrongState(f"A mirror of the name {mirror.name} exists on this server.") from error
+
+
+def _saved(mirror: Mirror, event: EventType, actor: str, *, name: str = "", **meta: Any) -> None:
+    record(
+        event,
+        actor=actor,
+        channel_id=mirror.channel_id,
+        mirror_id=mirror.pk,
+        data={
+            "mirror": name or mirror.name,
+            "mirror_id": mirror.pk,
+            "channel": mirror.channel.path,
+        },
+        meta=meta,
+    )
+    mirror.channel.raise_wanted()
+    Generation.rise()
+    channel_id = mirror.channel_id
+    transaction.on_commit(lambda: knock.channel(channel_id))
+
+
+def _run(mirror: Mirror, actor: str) -> None:
+    """Run now; while a run is going, once more after it."""
+    try:
+        control.request_run(mirror, cause="edit", actor=actor)
+    except WrongState:
+        Mirror.objects.filter(pk=mirror.pk).update(run_again=True)
+        mirror.run_again = True
+
+
+def _invalid(field: str, message: str) -> ValidationError:
+    return ValidationError({field: message})

@@ -1,0 +1,98 @@
+"""When a mirror runs: what a cron text means, judged by croniter alone.
+
+The rule: five fields, read on the wall clock of a time zone. An hour that comes twice fires in
+its first pass only; a time that daylight saving skips fires as much later as the clock jumped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
+from cron_descriptor.Exception import FormatException, MissingFieldException
+from croniter import CroniterBadDateError, CroniterError, croniter
+
+YEARS = 5
+"""A schedule must fire at least once in so many years."""
+
+FIELDS = 5
+LONGEST = 255
+_RANDOM = re.compile(r"(?<![a-z])[hr](?![a-z])", re.IGNORECASE)
+
+
+def check(cron: str, tz: str) -> None:
+    """Raise ValueError, with a sentence, unless `cron` in the zone `tz` is a schedule."""
+    _zone(tz)
+    fields = cron.split()
+    if len(fields) != FIELDS:
+        raise ValueError(
+            "A frequency has exactly five fields (minute, hour, day of month, month, "
+            f"day of week); this one has {len(fields)}."
+        )
+    if len(cron) > LONGEST:
+        raise ValueError(f"A frequency has at most {LONGEST} characters.")
+    if _RANDOM.search(cron):
+        raise ValueError("H and R (a random time) cannot be used in a frequency.")
+    try:
+        _next_wall(cron, datetime(2024, 1, 1))  # noqa: DTZ001 - wall clock
+    except CroniterBadDateError:
+        raise ValueError(f"This frequency does not fire within {YEARS} years.") from None
+    except (CroniterError, ValueError) as error:
+        raise ValueError(f"The frequency cannot be read: {error}.") from error
+
+
+def next_fire(cron: str, tz: str, after: datetime) -> datetime:
+    """The first time after `after` (with a zone) at which the schedule fires, in UTC."""
+    zone = _zone(tz)
+    wall = after.astimezone(zone).replace(tzinfo=None)
+    while True:
+        wall = _next_wall(cron, wall)
+        fires = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+        # Where the clock was put back, `wall` may lie in the pass that is over already.
+        if fires > after:
+            return fires
+
+
+def next_times(cron: str, tz: str, after: datetime, count: int) -> list[datetime]:
+    """The next `count` times after `after`, in UTC."""
+    times: list[datetime] = []
+    for _ in range(count):
+        after = next_fire(cron, tz, after)
+        times.append(after)
+    return times
+
+
+def describe(cron: str) -> str:
+    """The schedule in words, with a 24-hour clock; the cron text itself where words fail."""
+    options = Options()
+    options.use_24hour_time_format = True
+    options.casing_type = CasingTypeEnum.Sentence
+    try:
+        return str(ExpressionDescriptor(cron, options))
+    except (FormatException, MissingFieldException):
+        return cron
+
+
+def more_often_than_daily(cron: str) -> bool:
+    """Whether the schedule can fire more than once on one day."""
+    minutes, hours = croniter.expand(cron)[0][:2]
+    return _ticks(minutes, 60) * _ticks(hours, 24) > 1
+
+
+def _ticks(values: Sequence[int | str], everything: int) -> int:
+    return everything if values == ["*"] else len(values)
+
+
+def _zone(tz: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(tz)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise ValueError(f"{tz!r} is not a time zone; one looks like Europe/Berlin.") from error
+
+
+def _next_wall(cron: str, wall: datetime) -> datetime:
+    fires: datetime = croniter(cron, wall, max_years_between_matches=YEARS).get_next(datetime)
+    return fires

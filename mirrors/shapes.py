@@ -1,0 +1,207 @@
+"""Mirrors and runs as the API shows them: prefixed keys in a channel, short ones over all.
+
+The rule: every key is on every item. A list costs a handful of queries, however long it is; the
+file names in `logs` are looked up for a single mirror only.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from accounts.answers import stamp
+from channels.errors import WrongState
+from mirrors import lists, schedule, sources
+from mirrors.models import Accepted, Mirror, Run
+
+COUNTS = ("active", "passive", "failed", "removed", "active_planned")
+MIRROR_REASONS = (
+    "cve", "date", "signed", "license", "only_specs", "exclude_specs", "subdirs",
+    "duplicated_legacy_conda", "invalid",
+)  # fmt: skip
+CHANNEL_REASONS = ("type", "cve", "date", "license", "only_specs", "exclude_specs", "subdirs")
+
+Shape = dict[str, Any]
+
+
+def with_all(mirrors: QuerySet[Mirror]) -> QuerySet[Mirror]:
+    """With all that the shapes read, in one query."""
+    latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number").values("pk")[:1]
+    return mirrors.select_related("channel__parent", "upstream", "filter", "owner").annotate(
+        latest_run=Subquery(latest)
+    )
+
+
+def prefixed(mirrors: Iterable[Mirror]) -> list[Shape]:
+    """The items of a channel's list."""
+    return [
+        {
+            "mirror_id": mirror.pk,
+            "mirror_name": mirror.name,
+            "mirror_type": mirror.kind,
+            "mirror_mode": mirror.mode,
+            **common,
+        }
+        for mirror, common in _with_common(mirrors)
+    ]
+
+
+def short(mirrors: Iterable[Mirror]) -> list[Shape]:
+    """The items of the list over all channels."""
+    return [
+        {
+            "id": mirror.pk,
+            "name": mirror.name,
+            "type": mirror.kind,
+            "mode": mirror.mode,
+            **common,
+            **_place(mirror),
+        }
+        for mirror, common in _with_common(mirrors)
+    ]
+
+
+def one(mirror: Mirror) -> Shape:
+    """One mirror, with the names of the files left out (the first 100 a reason)."""
+    row = with_all(Mirror.objects.filter(pk=mirror.pk)).get()
+    shape = prefixed([row])[0]
+    run = _latest([row]).get(row.pk)
+    if run:
+        shape["sync_state"]["logs"] = logs(run)
+    return shape
+
+
+def run_shape(run: Run) -> Shape:
+    return {
+        "id": run.pk,
+        "number": run.number,
+        "state": run.state,
+        "cause": run.cause,
+        "actor": run.actor,
+        "created": stamp(run.created),
+        "started": stamp(run.started),
+        "ended": stamp(run.ended),
+        "held": run.held,
+        "filters": run.terms,
+        "steps": [
+            {"number": number, "description": Run.STEPS[number - 1], "started": begin, "ended": end}
+            for number, begin, end in run.steps
+        ],
+        "sync_state": sync_state(run),
+    }
+
+
+def sync_state(run: Run | None) -> Shape:
+    """Progress and counts, in the vendor's words; zeros before the first run."""
+    step = run.step if run else 0
+    return {
+        "total_steps_count": len(Run.STEPS),
+        "current_step_number": step,
+        "current_step_percentage": run.percent if run else 0,
+        "current_step_description": Run.STEPS[step - 1] if step else "",
+        "last_ckey": None,
+        "last_exception": (run.error or None) if run else None,
+        "bytes_transfered": run.bytes if run else 0,
+        "count": counts(run.counts if run else {}),
+        "logs": _empty_logs(),
+    }
+
+
+def counts(found: Shape) -> Shape:
+    """Counts with every key, whatever the run has counted so far."""
+    return {
+        **{key: found.get(key, 0) for key in ("listed", *COUNTS)},
+        "mirror_filtered": {**dict.fromkeys(MIRROR_REASONS, 0), **found.get("mirror_filtered", {})},
+        "channel_filtered": {
+            **dict.fromkeys(CHANNEL_REASONS, 0),
+            **found.get("channel_filtered", {}),
+        },
+    }
+
+
+def logs(run: Run) -> Shape:
+    """The first names of the files left out; none once the run's snapshots are gone."""
+    empty = _empty_logs()
+    try:
+        found = lists.first_names(run)
+    except WrongState:
+        return empty
+    return {key: {**empty[key], **found.get(key, {})} for key in empty}
+
+
+def _empty_logs() -> Shape:
+    return {
+        "mirror_filtered": {reason: [] for reason in MIRROR_REASONS},
+        "channel_filtered": {reason: [] for reason in CHANNEL_REASONS},
+    }
+
+
+def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
+    rows = list(mirrors)
+    latest, noted = _latest(rows), _noted(rows)
+    return [(row, _common(row, latest.get(row.pk), noted[row.pk])) for row in rows]
+
+
+def _common(mirror: Mirror, run: Run | None, noted: list[str]) -> Shape:
+    return {
+        "source_root": sources.shown(mirror.upstream),
+        "state": run.state if run else "pending",
+        "last_run_at": stamp(mirror.last_run_at),
+        "last_success_at": stamp(mirror.last_success_at),
+        "next_run_at": stamp(mirror.next_run_at),
+        "created_at": stamp(mirror.created),
+        "updated_at": stamp(mirror.updated),
+        "cron": mirror.cron,
+        "cron_timezone": mirror.cron_timezone,
+        "frequency": schedule.describe(mirror.cron),
+        "proxy": sources.shown_proxy(mirror.upstream),
+        "filters": mirror.filter.terms,
+        "held": _held(mirror),
+        "warnings": [*mirror.warnings, *noted],
+        "run_again": mirror.run_again,
+        "run_number": run.number if run else None,
+        "sync_state": sync_state(run),
+    }
+
+
+def _place(mirror: Mirror) -> Shape:
+    channel = mirror.channel
+    top = channel.parent or channel
+    place: Shape = {"channel": {"name": top.name, "privacy": top.privacy}}
+    if channel.parent:
+        # The vendor's client stumbles over a subchannel that is null.
+        place["subchannel"] = {"name": channel.name}
+    return place
+
+
+def _held(mirror: Mirror) -> str | None:
+    """Why what the upstream has now is not published."""
+    reasons = [f"{section}: {held['reason']}" for section, held in sorted(mirror.held.items())]
+    return " ".join(reasons) or None
+
+
+def _latest(mirrors: list[Mirror]) -> dict[int, Run]:
+    """The last run of each mirror, by the mirror's id."""
+    ids = [mirror.latest_run for mirror in mirrors if mirror.latest_run]  # type: ignore[attr-defined]
+    found: dict[int, Run] = {}
+    for start in range(0, len(ids), 500):
+        for run in Run.objects.filter(pk__in=ids[start : start + 500]).defer("terms", "steps"):
+            found[run.mirror_id] = run
+    return found
+
+
+def _noted(mirrors: list[Mirror]) -> dict[int, list[str]]:
+    """What was odd about the indexes that the mirrors publish from."""
+    found: dict[int, list[str]] = defaultdict(list)
+    ids = [mirror.pk for mirror in mirrors]
+    for start in range(0, len(ids), 500):
+        rows = Accepted.objects.filter(mirror__in=ids[start : start + 500])
+        rows = rows.exclude(snapshot__warnings=[]).order_by("section")
+        for mirror, section, texts in rows.values_list(
+            "mirror_id", "section", "snapshot__warnings"
+        ):
+            found[mirror] += [f"{section}: {text}" for text in texts]
+    return found
