@@ -1,0 +1,215 @@
+"""What one record of a conda index must be, to be published.
+
+Rule: whole lists are checked at once, and quickly; only where that says no is
+each record looked at by itself, and told apart as a record or as Invalid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ecosystems.base import Invalid, Record
+from ecosystems.conda.channel import LONGEST_FILE, is_name, parse_file_name
+from ecosystems.conda.repodata import join_entries
+
+LAST_SECOND = 253_402_300_799
+"""The end of the year 9999: a larger timestamp is in milliseconds, up to a thousand times this."""
+
+LARGEST_FILE = 1 << 50
+LARGEST_BUILD_NUMBER = (1 << 32) - 1
+
+_VERSIONS = re.compile(r"[A-Za-z0-9_.!+ ]*")
+_BUILDS = re.compile(r"[A-Za-z0-9_.+ ]*")
+_HASHES = (("sha256", 64), ("md5", 32))
+_LEADS_AWAY = ("url", "channel", "fn")
+NOTHING = msgspec.Raw(b"")
+
+
+class CondaRecord(Record):
+    """One record of a conda index.
+
+    `raw` lacks the upstream's keys that would lead clients to another server
+    (`url`, `channel`, a foreign `fn`).
+    """
+
+    subdir: str = ""
+
+    def value(self, key: str) -> str | int | None:
+        if key in _OWN_FIELDS:
+            found = getattr(self, key)
+            if found not in ("", None):
+                return found  # type: ignore[no-any-return]
+        field: object = msgspec.json.decode(self.raw, type=dict[str, Any]).get(key)
+        if isinstance(field, bool) or not isinstance(field, str | int):
+            return None
+        return field
+
+
+_OWN_FIELDS = frozenset(
+    ("name", "version", "build", "license", "license_family", "sha256", "md5", "subdir")
+)
+
+
+class Listed(CondaRecord):
+    """As decoded from the index. A missing build number is told from 0."""
+
+    build_number: int = -1
+    url: msgspec.Raw = NOTHING
+    channel: msgspec.Raw = NOTHING
+    fn: msgspec.Raw = NOTHING
+
+
+def filled(
+    files: list[str], known: list[Listed], raws: Iterable[msgspec.Raw]
+) -> Iterable[CondaRecord]:
+    """The records with what does not come from their own fields."""
+    for file, record, raw in zip(files, known, raws, strict=True):
+        record.filename = file
+        record.raw = bytes(raw)
+        stamp = record.timestamp
+        if stamp is not None and not LAST_SECOND < stamp <= LAST_SECOND * 1000 + 999:
+            record.timestamp = milliseconds(stamp)
+        if not (record.url is record.channel is record.fn is NOTHING):
+            _cut(record)
+    return known
+
+
+def all_right(files: list[str], known: list[Listed], expected: tuple[str, str, str]) -> bool:
+    """Whether every record of a kind is one that `checked` would take; if in doubt, no."""
+    name, section, extension = expected
+    versions, builds = [r.version for r in known], [r.build for r in known]
+    sizes, numbers = [r.size for r in known], [r.build_number for r in known]
+    return (
+        is_name(name)
+        and {r.name for r in known} == {name}
+        and files == [f"{name}-{v}-{b}{extension}" for v, b in zip(versions, builds, strict=True)]
+        and max(map(len, files)) <= LONGEST_FILE
+        and _within(versions, _VERSIONS)
+        and _within(builds, _BUILDS)
+        and {r.subdir for r in known} <= {section, ""}
+        and min(sizes) >= 0
+        and max(sizes) <= LARGEST_FILE
+        and min(numbers) >= 0
+        and max(numbers) <= LARGEST_BUILD_NUMBER
+        and _hashes_right(known)
+    )
+
+
+def _within(texts: list[str], pattern: re.Pattern[str]) -> bool:
+    together = " ".join(texts)
+    return (
+        pattern.fullmatch(together) is not None
+        and together.count(" ") == len(texts) - 1
+        and min(map(len, texts)) > 0
+        and max(map(len, texts)) <= 64
+    )
+
+
+def _hashes_right(known: list[Listed]) -> bool:
+    found = [[r.sha256 for r in known], [r.md5 for r in known]]
+    for values, (_, length) in zip(found, _HASHES, strict=True):
+        together = "".join(values)
+        if not {len(value) for value in values} <= {length, 0}:
+            return False
+        if together != together.lower() or not _is_hex(together):
+            return False
+    return all(found[0]) or all(sha256 or md5 for sha256, md5 in zip(*found, strict=True))
+
+
+def _is_hex(text: str) -> bool:
+    try:
+        return len(bytes.fromhex(text)) * 2 == len(text)  # fromhex passes over spaces
+    except ValueError:
+        return False
+
+
+def checked(file: str, raw: bytes, *, section: str, extension: str) -> CondaRecord | Invalid:
+    """One record by itself, or what is wrong with it."""
+    parsed = parse_file_name(file)
+    if parsed is None:
+        return Invalid(file, "The file name breaks the naming rules of conda.")
+    if parsed.extension != extension:
+        return Invalid(file, f"A file listed here must end in {extension}.")
+    try:
+        fields = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Invalid(file, f"The record cannot be read: {error}.")
+    if not isinstance(fields, dict):
+        return Invalid(file, "The record is not an object.")
+    if why := _wrong(fields, parsed[:3], section):
+        return Invalid(file, why)
+    record = CondaRecord(
+        filename=file,
+        raw=raw,
+        name=parsed.name,
+        version=parsed.version,
+        build=parsed.build,
+        build_number=fields["build_number"],
+        license=_text(fields, "license"),
+        license_family=_text(fields, "license_family"),
+        timestamp=milliseconds(fields.get("timestamp")),
+        size=fields["size"],
+        sha256=_text(fields, "sha256").lower(),
+        md5=_text(fields, "md5").lower(),
+        subdir=_text(fields, "subdir"),
+    )
+    if any(key in fields for key in _LEADS_AWAY):
+        _cut(record)
+    return record
+
+
+def _wrong(fields: dict[str, Any], expected: tuple[str, ...], section: str) -> str:
+    """What forbids to publish the record; "" if nothing does."""
+    for key, value in zip(("name", "version", "build"), expected, strict=True):
+        if fields.get(key) != value:
+            return f"The record's {key} is not the one in the file name."
+    if fields.get("subdir") not in (section, "", None):
+        return f"The record's subdir is not {section}."
+    if not _is_count(fields.get("build_number"), LARGEST_BUILD_NUMBER):
+        return "The record has no build number that makes sense."
+    if not _is_count(fields.get("size"), LARGEST_FILE):
+        return "The record has no size that makes sense."
+    hashes = {key: fields.get(key) for key, _ in _HASHES if fields.get(key) not in (None, "")}
+    if not hashes:
+        return "The record has neither a sha256 nor an md5: what is downloaded cannot be checked."
+    for key, length in _HASHES:
+        digest = hashes.get(key, "0" * length)
+        if not isinstance(digest, str) or len(digest) != length or not _is_hex(digest):
+            return f"The record's {key} is not {length} hexadecimal digits."
+    return ""
+
+
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _text(fields: dict[str, Any], key: str) -> str:
+    value = fields.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def milliseconds(value: object) -> int | None:
+    """A build time in milliseconds; None where it makes no sense."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        return None
+    if value <= LAST_SECOND:
+        return value * 1000
+    return value if value <= LAST_SECOND * 1000 + 999 else None
+
+
+def _cut(record: CondaRecord) -> None:
+    """Takes out of `raw` what would lead clients past this server."""
+    fields = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
+    cut = [key for key in _LEADS_AWAY if key in fields]
+    if "fn" in cut and msgspec.json.decode(fields["fn"]) == record.filename:
+        cut.remove("fn")
+    if not cut:
+        return
+    left = ((key, bytes(raw)) for key, raw in fields.items() if key not in cut)
+    record.raw = b"{" + join_entries(left) + b"}"

@@ -1,0 +1,292 @@
+"""Reads a conda index (`repodata.json`) into one shard a package name.
+
+Rule: the index is never one tree in memory. Records go, byte for byte, from
+the stream into one temporary file, and a small table remembers where the
+records of each name lie; shards are then read back name by name.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from ecosystems.base import BadIndex, Invalid, Shard, Stop
+from ecosystems.conda.channel import is_name, name_of
+from ecosystems.conda.stream import Group, JsonStream, decoded
+
+KINDS = {"packages": ".tar.bz2", "packages.conda": ".conda"}
+SMALL_VALUE = 64 << 10
+REMOVED_CAP = 64 << 20
+INVALID_SHOWN = 1000
+STOP_EVERY = 200  # shards
+
+
+class _Place:
+    """Where the records of one name lie in the temporary file, for each kind."""
+
+    __slots__ = ("counts", "last", "ordered", "spans")
+
+    def __init__(self) -> None:
+        self.spans = (array("Q"), array("Q"))  # start, end, start, end ...
+        self.counts = [0, 0]
+        self.last = ["", ""]
+        self.ordered = True
+
+
+class Index:
+    """A conda index as read: what stands beside the records, and the shards.
+
+    `invalid` holds the first 1000 of the `invalid_count` records whose package
+    name breaks the naming rules; they are in no shard. `dropped` counts what is
+    not taken over, by key (`v3`). `listed` is the number of records of each
+    kind, the invalid ones included; final once `shards` has run.
+    """
+
+    def __init__(self, subdir: str, work: Path) -> None:
+        self.subdir = subdir
+        self.info: dict[str, Any] = {}
+        self.repodata_version = 1
+        self.removed: list[str] = []
+        self.listed = dict.fromkeys(KINDS, 0)
+        self.dropped: dict[str, int] = {}
+        self.unknown: dict[str, Any] = {}
+        self.invalid: list[Invalid] = []
+        self.invalid_count = 0
+        self._places: dict[str, _Place] = {}
+        self._size = 0
+        # Without a name on disk: a killed process leaves nothing behind.
+        self._spool = tempfile.TemporaryFile(dir=work, buffering=0)  # noqa: SIM115
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._spool.close()
+
+    @property
+    def names(self) -> list[str]:
+        """The package names that have records, sorted."""
+        return sorted(self._places)
+
+    @property
+    def base_url(self) -> str:
+        """The upstream's own word on where the files are (CEP 15), or ""."""
+        found = self.info.get("base_url")
+        return found if isinstance(found, str) else ""
+
+    def shards(self, stop: Stop) -> Iterator[Shard]:
+        """One shard a name, in the order of the names."""
+        removed = self._removed_by_name()
+        for number, name in enumerate(self.names):
+            if number % STOP_EVERY == 0:
+                stop()
+            body = self.body(name, removed.get(name, ()))
+            yield Shard(self.subdir, name, body, count=sum(self._places[name].counts))
+
+    def body(self, name: str, removed: Iterable[str] = ()) -> bytes:
+        """The canonical body of one name's records; one without any for an unknown name."""
+        place = self._places.get(name) or _Place()
+        return join_body(self._entries(place, 0), self._entries(place, 1), removed)
+
+    def take(self, group: Group, kind: int) -> None:
+        """Spools a group of records and notes where those of each name lie."""
+        files = list(group)
+        keys = _encoded(files)
+        raws = list(group.values())
+        parts: list[Any] = [b'"', b"", b'":', b"", b","] * len(files)
+        parts[1::5], parts[3::5] = keys, raws  # `"file":record,` each
+        ends = list(
+            accumulate(
+                (len(key) + len(raw) + 4 for key, raw in zip(keys, raws, strict=True)),
+                initial=self._size,
+            )
+        )
+        names = [file.rsplit("-", 2)[0] for file in files]
+        begin, current = 0, names[0]
+        for number, name in enumerate(names):
+            if name != current:
+                self._note(current, files[begin:number], (ends[begin], ends[number]), kind)
+                begin, current = number, name
+        self._note(current, files[begin:], (ends[begin], ends[-1]), kind)
+        _write(self._spool.fileno(), b"".join(parts))
+        self._size = ends[-1]
+        self.listed[list(KINDS)[kind]] += len(files)
+
+    def _note(self, name: str, files: list[str], span: tuple[int, int], kind: int) -> None:
+        place = self._places.get(name)
+        if place is None:
+            if not is_name(name):
+                self._refuse(files)
+                return
+            place = self._places[name] = _Place()
+        if place.ordered:
+            place.ordered = place.last[kind] < files[0] and files == sorted(files)
+            place.last[kind] = files[-1]
+        place.counts[kind] += len(files)
+        spans = place.spans[kind]
+        if spans and spans[-1] == span[0]:
+            spans[-1] = span[1]
+        else:
+            spans.extend(span)
+
+    def _refuse(self, files: list[str]) -> None:
+        self.invalid_count += len(files)
+        why = "The package name in the file name breaks the naming rules of conda."
+        free = max(0, INVALID_SHOWN - len(self.invalid))
+        self.invalid += [Invalid(file, why) for file in files[:free]]
+
+    def _entries(self, place: _Place, kind: int) -> bytes:
+        spans = place.spans[kind]
+        descriptor = self._spool.fileno()
+        pairs = zip(spans[::2], spans[1::2], strict=True)
+        text = b"".join(os.pread(descriptor, end - start, start) for start, end in pairs)[:-1]
+        if place.ordered or not text:
+            return text
+        members = msgspec.json.decode(b"{" + text + b"}", type=Group)
+        self.listed[list(KINDS)[kind]] -= place.counts[kind] - len(members)
+        place.counts[kind] = len(members)
+        return join_entries((file, bytes(members[file])) for file in sorted(members))
+
+    def _removed_by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for file in sorted(set(self.removed)):
+            if name := name_of(file):
+                found.setdefault(name, []).append(file)
+        return found
+
+
+def read(blocks: Iterable[bytes], *, subdir: str, work: Path, stop: Stop) -> Index:
+    """Reads the decoded blocks of one `repodata.json` to their end.
+
+    Raises BadIndex, with a sentence, for anything that is not such an index or
+    is the index of another subdir. The index holds a temporary file in `work`
+    until it is closed.
+    """
+    index = Index(subdir, work)
+    try:
+        stream = JsonStream(_stoppable(blocks, stop))
+        seen: set[str] = set()
+        for key in stream.members():
+            _once(key, seen)
+            _member(index, stream, key)
+        _check_subdir(index)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def join_body(packages: bytes, conda: bytes, removed: Iterable[str]) -> bytes:
+    """The canonical body of a shard, from entries in the order of their file names."""
+    tail = msgspec.json.encode(list(removed))
+    return b"".join(
+        (b'{"packages":{', packages, b'},"packages.conda":{', conda, b'},"removed":', tail, b"}")
+    )
+
+
+def join_entries(entries: Iterable[tuple[str, bytes]]) -> bytes:
+    """`"file":record,...` of records as they are."""
+    return b",".join(msgspec.json.encode(file) + b":" + raw for file, raw in entries)
+
+
+def _once(key: str, seen: set[str]) -> None:
+    if key in seen:
+        raise BadIndex(f"The index holds `{key}` twice.")
+    seen.add(key)
+
+
+def _stoppable(blocks: Iterable[bytes], stop: Stop) -> Iterator[bytes]:
+    for block in blocks:
+        stop()
+        yield block
+
+
+def _member(index: Index, stream: JsonStream, key: str) -> None:
+    if key in KINDS:
+        kind = list(KINDS).index(key)
+        if not stream.at_object():
+            raise BadIndex(f"`{key}` in the index is not an object.")
+        for group in stream.entries():
+            index.take(group, kind)
+    elif key == "v3":
+        # Its records repeat the packages in another form: all of it goes, so that
+        # nothing left out can be found there.
+        index.dropped[key] = _count(stream)
+    elif key == "info":
+        index.info = _info(stream)
+    elif key == "removed":
+        index.removed = _removed(stream)
+    elif key == "repodata_version":
+        index.repodata_version = decoded(stream.value(cap=SMALL_VALUE) or b"", int)
+    elif key == "signatures":
+        stream.value(cap=0)
+    else:
+        text = stream.value(cap=SMALL_VALUE)
+        if text is not None:
+            index.unknown[key] = decoded(text, object)
+
+
+def _count(stream: JsonStream) -> int:
+    if not stream.at_object():
+        stream.value(cap=0)
+        return 0
+    count = 0
+    for _ in stream.inner_members():
+        if stream.at_object():
+            count += sum(len(group) for group in stream.entries())
+        else:
+            stream.value(cap=0)
+    return count
+
+
+def _info(stream: JsonStream) -> dict[str, Any]:
+    text = stream.value(cap=SMALL_VALUE)
+    if text is None or not text.startswith(b"{"):
+        raise BadIndex("`info` in the index is not an object of at most 64 kB.")
+    info = decoded(text, dict[str, Any])
+    info.pop("repodata_revisions", None)
+    return info
+
+
+def _removed(stream: JsonStream) -> list[str]:
+    text = stream.value(cap=REMOVED_CAP)
+    if text is None or not text.startswith(b"["):
+        raise BadIndex("`removed` in the index is not a list.")
+    return [file for file in decoded(text, list[Any]) if isinstance(file, str)]
+
+
+def _check_subdir(index: Index) -> None:
+    found = index.info.get("subdir", index.subdir)
+    if found != index.subdir:
+        raise BadIndex(f"The index says it is the one of `{found}`, not of `{index.subdir}`.")
+
+
+def _encoded(files: list[str]) -> list[bytes]:
+    """The file names as the inside of JSON strings."""
+    together = " ".join(files)
+    plain = together.isascii() and together.isprintable() and together.count(" ") < len(files)
+    if plain and '"' not in together and "\\" not in together:
+        return together.encode().split(b" ")
+    return [msgspec.json.encode(file)[1:-1] for file in files]
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
