@@ -156,8 +156,6 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
 
-CELERY_BROKER_URL = ENV.redis_url or "filesystem://"
-
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
