@@ -30,14 +30,14 @@ STOP_EVERY = 200  # shards
 
 
 class _Place:
-    """Where the records of one name lie in the temporary file, for each kind."""
+    """Where the records of one name and kind lie in the temporary file."""
 
-    __slots__ = ("counts", "last", "ordered", "spans")
+    __slots__ = ("count", "last", "ordered", "spans")
 
     def __init__(self) -> None:
-        self.spans = (array("Q"), array("Q"))  # start, end, start, end ...
-        self.counts = [0, 0]
-        self.last = ["", ""]
+        self.spans = array("Q")  # start, end, start, end ...
+        self.count = 0
+        self.last = ""
         self.ordered = True
 
 
@@ -60,7 +60,7 @@ class Index:
         self.unknown: dict[str, Any] = {}
         self.invalid: list[Invalid] = []
         self.invalid_count = 0
-        self._places: dict[str, _Place] = {}
+        self._places: tuple[dict[str, _Place], ...] = tuple({} for _ in KINDS)
         self._size = 0
         # Without a name on disk: a killed process leaves nothing behind.
         self._spool = tempfile.TemporaryFile(dir=work, buffering=0)  # noqa: SIM115
@@ -82,7 +82,7 @@ class Index:
     @property
     def names(self) -> list[str]:
         """The package names that have records, sorted."""
-        return sorted(self._places)
+        return sorted(set().union(*self._places))
 
     @property
     def base_url(self) -> str:
@@ -97,12 +97,13 @@ class Index:
             if number % STOP_EVERY == 0:
                 stop()
             body = self.body(name, removed.get(name, ()))
-            yield Shard(self.subdir, name, body, count=sum(self._places[name].counts))
+            places = [places[name] for places in self._places if name in places]
+            yield Shard(self.subdir, name, body, count=sum(place.count for place in places))
 
     def body(self, name: str, removed: Iterable[str] = ()) -> bytes:
         """The canonical body of one name's records; one without any for an unknown name."""
-        place = self._places.get(name) or _Place()
-        return join_body(self._entries(place, 0), self._entries(place, 1), removed)
+        packages, conda = (self._entries(name, kind) for kind in range(len(KINDS)))
+        return join_body(packages, conda, removed)
 
     def take(self, group: Group, kind: int) -> None:
         """Spools a group of records and notes where those of each name lie."""
@@ -129,17 +130,17 @@ class Index:
         self.listed[list(KINDS)[kind]] += len(files)
 
     def _note(self, name: str, files: list[str], span: tuple[int, int], kind: int) -> None:
-        place = self._places.get(name)
+        place = self._places[kind].get(name)
         if place is None:
             if not is_name(name):
                 self._refuse(files)
                 return
-            place = self._places[name] = _Place()
+            place = self._places[kind][name] = _Place()
         if place.ordered:
-            place.ordered = place.last[kind] < files[0] and files == sorted(files)
-            place.last[kind] = files[-1]
-        place.counts[kind] += len(files)
-        spans = place.spans[kind]
+            place.ordered = place.last < files[0] and files == sorted(files)
+            place.last = files[-1]
+        place.count += len(files)
+        spans = place.spans
         if spans and spans[-1] == span[0]:
             spans[-1] = span[1]
         else:
@@ -151,16 +152,19 @@ class Index:
         free = max(0, INVALID_SHOWN - len(self.invalid))
         self.invalid += [Invalid(file, why) for file in files[:free]]
 
-    def _entries(self, place: _Place, kind: int) -> bytes:
-        spans = place.spans[kind]
+    def _entries(self, name: str, kind: int) -> bytes:
+        place = self._places[kind].get(name)
+        if place is None:
+            return b""
+        spans = place.spans
         descriptor = self._spool.fileno()
         pairs = zip(spans[::2], spans[1::2], strict=True)
         text = b"".join(os.pread(descriptor, end - start, start) for start, end in pairs)[:-1]
-        if place.ordered or not text:
+        if place.ordered:
             return text
         members = msgspec.json.decode(b"{" + text + b"}", type=Group)
-        self.listed[list(KINDS)[kind]] -= place.counts[kind] - len(members)
-        place.counts[kind] = len(members)
+        self.listed[list(KINDS)[kind]] -= place.count - len(members)
+        place.count = len(members)
         return join_entries((file, bytes(members[file])) for file in sorted(members))
 
     def _removed_by_name(self) -> dict[str, list[str]]:
