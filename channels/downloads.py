@@ -1,0 +1,110 @@
+"""Counts downloads: in memory at once, in the database every few seconds.
+
+A crash loses the counts of these seconds; a client never waits for one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from django.conf import settings
+from django.db import Error, connection, transaction
+from django.db.models import F
+
+from channels.models import Channel, Download
+from channels.serving.answers import Item
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+
+Key = tuple[date, Item, str]
+
+_counts: Counter[Key] = Counter()
+_lock = threading.Lock()
+_flusher: threading.Thread | None = None
+
+
+def note(item: Item, user: str) -> None:
+    """One more download of `item` by `user` ("" for nobody known)."""
+    key = (datetime.now(UTC).date(), item, user)
+    with _lock:
+        _counts[key] += 1
+        if _flusher is None:
+            _start()
+
+
+def flush() -> None:
+    """Write what has been counted."""
+    with _lock:
+        pending = list(_counts.items())
+        _counts.clear()
+    while pending:
+        batch, pending = pending[:BATCH], pending[BATCH:]
+        try:
+            _write(batch)
+        except Error:
+            logger.exception("Downloads could not be counted now; they are tried again.")
+            with _lock:
+                _counts.update(dict([*batch, *pending]))
+            return
+
+
+def _write(batch: Sequence[tuple[Key, int]]) -> None:
+    totals: Counter[int] = Counter()
+    for (_, item, _), count in batch:
+        totals[item.channel_id] += count
+    alive = set(Channel.objects.filter(pk__in=totals).values_list("pk", flat=True))
+    batch = [(key, count) for key, count in batch if key[1].channel_id in alive]
+    with transaction.atomic():
+        Download.objects.bulk_create(
+            [
+                Download(
+                    day=day,
+                    channel_id=item.channel_id,
+                    section=item.section,
+                    filename=item.filename,
+                    name=item.name,
+                    user=user,
+                )
+                for (day, item, user), _ in batch
+            ],
+            ignore_conflicts=True,
+        )
+        for (day, item, user), count in batch:
+            Download.objects.filter(
+                day=day,
+                channel=item.channel_id,
+                section=item.section,
+                filename=item.filename,
+                user=user,
+            ).update(count=F("count") + count)
+        for pk in alive:
+            Channel.objects.filter(pk=pk).update(download_count=F("download_count") + totals[pk])
+
+
+def _start() -> None:
+    global _flusher
+    _flusher = threading.Thread(target=_run, daemon=True, name="download counts")
+    _flusher.start()
+    atexit.register(_last)
+
+
+def _run() -> None:
+    pause = threading.Event()
+    while True:
+        pause.wait(settings.FLUSH_SECONDS)
+        try:
+            flush()
+        finally:
+            connection.close()
+
+
+def _last() -> None:
+    flush()
+    connection.close()

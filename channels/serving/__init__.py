@@ -1,0 +1,1 @@
+"""What stands between a client's request under /api/repo and the bytes it gets."""

@@ -1,0 +1,128 @@
+"""Addresses under /api/repo: one normaliser, used before anybody is let in or anything looked up.
+
+    /api/repo/<channel>[/<subchannel>][.r<n> | .<date>]/<section>/<file>
+    /api/repo/<channel>[/<subchannel>][.r<n> | .<date>]/<section>/shards/<hash>.msgpack.zst
+
+with a token in front of it (`/t/<token>/api/repo/...`) or in it (`/api/repo/t/<token>/...`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ecosystems.conda.channel import KNOWN_SUBDIRS
+
+PREFIX = "/api/repo/"
+LONGEST = 1024
+ROOT_FILES = frozenset({"channeldata.json", "notices.json"})
+SHARDS = "shards"
+
+# What a server, a proxy and a file system might each read differently is in no address of ours.
+_CLEAN = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+!=~@,:&'()*$-]+(?:/|$))+")
+_CHANNEL = re.compile(
+    r"([a-z][a-z0-9_-]{0,63})(?:\.(r[1-9][0-9]{0,8}|[0-9]{4}-[0-9]{2}-[0-9]{2}))?"
+)
+
+
+class BadAddress(Exception):
+    """An address that names nothing; `str()` is a sentence for whoever asked."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a path asks for. `filename` is "" for a folder; `section` is "" at a channel's root."""
+
+    token: str
+    channel: str
+    revision: str = ""
+    """Without its dot: `r<number>`, `YYYY-MM-DD`, or "" for what is current."""
+    section: str = ""
+    filename: str = ""
+    shard: bool = False
+
+    @property
+    def root(self) -> bool:
+        """Whether this is the address of the channel itself."""
+        return not self.section and not self.filename
+
+
+def ours(path: str) -> bool:
+    """Whether a path is for this package rather than for Django."""
+    if path.startswith(PREFIX):
+        return True
+    return path.startswith("/t/") and path[3:].partition("/")[2].startswith(PREFIX[1:])
+
+
+def parse(path: str) -> Address:
+    """The address a decoded path names, or `BadAddress`."""
+    token = ""
+    if not path.startswith(PREFIX):
+        token, _, path = path[3:].partition("/")
+        path = f"/{path}"
+    rest = path[len(PREFIX) :]
+    if rest.startswith("t/"):
+        inner, _, rest = rest[2:].partition("/")
+        token = token or inner
+    if len(rest) > LONGEST or not _CLEAN.fullmatch(rest):
+        raise BadAddress(400, "The address has parts that no channel and no file has.")
+    folder = rest.endswith("/")
+    parts = rest.rstrip("/").split("/")
+    return _address(token, parts, folder=folder)
+
+
+def _address(token: str, parts: list[str], *, folder: bool) -> Address:
+    channel, revision, rest = _channel(parts, folder=folder)
+    if folder and rest:
+        raise BadAddress(404, "Folders are not listed here; ask for a file.")
+    match rest:
+        case []:
+            return Address(token, channel, revision)
+        case [filename]:
+            return Address(token, channel, revision, filename=filename)
+        case [section, filename]:
+            return Address(token, channel, revision, section, filename)
+        case [section, folder_name, filename] if folder_name == SHARDS:
+            return Address(token, channel, revision, section, filename, shard=True)
+    raise BadAddress(404, "There is nothing so deep in a channel.")
+
+
+def _channel(parts: list[str], *, folder: bool) -> tuple[str, str, list[str]]:
+    """The channel's path, its revision, and the parts behind them."""
+    name, revision = _name(parts[0])
+    rest = parts[1:]
+    if not _has_subchannel(rest, folder=folder):
+        return name, revision, rest
+    if revision:
+        raise BadAddress(404, "A revision is named behind the subchannel: parent/sub.r3.")
+    child, revision = _name(rest[0])
+    return f"{name}/{child}", revision, rest[1:]
+
+
+def _has_subchannel(rest: list[str], *, folder: bool) -> bool:
+    """Sections and subchannels share their place; what follows tells them apart."""
+    match rest:
+        case [one]:
+            return one not in ROOT_FILES and one not in KNOWN_SUBDIRS and _is_name(one)
+        case [one, two]:
+            return two in ROOT_FILES or (folder and one not in KNOWN_SUBDIRS)
+        case [_, two, _]:
+            return two != SHARDS
+        case [_, _, two, _]:
+            return two == SHARDS
+    return False
+
+
+def _is_name(part: str) -> bool:
+    return _CHANNEL.fullmatch(part) is not None
+
+
+def _name(part: str) -> tuple[str, str]:
+    found = _CHANNEL.fullmatch(part)
+    if found is None:
+        raise BadAddress(404, f"There is no channel {part}.")
+    return found[1], found[2] or ""

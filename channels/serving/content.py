@@ -1,0 +1,287 @@
+"""Finds what an address names in a revision of a channel.
+
+The rule: a file is found through the records that a revision lists, never by its name alone;
+and one that a rule refuses now is not found at any address, freeze apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from threading import Lock
+
+import zstandard
+from django.conf import settings
+from django.db.models import Min
+from django.utils import timezone
+
+from channels import blobs, verdicts
+from channels.access import privacy
+from channels.models import Blob, Channel, Document, Package, Shard
+from channels.serving.addresses import Address
+from channels.serving.answers import FOREVER_AGE, INDEX_AGE, Entity, Item
+from channels.serving.ranges import http_date
+from ecosystems import registry
+from ecosystems.base import Record
+
+NOTICES = b'{"notices": []}'
+NOTICES_ETAG = '"notices-empty"'
+REMEMBERED_RECORDS = 200_000
+_SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
+
+
+class Missing(Exception):
+    """There is no such thing; `str()` is the sentence for the client.
+
+    `lasting`: false where time alone may change it.
+    """
+
+    def __init__(self, detail: str, *, lasting: bool = True, status: int = 404) -> None:
+        super().__init__(detail)
+        self.lasting = lasting
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file as a channel lists it."""
+
+    channel: Channel
+    package: Package
+    filename: str
+    sha256: str
+    md5: str
+    size: int
+    private: bool
+    lasting: bool = True
+    """Whether the answer holds until the generation rises."""
+
+    @property
+    def item(self) -> Item:
+        return Item(self.channel.pk, self.package.section, self.filename, self.package.name)
+
+
+class Records:
+    """What files the last used shards list: hashes and sizes by file name. Shards are immutable."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._count, self._lock = most, 0, Lock()
+        self._shards: OrderedDict[str, dict[str, tuple[str, str, int]]] = OrderedDict()
+
+    def of(self, package: Package) -> dict[str, tuple[str, str, int]]:
+        """{file name: (sha256, md5, size)} of the package's shard."""
+        key = package.shard_id
+        if key is None:
+            return {}
+        with self._lock:
+            if key in self._shards:
+                self._shards.move_to_end(key)
+                return self._shards[key]
+        found = _read(package, key)
+        with self._lock:
+            if key not in self._shards:
+                self._shards[key] = found
+                self._count += len(found)
+            while self._count > self._most and len(self._shards) > 1:
+                self._count -= len(self._shards.popitem(last=False)[1])
+        return found
+
+
+_records = Records(REMEMBERED_RECORDS)
+
+
+def _read(package: Package, key: str) -> dict[str, tuple[str, str, int]]:
+    body = Shard.objects.values_list("body", flat=True).get(pk=key)
+    plain = zstandard.ZstdDecompressor().decompress(bytes(body))
+    ecosystem = registry.of_family(package.family)
+    records = ecosystem.records(plain, section=package.section, name=package.name)
+    return {
+        record.filename: (record.sha256, record.md5, record.size)
+        for record in records
+        if isinstance(record, Record)
+    }
+
+
+def revision(channel: Channel, text: str) -> int:
+    """The number that `r<number>`, a date or "" names."""
+    if not text:
+        return channel.current
+    if text.startswith("r"):
+        number = int(text[1:])
+        if not channel.revisions.filter(number=number, number__lte=channel.current).exists():
+            raise Missing(
+                f"The channel {channel.path} has no revision {number}, or keeps it no longer."
+            )
+        return number
+    return _at_end_of(channel, text)
+
+
+def _at_end_of(channel: Channel, text: str) -> int:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise Missing(f"There is no day {text}.") from None
+    if day > timezone.now().date():
+        raise Missing(f"The day {text} is still to come.", lasting=False)
+    end = datetime.combine(day, time(), UTC) + timedelta(days=1)
+    found = channel.revisions.filter(created__lt=end).order_by("-number").first()
+    if found is None:
+        raise Missing(f"The channel {channel.path} has no revision of {text} or before.")
+    if found.retired is not None and found.retired < end:
+        raise Missing(f"The channel {channel.path} no longer keeps its state of {text}.")
+    return found.number
+
+
+def index(channel: Channel, address: Address, number: int) -> Entity:
+    """A document, or the constant that stands for one that is always there."""
+    document = (
+        Document.objects.at(number)
+        .filter(channel=channel, section=address.section, name=address.filename)
+        .select_related("blob")
+        .first()
+    )
+    private = privacy(channel) != Channel.Privacy.PUBLIC
+    if document is not None:
+        return Entity(
+            etag=document.etag,
+            size=document.size,
+            media_type=document.media_type,
+            age=INDEX_AGE,
+            private=private,
+            path=blobs.path(document.blob_id),
+            packed=document.packed,
+            stored=document.blob.size,
+            modified=http_date(document.blob.created.timestamp()),
+        )
+    if not address.section and address.filename == "notices.json":
+        return Entity(
+            NOTICES_ETAG, len(NOTICES), "application/json", INDEX_AGE, private, body=NOTICES
+        )
+    raise Missing(_no_index(channel, address))
+
+
+def _no_index(channel: Channel, address: Address) -> str:
+    where = f"{address.section} of the channel {channel.path}" if address.section else channel.path
+    return f"There is no {address.filename} in {where}."
+
+
+def shard(channel: Channel, address: Address) -> Entity:
+    """A shard that any revision of the channel points at, superseded ones included."""
+    named = _SHARD.fullmatch(address.filename)
+    packages = Package.objects.filter(
+        channel=channel, section=address.section, added_in__lte=channel.current
+    )
+    found = named and packages.filter(shard__served_sha256=named[1]).select_related("shard").first()
+    if not found or found.shard is None:
+        raise Missing(_no_index(channel, address))
+    assert named is not None
+    body = bytes(found.shard.served)
+    return Entity(
+        etag=f'"{named[1]}"',
+        size=len(body),
+        media_type="application/zstd",
+        age=FOREVER_AGE,
+        private=privacy(channel) != Channel.Privacy.PUBLIC,
+        body=body,
+    )
+
+
+def file(channel: Channel, section: str, filename: str, *, name: str, number: int) -> Listed:
+    """The file that revision `number` lists, or that was current not long ago.
+
+    `name` is its package's. Rules are asked again for what is not in the current revision, and
+    for all while a change waits for its publication; a frozen channel waits for none.
+    """
+    rows = _rows(channel, section, name)
+    now = _listed(channel, _at(rows, channel.current), filename)
+    listed = now
+    if number != channel.current:
+        listed = _listed(channel, _at(rows, number), filename)
+    elif now is None:
+        listed = _lately(channel, rows, filename)
+    verdict = None
+    judged = now is None or (not channel.frozen and channel.wanted > channel.published)
+    if judged and (rows or not Package.objects.filter(channel=channel, section=section).exists()):
+        verdict = verdicts.why(channel, section, filename)
+    if listed is None or (verdict is not None and verdict.refused):
+        words = [] if verdict and verdict.refused else [_no_file(channel, section, filename)]
+        words += [verdict.message] if verdict else []
+        raise Missing(" ".join(words), lasting=verdict is None)
+    return replace(listed, lasting=False) if judged else listed
+
+
+def here(listed: Listed) -> Blob | None:
+    """The file's bytes, if they are here."""
+    rows = Blob.objects.filter(file=True, deleting=False)
+    if listed.sha256:
+        return rows.filter(sha256=listed.sha256).first()
+    return rows.filter(md5=listed.md5).first() if listed.md5 else None
+
+
+def promised(listed: Listed) -> Entity:
+    """What is known of a file before its bytes are here."""
+    found = Entity(
+        etag=f'"{listed.sha256 or listed.md5}"',
+        size=listed.size,
+        media_type="application/octet-stream",
+        age=FOREVER_AGE,
+        private=listed.private,
+        item=listed.item,
+    )
+    if listed.size < 0:
+        found.headers = [pair for pair in found.headers if pair[0] != "Content-Length"]
+    return found
+
+
+def entity(listed: Listed, blob: Blob) -> Entity:
+    """The file's bytes, which are here."""
+    return Entity(
+        etag=f'"{blob.sha256}"',
+        size=blob.size,
+        media_type="application/octet-stream",
+        age=FOREVER_AGE,
+        private=listed.private,
+        path=blobs.path(blob.sha256),
+        modified=http_date(blob.created.timestamp()),
+        item=listed.item,
+    )
+
+
+def _rows(channel: Channel, section: str, name: str) -> list[Package]:
+    """Every row of the name that was ever seen, the newest first."""
+    rows = Package.objects.filter(
+        channel=channel, section=section, name=name, added_in__lte=channel.current
+    )
+    return list(rows.defer("tally").order_by("-added_in"))
+
+
+def _at(rows: list[Package], number: int) -> list[Package]:
+    return [row for row in rows if row.added_in <= number < row.removed_in]
+
+
+def _listed(channel: Channel, rows: list[Package], filename: str) -> Listed | None:
+    """The file in the first of these rows that lists it."""
+    for package in rows:
+        found = _records.of(package).get(filename)
+        if found is not None:
+            private = privacy(channel) != Channel.Privacy.PUBLIC
+            return Listed(channel, package, filename, *found, private)
+    return None
+
+
+def _lately(channel: Channel, rows: list[Package], filename: str) -> Listed | None:
+    """The file in a revision that was current within the last `KEEP_HOURS`."""
+    if not rows:
+        return None
+    since = timezone.now() - timedelta(hours=settings.KEEP_HOURS)
+    recent = channel.revisions.filter(retired__gt=since, number__lt=channel.current)
+    oldest = recent.aggregate(oldest=Min("number"))["oldest"]
+    if oldest is None:
+        return None
+    return _listed(channel, [row for row in rows if row.removed_in > oldest], filename)
+
+
+def _no_file(channel: Channel, section: str, filename: str) -> str:
+    return f"There is no {filename} in {section} of the channel {channel.path}."

@@ -1,0 +1,110 @@
+"""What a web process remembers, for exactly as long as no answer can have changed.
+
+One number in the database rises with every change of what clients get. It is read once a
+request, by hand, because the whole answer may take no longer than Django's way to a row.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Generic, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from channels.models import Channel, Generation
+
+Value = TypeVar("Value")
+READ = f"SELECT number FROM {Generation._meta.db_table} WHERE id = 1"
+MEMORY = 64 * 1024 * 1024
+REFUSED_MEMORY = 8 * 1024 * 1024
+ROW_BYTES = 2048
+
+
+class Bounded(Generic[Value]):
+    """A dictionary that forgets its oldest half when it grows over a number of bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.items: dict[Any, Value] = {}
+        self._most = most
+        self._weight = 0
+        self._lock = threading.Lock()
+
+    def put(self, key: Any, value: Value, *, extra: int = 0) -> None:
+        """Remember; `extra` is what the value weighs beyond an ordinary one."""
+        with self._lock:
+            self._weight += ROW_BYTES + extra
+            if self._weight > self._most:
+                kept = list(self.items.items())[len(self.items) // 2 :]
+                self.items = dict(kept)
+                self._weight //= 2
+            self.items[key] = value
+
+
+class Caches:
+    """Everything remembered under one number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.answers: Bounded[Any] = Bounded(MEMORY)
+        self.refusals: Bounded[Any] = Bounded(REFUSED_MEMORY)
+        self.callers: Bounded[Any] = Bounded(REFUSED_MEMORY)
+        self.channels: Bounded[Channel] = Bounded(REFUSED_MEMORY)
+
+
+_current = Caches(-1)
+_changing = threading.Lock()
+
+
+def current() -> Caches:
+    """The caches of the number that stands in the database now.
+
+    What is looked up after this call is at least as new as the number, so it may be kept there.
+    """
+    global _current
+    number = _number()
+    caches = _current
+    if caches.number == number:
+        return caches
+    with _changing:
+        if _current.number < number:
+            _current = Caches(number)
+        elif _current.number > number:
+            # Another thread has seen a newer one; or the database was replaced.
+            _current = Caches(_number())
+        return _current
+
+
+def forget() -> None:
+    """Remember nothing: the database is another one now."""
+    global _current
+    with _changing:
+        _current = Caches(-1)
+
+
+def _number() -> int:
+    wrapper = connections[DEFAULT_DB_ALIAS]
+    due = wrapper.close_at is not None and time.monotonic() >= wrapper.close_at
+    if wrapper.errors_occurred or due:
+        wrapper.close_if_unusable_or_obsolete()
+    try:
+        return _read(wrapper)
+    except Error:
+        # The server may have gone and come back since the last request of this thread.
+        if wrapper.in_atomic_block:
+            raise
+        wrapper.close()
+    return _read(wrapper)
+
+
+def _read(wrapper: BaseDatabaseWrapper) -> int:
+    if wrapper.connection is None:
+        wrapper.connect()
+    with wrapper.wrap_database_errors:
+        cursor = wrapper.connection.cursor()
+        cursor.execute(READ)
+        # All of them: SQLite keeps a read transaction open until it has said that there is no more.
+        rows = cursor.fetchall()
+        cursor.close()
+    return int(rows[0][0]) if rows else 0

@@ -1,0 +1,25 @@
+"""Raises the generation when people, roles or tokens change: accounts know nothing of channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.signals import post_delete, post_save
+
+from accounts.models import Role, Token, User
+from channels.models import Generation
+
+HARMLESS = frozenset({"last_login", "last_used", "theme"})
+"""Fields that decide nothing about what a client may read."""
+
+
+def connect() -> None:
+    """Listen; calling it again changes nothing."""
+    for model in (Role, Token, User):
+        for signal in (post_save, post_delete):
+            signal.connect(_changed, sender=model, dispatch_uid=f"generation of {model.__name__}")
+
+
+def _changed(update_fields: frozenset[str] | None = None, **_: Any) -> None:
+    if update_fields is None or not HARMLESS.issuperset(update_fields):
+        Generation.rise()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection
+
+from accounts import tokens
+from channels import downloads
+from channels.models import Channel, Download
+from mirrorserver.wsgi import application
+from tests.channels import factory
+from tests.wsgi import Client
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FILE = factory.made("one-1.0-0.conda", b"1" * 1000)
+PATH = f"/api/repo/tools/noarch/{FILE.filename}"
+
+
+@pytest.fixture
+def client() -> Client:
+    downloads.flush()
+    factory.publish(factory.channel(), {"noarch": [FILE]})
+    return Client(application)
+
+
+def counted() -> dict[str, int]:
+    downloads.flush()
+    return dict(Download.objects.values_list("user", "count"))
+
+
+def test_a_download_is_one_that_begins_at_the_beginning(client: Client) -> None:
+    client.get(PATH)
+    client.get(PATH, range="bytes=0-9")
+    client.get(PATH, range="bytes=10-")
+    client.get(PATH, range="bytes=5000-")
+    client.get(PATH, if_none_match=f'"{FILE.sha256}"')
+    client.head(PATH)
+    client.get("/api/repo/tools/noarch/repodata.json")
+    client.get("/api/repo/tools/noarch/none-1-0.conda")
+    assert counted() == {"": 2}
+
+
+def test_downloads_are_counted_by_user_and_add_up(client: Client) -> None:
+    _, secret = tokens.issue(factory.user("ann"), "test", expires=None)
+    client.get(PATH)
+    client.get(PATH, x_auth=secret)
+    assert counted() == {"": 1, "ann": 1}
+    client.get(PATH, x_auth=secret)
+    assert counted() == {"": 1, "ann": 2}
+    assert Channel.objects.get().download_count == 3
+    row = Download.objects.get(user="ann")
+    assert (row.section, row.filename, row.name) == ("noarch", FILE.filename, "one")
+
+
+def test_no_download_is_lost_between_threads(client: Client) -> None:
+    def load() -> None:
+        for _ in range(50):
+            client.get(PATH)
+        connection.close()
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        downloads.flush()
+        thread.join()
+    assert counted() == {"": 200}
+
+
+def test_counts_of_a_channel_that_is_gone_are_dropped(client: Client) -> None:
+    client.get(PATH)
+    channel = Channel.objects.get()
+    channel.revisions.all().delete()
+    channel.document_set.all().delete()
+    channel.package_set.all().delete()
+    channel.delete()
+    assert counted() == {}
