@@ -21,14 +21,16 @@ class Cost:
     answer: Any
 
 
-def measure(module: str, *args: str, env: dict[str, str] | None = None) -> Cost:
-    """`python -m module args` in a process of its own.
+def measure(
+    module: str, *args: str, env: dict[str, str] | None = None, python: Path | None = None
+) -> Cost:
+    """`python -m module args` (or a script of another `python`) in a process of its own.
 
     Its last line of output is JSON with `cpu` and `wall` of the work itself,
     without the start of the process; the peak is the whole process's.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *args],
+        [str(python), module, *args] if python else [sys.executable, "-m", module, *args],
         stdout=subprocess.PIPE,
         env={**os.environ, **(env or {})},
         text=True,

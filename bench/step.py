@@ -1,6 +1,6 @@
 """One measured step of the mirror bench, in a process of its own.
 
-    python -m bench.step setup SOURCE | run | edit SPEC
+    python -m bench.step setup SOURCE [FILTERS] | run | edit SPEC
 
 The last line printed is JSON: the run's counts and how many rows there are.
 """
@@ -21,6 +21,7 @@ from django.core.management import call_command  # noqa: E402
 
 from accounts.firststart import ensure_admin  # noqa: E402
 from accounts.models import User  # noqa: E402
+from bench.limit import cpu_seconds  # noqa: E402
 from channels import manage as channel_manage  # noqa: E402
 from channels.models import Blob, Document, Package, Revision, Shard  # noqa: E402
 from history.models import Event  # noqa: E402
@@ -28,16 +29,14 @@ from mirrors import control, manage, rebuild  # noqa: E402
 from mirrors import run as running  # noqa: E402
 from mirrors.models import Mirror  # noqa: E402
 
-from bench.limit import cpu_seconds  # noqa: E402
 
-
-def setup(source: str) -> None:
+def setup(source: str, filters: str = '{"subdirs": ["linux-64"]}') -> None:
     """A database with one channel and one passive mirror of `source`."""
     call_command("migrate", verbosity=0)
     ensure_admin("bench bench bench")
     admin = User.objects.get(username="admin")
     channel = channel_manage.create("bench", admin, privacy="public")
-    body = {"mirror_name": "bench", "source_root": source, "filters": {"subdirs": ["linux-64"]}}
+    body = {"mirror_name": "bench", "source_root": source, "filters": json.loads(filters)}
     manage.create(channel, body, owner=admin)
 
 

@@ -11,10 +11,11 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from django.conf import settings
+from django.db import connection
 
 from channels.errors import NoSpace
 from channels.models import Blob
@@ -97,13 +98,27 @@ def present(digests: Iterable[str]) -> set[str]:
     """Which of these SHA-256 (or MD5, where an index has no better) are here as files."""
     found: set[str] = set()
     wanted = [digest for digest in digests if digest]
-    rows = Blob.objects.filter(file=True, deleting=False)
+    # A passive mirror asks for every file it lists, and at first none is here.
+    if not wanted or not Blob.objects.filter(file=True).exists():
+        return found
     for field, length in (("sha256", 64), ("md5", 32)):
         known = [digest for digest in wanted if len(digest) == length]
         for start in range(0, len(known), BATCH):
-            some = rows.filter(**{f"{field}__in": known[start : start + BATCH]})
-            found.update(some.values_list(field, flat=True))
+            found.update(_stored(field, known[start : start + BATCH]))
     return found
+
+
+def _stored(field: str, digests: list[str]) -> Iterator[str]:
+    """Plain SQL: the ORM's way of passing values costs more than the look-up itself."""
+    places = ",".join(["%s"] * len(digests))
+    table = connection.ops.quote_name(Blob._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {field} FROM {table} WHERE {field} IN ({places})"
+            " AND file = %s AND deleting = %s",
+            [*digests, True, False],
+        )
+        yield from (row[0] for row in cursor.fetchall())
 
 
 def _make_folder(folder: Path) -> None:

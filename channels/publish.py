@@ -48,7 +48,8 @@ class Listing:
     """What judging found for one package name in one section.
 
     `body` is empty where nothing of the name is listed; `filenames` are the
-    listed files, `digest` the SHA-256 of `body` where the caller knows it.
+    listed files; `digest` is the SHA-256 of `body` and `packed` its zstd form, where
+    the caller has them.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Listing:
     tally: dict[str, dict[str, int]] = field(default_factory=dict)
     origins: list[list[Any]] = field(default_factory=list)
     digest: str = ""
+    packed: bytes = b""
 
 
 class Build:
@@ -217,7 +219,7 @@ class Build:
                 shards.append(
                     Shard(
                         sha256=item.digest,
-                        body=self._compress.compress(item.body),
+                        body=item.packed or self._compress.compress(item.body),
                         served=served,
                         served_sha256=hashlib.sha256(served).hexdigest() if served else "",
                     )

@@ -79,6 +79,16 @@ def digest(record: Record) -> str:
     return record.sha256 or record.md5
 
 
+def digests(record: Record) -> list[str]:
+    """Of a record's bytes and of the files beside it."""
+    return [digest(record), *map(digest, record.beside)]
+
+
+def complete(record: Record, here: set[str]) -> bool:
+    """Whether a record's bytes and the files beside it are among those that are here."""
+    return digest(record) in here and all(digest(one) in here for one in record.beside)
+
+
 def judged(case: Case, names: Iterable[str], *, stop: Stop) -> Iterator[list[Judged]]:
     """Verdicts in batches of names."""
     rest = iter(names)
@@ -122,7 +132,11 @@ def listings(case: Case, names: Iterable[str], *, stop: Stop) -> Iterator[Listin
 def present(batch: Iterable[Judged]) -> set[str]:
     """Digests of the batch's kept records whose bytes are here."""
     return blobs.present(
-        digest(record) for one in batch for part in one.parts for record in part.kept()
+        known
+        for one in batch
+        for part in one.parts
+        for record in part.kept()
+        for known in digests(record)
     )
 
 
@@ -139,7 +153,6 @@ def _claim(part: Part, claimed: dict[str, str]) -> None:
 
 def _listing(case: Case, one: Judged, here: set[str]) -> Listing:
     entries: list[tuple[str, bytes]] = []
-    removed: set[str] = set()
     listing = Listing(one.name, b"", [], 0)
     whole = len(one.parts) == 1
     for part in one.parts:
@@ -147,7 +160,6 @@ def _listing(case: Case, one: Judged, here: set[str]) -> Listing:
         listed = _list_part(part, here, tally, listing)
         whole = whole and len(listed) == len(part.records)
         entries += [(record.filename, record.raw) for record in listed]
-        removed.update(case.ecosystem.removed(part.body))
         listing.tally[str(part.source.mirror_id)] = tally
         if listed:
             files = [record.filename for record in listed] if len(case.sources) > 1 else None
@@ -159,8 +171,9 @@ def _listing(case: Case, one: Judged, here: set[str]) -> Listing:
     if whole and not case.ecosystem.rewrites(part.body):
         listing.body = part.body
         listing.digest = part.source.pack.names()[one.name].digest.hex()
+        listing.packed = part.source.pack.read_compressed(one.name)
     else:
-        listing.body = case.ecosystem.build(entries, sorted(removed))
+        listing.body = case.ecosystem.build(entries, [part.body for part in one.parts])
     return listing
 
 
@@ -174,7 +187,7 @@ def _list_part(part: Part, here: set[str], tally: dict[str, int], listing: Listi
             tally[key] = tally.get(key, 0) + 1
             continue
         assert isinstance(record, Record)
-        is_here = digest(record) in here
+        is_here = complete(record, here)
         if active and not is_here:
             tally["missing"] = tally.get("missing", 0) + 1
             listing.stale = True
