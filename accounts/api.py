@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.db import transaction
 from django.http import HttpRequest
@@ -34,12 +34,18 @@ class LoginAnswer(Schema):
     refresh_token: str
 
 
+class Resource(Schema):
+    """A channel (or `channel/subchannel`; a channel covers what is in it) and a level."""
+
+    channel: str
+    level: Literal["read", "write", "manage"] = "read"
+
+
 class NewToken(Schema):
     name: str = Field(min_length=1, max_length=200)
     expires_at: date | None = None
     scopes: list[str] | None = None
-    resources: list[str] | None = None
-    """Channels (`name` or `name/subchannel`) it is limited to; a channel covers what is in it."""
+    resources: list[Resource] | None = None
 
 
 class Rotation(Schema):
@@ -100,9 +106,9 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
     unknown = sorted(set(body.scopes or ()) - set(SCOPES))
     if unknown:
         raise invalid("scopes", f"There is no scope {unknown[0]!r}; see /account/scopes.")
-    for path in body.resources or ():
-        if not CHANNEL_PATH.fullmatch(path):
-            raise invalid("resources", f"{path!r} is not the name of a channel.")
+    for resource in body.resources or ():
+        if not CHANNEL_PATH.fullmatch(resource.channel):
+            raise invalid("resources", f"{resource.channel!r} is not the name of a channel.")
     expires = _expiry(body.expires_at)
     with transaction.atomic():
         token, secret = tokens.issue(
@@ -110,7 +116,7 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
             body.name,
             expires=expires or _today() + timedelta(days=DAYS),
             scopes=body.scopes,
-            resources=body.resources,
+            resources=[resource.model_dump() for resource in body.resources or ()],
         )
         _tell(EventType.TOKEN_CREATED, token)
     return {"token": secret, "id": token.pk}

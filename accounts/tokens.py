@@ -22,7 +22,7 @@ def issue(
     *,
     expires: date | None,
     scopes: list[str] | None = None,
-    resources: list[str] | None = None,
+    resources: list[dict[str, str]] | None = None,
 ) -> tuple[Token, str]:
     """A new token and its secret, which is kept nowhere else."""
     secret = secrets.token_hex(BYTES)

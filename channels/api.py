@@ -28,7 +28,7 @@ from channels.asking import CHANNEL, SUBCHANNEL, Where, asked, etag, expected_ve
 from channels.models import Channel
 from channels.revisions import difference
 from ecosystems import registry
-from filters.rules.form import API_TYPES
+from mirrors import knock
 from mirrors.manage import delete_channel, warn_again
 
 router = Router(tags=["channels"])
@@ -251,6 +251,8 @@ def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
         changed |= manage.edit(channel, changes, actor=actor, expected=expected)
     if "filters" in changes:
         warn_again(channel)
+    if changed:
+        transaction.on_commit(lambda: knock.channel(channel.pk))
     return changed
 
 
@@ -264,7 +266,7 @@ def _seen(who: Caller) -> Any:
     """The channels the caller may know of; with a limited token, those it is for."""
     channels = access.visible_channels(who.user)
     if who.token and who.token.resources:
-        paths = who.token.resources
+        paths = [resource["channel"] for resource in who.token.resources]
         tops = [path for path in paths if "/" not in path]
         reach = Q(parent=None, name__in=tops) | Q(parent__name__in=tops)
         for path in paths:
@@ -296,9 +298,10 @@ def _sort(sort: str) -> str:
 
 
 def _normal(family: str, name: str) -> str:
-    if family not in API_TYPES:
-        raise not_found("package")
-    return registry.get(API_TYPES[family]).normalize(name)
+    try:
+        return registry.of_family(family).normalize(name)
+    except KeyError:
+        raise not_found("package") from None
 
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):

@@ -13,6 +13,7 @@ from ninja import Schema
 
 from accounts.answers import ApiError, not_found
 from accounts.caller import Caller, caller
+from accounts.models import LEVELS, Token
 from channels import access
 from channels.models import Channel
 
@@ -58,8 +59,17 @@ def need_level(who: Caller, channel: Channel, level: Level) -> None:
     """Raise 403 unless user and token may do `level` on the channel."""
     if not access.can(who.user, channel, level):
         raise ApiError(403, f"You may see the channel {channel.path}, but not change it this way.")
-    if level != "read" and who.token and not access.covers(who.token, channel):
-        raise ApiError(403, f"This token is not for the channel {channel.path}.")
+    if level != "read" and who.token and not _reaches(who.token, channel, level):
+        raise ApiError(403, f"This token does not have {level} for the channel {channel.path}.")
+
+
+def _reaches(token: Token, channel: Channel, level: Level) -> bool:
+    """Whether the token's resources cover `level` on the channel; without any they cover all."""
+    names = {channel.path, channel.parent.name if channel.parent else channel.name}
+    return not token.resources or any(
+        one["channel"] in names and LEVELS.index(one["level"]) >= LEVELS.index(level)
+        for one in token.resources
+    )
 
 
 def expected_version(request: HttpRequest, pk: int) -> int | None:

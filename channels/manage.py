@@ -95,12 +95,14 @@ def edit(
         channel.description = changes["description"]
     if "privacy" in changes:
         channel.privacy = _privacy(changes["privacy"], channel.parent)
+    refiltered = False
     if "filters" in changes:
         checked = terms.checked(changes["filters"] or {}, "channel")
-        if terms.store(channel.filter, checked, by="channel"):
+        refiltered = terms.store(channel.filter, checked, by="channel")
+        if refiltered:
             channel.raise_wanted()
     after = _state(channel)
-    if after == before:
+    if after == before and not refiltered:
         return False
     channel.version += 1
     channel.save(update_fields=["description", "privacy", "version", "updated"])
@@ -245,9 +247,9 @@ def _check_description(text: str) -> None:
 
 
 def _state(channel: Channel) -> dict[str, Any]:
-    """What an event tells about a channel's settings."""
+    """A channel's settings as events tell them."""
     return {
         "description": channel.description,
         "privacy": str(channel.privacy),
-        "filters": channel.filter.terms,
+        "filters": terms.told(channel.filter.terms),
     }

@@ -17,6 +17,7 @@ from filters.rules import Rules, compile_rules, normalized, problems
 By = Literal["mirror", "channel"]
 
 PROBLEMS_TOLD = 20
+ENTRIES_TOLD = 100
 
 
 class Stale(Exception):
@@ -37,6 +38,16 @@ def checked(filters: Mapping[str, Any], by: By) -> dict[str, Any]:
     if told:
         raise ValidationError(told)
     return normalized(filters)
+
+
+def told(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """`terms` for an event: of long lists the first entries, and how many more there are."""
+    return {
+        key: [*value[:ENTRIES_TOLD], f"and {len(value) - ENTRIES_TOLD:,} more"]
+        if isinstance(value, list) and len(value) > ENTRIES_TOLD
+        else value
+        for key, value in terms.items()
+    }
 
 
 def compiled(terms: Mapping[str, Any], by: By) -> Rules:

@@ -161,7 +161,7 @@ def state(mirror: Mirror) -> dict[str, Any]:
         "proxy": sources.shown_proxy(mirror.upstream),
         "cron": mirror.cron,
         "cron_timezone": mirror.cron_timezone,
-        "filters": mirror.filter.terms,
+        "filters": terms.told(mirror.filter.terms),
     }
 
 

@@ -27,6 +27,8 @@ from channels.terms import Stale
 from ecosystems.upstream.errors import UpstreamError
 from history.api import router as history
 from mirrors.api import router as mirrors
+from mirrors.preview_api import router as previews
+from mirrors.runs_api import router as runs
 from mirrorserver.absent import router as absent
 from mirrorserver.absent import why
 
@@ -206,4 +208,6 @@ api.add_router("", accounts)
 api.add_router("", channels)
 api.add_router("", history)
 api.add_router("", mirrors)
+api.add_router("", runs)
+api.add_router("", previews)
 api.add_router("", absent)

@@ -90,12 +90,17 @@ def test_a_browser_session_needs_the_csrf_token_for_changes(admin: User) -> None
     assert refused.json()["message"] == "The request does not come from a page of this server."
     trusting = Client()
     trusting.force_login(admin)
-    assert trusting.post("/api/account/tokens", body, content_type="application/json").status_code == 200
+    assert (
+        trusting.post("/api/account/tokens", body, content_type="application/json").status_code
+        == 200
+    )
 
 
 def test_making_a_token_answers_200_with_hex_characters_and_it_works_as_x_auth(admin: User) -> None:
     day = (today() + timedelta(days=3)).date().isoformat()
-    status, made = Api(admin).post("/account/tokens", {"name": "repo-cli-token-h", "expires_at": day})
+    status, made = Api(admin).post(
+        "/account/tokens", {"name": "repo-cli-token-h", "expires_at": day}
+    )
     assert status == 200
     assert set(made) == {"token", "id"}
     assert set(made["token"]) <= set("0123456789abcdef")
@@ -153,8 +158,9 @@ def test_a_limited_token_cannot_make_a_mightier_one(admin: User) -> None:
         ({"name": "t", "expires_at": "tomorrow"}, "expires_at"),
         ({"name": "t", "expires_at": "2020-01-01"}, "expires_at"),
         ({"name": "t", "scopes": ["channel:conquer"]}, "scopes"),
-        ({"name": "t", "scopes": ["channel:view"], "resources": ["main"]}, "resources"),
-        ({"name": "t", "resources": ["a/b/c"]}, "resources"),
+        ({"name": "t", "scopes": ["cve:view"], "resources": [{"channel": "m"}]}, "resources"),
+        ({"name": "t", "resources": [{"channel": "a/b/c"}]}, "resources"),
+        ({"name": "t", "resources": [{"channel": "a", "level": "x"}]}, "resources.0.level"),
         ({"name": ["t"]}, "name"),
     ],
 )
@@ -229,7 +235,9 @@ def test_what_the_vendor_has_and_we_have_not_is_404_with_a_sentence(
     assert words in text
 
 
-def test_the_openapi_document_declares_every_error_and_only_real_path_parameters(admin: User) -> None:
+def test_the_openapi_document_declares_every_error_and_only_real_path_parameters(
+    admin: User,
+) -> None:
     status, document = Api().get("/openapi.json")
     assert status == 200
     for path, methods in document["paths"].items():

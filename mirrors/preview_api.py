@@ -1,0 +1,125 @@
+"""REST: look before you save: previews of mirrors, and what is at an address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Field, Router, Schema, Status
+
+from accounts.answers import ERRORS, LARGEST, ApiError, ErrorAnswer, not_found
+from accounts.caller import Caller, caller
+from channels import terms
+from channels.asking import Where
+from channels.models import Channel
+from ecosystems.base import EcosystemError
+from mirrors import manage, preview, probe, sources
+from mirrors.asking import MirrorBody, find, mirrors_of, sent_keys
+from mirrors.models import Kind, Mirror, Preview, Upstream
+
+router = Router(tags=["previews"])
+
+Shape = dict[str, Any]
+
+
+class Tested(Schema):
+    """Where to look: an address and what is expected there."""
+
+    source_root: str
+    mirror_type: str = Kind.CONDA.value
+    proxy: str | None = None
+
+
+class PreviewBody(MirrorBody):
+    channel: str = Field(description="`name` or `name/subchannel`")
+    mirror: str | None = Field(None, description="id or name of the mirror that is edited")
+
+
+@router.post("/mirrors/preview", response={202: Shape, **ERRORS})
+def start_preview(request: HttpRequest, body: PreviewBody) -> Status[Shape]:
+    """Judge how a mirror would turn out, without saving it."""
+    top, _, sub = body.channel.partition("/")
+    channel = mirrors_of(request, Where(channel=top, sub=sub or None), "write")
+    mirror = find(channel, body.mirror) if body.mirror else None
+    sent = sent_keys(body)
+    sent.pop("channel", None)
+    sent.pop("mirror", None)
+    return Status(202, _preview_shape(_begin_preview(sent, channel, mirror, caller(request))))
+
+
+@router.get("/mirrors/preview/{preview_id}", response={200: Shape, **ERRORS})
+def get_preview(request: HttpRequest, preview_id: int) -> Shape:
+    """How far a preview is; then its counts, bytes, and what would come and go."""
+    return _preview_shape(_preview(request, preview_id))
+
+
+@router.delete("/mirrors/preview/{preview_id}", response={204: None, **ERRORS})
+def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
+    """Cancel a preview."""
+    preview.cancel(_preview(request, preview_id))
+    return Status(204, None)
+
+
+@router.post("/mirrors/test", response={200: Shape, 502: ErrorAnswer, **ERRORS})
+def test_connection(request: HttpRequest, body: Tested) -> Shape:
+    """Look at an address: which sections, packages and bytes of indexes are there."""
+    who = caller(request)
+    who.need("channel.mirror:edit", "subchannel.mirror:edit")
+    who.need_level("mirror", "write")
+    manage.check_kind(body.mirror_type)
+    source = sources.checked(body.source_root, into=None, owner=who.user)
+    proxy = sources.checked_proxy(body.proxy or "")
+    upstream = sources.upstream_for(body.mirror_type, source, proxy, save=False)
+    return _probed(upstream)
+
+
+def _probed(upstream: Upstream) -> Shape:
+    try:
+        return probe.probe(upstream)
+    except EcosystemError as error:
+        raise ApiError(502, str(error)) from error
+
+
+def _preview(request: HttpRequest, preview_id: int) -> Preview:
+    who = caller(request)
+    who.need("channel.mirror:edit", "subchannel.mirror:edit")
+    found = None
+    if 0 < preview_id <= LARGEST:
+        found = Preview.objects.filter(pk=preview_id, asker=who.user).first()
+    if found is None:
+        raise not_found("preview")
+    return found
+
+
+def _preview_shape(row: Preview) -> Shape:
+    return {
+        "id": row.pk,
+        "state": row.state,
+        "percentage": row.percent,
+        "doing": row.doing,
+        "error": row.error or None,
+        "result": row.result or None,
+    }
+
+
+def _begin_preview(body: Shape, channel: Channel, mirror: Mirror | None, who: Caller) -> Preview:
+    """A preview of the form, which is checked as if it were saved."""
+    kept = mirror.upstream if mirror else None
+    kind = kept.kind if kept else body.get("mirror_type") or Kind.CONDA.value
+    mode = mirror.mode if mirror else body.get("mirror_mode") or Mirror.Mode.PASSIVE.value
+    manage.check_kind(kind)
+    manage.check_mode(mode)
+    filters = body.get("filters")
+    if filters is None and mirror:
+        filters = mirror.filter.terms
+    checked = terms.checked(filters or {}, "mirror")
+    owner = mirror.owner if mirror else who.user
+    source, proxy = manage.check_source(body, channel=channel, owner=owner, kept=kept)
+    return preview.request(
+        channel,
+        upstream=sources.upstream_for(kind, source, proxy),
+        mode=mode,
+        terms=checked,
+        asker=who.user,
+        mirror=mirror,
+    )
