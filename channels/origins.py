@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from django.conf import settings
 
@@ -39,9 +39,10 @@ def client(origin: Origin) -> Client:
     return client_for(origin.credential, origin.proxy)
 
 
-def address(origin: Origin, filename: str) -> str:
-    """Where one of the origin's files lies."""
-    return f"{origin.base_url.rstrip('/')}/{quote(filename)}"
+def address(origin: Origin, filename: str, place: str = "") -> str:
+    """Where one of the origin's files lies; `place` is its record's own address, if it has one."""
+    base = f"{origin.base_url.rstrip('/')}/"
+    return urljoin(base, place) if place else f"{base}{quote(filename)}"
 
 
 def remember(

@@ -30,8 +30,8 @@ from channels.lease import Fenced, Heart, Watch
 from channels.models import Blob, Fetch, Origin, Package, Refusal
 from channels.serving import content
 from channels.serving.content import Listed
+from ecosystems import registry
 from ecosystems.base import Stop, never_stop
-from ecosystems.conda.channel import name_of
 from ecosystems.upstream import Client, Digest, NotFound, TooSlow, UpstreamError
 from history.models import EventType, record
 
@@ -75,7 +75,7 @@ class Wish:
 
     @property
     def url(self) -> str:
-        return origins.address(self.origin, self.listed.filename)
+        return origins.address(self.origin, self.listed.filename, self.listed.address)
 
     @property
     def refusal_key(self) -> str:
@@ -143,7 +143,7 @@ def local(origin: Origin, section: str, filename: str, *, stop: Stop = never_sto
     """
     try:
         source = origin.channel
-        name = name_of(filename)
+        name = _name_of(section, filename)
         if source is None or source.deleted is not None or name is None:
             raise NotFound(origin.base_url, f"There is no {filename}.", permanent=True)
         listed = content.file(source, section, filename, name=name, number=source.current)
@@ -158,6 +158,13 @@ def local(origin: Origin, section: str, filename: str, *, stop: Stop = never_sto
         ) from error
     finally:
         connection.close()
+
+
+def _name_of(section: str, filename: str) -> str | None:
+    try:
+        return registry.of_section(section).name_of(filename)
+    except KeyError:
+        return None
 
 
 def reap(watch: Watch) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
@@ -48,6 +48,10 @@ class Record(msgspec.Struct, gc=False, kw_only=True):
     size: int = -1
     sha256: str = ""
     md5: str = ""
+    address: str = ""
+    """Where the file lies, absolute or as seen from its origin; "" = under its own name there."""
+    beside: tuple[Record, ...] = ()
+    """Small files that belong to this one (a wheel's metadata); it is whole only with them."""
 
     def value(self, key: str) -> str | int | None:
         """The record's own value of `key` (any text or integer field), or None."""
@@ -101,6 +105,30 @@ class Document:
     etag: str
     media_type: str = "application/octet-stream"
     packed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """What a path behind an ecosystem's prefix names: an index file, a page, or a file.
+
+    `name` is the package's; "" for index files, which are found by `section` and
+    `filename`. A page has a name and no file name. `moved`: the address, as seen
+    from the one that was asked for, under which this is really served.
+    """
+
+    section: str
+    name: str = ""
+    filename: str = ""
+    moved: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A package's index page in one of its forms; `etag` is strong and quoted."""
+
+    body: bytes
+    etag: str
+    media_type: str
 
 
 Stop = Callable[[], None]
@@ -163,6 +191,39 @@ Progress = Callable[[float, float], None]
 """Called with what is done and the total (0 = unknown)."""
 
 
+class Whole:
+    """For types whose index is fetched whole and whose sections are addresses as they are."""
+
+    prefix = ""
+    scope = ""
+    names_only = False
+
+    def narrowed(self, only: Sequence[Spec], *, active: bool, licenses: bool) -> Self:
+        """The same: there is nothing to be left out."""
+        del only, active, licenses
+        return self
+
+    def path(self, section: str, name: str, filename: str) -> str:
+        """Below the section."""
+        del name
+        inside = f"{section}/{filename}"
+        return f"{self.prefix}/{inside}" if self.prefix else inside
+
+    def locate(self, path: str) -> Spot | None:
+        """Nothing: addresses without a prefix are read by those who serve them."""
+        del path
+        return None
+
+    def form(self, accept: str) -> str:
+        """There is one form of everything."""
+        del accept
+        return ""
+
+    def page(self, served: bytes, digest: str, form: str) -> Page:
+        """Packages have no pages of their own."""
+        raise NotImplementedError
+
+
 class Ecosystem(Protocol):
     """What the product asks of a type. Shard bodies are opaque to everybody else."""
 
@@ -170,6 +231,34 @@ class Ecosystem(Protocol):
     """The API's name of the type."""
     family: str
     """The artifact family in events and the API."""
+    prefix: str
+    """The first part of its addresses in a channel; "" where sections come first."""
+    scope: str
+    """What `narrowed` left of the index, as a key; "" = all of it."""
+    names_only: bool
+    """Whether `documents` looks at the names of a section's shards only."""
+
+    def narrowed(self, only: Sequence[Spec], *, active: bool, licenses: bool) -> Ecosystem:
+        """This ecosystem, fetching no more than what a mirror can use.
+
+        `only`: specs of which a package must match one, none = all packages.
+        `licenses`: rules ask for licences, which may cost requests of their own.
+        """
+
+    def owns(self, section: str) -> bool:
+        """Whether this can be the name of one of its sections."""
+
+    def path(self, section: str, name: str, filename: str) -> str:
+        """The address of a package's file inside a channel."""
+
+    def locate(self, path: str) -> Spot | None:
+        """What a path behind `prefix` and a slash names; None for nothing."""
+
+    def form(self, accept: str) -> str:
+        """Which form of its index pages and files an `Accept` header prefers; "" = there is one."""
+
+    def page(self, served: bytes, digest: str, form: str) -> Page:
+        """A package's page, from the served form of its shard, whose hash is `digest`."""
 
     def sections(self, asked: Sequence[str]) -> list[str]:
         """The sections to look for: those asked for, or all that are known."""
@@ -223,11 +312,8 @@ class Ecosystem(Protocol):
     def rewrites(self, body: bytes) -> bool:
         """Whether `build` would publish these records otherwise than they came."""
 
-    def build(self, entries: Iterable[tuple[str, bytes]], removed: Iterable[str]) -> bytes:
-        """The canonical body of these records."""
-
-    def removed(self, body: bytes) -> list[str]:
-        """The files that the upstream says it has removed."""
+    def build(self, entries: Iterable[tuple[str, bytes]], bodies: Iterable[bytes]) -> bytes:
+        """The canonical body of these records of `bodies`, with what these say of the package."""
 
     def served(self, body: bytes) -> bytes:
         """The form that clients fetch by its hash; b"" where there is none."""

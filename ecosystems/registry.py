@@ -20,6 +20,19 @@ def of_family(family: str) -> Ecosystem:
     return _BY_FAMILY[family]
 
 
+def of_section(section: str) -> Ecosystem:
+    """The ecosystem that a section belongs to; KeyError for none."""
+    for one in _BY_KIND.values():
+        if section and one.owns(section):
+            return one
+    raise KeyError(section)
+
+
+def prefixed() -> dict[str, Ecosystem]:
+    """The ecosystems whose addresses begin with a word of their own, by that word."""
+    return {one.prefix: one for one in _BY_KIND.values() if one.prefix}
+
+
 def kinds() -> list[str]:
     """The API's names of all types."""
     return list(_BY_KIND)

@@ -34,7 +34,7 @@ from channels.models import (
     Shard,
 )
 from ecosystems import registry
-from mirrors.judge import digest
+from mirrors.judge import digests
 from mirrors.models import Accepted, Failure, LogLine, Mirror, Preview, Run, Snapshot, Upstream
 
 log = logging.getLogger(__name__)
@@ -251,7 +251,7 @@ def _kept_by_mirrors() -> set[str]:
 def _digests(records: Iterable[object]) -> Iterable[str]:
     from ecosystems.base import Record  # noqa: PLC0415
 
-    return [digest(record) for record in records if isinstance(record, Record)]
+    return [known for record in records if isinstance(record, Record) for known in digests(record)]
 
 
 def sweep_temporary() -> None:

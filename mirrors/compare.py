@@ -14,8 +14,8 @@ import zstandard
 
 from channels.models import Channel, Package
 from ecosystems.base import Progress, Record, Stop
-from mirrors.judge import Case, Judged, digest, judged, present
-from mirrors.plan import Plan, Wanted
+from mirrors.judge import Case, Judged, complete, judged, present
+from mirrors.plan import Beside, Plan, Wanted
 
 EXAMPLES = 20
 
@@ -100,7 +100,7 @@ def _tally(
             assert isinstance(record, Record)
             difference.kept_files += 1
             difference.kept_bytes += max(record.size, 0)
-            if digest(record) in here:
+            if complete(record, here):
                 tally["active"] = tally.get("active", 0) + 1
                 continue
             key = "missing" if part.source.active else "passive"
@@ -117,6 +117,11 @@ def _tally(
                         record.sha256,
                         record.md5,
                         part.source.origin_id,
+                        record.address,
+                        tuple(
+                            Beside(one.filename, one.size, one.sha256, one.md5, one.address)
+                            for one in record.beside
+                        ),
                     )
                 )
 

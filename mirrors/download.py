@@ -25,7 +25,7 @@ from ecosystems.upstream import Client, Digest, UpstreamError
 from history.models import Event, EventType
 from mirrors import own
 from mirrors.models import Failure
-from mirrors.plan import Plan, Wanted
+from mirrors.plan import Beside, Plan, Wanted
 from mirrors.work import Work
 
 ROWS_AT_ONCE = 200
@@ -61,7 +61,7 @@ class Download:
         blobs.make_room(plan.bytes)
         wanted = iter(plan)
         pool = ThreadPoolExecutor(settings.DOWNLOAD_THREADS, thread_name_prefix="download")
-        under_way: dict[Future[Digest], Wanted] = {}
+        under_way: dict[Future[list[Digest]], Wanted] = {}
         try:
             while True:
                 room = settings.DOWNLOAD_THREADS * 4 - len(under_way)
@@ -102,13 +102,19 @@ class Download:
             Event.objects.bulk_create(batch)
         self._names.clear()
 
-    def _fetch(self, wanted: Wanted) -> Digest:
-        known = _already(wanted)
+    def _fetch(self, wanted: Wanted) -> list[Digest]:
+        """The file and those beside it: one of them missing is a failure of the whole."""
+        found = [self._bring(wanted, wanted)]
+        found += [self._bring(wanted, one) for one in wanted.beside]
+        return found
+
+    def _bring(self, wanted: Wanted, file: Wanted | Beside) -> Digest:
+        known = _already(file)
         if known is not None:
             return known
         origin, opened = self._clients[wanted.origin_id]
         if origin.channel_id is not None:
-            return own.bring(origin, wanted, stop=self._stop)
+            return own.bring(origin, wanted, file.filename, stop=self._stop)
         temp = blobs.temporary(f"run{self.work.run.pk}")
         seen = 0
 
@@ -120,11 +126,11 @@ class Download:
 
         try:
             digest = opened.download(
-                address(origin, wanted.filename),
+                address(origin, file.filename, file.address),
                 temp,
-                size=wanted.size,
-                sha256=wanted.sha256,
-                md5=wanted.md5,
+                size=file.size,
+                sha256=file.sha256,
+                md5=file.md5,
                 stop=self._stop,
                 progress=progress,
             )
@@ -143,9 +149,9 @@ class Download:
         if self._cancel.is_set():
             raise Cancelled
 
-    def _take(self, wanted: Wanted, future: Future[Digest]) -> None:
+    def _take(self, wanted: Wanted, future: Future[list[Digest]]) -> None:
         try:
-            digest = future.result()
+            found = future.result()
         except UpstreamError as error:
             self.failed += 1
             self._failures.append(
@@ -160,9 +166,10 @@ class Download:
         except OSError as error:
             raise NoSpace(f"{wanted.filename} could not be stored: {error.strerror}") from error
         self.done += 1
-        self._arrived.append(
+        self._arrived += [
             Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)
-        )
+            for digest in found
+        ]
         self._names.setdefault(wanted.name, Counter())[wanted.filename] += 1
         if len(self._arrived) >= ROWS_AT_ONCE:
             self._flush()
@@ -185,12 +192,12 @@ class Download:
             self._pause()
 
 
-def _already(wanted: Wanted) -> Digest | None:
+def _already(wanted: Wanted | Beside) -> Digest | None:
     """The file as a killed run left it: durable, but without its row."""
     if not wanted.sha256:
         return None
     path = blobs.path(wanted.sha256)
-    if not path.exists() or path.stat().st_size != wanted.size:
+    if not path.exists() or wanted.size not in (-1, path.stat().st_size):
         return None
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
@@ -200,4 +207,4 @@ def _already(wanted: Wanted) -> Digest | None:
     if sha256.hexdigest() != wanted.sha256:
         path.unlink()
         return None
-    return Digest(sha256=wanted.sha256, md5=md5.hexdigest(), size=wanted.size)
+    return Digest(sha256=wanted.sha256, md5=md5.hexdigest(), size=path.stat().st_size)

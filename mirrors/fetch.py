@@ -15,7 +15,7 @@ from django.utils import timezone
 from channels import blobs
 from channels.origins import client_for, remember
 from ecosystems import registry
-from ecosystems.base import Progress, Raw, Read, Seen, Stop, Unchanged
+from ecosystems.base import Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
 from ecosystems.upstream import Client
 from mirrors import own
 from mirrors.models import Snapshot, Upstream
@@ -28,9 +28,17 @@ class Fetch:
     for; None where the upstream has no such section.
     """
 
-    def __init__(self, upstream: Upstream, asked: Sequence[str], *, stop: Stop, work: Path) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        asked: Sequence[str],
+        *,
+        stop: Stop,
+        work: Path,
+        ecosystem: Ecosystem | None = None,
+    ) -> None:
         self.upstream = upstream
-        self.ecosystem = registry.get(upstream.kind)
+        self.ecosystem = ecosystem or registry.get(upstream.kind)
         self.sections = self.ecosystem.sections(asked)
         self.snapshots: dict[str, Snapshot | None] = {}
         self.bytes = 0
@@ -57,12 +65,17 @@ class Fetch:
             for number, (section, raw) in enumerate(self._raws):
                 self._stop()
                 progress(number, len(self._raws))
-                before = newest(self.upstream, section)
+                before = self._before(section)
                 if self.upstream.channel_id is not None:
                     read = own.read(self.upstream, section, before, work=self._work)
                 else:
                     read = self.ecosystem.read(
-                        client, raw, section, seen=_seen(before), work=self._work, stop=self._stop
+                        client,
+                        raw,
+                        section,
+                        seen=self._seen(section),
+                        work=self._work,
+                        stop=self._stop,
                     )
                     raw.path.unlink(missing_ok=True)
                 self.snapshots[section] = self._keep(section, raw, read)
@@ -73,7 +86,7 @@ class Fetch:
         return client_for(self.upstream.credential, self.upstream.proxy)
 
     def _fetch(self, client: Client, section: str, progress: Progress) -> None:
-        before = newest(self.upstream, section)
+        before = self._before(section)
         if self.upstream.channel_id is not None:
             found = own.fetch(self.upstream, section, before)
         else:
@@ -81,7 +94,7 @@ class Fetch:
                 client,
                 self.upstream.url,
                 section,
-                seen=_seen(before),
+                seen=self._seen(section),
                 work=self._work,
                 stop=self._stop,
                 progress=progress,
@@ -105,6 +118,7 @@ class Fetch:
         return Snapshot.objects.create(
             upstream=upstream,
             section=section,
+            scope=self.ecosystem.scope,
             address=raw.address,
             sha256=raw.sha256,
             etag=raw.etag,
@@ -125,6 +139,13 @@ class Fetch:
             extras={name: _extra(path) for name, path in read.extras.items()},
         )
 
+    def _before(self, section: str) -> Snapshot | None:
+        return newest(self.upstream, section, self.ecosystem.scope)
+
+    def _seen(self, section: str) -> Seen | None:
+        """What was read last: of this scope, else of any other, which has parts of it."""
+        return _seen(self._before(section) or newest(self.upstream, section))
+
     def _root(self, client: Client) -> None:
         found = self.ecosystem.root_extras(client, self.upstream.url, self._work, stop=self._stop)
         extras = {path.name: _extra(path) for path in found}
@@ -133,9 +154,12 @@ class Fetch:
             self.upstream.save(update_fields=["extras"])
 
 
-def newest(upstream: Upstream, section: str) -> Snapshot | None:
-    """The last snapshot taken of a section."""
-    return Snapshot.objects.filter(upstream=upstream, section=section).order_by("-pk").first()
+def newest(upstream: Upstream, section: str, scope: str | None = None) -> Snapshot | None:
+    """The last snapshot taken of a section; of one scope, where it is given."""
+    rows = Snapshot.objects.filter(upstream=upstream, section=section)
+    if scope is not None:
+        rows = rows.filter(scope=scope)
+    return rows.order_by("-pk").first()
 
 
 @contextmanager

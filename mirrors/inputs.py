@@ -13,7 +13,7 @@ from channels.models import Channel
 from ecosystems import registry
 from ecosystems.base import Ecosystem
 from ecosystems.pack import Pack
-from filters.rules import Rules, compile_rules
+from filters.rules import Rules, compile_rules, lenient
 from mirrors.judge import Case, Source
 from mirrors.models import Accepted, Mirror, Snapshot
 
@@ -42,13 +42,18 @@ class Inputs:
     """All that decides what a channel lists."""
 
     channel: Channel
-    channel_rules: tuple[Rules, ...]
+    channel_rules: dict[str, tuple[Rules, ...]]
+    """By artifact family: each reads the specs in its own way."""
     mirrors: tuple[Input, ...]
 
     def identity(self) -> dict[str, Any]:
         """Equal identities (and equal present files) mean equal content."""
         return {
-            "channel": [rules.digest for rules in self.channel_rules],
+            "channel": [
+                rules.digest
+                for ecosystem in self.ecosystems()
+                for rules in self.channel_rules[ecosystem.family]
+            ],
             "mirrors": {str(one.mirror.pk): one.identity for one in self.mirrors},
         }
 
@@ -80,7 +85,7 @@ class Inputs:
             for one in self.mirrors
             if one.ecosystem.kind == ecosystem.kind and section in one.snapshots
         )
-        return Case(ecosystem, section, sources, self.channel_rules)
+        return Case(ecosystem, section, sources, self.channel_rules[ecosystem.family])
 
 
 def gather(channel: Channel) -> Inputs:
@@ -113,12 +118,24 @@ def one_input(mirror: Mirror, terms: Mapping[str, Any], snapshots: dict[str, Sna
     )
 
 
-def channel_rules(channel: Channel) -> tuple[Rules, ...]:
-    """The channel's rules, then its parent's."""
-    conda = registry.get("conda")
-    return tuple(
-        compile_rules(filter_.terms, spec=conda.spec, by="channel") for filter_ in channel.filters
-    )
+def channel_rules(channel: Channel) -> dict[str, tuple[Rules, ...]]:
+    """The channel's rules, then its parent's, as each artifact family reads them."""
+    return {
+        ecosystem.family: tuple(
+            compile_rules(filter_.terms, spec=lenient(ecosystem.spec), by="channel")
+            for filter_ in channel.filters
+        )
+        for ecosystem in map(registry.get, registry.kinds())
+    }
+
+
+def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: bool) -> Ecosystem:
+    """The ecosystem, fetching no more than a mirror with these terms can use."""
+    ecosystem = registry.get(kind)
+    mine = compile_rules(terms, spec=ecosystem.spec, by="mirror")
+    every = (mine, *channel_rules(channel)[ecosystem.family])
+    licenses = any(rules.exclude_licenses or rules.include_licenses for rules in every)
+    return ecosystem.narrowed(mine.only.specs, active=active, licenses=licenses)
 
 
 @lru_cache(maxsize=32)

@@ -79,9 +79,13 @@ def _objections(
         return {}
     held: dict[str, dict[str, object]] = {}
     for section, snapshot in found.items():
+        before = accepted.get(section)
+        if before is not None and snapshot is not None and before.scope != snapshot.scope:
+            # Another part of the upstream was asked for; that says nothing about the upstream.
+            continue
         reason = objection(
             section,
-            _facts(accepted.get(section)),
+            _facts(before),
             _facts(snapshot),
             least=settings.GUARD_MIN,
             share=settings.GUARD_SHARE,

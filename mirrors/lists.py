@@ -9,7 +9,7 @@ from channels.errors import WrongState
 from channels.models import Channel
 from ecosystems.base import Record
 from mirrors.inputs import Inputs, channel_rules, gather, one_input
-from mirrors.judge import Part, digest, judged, present
+from mirrors.judge import Part, complete, judged, present
 from mirrors.models import Run, Snapshot
 
 NAMED = 100
@@ -55,7 +55,7 @@ def _lines(section: str, part: Part, here: set[str]) -> Iterator[Line]:
             continue
         assert isinstance(record, Record)
         state = "passive" if not part.source.active else "missing"
-        if digest(record) in here:
+        if complete(record, here):
             state = "active"
         yield Line(section, record.filename, state, "", record.size)
 

@@ -43,6 +43,8 @@ class Snapshot(models.Model):
 
     upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE)
     section = models.CharField(max_length=128)
+    scope = models.CharField(max_length=64, blank=True)
+    """What part of the index was fetched, by the ecosystem's key; "" = all of it."""
     address = models.TextField()
     """Of the index file that was read."""
     sha256 = models.CharField(max_length=64)

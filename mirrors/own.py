@@ -72,7 +72,7 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
     )
 
 
-def bring(origin: Origin, wanted: Wanted, *, stop: Stop) -> Digest:
+def bring(origin: Origin, wanted: Wanted, filename: str, *, stop: Stop) -> Digest:
     """Have a file of the source channel here, as if a client had asked that channel for it."""
     channel = origin.channel
     try:
@@ -81,7 +81,7 @@ def bring(origin: Origin, wanted: Wanted, *, stop: Stop) -> Digest:
         listed = content.file(
             channel,
             wanted.section,
-            wanted.filename,
+            filename,
             name=wanted.name,
             number=channel.current,
         )
@@ -89,7 +89,7 @@ def bring(origin: Origin, wanted: Wanted, *, stop: Stop) -> Digest:
         if not isinstance(found, Blob):
             for _ in found:
                 stop()
-            found = Blob.objects.get(sha256=wanted.sha256)
+            found = Blob.objects.get(sha256=listed.sha256)
         return Digest(sha256=found.sha256, md5=found.md5, size=found.size)
     except (passive.Unavailable, passive.Cut, content.Missing) as error:
         raise UpstreamError(origin.base_url, str(error)) from error

@@ -16,8 +16,18 @@ import msgspec
 from channels import blobs
 
 
+class Beside(msgspec.Struct, frozen=True, array_like=True):
+    """A small file that goes with a wanted one."""
+
+    filename: str
+    size: int
+    sha256: str
+    md5: str
+    address: str = ""
+
+
 class Wanted(msgspec.Struct, frozen=True, array_like=True):
-    """One file to be fetched."""
+    """One file to be fetched, with those beside it."""
 
     section: str
     name: str
@@ -26,6 +36,9 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
     sha256: str
     md5: str
     origin_id: int
+    address: str = ""
+    """As in `Record`."""
+    beside: tuple[Beside, ...] = ()
 
 
 class Plan:

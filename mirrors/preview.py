@@ -18,13 +18,12 @@ from accounts.models import User
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart
 from channels.models import Channel
-from ecosystems import registry
-from ecosystems.base import EcosystemError
+from ecosystems.base import Ecosystem, EcosystemError
 from filters.models import Filter
 from mirrors import knock
 from mirrors.compare import Difference, compare
 from mirrors.fetch import Fetch, scratch
-from mirrors.inputs import Inputs, gather, one_input
+from mirrors.inputs import Inputs, gather, narrowed, one_input
 from mirrors.judge import count
 from mirrors.models import Mirror, Preview, Snapshot, Upstream
 
@@ -131,8 +130,10 @@ def _end(preview: Preview, state: str, **fields: Any) -> None:
 def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
     terms = preview.body["filters"]
     upstream = Upstream.objects.get(pk=preview.body["upstream"])
-    snapshots = _snapshots(upstream, terms, progress)
     channel = Channel.objects.select_related("filter", "parent__filter").get(pk=preview.channel_id)
+    active = preview.body["mode"] == Mirror.Mode.ACTIVE
+    ecosystem = narrowed(channel, upstream.kind, terms, active=active)
+    snapshots = _snapshots(upstream, terms, ecosystem, progress)
     mirror = preview.mirror or Mirror(
         pk=NEW, channel=channel, name="this mirror", filter=Filter(terms=terms)
     )
@@ -141,7 +142,6 @@ def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
     now = gather(channel)
     others = [one for one in now.mirrors if one.mirror.pk != mirror.pk]
     inputs = Inputs(channel, now.channel_rules, (*others, mine))
-    ecosystem = registry.get(mirror.kind)
     progress.doing, progress.share = "Filter remote packages", (60.0, 40.0)
     difference = compare(
         channel,
@@ -154,10 +154,16 @@ def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
 
 
 def _snapshots(
-    upstream: Upstream, terms: dict[str, Any], progress: _Progress
+    upstream: Upstream, terms: dict[str, Any], ecosystem: Ecosystem, progress: _Progress
 ) -> dict[str, Snapshot]:
     with scratch() as work:
-        fetch = Fetch(upstream, terms.get("subdirs") or [], stop=progress.stop, work=work)
+        fetch = Fetch(
+            upstream,
+            terms.get("subdirs") or [],
+            stop=progress.stop,
+            work=work,
+            ecosystem=ecosystem,
+        )
         progress.doing, progress.share = "Fetch remote index", (0.0, 30.0)
         fetch.fetch(progress.show)
         progress.doing, progress.share = "Read remote packages", (30.0, 30.0)

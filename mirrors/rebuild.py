@@ -94,7 +94,7 @@ def _build(publication: Publication, heart: Heart, *, stop: Stop) -> None:
     before = channel.revisions.filter(number=channel.current).first()
     known = before.inputs if before else {}
     build = Build(publication, heart, stop=stop)
-    for ecosystem in _ecosystems(inputs):
+    for ecosystem in _ecosystems(channel, inputs):
         for section in _sections(channel, inputs, ecosystem):
             _section(build, inputs, known, ecosystem, section)
     build.commit(inputs.identity(), reason="Published")
@@ -112,17 +112,24 @@ def family(mirror: Mirror) -> str:
     return registry.get(mirror.kind).family
 
 
-def _ecosystems(inputs: Inputs) -> list[Ecosystem]:
+def _ecosystems(channel: Channel, inputs: Inputs) -> list[Ecosystem]:
+    """Conda, then whatever other types a mirror has, or has had until now."""
+    rows = Package.objects.at(channel.current).filter(channel=channel)
+    listed = set(rows.order_by().values_list("family", flat=True).distinct())
+    listed.update(one.family for one in inputs.ecosystems())
     conda = registry.get("conda")
-    others = [one for one in inputs.ecosystems() if one.kind != conda.kind]
-    return [conda, *others]
+    return [conda, *map(registry.of_family, sorted(listed - {conda.family}))]
 
 
 def _sections(channel: Channel, inputs: Inputs, ecosystem: Ecosystem) -> list[str]:
     listed = Package.objects.at(channel.current).filter(channel=channel, family=ecosystem.family)
     served = Document.objects.at(channel.current).filter(channel=channel)
     found = {*inputs.sections(ecosystem), *listed.values_list("section", flat=True).distinct()}
-    found.update(served.exclude(section="").values_list("section", flat=True).distinct())
+    found.update(
+        section
+        for section in served.exclude(section="").values_list("section", flat=True).distinct()
+        if ecosystem.owns(section)
+    )
     # The root comes last: its documents tell what the sections list.
     return [*sorted(found - {""}), ""]
 

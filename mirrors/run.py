@@ -21,7 +21,7 @@ from mirrors.compare import Difference, compare
 from mirrors.control import tell
 from mirrors.download import Download
 from mirrors.fetch import Fetch, scratch
-from mirrors.inputs import Inputs, gather, one_input
+from mirrors.inputs import Inputs, gather, narrowed, one_input
 from mirrors.judge import count
 from mirrors.models import Mirror, Run, Snapshot
 from mirrors.plan import Plan
@@ -79,7 +79,13 @@ def _steps(work: Work) -> None:
     run, mirror = work.run, work.run.mirror
     first = mirror.channel.current
     with scratch() as folder:
-        fetch = Fetch(mirror.upstream, run.terms.get("subdirs") or [], stop=work.check, work=folder)
+        fetch = Fetch(
+            mirror.upstream,
+            run.terms.get("subdirs") or [],
+            stop=work.check,
+            work=folder,
+            ecosystem=narrowed(mirror.channel, mirror.kind, run.terms, active=mirror.active),
+        )
         work.step(1)
         work.log(f"Fetching the index of {mirror.upstream.url}")
         intake.check_source(mirror)

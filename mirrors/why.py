@@ -13,7 +13,7 @@ from ecosystems import registry
 from ecosystems.base import Record
 from filters.rules import Reason, judge
 from mirrors.inputs import Inputs, gather
-from mirrors.judge import Case, digest, judge_name
+from mirrors.judge import Case, complete, digests, judge_name
 
 MOST = 1000
 ROWS = 20
@@ -55,7 +55,7 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
     """What today's rules say of a file: for clients' 404s and for files of older revisions."""
     inputs = gather(channel)
     for ecosystem in inputs.ecosystems():
-        name = ecosystem.name_of(filename)
+        name = ecosystem.name_of(filename) if ecosystem.owns(section) else None
         if name is None:
             continue
         if section not in inputs.sections(ecosystem):
@@ -85,14 +85,14 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
 def _answers(case: Case, name: str) -> list[Answer]:
     answers = []
     for part in judge_name(case, name).parts:
-        here = blobs.present(digest(record) for record in part.kept())
+        here = blobs.present(known for record in part.kept() for known in digests(record))
         for record, reason in zip(part.records, part.reasons, strict=True):
             shared = (record.filename, case.section, name, part.source.mirror_name)
             if reason is not None:
                 answers.append(Answer(*shared, False, "left_out", *reason))
                 continue
             assert isinstance(record, Record)
-            if digest(record) in here:
+            if complete(record, here):
                 answers.append(Answer(*shared, True, "active"))
             else:
                 answers.append(
@@ -131,7 +131,7 @@ def _from_row(inputs: Inputs, row: Package, filename: str) -> tuple[bool, Verdic
                 row.name,
                 records,
                 mirror=one.rules,
-                channels=inputs.channel_rules,
+                channels=inputs.channel_rules[ecosystem.family],
                 kind=ecosystem.family,
             )
             for record, reason in zip(records, reasons, strict=True):

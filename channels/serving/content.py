@@ -54,6 +54,8 @@ class Listed:
     sha256: str
     md5: str
     size: int
+    address: str
+    """As in `Record`."""
     private: bool
     lasting: bool = True
     """Whether the answer holds until the generation rises."""
@@ -63,15 +65,19 @@ class Listed:
         return Item(self.channel.pk, self.package.section, self.filename, self.package.name)
 
 
+Told = tuple[str, str, int, str]
+"""sha256, md5, size and address of a file."""
+
+
 class Records:
-    """What files the last used shards list: hashes and sizes by file name. Shards are immutable."""
+    """What the last used shards tell of their files, by file name. Shards are immutable."""
 
     def __init__(self, most: int) -> None:
         self._most, self._count, self._lock = most, 0, Lock()
-        self._shards: OrderedDict[str, dict[str, tuple[str, str, int]]] = OrderedDict()
+        self._shards: OrderedDict[str, dict[str, Told]] = OrderedDict()
 
-    def of(self, package: Package) -> dict[str, tuple[str, str, int]]:
-        """{file name: (sha256, md5, size)} of the package's shard."""
+    def of(self, package: Package) -> dict[str, Told]:
+        """The files of the package's shard, those beside them included."""
         key = package.shard_id
         if key is None:
             return {}
@@ -92,15 +98,16 @@ class Records:
 _records = Records(REMEMBERED_RECORDS)
 
 
-def _read(package: Package, key: str) -> dict[str, tuple[str, str, int]]:
+def _read(package: Package, key: str) -> dict[str, Told]:
     body = Shard.objects.values_list("body", flat=True).get(pk=key)
     plain = zstandard.ZstdDecompressor().decompress(bytes(body))
     ecosystem = registry.of_family(package.family)
     records = ecosystem.records(plain, section=package.section, name=package.name)
     return {
-        record.filename: (record.sha256, record.md5, record.size)
+        one.filename: (one.sha256, one.md5, one.size, one.address)
         for record in records
         if isinstance(record, Record)
+        for one in (record, *record.beside)
     }
 
 

@@ -18,6 +18,7 @@ from ecosystems.base import (
     Spec,
     Stop,
     Unchanged,
+    Whole,
 )
 from ecosystems.conda import channel, documents, matchspec, records, shards
 from ecosystems.conda.repodata import Index, read
@@ -29,11 +30,14 @@ RUN_EXPORTS = ("run_exports.json.zst", "run_exports.json")
 ENCODINGS: dict[str, Encoding] = {".zst": "zst", ".bz2": "bz2"}
 
 
-class Conda:
+class Conda(Whole):
     """Implements `ecosystems.base.Ecosystem`."""
 
     kind = "conda"
     family = "conda"
+
+    def owns(self, section: str) -> bool:
+        return not section or channel.is_subdir(section)
 
     def sections(self, asked: Sequence[str]) -> list[str]:
         return list(asked) or list(channel.KNOWN_SUBDIRS)
@@ -138,11 +142,8 @@ class Conda:
     def rewrites(self, body: bytes) -> bool:
         return records.rewrites(body)
 
-    def build(self, entries: Iterable[tuple[str, bytes]], removed: Iterable[str]) -> bytes:
-        return records.build(entries, removed)
-
-    def removed(self, body: bytes) -> list[str]:
-        return records.removed(body)
+    def build(self, entries: Iterable[tuple[str, bytes]], bodies: Iterable[bytes]) -> bytes:
+        return records.build(entries, {gone for body in bodies for gone in records.removed(body)})
 
     def served(self, body: bytes) -> bytes:
         return shards.shard_bytes(body)

@@ -6,7 +6,7 @@ and the same records always give the same verdicts.
 
 from filters.rules.clash import conflicts
 from filters.rules.form import Problem, normalized, problems
-from filters.rules.model import Reason, Rules, compile_rules
+from filters.rules.model import Reason, Rules, compile_rules, lenient
 from filters.rules.verdict import Advisory, judge
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "compile_rules",
     "conflicts",
     "judge",
+    "lenient",
     "normalized",
     "problems",
 ]

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ecosystems.base import Record, Spec
+from ecosystems.base import Record, Spec, SpecError
 from filters.rules.form import ParseSpec, day, exact_name, kind_of, normalized
 
 DAY = 86_400_000
@@ -152,6 +152,36 @@ def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Ru
         date_to=day(form["date_to"]),
         keep_legacy=form["keep_legacy"],
     )
+
+
+def lenient(spec: ParseSpec) -> ParseSpec:
+    """`spec`, taking what it cannot parse for one that matches nothing.
+
+    A channel's list holds for all types of packages: a spec may be good in another one's words.
+    """
+
+    def parse(text: str) -> Spec:
+        try:
+            return spec(text)
+        except SpecError:
+            return _Foreign(text)
+
+    return parse
+
+
+@dataclass(slots=True)
+class _Foreign:
+    """A spec in another ecosystem's words."""
+
+    text: str
+    exact_name: str = ""
+    name_only: bool = False
+
+    def matches_name(self, _name: str, /) -> bool:
+        return False
+
+    def matches(self, _record: Record, /) -> bool:
+        return False
 
 
 def _digest(form: dict[str, Any], parsed: dict[str, list[Spec]], by: str) -> str:
