@@ -11,5 +11,9 @@ class WrongState(Exception):
         self.run_id = run_id
 
 
+class Interrupted(Exception):
+    """The work ends here because somebody asked for it, not because it went wrong."""
+
+
 class NoSpace(Exception):
     """The disk has no room for what is to be written."""

@@ -55,7 +55,7 @@ class Listing:
     name: str
     body: bytes
     filenames: list[str]
-    bytes: int
+    size: int
     present: int = 0
     stale: bool = False
     tally: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -234,7 +234,7 @@ class Build:
             name=item.name,
             shard_id=item.digest or None,
             files=len(item.filenames),
-            bytes=item.bytes,
+            bytes=item.size,
             present=item.present,
             stale=item.stale,
             tally=item.tally,

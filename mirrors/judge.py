@@ -195,7 +195,7 @@ def _list_part(part: Part, here: set[str], tally: dict[str, int], listing: Listi
         key = "active" if is_here else "passive"
         tally[key] = tally.get(key, 0) + 1
         listing.present += is_here
-        listing.bytes += max(record.size, 0)
+        listing.size += max(record.size, 0)
         listed.append(record)
     return listed
 

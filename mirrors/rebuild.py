@@ -13,12 +13,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from channels import blobs
-from channels.errors import NoSpace, WrongState
+from channels.errors import Interrupted, WrongState
 from channels.lease import Fenced, Heart
 from channels.models import Channel, Document, Package, Publication
 from channels.publish import Build
 from ecosystems import registry
-from ecosystems.base import Ecosystem, EcosystemError, Stop
+from ecosystems.base import Ecosystem, Stop
 from mirrors.inputs import Inputs, gather, pack
 from mirrors.judge import Case, listings
 from mirrors.models import Mirror, Snapshot
@@ -45,11 +45,12 @@ def publish(channel: Channel, *, stop: Stop) -> bool:
             return True
         except WrongState as error:
             _end(publication, "stopped", str(error))
-        except (EcosystemError, NoSpace, OSError) as error:
-            _end(publication, "failed", str(error))
+        except Interrupted:
+            # The channel still wants it: the next round of the dispatcher begins it anew.
+            _end(publication, "stopped", "")
             raise
-        except BaseException:
-            _end(publication, "failed", "interrupted")
+        except Exception as error:
+            _end(publication, "failed", str(error) or repr(error))
             raise
     return True
 

@@ -7,6 +7,7 @@ import logging
 from celery import shared_task
 from kombu.exceptions import OperationalError
 
+from channels.errors import Interrupted
 from channels.models import Channel
 from mirrors import cleanup, dispatch, knock, preview, rebuild, run
 from mirrorserver import shutdown
@@ -14,7 +15,7 @@ from mirrorserver import shutdown
 log = logging.getLogger(__name__)
 
 
-class ShuttingDown(Exception):
+class ShuttingDown(Interrupted):
     """The worker ends; the publication is done again by another."""
 
 

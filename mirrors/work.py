@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from channels.errors import Interrupted
 from channels.lease import Heart
 from mirrors.models import LogLine, Run
 
@@ -15,11 +16,11 @@ LOOK_SECONDS = 0.5
 """How often the row is read for a stop, and progress written."""
 
 
-class Stopped(Exception):
+class Stopped(Interrupted):
     """Somebody asked the run to stop."""
 
 
-class HandBack(Exception):
+class HandBack(Interrupted):
     """This worker shuts down; another goes on with the run."""
 
 
