@@ -125,7 +125,7 @@ def _batch(
             name=row.name,
             body=body,
             filenames=list(ecosystem.entries(body)) if body else [],
-            bytes=row.bytes,
+            size=row.bytes,
             present=row.present,
             stale=row.stale,
             tally=row.tally,

@@ -97,7 +97,7 @@ def _listings(files: list[Made], origin: Origin | None) -> Iterator[Listing]:
             name=name,
             body=CONDA.build([(file.filename, file.record) for file in mine], []),
             filenames=[file.filename for file in mine],
-            bytes=sum(len(file.content) for file in mine),
+            size=sum(len(file.content) for file in mine),
             origins=[[origin.pk, 1, None]] if origin else [],
         )
 
