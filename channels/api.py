@@ -24,7 +24,16 @@ from accounts.answers import (
 )
 from accounts.caller import Caller, caller
 from channels import access, manage, packages, rollback, shapes
-from channels.asking import CHANNEL, SUBCHANNEL, Where, asked, etag, expected_version, need_level
+from channels.asking import (
+    CHANNEL,
+    SUBCHANNEL,
+    Where,
+    asked,
+    etag,
+    expected_version,
+    need_level,
+    visible,
+)
 from channels.models import Channel
 from channels.revisions import difference
 from ecosystems import registry
@@ -106,8 +115,11 @@ def list_subchannels(request: HttpRequest, where: Path[Where], paging: Query[Pag
 @router.post(CHANNEL + "/subchannels", response={201: Shape, **ERRORS})
 def create_subchannel(request: HttpRequest, where: Path[Where], body: NewChannel) -> Status[Shape]:
     """Create a subchannel."""
-    parent = asked(request, where, "edit", "create", level="write")
-    return Status(201, _create(caller(request), body, parent))
+    who = caller(request)
+    parent = visible(who, where)
+    who.need("subchannel:create", "channel:edit")
+    need_level(who, parent, "write")
+    return Status(201, _create(who, body, parent))
 
 
 def get_channel(request: HttpRequest, where: Path[Where], response: HttpResponse) -> Shape:

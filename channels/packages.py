@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import zstandard
 from django.conf import settings
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.answers import LARGEST, Paging
@@ -51,15 +51,19 @@ def page(rows: QuerySet[Any], *, sort: str, paging: Paging) -> tuple[list[dict[s
     if paging.limit == 0:
         return [], total
     key = sort.removeprefix("-")
-    downloads = Download.objects.filter(channel=OuterRef("channel_id"), name=OuterRef("name"))
-    summed = downloads.order_by().values("name").annotate(sum=Sum("count")).values("sum")
-    found = rows.annotate(
-        file_count=Sum("files"), size=Sum("bytes"), sections=Count("section")
-    ).annotate(download_count=Coalesce(Subquery(summed), 0))
+    found = rows.annotate(file_count=Sum("files"), size=Sum("bytes"))
+    if key == "download_count":
+        found = found.annotate(download_count=Coalesce(Subquery(_summed()), 0))
     order = F(key).desc() if sort.startswith("-") else F(key).asc()
     end = paging.offset + (USUAL if paging.limit is None else min(paging.limit, MOST))
     some = list(found.order_by(order, "name", "channel_id", "family")[paging.offset : end])
     return _packages(some), total
+
+
+def _summed() -> QuerySet[Any]:
+    """The downloads of the package that the outer query is at."""
+    rows = Download.objects.filter(channel=OuterRef("channel_id"), name=OuterRef("name"))
+    return rows.order_by().values("name").annotate(sum=Sum("count")).values("sum")
 
 
 def files(
@@ -87,16 +91,21 @@ def _packages(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ids = {one["channel_id"] for one in found}
     channels = Channel.objects.select_related("parent").in_bulk(ids)
     rows: dict[tuple[int, str, str], list[Package]] = {}
-    wanted = Q()
+    counts: dict[tuple[int, str], int] = {}
     for pk, channel in channels.items():
         names = [one["name"] for one in found if one["channel_id"] == pk]
-        current = channel.current
-        wanted |= Q(channel=pk, name__in=names, added_in__lte=current, removed_in__gt=current)
-    for row in Package.objects.filter(wanted, shard__isnull=False).select_related("shard"):
-        rows.setdefault((row.channel_id, row.family, row.name), []).append(row)
+        there = Package.objects.at(channel.current).filter(
+            channel=pk, name__in=names, shard__isnull=False
+        )
+        for row in there.select_related("shard"):
+            rows.setdefault((pk, row.family, row.name), []).append(row)
+        sums = Download.objects.filter(channel=pk, name__in=names).order_by().values_list("name")
+        counts |= {(pk, name): total for name, total in sums.annotate(sum=Sum("count"))}
     return [
         _package(
-            one, channels[one["channel_id"]], rows[one["channel_id"], one["family"], one["name"]]
+            {"download_count": counts.get((one["channel_id"], one["name"]), 0), **one},
+            channels[one["channel_id"]],
+            rows[one["channel_id"], one["family"], one["name"]],
         )
         for one in found
     ]

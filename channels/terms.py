@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from django.core.exceptions import ValidationError
 
-from ecosystems.conda import matchspec
+from ecosystems import registry
+from ecosystems.base import Spec, SpecError
 from filters.models import Filter
-from filters.rules import Rules, compile_rules, normalized, problems
+from filters.rules import Rules, compile_rules, lenient, normalized, problems
+from filters.rules.form import ParseSpec
 
 By = Literal["mirror", "channel"]
 
@@ -29,10 +31,26 @@ class Stale(Exception):
         )
 
 
-def checked(filters: Mapping[str, Any], by: By) -> dict[str, Any]:
+def spec_of(kind: str) -> ParseSpec:
+    """How specs are read in a filter for packages of this type; "" = of every type."""
+    return registry.get(kind).spec if kind else _any
+
+
+def _any(text: str) -> Spec:
+    """A spec in the words of whatever type takes it; else what the first type says against it."""
+    errors: list[SpecError] = []
+    for kind in registry.kinds():
+        try:
+            return registry.get(kind).spec(text)
+        except SpecError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def checked(filters: Mapping[str, Any], by: By, kind: str = "") -> dict[str, Any]:
     """The normalized form of `filters`, or ValidationError naming each field and place."""
     told: dict[str, list[str]] = {}
-    for field, place, message in problems(filters, spec=matchspec.parse, by=by)[:PROBLEMS_TOLD]:
+    for field, place, message in problems(filters, spec=spec_of(kind), by=by)[:PROBLEMS_TOLD]:
         where = f"filters.{field}" if place is None else f"filters.{field}.{place}"
         told.setdefault(where, []).append(f"{message}.")
     if told:
@@ -50,14 +68,14 @@ def told(terms: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def compiled(terms: Mapping[str, Any], by: By) -> Rules:
+def compiled(terms: Mapping[str, Any], by: By, kind: str = "") -> Rules:
     """Checked terms, ready to be compared with others."""
-    return compile_rules(terms, spec=matchspec.parse, by=by)
+    return compile_rules(terms, spec=lenient(spec_of(kind)), by=by)
 
 
-def store(row: Filter, terms: dict[str, Any], *, by: By) -> bool:
+def store(row: Filter, terms: dict[str, Any], *, by: By, kind: str = "") -> bool:
     """Save `terms`; True if they mean something else than before."""
-    digest = compiled(terms, by).digest
+    digest = compiled(terms, by, kind).digest
     changed = digest != row.digest
     row.terms, row.digest = terms, digest
     row.save()

@@ -54,9 +54,9 @@ def create(channel: Channel, body: Body, *, owner: User) -> Mirror:
         body.get("cron") or MONTHLY,
         body.get("cron_timezone") or settings.DEFAULT_CRON_TIMEZONE,
     )
-    checked = terms.checked(body.get("filters") or {}, "mirror")
+    checked = terms.checked(body.get("filters") or {}, "mirror", kind)
     mirror.upstream = _upstream(body, kind, mirror, None)
-    terms.store(mirror.filter, checked, by="mirror")
+    terms.store(mirror.filter, checked, by="mirror", kind=kind)
     mirror.filter_id = mirror.filter.pk
     mirror.warnings = warnings(mirror)
     _save_new(mirror)
@@ -81,7 +81,8 @@ def edit(mirror: Mirror, body: Body, *, actor: str, expected: int | None = None)
             body.get("cron_timezone") or mirror.cron_timezone,
         )
     if body.get("filters") is not None:
-        terms.store(mirror.filter, terms.checked(body["filters"], "mirror"), by="mirror")
+        filters = terms.checked(body["filters"], "mirror", mirror.kind)
+        terms.store(mirror.filter, filters, by="mirror", kind=mirror.kind)
     upstream = _upstream(body, mirror.kind, mirror, mirror.upstream)
     if upstream.pk != mirror.upstream_id:
         if (upstream.url, upstream.channel_id) != (mirror.upstream.url, mirror.upstream.channel_id):
@@ -138,8 +139,8 @@ def warn_again(channel: Channel) -> None:
 
 def warnings(mirror: Mirror) -> list[str]:
     """What will probably not do what the form's author wants, in sentences."""
-    rules = terms.compiled(mirror.filter.terms, "mirror")
-    channels = [terms.compiled(row.terms, "channel") for row in mirror.channel.filters]
+    rules = terms.compiled(mirror.filter.terms, "mirror", mirror.kind)
+    channels = [terms.compiled(row.terms, "channel", mirror.kind) for row in mirror.channel.filters]
     found = conflicts(rules, channels, kind=kind_of(mirror.kind) or "")
     if mirror.kind == Kind.CONDA and rules.subdirs and "noarch" not in rules.subdirs:
         found.append(

@@ -112,7 +112,7 @@ def _begin_preview(body: Shape, channel: Channel, mirror: Mirror | None, who: Ca
     filters = body.get("filters")
     if filters is None and mirror:
         filters = mirror.filter.terms
-    checked = terms.checked(filters or {}, "mirror")
+    checked = terms.checked(filters or {}, "mirror", kind)
     owner = mirror.owner if mirror else who.user
     source, proxy = manage.check_source(body, channel=channel, owner=owner, kept=kept)
     return preview.request(

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from accounts.answers import stamp
@@ -17,6 +18,7 @@ from channels.errors import WrongState
 from mirrors import lists, schedule, sources
 from mirrors.models import Accepted, Mirror, Run
 
+LOGS_KEPT = 24 * 3600
 COUNTS = ("active", "passive", "failed", "removed", "active_planned")
 MIRROR_REASONS = (
     "cve", "date", "signed", "license", "only_specs", "exclude_specs", "subdirs",
@@ -64,11 +66,11 @@ def short(mirrors: Iterable[Mirror]) -> list[Shape]:
     ]
 
 
-def one(mirror: Mirror) -> Shape:
-    """One mirror, with the names of the files left out (the first 100 a reason)."""
+def one(mirror: Mirror, *, named: bool = False) -> Shape:
+    """One mirror; `named`: with the names of the files left out (the first 100 a reason)."""
     row = with_all(Mirror.objects.filter(pk=mirror.pk)).get()
     shape = prefixed([row])[0]
-    run = _latest([row]).get(row.pk)
+    run = _latest([row]).get(row.pk) if named else None
     if run:
         shape["sync_state"]["logs"] = logs(run)
     return shape
@@ -123,12 +125,21 @@ def counts(found: Shape) -> Shape:
 
 
 def logs(run: Run) -> Shape:
-    """The first names of the files left out; none once the run's snapshots are gone."""
+    """The first names of the files left out; none while it runs, none without its snapshots.
+
+    Looking them up judges again what the run judged, so the answer is kept.
+    """
     empty = _empty_logs()
-    try:
-        found = lists.first_names(run)
-    except WrongState:
+    if run.state in Run.ACTIVE:
         return empty
+    key = f"run-logs:{run.pk}:{run.ended.timestamp() if run.ended else 0}"
+    found = cache.get(key)
+    if found is None:
+        try:
+            found = lists.first_names(run)
+        except WrongState:
+            return empty
+        cache.set(key, found, timeout=LOGS_KEPT)
     return {key: {**empty[key], **found.get(key, {})} for key in empty}
 
 
@@ -188,7 +199,7 @@ def _latest(mirrors: list[Mirror]) -> dict[int, Run]:
     ids = [mirror.latest_run for mirror in mirrors if mirror.latest_run]  # type: ignore[attr-defined]
     found: dict[int, Run] = {}
     for start in range(0, len(ids), 500):
-        for run in Run.objects.filter(pk__in=ids[start : start + 500]).defer("terms", "steps"):
+        for run in Run.objects.filter(pk__in=ids[start : start + 500]).defer("steps"):
             found[run.mirror_id] = run
     return found
 

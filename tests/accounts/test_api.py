@@ -65,6 +65,18 @@ def test_a_wrong_password_is_401_and_the_sixth_try_in_a_minute_429(admin: User) 
     assert Api().post("/auth/login", other)[0] == 401
 
 
+def test_a_client_that_sends_its_password_with_every_request_is_let_in(admin: User) -> None:
+    header = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+    for _ in range(7):
+        assert Api(Authorization=header).get("/account")[0] == 200
+    wrong = "Basic " + base64.b64encode(b"admin:wrong").decode()
+    for _ in range(5):
+        assert message(Api(Authorization=wrong).get("/account"))[0] == 401
+    assert message(Api(Authorization=wrong).get("/account"))[0] == 429
+    nul = "Basic " + base64.b64encode(b"ad\0min:x").decode()
+    assert message(Api(Authorization=nul).get("/account"))[0] == 401
+
+
 def test_without_a_valid_token_everything_is_401(admin: User) -> None:
     for path in ("/account", "/channels", "/mirrors", "/artifacts", "/channels/x/mirrors"):
         assert message(Api().get(path)) == (401, "Sign in, or send a valid token.")
