@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -53,6 +53,8 @@ class Answer:
     listed: Listed | None = None
     """A file whose bytes were not here."""
     refusal: Problem | None = None
+    moved: str = ""
+    """Where this really lies, as seen from the address that was asked for."""
     page: str = ""
     """Where browsers are sent; everybody else gets `refusal`."""
 
@@ -61,10 +63,12 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
     """The WSGI application for the paths that `addresses.ours` names."""
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return problem(environ, start_response, Problem(405, "Only GET and HEAD.", ALLOWED))
+    form = addresses.form(environ["PATH_INFO"], environ.get("HTTP_ACCEPT", ""))
     key = (
         environ["PATH_INFO"],
         environ.get("HTTP_AUTHORIZATION"),
         environ.get("HTTP_X_AUTH"),
+        form,
     )
     try:
         caches = generation.current()
@@ -104,7 +108,8 @@ def _resolve(environ: Environ, caches: Caches) -> Answer:
     if not access.may_read(caller.user, caller.token, channel):
         return _closed(caller, channel)
     try:
-        answer = _look_up(channel, address)
+        form = addresses.form(environ["PATH_INFO"], environ.get("HTTP_ACCEPT", ""))
+        answer = _look_up(channel, address, form)
     except Missing as error:
         until = FOREVER if error.lasting else time.monotonic() + SHORT_SECONDS
         answer = Answer(until, refusal=Problem(404, str(error)))
@@ -136,16 +141,43 @@ def _channel(path: str, caches: Caches) -> Channel | None:
     return channel
 
 
-def _look_up(channel: Channel, address: Address) -> Answer:
+def _look_up(channel: Channel, address: Address, form: str) -> Answer:
     number = content.revision(channel, address.revision)
     # A revision is thinned out without notice, so what it answers is asked again now and then.
     until = time.monotonic() + SHORT_SECONDS if address.revision else FOREVER
     if address.shard:
         return Answer(until, entity=content.shard(channel, address))
+    if address.prefix:
+        return _behind_prefix(channel, address, number, until=until, form=form)
     name = name_of(address.filename)
     if not address.section or name is None:
         return Answer(until, entity=content.index(channel, address, number))
     listed = content.file(channel, address.section, address.filename, name=name, number=number)
+    return _file(listed, until)
+
+
+def _behind_prefix(
+    channel: Channel, address: Address, number: int, *, until: float, form: str
+) -> Answer:
+    """What an ecosystem with addresses of its own says that lies there."""
+    ecosystem = addresses.PREFIXES[address.prefix]
+    spot = ecosystem.locate(address.inside, form)
+    if spot is None:
+        raise Missing(f"There is no {address.inside} in {channel.path}/{address.prefix}.")
+    if spot.moved:
+        return Answer(until, moved=spot.moved)
+    if not spot.name:
+        where = replace(address, section=spot.section, filename=spot.filename)
+        vary = "Accept" if form else ""
+        return Answer(until, entity=content.index(channel, where, number, vary=vary))
+    if not spot.filename:
+        entity = content.page(channel, spot, number, ecosystem=ecosystem, form=form)
+        return Answer(until, entity=entity)
+    listed = content.file(channel, spot.section, spot.filename, name=spot.name, number=number)
+    return _file(listed, until)
+
+
+def _file(listed: Listed, until: float) -> Answer:
     if not listed.lasting:
         until = time.monotonic() + SHORT_SECONDS
     blob = content.here(listed)
@@ -165,6 +197,8 @@ def _give(
             answer = _remember(environ, key, caches)
         except Damaged as error:
             return _broken(environ, start_response, error)
+    if answer.moved:
+        return _redirect(start_response, answer.moved, "301 Moved Permanently")
     if answer.refusal is not None:
         if answer.page and environ.get("HTTP_ACCEPT", "").startswith("text/html"):
             return _redirect(start_response, answer.page)
@@ -216,9 +250,11 @@ def _fetch(
         return _broken(environ, start_response, error)
 
 
-def _redirect(start_response: StartResponse, page: str) -> Iterable[bytes]:
+def _redirect(
+    start_response: StartResponse, page: str, status: str = "302 Found"
+) -> Iterable[bytes]:
     headers = [("Location", page), ("Content-Length", "0"), ("Vary", "Accept"), NO_SNIFF]
-    start_response("302 Found", [*headers, ("Referrer-Policy", "no-referrer")])
+    start_response(status, [*headers, ("Referrer-Policy", "no-referrer")])
     return [b""]
 
 

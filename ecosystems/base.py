@@ -209,9 +209,9 @@ class Whole:
         inside = f"{section}/{filename}"
         return f"{self.prefix}/{inside}" if self.prefix else inside
 
-    def locate(self, path: str) -> Spot | None:
+    def locate(self, path: str, form: str) -> Spot | None:
         """Nothing: addresses without a prefix are read by those who serve them."""
-        del path
+        del path, form
         return None
 
     def form(self, accept: str) -> str:
@@ -251,8 +251,8 @@ class Ecosystem(Protocol):
     def path(self, section: str, name: str, filename: str) -> str:
         """The address of a package's file inside a channel."""
 
-    def locate(self, path: str) -> Spot | None:
-        """What a path behind `prefix` and a slash names; None for nothing."""
+    def locate(self, path: str, form: str) -> Spot | None:
+        """What a path behind `prefix` and a slash names in this form; None for nothing."""
 
     def form(self, accept: str) -> str:
         """Which form of its index pages and files an `Accept` header prefers; "" = there is one."""

@@ -41,7 +41,7 @@ Body = Mapping[str, Any]
 @transaction.atomic
 def create(channel: Channel, body: Body, *, owner: User) -> Mirror:
     """A new mirror in `channel`; with `run_now` its first run is pending."""
-    if channel.deleted:
+    if not Channel.objects.select_for_update().filter(pk=channel.pk, deleted=None).exists():
         raise WrongState("This channel was deleted.")
     mirror = Mirror(channel=channel, owner=owner, filter=Filter(), next_run_at=None)
     mirror.mode = body.get("mirror_mode") or Mirror.Mode.PASSIVE
@@ -121,9 +121,13 @@ def delete(mirror: Mirror, *, actor: str, expected: int | None = None) -> None:
 @transaction.atomic
 def delete_channel(channel: Channel, *, actor: str, expected: int | None = None) -> None:
     """Delete a channel together with its mirrors."""
-    channel_manage.delete(channel, actor=actor, expected=expected)
-    for mirror in Mirror.objects.filter(channel=channel, deleted=None):
+    mirrors = Mirror.objects.filter(channel=channel, deleted=None)
+    # Rows are locked mirror before channel, as edits of mirrors do.
+    for mirror in mirrors.all():
         delete(mirror, actor=actor)
+    channel_manage.delete(channel, actor=actor, expected=expected)
+    for late in mirrors.all():
+        delete(late, actor=actor)
 
 
 def warn_again(channel: Channel) -> None:

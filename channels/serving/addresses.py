@@ -3,6 +3,8 @@
     /api/repo/<channel>[/<subchannel>][.r<n> | .<date>]/<section>/<file>
     /api/repo/<channel>[/<subchannel>][.r<n> | .<date>]/<section>/shards/<hash>.msgpack.zst
 
+    /api/repo/<channel>[/<subchannel>][.r<n> | .<date>]/<prefix>/<what the ecosystem says>
+
 with a token in front of it (`/t/<token>/api/repo/...`) or in it (`/api/repo/t/<token>/...`).
 """
 
@@ -11,12 +13,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ecosystems import registry
 from ecosystems.conda.channel import KNOWN_SUBDIRS
 
 PREFIX = "/api/repo/"
 LONGEST = 1024
 ROOT_FILES = frozenset({"channeldata.json", "notices.json"})
 SHARDS = "shards"
+PREFIXES = registry.prefixed()
+_MARKS = {f"/{prefix}/": ecosystem for prefix, ecosystem in PREFIXES.items()}
 
 # What a server, a proxy and a file system might each read differently is in no address of ours.
 _CLEAN = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+!=~@,:&'()*$-]+(?:/|$))+")
@@ -44,11 +49,15 @@ class Address:
     section: str = ""
     filename: str = ""
     shard: bool = False
+    prefix: str = ""
+    """The word behind which an ecosystem's own addresses begin."""
+    inside: str = ""
+    """What follows the prefix, as it was asked for; "/" at least if that was a folder."""
 
     @property
     def root(self) -> bool:
         """Whether this is the address of the channel itself."""
-        return not self.section and not self.filename
+        return not self.section and not self.filename and not self.prefix
 
 
 def ours(path: str) -> bool:
@@ -56,6 +65,14 @@ def ours(path: str) -> bool:
     if path.startswith(PREFIX):
         return True
     return path.startswith("/t/") and path[3:].partition("/")[2].startswith(PREFIX[1:])
+
+
+def form(path: str, accept: str) -> str:
+    """Which form of what lies at a path an `Accept` header asks for; "" = there is one."""
+    for mark, ecosystem in _MARKS.items():
+        if mark in path:
+            return ecosystem.form(accept)
+    return ""
 
 
 def parse(path: str) -> Address:
@@ -76,6 +93,9 @@ def parse(path: str) -> Address:
 
 
 def _address(token: str, parts: list[str], *, folder: bool) -> Address:
+    for depth in (1, 2):
+        if len(parts) > depth and parts[depth] in PREFIXES:
+            return _prefixed(token, parts, depth, folder=folder)
     channel, revision, rest = _channel(parts, folder=folder)
     if folder and rest:
         raise BadAddress(404, "Folders are not listed here; ask for a file.")
@@ -91,16 +111,28 @@ def _address(token: str, parts: list[str], *, folder: bool) -> Address:
     raise BadAddress(404, "There is nothing so deep in a channel.")
 
 
+def _prefixed(token: str, parts: list[str], depth: int, *, folder: bool) -> Address:
+    name, revision = _name(parts[0])
+    if depth > 1:
+        name, revision = _child(name, revision, parts[1])
+    inside = "/".join(parts[depth + 1 :]) + ("/" if folder else "")
+    return Address(token, name, revision, prefix=parts[depth], inside=inside)
+
+
 def _channel(parts: list[str], *, folder: bool) -> tuple[str, str, list[str]]:
     """The channel's path, its revision, and the parts behind them."""
     name, revision = _name(parts[0])
     rest = parts[1:]
     if not _has_subchannel(rest, folder=folder):
         return name, revision, rest
+    return *_child(name, revision, rest[0]), rest[1:]
+
+
+def _child(name: str, revision: str, part: str) -> tuple[str, str]:
     if revision:
         raise BadAddress(404, "A revision is named behind the subchannel: parent/sub.r3.")
-    child, revision = _name(rest[0])
-    return f"{name}/{child}", revision, rest[1:]
+    child, revision = _name(part)
+    return f"{name}/{child}", revision
 
 
 def _has_subchannel(rest: list[str], *, folder: bool) -> bool:

@@ -66,6 +66,8 @@ class Entity:
     stored: int = -1
     modified: str = ""
     item: Item | None = None
+    vary: str = ""
+    """The header that decides in which form this is given."""
     headers: Headers = field(init=False)
     unchanged_headers: Headers = field(init=False)
 
@@ -75,8 +77,11 @@ class Entity:
             ("Cache-Control", f"{'private' if self.private else 'public'}, {self.age}"),
             NO_SNIFF,
         ]
+        vary = [self.vary] if self.vary else []
         if self.private:
-            common.append(("Vary", "Authorization"))
+            vary.append("Authorization")
+        if vary:
+            common.append(("Vary", ", ".join(vary)))
         if self.modified:
             common.append(("Last-Modified", self.modified))
         self.unchanged_headers = common

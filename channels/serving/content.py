@@ -24,7 +24,7 @@ from channels.serving.addresses import Address
 from channels.serving.answers import FOREVER_AGE, INDEX_AGE, Entity, Item
 from channels.serving.ranges import http_date
 from ecosystems import registry
-from ecosystems.base import Record
+from ecosystems.base import Ecosystem, Record, Spot
 
 NOTICES = b'{"notices": []}'
 NOTICES_ETAG = '"notices-empty"'
@@ -141,7 +141,7 @@ def _at_end_of(channel: Channel, text: str) -> int:
     return found.number
 
 
-def index(channel: Channel, address: Address, number: int) -> Entity:
+def index(channel: Channel, address: Address, number: int, *, vary: str = "") -> Entity:
     """A document, or the constant that stands for one that is always there."""
     document = (
         Document.objects.at(number)
@@ -161,6 +161,7 @@ def index(channel: Channel, address: Address, number: int) -> Entity:
             packed=document.packed,
             stored=document.blob.size,
             modified=http_date(document.blob.created.timestamp()),
+            vary=vary,
         )
     if not address.section and address.filename == "notices.json":
         return Entity(
@@ -172,6 +173,26 @@ def index(channel: Channel, address: Address, number: int) -> Entity:
 def _no_index(channel: Channel, address: Address) -> str:
     where = f"{address.section} of the channel {channel.path}" if address.section else channel.path
     return f"There is no {address.filename} in {where}."
+
+
+def page(channel: Channel, spot: Spot, number: int, *, ecosystem: Ecosystem, form: str) -> Entity:
+    """A package's own index page, made of the served form of its shard."""
+    rows = Package.objects.at(number).filter(
+        channel=channel, section=spot.section, name=spot.name, shard__isnull=False
+    )
+    shard = rows.values_list("shard__served", "shard__served_sha256").first()
+    if shard is None:
+        raise Missing(f"The channel {channel.path} lists no package {spot.name}.")
+    made = ecosystem.page(bytes(shard[0]), shard[1], form)
+    return Entity(
+        etag=made.etag,
+        size=len(made.body),
+        media_type=made.media_type,
+        age=INDEX_AGE,
+        private=privacy(channel) != Channel.Privacy.PUBLIC,
+        body=made.body,
+        vary="Accept" if form else "",
+    )
 
 
 def shard(channel: Channel, address: Address) -> Entity:
