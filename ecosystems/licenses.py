@@ -55,8 +55,8 @@ _SPDX = [
     for pattern, family in (
         (r"AGPL-.*", "AGPL"),
         (r"LGPL-.*|LGPLLR", "LGPL"),
-        (r"GPL-2\.0.*", "GPL2"),
-        (r"GPL-3\.0.*", "GPL3"),
+        (r"GPL-2(?!\d).*", "GPL2"),
+        (r"GPL-3(?!\d).*", "GPL3"),
         (r"GPL-.*", "GPL"),
         (r"0BSD|BSD-.*", "BSD"),
         (r"MIT|MIT-.*|X11|X11-.*|MITNFA", "MIT"),
@@ -94,6 +94,9 @@ _LATER = re.compile(
     r",?\s*\bor\s+(?:\(at your option\)\s+)?(?:any\s+)?(?:later|newer|above)\b", re.I
 )
 _NOISE = re.compile(r"\+\s*file\s+licen[cs]e\b|,?\s*\bversion\b|,?\s*\bv(?=\d)", re.I)
+# R's grammar: `GPL (>= 2)`, `LGPL (>= 2.1, < 4)`.
+_RANGE = re.compile(r"\(\s*((?:[<>=!]=?\s*\d[\d.-]*\s*,?\s*)+)\)")
+_LEAST = re.compile(r"(?:>=|==)\s*(\d[\d.-]*)")
 _OR = re.compile(r"\s+or\s+|\s*\|+\s*|\s*/\s*", re.IGNORECASE)
 _AND = re.compile(r"\s+and\s+|\s*[,;&]\s*|\s+\+\s+", re.IGNORECASE)
 
@@ -219,7 +222,7 @@ def _of_family(text: str) -> frozenset[Arm] | None:
 
 def _of_text(text: str) -> frozenset[Arm]:
     """The alternatives that free text seems to name."""
-    short = _NOISE.sub(" ", _LATER.sub("+", text[:_LONGEST]))
+    short = _NOISE.sub(" ", _LATER.sub("+", _RANGE.sub(_least, text[:_LONGEST])))
     alternatives = [part for part in _OR.split(short) if part.strip()] or [short]
     if _NOTHING.fullmatch(text):
         alternatives = [text]
@@ -229,6 +232,12 @@ def _of_text(text: str) -> frozenset[Arm]:
             for part in alternatives
         )
     )
+
+
+def _least(found: re.Match[str]) -> str:
+    """The version that a range of versions starts from; nothing where it names none."""
+    least = _LEAST.search(found[1])
+    return f" {least[1]}" if least else ""
 
 
 def _of_atom(text: str) -> str:

@@ -162,3 +162,37 @@ def test_family_names_are_read_however_they_are_written(name: str, family: str) 
 def test_an_unknown_family_is_refused_with_the_list() -> None:
     with pytest.raises(SpecError, match="no licence family; the families are AGPL, GPL, GPL2"):
         canonical("copyleft")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("GPL-2", [["GPL2"]]),
+        ("GPL-3", [["GPL3"]]),
+        ("GPL", [["GPL"]]),
+        ("GPL (>= 2)", [["GPL2"]]),
+        ("GPL (>= 2.1, < 4)", [["GPL2"]]),
+        ("GPL (>=3)", [["GPL3"]]),
+        ("GPL (== 2)", [["GPL2"]]),
+        ("GPL (< 3)", [["GPL"]]),
+        ("LGPL (>= 2.1, < 4)", [["LGPL"]]),
+        ("GPL (>= 2) | file LICENSE", [["GPL2"], ["Other"]]),
+        ("GPL-3 + file LICENSE", [["GPL3"]]),
+        ("MIT + file LICENSE", [["MIT"]]),
+        ("GPL (>= 3) | MIT + file LICENCE", [["GPL3"], ["MIT"]]),
+        ("BSD_2_clause + file LICENSE", [["BSD"]]),
+        ("Apache License (== 2.0)", [["Apache"]]),
+        ("Mozilla Public License 2.0", [["MOZILLA"]]),
+        ("CC BY 4.0", [["CC"]]),
+        ("CC0", [["Public-Domain"]]),
+        ("Artistic-2.0 | AGPL-3", [["AGPL"], ["Other"]]),
+        ("file LICENSE", [["Other"]]),
+        ("Unlimited", [["Other"]]),
+    ],
+)
+def test_licences_in_the_grammar_of_r(text: str, wanted: list[list[str]]) -> None:
+    assert sorted(sorted(arm) for arm in families(text, "")) == wanted
+
+
+def test_a_version_range_of_r_can_be_rescued_by_its_family() -> None:
+    assert included("LGPL (>= 2.1, < 4)", "", frozenset({"LGPL"})) == "LGPL"

@@ -1,0 +1,114 @@
+"""Where things lie in a CRAN-like repository, what they are called, and how clients are set up."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+PREFIX = "cran"
+"""What stands in front of a section in the addresses of this server."""
+
+SOURCE = "src/contrib"
+ARCHIVE = "Archive/"
+META_ARCHIVE = "Meta/archive.rds"
+META_CURRENT = "Meta/current.rds"
+INDEX = "PACKAGES"
+
+LONGEST_FILE = 255
+LONGEST_NAME = 128
+
+WINDOWS = tuple(f"bin/windows/contrib/4.{minor}" for minor in range(8))
+MACOS = (
+    *(f"bin/macosx/contrib/4.{minor}" for minor in range(3)),
+    *(f"bin/macosx/big-sur-arm64/contrib/4.{minor}" for minor in range(1, 8)),
+    *(f"bin/macosx/big-sur-x86_64/contrib/4.{minor}" for minor in range(3, 8)),
+    *(f"bin/macosx/sonoma-arm64/contrib/4.{minor}" for minor in range(6, 8)),
+)
+SECTIONS = (SOURCE, *WINDOWS, *MACOS)
+"""What is looked for, the sources first; the binaries are those of R 4."""
+
+_SECTION = re.compile(
+    r"src/contrib|bin/windows/contrib/[0-9]+\.[0-9]+"
+    r"|bin/macosx/(?:[a-z0-9_-]+/)?contrib/[0-9]+\.[0-9]+"
+)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9.]*[A-Za-z0-9]")
+_FILE = re.compile(
+    r"([A-Za-z][A-Za-z0-9.]*[A-Za-z0-9])_([0-9]+(?:[.-][0-9]+)+)(\.tar\.gz|\.tgz|\.zip)"
+)
+_PLACE = re.compile(r"(?:(?!\.{1,2}/)[A-Za-z0-9._+~-]+/){0,8}(?!\.{1,2}\Z)[A-Za-z0-9._+~-]+")
+
+
+def is_section(text: str) -> bool:
+    """Whether `text` can be a folder with an index, known or not."""
+    return _SECTION.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` is the name of a package of R."""
+    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+def is_place(text: str) -> bool:
+    """Whether `text` is the way to a file below a section, and no way out of it."""
+    return len(text) <= LONGEST_FILE * 2 and _PLACE.fullmatch(text) is not None
+
+
+def file_parts(filename: str) -> tuple[str, str] | None:
+    """Name and version that a file name says; None if it is not one of a package of R."""
+    found = _FILE.fullmatch(filename)
+    return (found[1], found[2]) if found and len(filename) <= LONGEST_FILE else None
+
+
+def extension_of(section: str) -> str:
+    """How the files of a section end."""
+    if section.startswith("bin/windows/"):
+        return ".zip"
+    return ".tgz" if section.startswith("bin/macosx/") else ".tar.gz"
+
+
+def archive_place(name: str, filename: str) -> str:
+    """Where an archived version lies, below its section."""
+    return f"{ARCHIVE}{name}/{filename}"
+
+
+def locate(path: str) -> tuple[str, str] | None:
+    """The section and the file name that a path behind the prefix means.
+
+    Both places of a version, the current and the archived one, mean the same file.
+    """
+    for section in _sections_of(path):
+        rest = path[len(section) + 1 :]
+        if not rest:
+            return None
+        if "/" not in rest or rest == META_ARCHIVE:
+            return section, rest
+        if section == SOURCE and rest.startswith(ARCHIVE):
+            folder, _, filename = rest[len(ARCHIVE) :].partition("/")
+            parts = file_parts(filename)
+            return (section, filename) if parts and parts[0] == folder else None
+    return None
+
+
+def _sections_of(path: str) -> list[str]:
+    found = _SECTION.match(path)
+    return [found[0]] if found and path[found.end() :].startswith("/") else []
+
+
+def client_setup(url: str, token: str = "") -> dict[str, str]:
+    """What to paste to use the channel at `url` from R, by client."""
+    address = f"{with_token(url, token)}/{PREFIX}"
+    return {
+        "R": f'options(repos = c(CRAN = "{address}"))\n',
+        ".Rprofile": f'local(options(repos = c(CRAN = "{address}")))\n',
+        "R once": f'install.packages("PACKAGE", repos = "{address}")\n',
+        "renv": f'renv::init(repos = c(CRAN = "{address}"))\n',
+        "pak": f'options(repos = c(CRAN = "{address}"))\npak::pkg_install("PACKAGE")\n',
+    }
+
+
+def with_token(url: str, token: str) -> str:
+    """The channel's address with the token where every client looks for it: behind the host."""
+    if not token:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/t/{token}{parts.path}"))

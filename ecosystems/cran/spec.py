@@ -1,0 +1,62 @@
+"""Specs of R packages: a name, and what its version must be.
+
+    dplyr    p*    dplyr (>= 1.1)    dplyr>=1.1,<2    dplyr 1.1.*
+
+Rule: names are compared without regard to case, versions in R's order, and no
+pattern of a user can take more than linear time.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ecosystems import globs
+from ecosystems.base import Record, SpecError
+from ecosystems.cran.versions import version_test
+
+_LONGEST = 1000
+_PARTS = re.compile(r"\s*([A-Za-z0-9.*_]+)\s*(?:\(([^()]*)\)|([^()]*?))\s*")
+_NAME = re.compile(r"[A-Za-z0-9.*]+")
+
+
+class CranSpec:
+    """A parsed spec; see `filters.rules.model` for what may be asked of it."""
+
+    __slots__ = ("_fits_name", "_version", "canonical", "exact_name", "name_only", "text")
+
+    version_only = True
+
+    def __init__(self, text: str, name: str, condition: str) -> None:
+        self.text = text
+        self.exact_name = None if "*" in name else name.lower()
+        self._fits_name = globs.matcher(name)
+        test, spelling = version_test(condition or "*")
+        self._version = None if spelling == "*" else test
+        self.name_only = self._version is None
+        self.canonical = name.lower() + ("" if self.name_only else f" {spelling}")
+
+    def __repr__(self) -> str:
+        return f"CranSpec({self.text!r})"
+
+    def matches_name(self, name: str) -> bool:
+        """Whether a package of this name can match at all."""
+        return self._fits_name(name)
+
+    def matches(self, record: Record) -> bool:
+        """Whether the record has the name and a version that the spec asks for."""
+        if not self._fits_name(record.name):
+            return False
+        return self._version is None or self._version(record.version)
+
+
+def parse(text: str) -> CranSpec:
+    """The spec that `text` says; SpecError, in words, where it says none."""
+    if len(text) > _LONGEST:
+        raise SpecError(f"a spec has at most {_LONGEST} characters, and this has {len(text)}")
+    found = _PARTS.fullmatch(text)
+    if found is None or not _NAME.fullmatch(found[1]):
+        raise SpecError(
+            f'"{text.strip()}" is no package of R with a version; write name, name (>= 1.2), '
+            "or name>=1.2,<2"
+        )
+    return CranSpec(text.strip(), found[1], (found[2] or found[3] or "").strip())

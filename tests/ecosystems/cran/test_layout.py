@@ -1,0 +1,64 @@
+"""Addresses of a CRAN-like repository."""
+
+from __future__ import annotations
+
+import pytest
+
+from ecosystems.base import Spot
+from ecosystems.cran.ecosystem import Cran
+from ecosystems.cran.layout import client_setup
+
+SOURCE = "src/contrib"
+
+
+@pytest.mark.parametrize(
+    ("path", "spot"),
+    [
+        ("src/contrib/PACKAGES.gz", Spot(SOURCE, "", "PACKAGES.gz")),
+        ("src/contrib/Meta/archive.rds", Spot(SOURCE, "", "Meta/archive.rds")),
+        ("src/contrib/aa_1.0.tar.gz", Spot(SOURCE, "aa", "aa_1.0.tar.gz")),
+        ("src/contrib/Archive/aa/aa_1.0.tar.gz", Spot(SOURCE, "aa", "aa_1.0.tar.gz")),
+        (
+            "bin/windows/contrib/4.4/aa_1.0.zip",
+            Spot("bin/windows/contrib/4.4", "aa", "aa_1.0.zip"),
+        ),
+        (
+            "bin/macosx/big-sur-arm64/contrib/4.10/PACKAGES",
+            Spot("bin/macosx/big-sur-arm64/contrib/4.10", "", "PACKAGES"),
+        ),
+        ("bin/macosx/contrib/4.0/aa_1.0.tgz", Spot("bin/macosx/contrib/4.0", "aa", "aa_1.0.tgz")),
+    ],
+)
+def test_both_places_of_a_version_are_one_file(path: str, spot: Spot) -> None:
+    assert Cran().locate(path, "") == spot
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "src/contrib",
+        "src/contrib/",
+        "src/contribution/PACKAGES",
+        "src/contrib/Archive/bb/aa_1.0.tar.gz",
+        "src/contrib/Archive/aa/bb/aa_1.0.tar.gz",
+        "src/contrib/Archive/aa/PACKAGES",
+        "src/contrib/4.4.0/Recommended/aa_1.0.tar.gz",
+        "bin/windows/contrib/4.4/Archive/aa/aa_1.0.zip",
+        "bin/windows/contrib/x/PACKAGES",
+        "web/packages/packages.rds",
+    ],
+)
+def test_everything_else_is_nowhere(path: str) -> None:
+    assert Cran().locate(path, "") is None
+
+
+def test_sections_are_told_from_those_of_other_types() -> None:
+    cran = Cran()
+    assert all(cran.owns(section) for section in cran.sections([]))
+    assert not any(cran.owns(other) for other in ("", "noarch", "linux-64", "simple", "src"))
+
+
+def test_a_token_stands_behind_the_host() -> None:
+    found = client_setup("https://host/api/repo/main", "abc")
+    assert 'CRAN = "https://host/t/abc/api/repo/main/cran"' in found["R"]
