@@ -62,6 +62,8 @@ def create(
     filter_row = Filter()
     try:
         with transaction.atomic():
+            if parent:
+                _locked(parent, None)
             terms.store(filter_row, checked, by="channel")
             channel = Channel.objects.create(
                 name=name,
