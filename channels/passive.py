@@ -21,7 +21,7 @@ from io import FileIO
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from channels import blobs, origins
@@ -265,6 +265,10 @@ def _lead(what: Wish, row: Fetch) -> None:
                 _end(row)
     except Fenced as error:
         logger.info("A fetch was handed on: %s", error)
+    except Error:
+        logger.exception("The database failed a fetch; who waits begins it anew.")
+        connection.close()
+        _end(row)
     finally:
         connection.close()
 

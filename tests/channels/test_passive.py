@@ -147,15 +147,17 @@ def test_p01_a_hundred_clients_of_several_processes_cause_one_request(
     connections.close_all()
     fork = multiprocessing.get_context("fork")
     results = fork.Queue()
-    children = [fork.Process(target=run_clients, args=(BIG, 25, results)) for _ in range(4)]
+    # PostgreSQL has 100 connections as it comes, and every client here needs one.
+    each = 25 if connection.vendor == "sqlite" else 16
+    children = [fork.Process(target=run_clients, args=(BIG, each, results)) for _ in range(4)]
     for child in children:
         child.start()
-    behaviour.held.wait()
+    assert behaviour.held.wait(PATIENT_SECONDS)
     behaviour.release()
-    answers = [results.get() for _ in children]
+    answers = [results.get(timeout=PATIENT_SECONDS) for _ in children]
     for child in children:
         child.join()
-    assert [len(some) for some in answers] == [25] * 4
+    assert [len(some) for some in answers] == [each] * 4
     assert all(all(some) for some in answers)
     assert upstream.count(f"/noarch/{BIG.filename}") == 1
 
@@ -169,7 +171,7 @@ def test_p01_when_the_leader_is_killed_one_who_waits_takes_over(
     fork = multiprocessing.get_context("fork")
     leader = fork.Process(target=run_clients, args=(BIG, 1, fork.Queue()))
     leader.start()
-    behaviour.held.wait()
+    assert behaviour.held.wait(PATIENT_SECONDS)
     pool, waiting = in_thread(BIG)
     assert leader.pid is not None
     os.kill(leader.pid, signal.SIGKILL)

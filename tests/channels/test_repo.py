@@ -13,8 +13,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from channels import blobs, repo, verdicts
+from channels import blobs, verdicts
 from channels.models import Blob, Channel, Generation, Package
+from channels.serving.generation import ROW_BYTES, Bounded
 from channels.verdicts import Verdict
 from mirrorserver.wsgi import application
 from tests.channels import factory
@@ -428,11 +429,19 @@ def test_p05_a_storm_of_404_asks_the_database_and_the_rules_once(
     assert asked == ["one-9.9-0.conda"]
 
 
-def test_memory_is_bounded(client: Client, tools: Channel) -> None:
-    most = repo.generation.REFUSED_MEMORY // repo.generation.ROW_BYTES
-    for number in range(most + 100):
-        client.get(f"/api/repo/no{number}/noarch/repodata.json")
-    assert len(repo.generation.current().refusals.items) <= most
+def test_a_broken_database_connection_is_opened_again(client: Client, tools: Channel) -> None:
+    path = f"/api/repo/tools/linux-64/{ONE.filename}"
+    client.get(path)
+    connection.connection.close()
+    assert client.get(path).status == 200
+
+
+def test_memory_is_bounded_and_the_newest_answers_are_kept() -> None:
+    kept: Bounded[int] = Bounded(100 * ROW_BYTES)
+    for number in range(1000):
+        kept.put(number, number, extra=ROW_BYTES)
+        assert kept.items[number] == number
+    assert len(kept.items) <= 50
 
 
 def test_c06_clients_install_through_publications_without_a_404(tools: Channel) -> None:
