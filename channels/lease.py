@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
-from django.db import connection, models
+from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import F
 
 HOST = socket.gethostname()
@@ -48,9 +48,9 @@ class Leased(models.Model):
 
     @property
     def lock_path(self) -> Path:
-        """Locked by the owner while it lives; one file a row."""
+        """Locked by the owner while it lives; one file an owner, so that none meets another's."""
         folder = Path(settings.DATA) / "locks"
-        return folder / f"{self._meta.model_name}-{self.pk}.lock"
+        return folder / f"{self._meta.model_name}-{self.pk}-{self.fence}.lock"
 
     def write(self, **fields: Any) -> None:
         """Update the row if this process still owns it, else raise `Fenced`."""
@@ -85,10 +85,11 @@ class Heart:
         self.lost = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heart")
-        self._lock: int | None = None
+        self._path = row.lock_path
+        self._lock = -1
 
     def __enter__(self) -> Self:
-        self._lock = _lock(self.row.lock_path)
+        self._lock = _hold(self._path)
         self._thread.start()
         return self
 
@@ -100,9 +101,8 @@ class Heart:
     ) -> None:
         self._end.set()
         self._thread.join()
-        if self._lock is not None:
-            self.row.lock_path.unlink(missing_ok=True)
-            os.close(self._lock)
+        self._path.unlink(missing_ok=True)
+        os.close(self._lock)
 
     def check(self) -> None:
         """Raise `Fenced` once the row has another owner."""
@@ -110,27 +110,45 @@ class Heart:
             raise Fenced(f"{self.row._meta.model_name} {self.row.pk} has another owner")
 
     def _beat(self) -> None:
-        manager = type(self.row)._default_manager
         try:
-            while not self._end.wait(settings.HEARTBEAT_SECONDS):
-                mine = manager.filter(pk=self.row.pk, fence=self.row.fence)
-                if not mine.update(beats=F("beats") + 1):
-                    self.lost = True
-                    return
+            while not self.lost and not self._end.wait(settings.HEARTBEAT_SECONDS):
+                self._beat_once()
         finally:
             connection.close()
 
+    def _beat_once(self) -> None:
+        mine = type(self.row)._default_manager.filter(pk=self.row.pk, fence=self.row.fence)
+        try:
+            self.lost = not mine.update(beats=F("beats") + 1)
+        except (OperationalError, InterfaceError):
+            # A database that is away for a moment costs a beat, not the row.
+            connection.close()
 
-def _lock(path: Path) -> int | None:
-    """Lock `path` for this process's life; None where somebody holds it."""
+
+def _hold(path: Path) -> int:
+    """Create `path` for this process's life. Whoever sees it sees it locked."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+    handle = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    new.rename(path)
+    return handle
+
+
+def _held(path: Path) -> bool | None:
+    """Whether somebody holds `path`; None where there is no such file."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
         os.close(handle)
-        return None
-    return handle
 
 
 class Watch:
@@ -141,12 +159,8 @@ class Watch:
 
     def dead(self, row: Leased) -> bool:
         """True when the owner is gone: its lock is free, or its heart stood still for a lease."""
-        host = row.owner.split(":", 1)[0]
-        if host == HOST and row.lock_path.exists():
-            handle = _lock(row.lock_path)
-            if handle is None:
-                return self._still(row)
-            os.close(handle)
+        here = row.owner.split(":", 1)[0] == HOST
+        if here and _held(row.lock_path) is False:
             return True
         return self._still(row)
 

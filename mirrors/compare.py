@@ -38,6 +38,13 @@ class Difference:
     tallies: dict[int, dict[str, int]] = field(default_factory=dict)
     examples: dict[str, list[Any]] = field(default_factory=dict)
 
+    @property
+    def words(self) -> str:
+        """For a run's log."""
+        return (
+            f"{self.added:,} files to add, {self.replaced:,} to replace, {self.removed:,} to remove"
+        )
+
     def example(self, key: str, value: Any) -> None:
         """Remember the first few of each kind."""
         some = self.examples.setdefault(key, [])

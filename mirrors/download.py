@@ -99,7 +99,9 @@ class Download:
             for name, files in sorted(self._names.items())
         )
         while batch := list(islice(rows, 500)):
-            Event.objects.bulk_create(batch)
+            with transaction.atomic():
+                self.work.run.write(bytes=self._bytes)
+                Event.objects.bulk_create(batch)
         self._names.clear()
 
     def _fetch(self, wanted: Wanted) -> list[Digest]:

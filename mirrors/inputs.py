@@ -118,6 +118,18 @@ def one_input(mirror: Mirror, terms: Mapping[str, Any], snapshots: dict[str, Sna
     )
 
 
+def as_begun(inputs: Inputs, mirror_id: int, terms: Mapping[str, Any]) -> Inputs:
+    """The inputs with one mirror judged by the terms its run began with."""
+    return Inputs(
+        inputs.channel,
+        inputs.channel_rules,
+        tuple(
+            one_input(one.mirror, terms, one.snapshots) if one.mirror.pk == mirror_id else one
+            for one in inputs.mirrors
+        ),
+    )
+
+
 def channel_rules(channel: Channel) -> dict[str, tuple[Rules, ...]]:
     """The channel's rules, then its parent's, as each artifact family reads them."""
     return {

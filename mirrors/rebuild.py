@@ -42,7 +42,9 @@ def publish(channel: Channel, *, stop: Stop) -> bool:
         try:
             _build(publication, heart, stop=stop)
         except Fenced:
-            return True
+            # Another has the publication now; or only the run that it was done for.
+            if _end(publication, "stopped", ""):
+                raise
         except WrongState as error:
             _end(publication, "stopped", str(error))
         except Interrupted:
@@ -82,11 +84,13 @@ def _claim(channel: Channel) -> Publication | None:
     return waiting
 
 
-def _end(publication: Publication, state: str, error: str) -> None:
+def _end(publication: Publication, state: str, error: str) -> bool:
+    """Whether it was still ours to end."""
     try:
         publication.write(state=state, error=error, ended=timezone.now())
     except Fenced:
-        return
+        return False
+    return True
 
 
 def _build(publication: Publication, heart: Heart, *, stop: Stop) -> None:

@@ -13,17 +13,16 @@ from django.utils import timezone
 
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart
-from channels.models import Channel, Package, Revision
+from channels.models import Channel
 from ecosystems.base import EcosystemError
 from history.models import EventType
-from mirrors import control, intake, knock, rebuild
-from mirrors.compare import Difference, compare
+from mirrors import control, counted, intake, knock, rebuild
+from mirrors.compare import compare
 from mirrors.control import tell
 from mirrors.download import Download
 from mirrors.fetch import Fetch, scratch
-from mirrors.inputs import Inputs, gather, narrowed, one_input
-from mirrors.judge import count
-from mirrors.models import Mirror, Run, Snapshot
+from mirrors.inputs import as_begun, gather, narrowed
+from mirrors.models import Mirror, Run
 from mirrors.plan import Plan
 from mirrors.work import HandBack, Stopped, Work
 
@@ -65,14 +64,24 @@ def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
 
 def _claim(run: Run) -> bool:
     now = timezone.now()
+    begun = run.started is not None
     with transaction.atomic():
+        _lock_mirror(run)
         if not run.claim(state="running", started=now, step=0, percent=0, steps=[], error=""):
             return False
         run.failures.all().delete()
         Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=now)
-        if run.attempt == 1:
+        if not begun:
             tell(run, EventType.MIRROR_STARTED)
     return True
+
+
+def _lock_mirror(run: Run) -> None:
+    """Mirror before run, as all who lock both do; the other way round two would block each other.
+
+    Nothing to do on SQLite, whose transactions lock everything.
+    """
+    Mirror.objects.select_for_update(of=("self",)).filter(pk=run.mirror_id).first()
 
 
 def _steps(work: Work) -> None:
@@ -95,66 +104,51 @@ def _steps(work: Work) -> None:
     work.bytes += fetch.bytes
     work.step(3)
     taken = intake.take(work, fetch)
-    if not taken.changed and _settled(work):
+    settled = None if taken.changed else _settled(work)
+    if settled:
         work.log("Nothing has changed since the last run.")
-        _finish(work, _carried(run))
+        _finish(work, settled)
         return
-    difference = _download(work)
+    _download(work)
     work.step(7)
-    counts = _publish(work, difference)
-    counts["removed"] = _removed(mirror, first)
+    counts = _publish(work)
+    counts["removed"] = counted.removed(mirror, first)
     _finish(work, counts)
 
 
-def _settled(work: Work) -> bool:
-    """Whether the channel already shows all that this run could bring."""
-    run = work.run
-    last = run.mirror.runs.filter(number__lt=run.number, state="completed").last()
-    if last is None or last.terms != run.terms or last.counts.get("unsettled", True):
-        return False
-    channel = Channel.objects.get(pk=run.mirror.channel_id)
-    return channel.frozen is None and channel.wanted == channel.published
+def _settled(work: Work) -> dict[str, Any] | None:
+    """The counts, where the channel shows all that this run could bring; else None."""
+    channel = Channel.objects.get(pk=work.run.mirror.channel_id)
+    if channel.frozen or channel.wanted != channel.published:
+        return None
+    counts = counted.listed(work, channel)
+    return None if counts["unsettled"] else {**counts, "removed": 0}
 
 
-def _carried(run: Run) -> dict[str, Any]:
-    """The counts of the last completed run, which still hold."""
-    last = run.mirror.runs.filter(number__lt=run.number, state="completed").last()
-    counts = dict(last.counts) if last else {}
-    return {**counts, "removed": 0}
-
-
-def _download(work: Work) -> Difference | None:
+def _download(work: Work) -> None:
     """Steps 4 to 6. A passive mirror leaves the judging to the publication."""
     run, mirror = work.run, work.run.mirror
     work.step(4)
-    channel = Channel.objects.select_related("filter", "parent__filter").get(pk=mirror.channel_id)
-    if not mirror.active and channel.frozen is None:
+    if not mirror.active:
         work.step(5)
         work.step(6)
-        return None
-    inputs = _own_inputs(gather(channel), run)
+        return
+    channel = _channel(mirror)
+    inputs = as_begun(gather(channel), mirror.pk, run.terms)
     known = channel.revisions.get(number=channel.current).inputs
     with Plan(f"plan{run.pk}") as plan:
         difference = compare(
             channel,
-            [
-                (case, None if channel.frozen else names)
-                for case, names in rebuild.cases(inputs, known, run.mirror.kind)
-            ],
+            rebuild.cases(inputs, known, mirror.kind),
             stop=work.check,
             progress=work.progress,
             mirror_id=mirror.pk,
             plan=plan,
         )
         work.step(5)
-        work.log(
-            f"{difference.added:,} files to add, {difference.replaced:,} to replace,"
-            f" {difference.removed:,} to remove"
-        )
+        work.log(difference.words)
         work.step(6)
-        if mirror.active:
-            _fetch_files(work, channel, plan)
-    return difference
+        _fetch_files(work, channel, plan)
 
 
 def _fetch_files(work: Work, channel: Channel, plan: Plan) -> None:
@@ -181,20 +175,6 @@ def _fetch_files(work: Work, channel: Channel, plan: Plan) -> None:
     work.log(f"{download.done:,} files downloaded, {download.failed:,} failed")
 
 
-def _own_inputs(inputs: Inputs, run: Run) -> Inputs:
-    """The channel's inputs with this run's mirror judged as it was when the run began."""
-    return Inputs(
-        inputs.channel,
-        inputs.channel_rules,
-        tuple(
-            one_input(one.mirror, run.terms, one.snapshots)
-            if one.mirror.pk == run.mirror_id
-            else one
-            for one in inputs.mirrors
-        ),
-    )
-
-
 def _ask(work: Work) -> None:
     """Want a publication of the channel."""
     with transaction.atomic():
@@ -203,52 +183,23 @@ def _ask(work: Work) -> None:
         transaction.on_commit(lambda: knock.channel(channel_id))
 
 
-def _publish(work: Work, difference: Difference | None) -> dict[str, Any]:
+def _publish(work: Work) -> dict[str, Any]:
     """Step 7: see to it that the channel is published; the counts of what was judged."""
-    mirror = work.run.mirror
-    channel = Channel.objects.get(pk=mirror.channel_id)
+    channel = _channel(work.run.mirror)
     while rebuild.wants(channel):
         work.check()
         if not rebuild.publish(channel, stop=work.check):
             time.sleep(rebuild.WAIT_SECONDS)
-    channel.refresh_from_db()
-    if channel.frozen is not None:
-        work.log("The channel is frozen: what was found is published when it is unfrozen.")
-        tallies = [difference.tallies.get(mirror.pk, {})] if difference else []
-        return _counts(work, count(tallies))
-    rows = Package.objects.at(channel.current).filter(channel=channel)
-    key = str(mirror.pk)
-    tallies = [
-        tally[key] for tally in rows.values_list("tally", flat=True).iterator() if key in tally
-    ]
-    return _counts(work, count(tallies))
+    channel = _channel(work.run.mirror)
+    if channel.frozen is None:
+        return counted.listed(work, channel)
+    work.log("The channel is frozen: what was found is published when it is unfrozen.")
+    return counted.unpublished(work, channel)
 
 
-def _counts(work: Work, counts: dict[str, Any]) -> dict[str, Any]:
-    """Complete the counts: failures, and records that could not even be read."""
-    run = work.run
-    snapshots = Snapshot.objects.filter(accepted__mirror=run.mirror)
-    invalid = listed = 0
-    asked = set(run.snapshots)
-    for snapshot in snapshots:
-        if snapshot.section in asked:
-            invalid += snapshot.invalid
-            listed += snapshot.listed
-    if invalid:
-        filtered = counts["mirror_filtered"]
-        filtered["invalid"] = filtered.get("invalid", 0) + invalid
-    missing = counts.pop("missing")
-    counts["failed"] = run.failures.count()
-    counts["active_planned"] = counts["active"] + missing if run.mirror.active else 0
-    counts["listed"] = listed
-    counts["unsettled"] = bool(missing or counts["failed"])
-    return counts
-
-
-def _removed(mirror: Mirror, since: int) -> int:
-    """Files that revisions published during this run took from the channel."""
-    revisions = Revision.objects.filter(channel_id=mirror.channel_id, number__gt=since)
-    return sum(revisions.values_list("removed", flat=True))
+def _channel(mirror: Mirror) -> Channel:
+    """The mirror's channel as it is saved now, with its filters."""
+    return Channel.objects.select_related("filter", "parent__filter").get(pk=mirror.channel_id)
 
 
 def _finish(work: Work, counts: dict[str, Any]) -> None:
@@ -266,6 +217,7 @@ def _end(work: Work, state: str, error: str = "") -> None:
         steps[-1] = [steps[-1][0], steps[-1][1], now.isoformat()]
     try:
         with transaction.atomic():
+            _lock_mirror(run)
             run.write(state=state, ended=now, error=error, steps=steps, bytes=work.bytes)
             fields: dict[str, Any] = {"last_success_at": now} if state == "completed" else {}
             Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=run.started, **fields)
@@ -278,5 +230,10 @@ def _end(work: Work, state: str, error: str = "") -> None:
 
 def _hand_back(work: Work) -> None:
     """Leave the run for another worker, which begins it anew and finds what is here."""
-    work.run.write(state="pending", attempt=work.run.attempt - 1, owner="")
-    knock.run(work.run.pk)
+    run = work.run
+    mine = Run.objects.filter(pk=run.pk, fence=run.fence, state="running")
+    if mine.update(state="pending", attempt=run.attempt - 1, owner=""):
+        knock.run(run.pk)
+    else:
+        # Somebody asked for a stop while the worker was told to shut down.
+        _end(work, "stopped")

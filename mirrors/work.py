@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from channels.errors import Interrupted
@@ -69,7 +70,9 @@ class Work:
 
     def log(self, text: str, *, level: str = "info") -> None:
         """Add a line to the run's log."""
-        LogLine.objects.create(run=self.run, level=level, text=text[:2000])
+        with transaction.atomic():
+            self.run.write(owner=self.run.owner)
+            LogLine.objects.create(run=self.run, level=level, text=text[:2000])
 
     def counts(self, **fields: Any) -> None:
         """Merge into the run's counts."""

@@ -1,0 +1,32 @@
+"""What the fault tests share: a conda channel to mirror, and limits that nobody waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from django.conf import LazySettings
+
+from ecosystems.upstream.gate import SHARED_GATE
+from tests.condatree import FakeConda
+
+FILES = 4
+"""How many files the channel below `conda` lists."""
+
+
+@pytest.fixture
+def conda(settings: LazySettings) -> Iterator[FakeConda]:
+    with FakeConda() as server:
+        settings.UPSTREAM_ALLOW = (server.url,)
+        settings.UPSTREAM_LIMITS = replace(
+            settings.UPSTREAM_LIMITS, backoff=0.0, backoff_max=0.0, retry_after_max=0.0, tick=0.02
+        )
+        server.add("noarch", "six", "1.16.0")
+        server.add("noarch", "six", "1.15.0", ext=".tar.bz2")
+        server.add("linux-64", "zlib", "1.3", license="Zlib")
+        server.add("linux-64", "numpy", "2.0", depends=("six",), license="GPL-3.0-only")
+        server.publish()
+        yield server
+    # Nobody who comes later waits for a server of this test.
+    SHARED_GATE._until.clear()
