@@ -17,6 +17,7 @@ from ecosystems import registry
 from ecosystems.conda.channel import KNOWN_SUBDIRS
 
 PREFIX = "/api/repo/"
+TOKEN = "/t/"
 LONGEST = 1024
 ROOT_FILES = frozenset({"channeldata.json", "notices.json"})
 SHARDS = "shards"
@@ -61,10 +62,11 @@ class Address:
 
 
 def ours(path: str) -> bool:
-    """Whether a path is for this package rather than for Django."""
-    if path.startswith(PREFIX):
-        return True
-    return path.startswith("/t/") and path[3:].partition("/")[2].startswith(PREFIX[1:])
+    """Whether a path is for this package rather than for Django, which logs what it does not know.
+
+    So everything with a token in it is.
+    """
+    return path.startswith((PREFIX, TOKEN))
 
 
 def form(path: str, accept: str) -> str:
@@ -78,9 +80,11 @@ def form(path: str, accept: str) -> str:
 def parse(path: str) -> Address:
     """The address a decoded path names, or `BadAddress`."""
     token = ""
-    if not path.startswith(PREFIX):
-        token, _, path = path[3:].partition("/")
+    if path.startswith(TOKEN):
+        token, _, path = path[len(TOKEN) :].partition("/")
         path = f"/{path}"
+        if not path.startswith(PREFIX):
+            raise BadAddress(404, f"Behind a token comes {PREFIX}<channel>.")
     rest = path[len(PREFIX) :]
     if rest.startswith("t/"):
         inner, _, rest = rest[2:].partition("/")
