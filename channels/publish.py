@@ -112,7 +112,7 @@ class Build:
 
         def shards() -> Iterator[tuple[str, bytes, str]]:
             expand = zstandard.ZstdDecompressor()
-            if not section:
+            if not section or ecosystem.names_only:
                 # The root's documents name the packages of all sections.
                 for name in rows.values_list("name", flat=True).distinct():
                     yield name, b"", ""
@@ -125,9 +125,14 @@ class Build:
         scratch = Path(settings.DATA) / "tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=scratch, prefix="documents-") as folder:
+            written = []
             for document in ecosystem.documents(section, shards, Path(folder), extras):
                 self.heart.check()
                 self._document(section, document)
+                written.append(document.name)
+        if section:
+            # The root is shared by all types.
+            self.drop_documents(section, keep=written)
 
     def drop_documents(self, section: str, *, keep: Sequence[str] = ()) -> None:
         """Stop serving a section's index files, except those named in `keep`."""
@@ -148,7 +153,9 @@ class Build:
         if changed:
             self._write_events()
         with transaction.atomic():
-            channel = Channel.objects.select_for_update().get(pk=self.channel.pk)
+            # Without the key, or it would block whoever creates rows of the channel.
+            rows = Channel.objects.select_for_update(no_key=True)
+            channel = rows.get(pk=self.channel.pk)
             if channel.deleted or (channel.frozen and not fields.get("rollback_of")):
                 raise WrongState(f"The channel {channel.path} was frozen or deleted meanwhile.")
             now = timezone.now()

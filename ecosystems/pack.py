@@ -141,6 +141,10 @@ class PackWriter:
             self._file.close()
             self.path.unlink(missing_ok=True)
 
+    def names(self) -> dict[str, Entry]:
+        """What has been added so far."""
+        return self._names
+
     def add(self, name: str, body: bytes, count: int = 0) -> Entry:
         """Adds a body; returns where it lies."""
         digest = hashlib.sha256(body).digest()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from ecosystems.base import Ecosystem
 from ecosystems.conda.ecosystem import Conda
+from ecosystems.cran.ecosystem import Cran
+from ecosystems.python.ecosystem import PythonSimple
 
 _CONDA: Ecosystem = Conda()
-_BY_KIND = {one.kind: one for one in (_CONDA,)}
+_CRAN: Ecosystem = Cran()
+_PYTHON: Ecosystem = PythonSimple()
+_BY_KIND = {one.kind: one for one in (_CONDA, _PYTHON, _CRAN)}
 _BY_FAMILY = {one.family: one for one in _BY_KIND.values()}
 
 

@@ -1,0 +1,90 @@
+"""The body of a shard: a project's name, its file entries untouched, and what goes with them.
+
+Rule: one canonical form. Files are in the order of their names; what is not there has no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ecosystems.base import BadIndex
+
+License = tuple[str, str]
+"""What a release's metadata states as its licence, and its licence classifiers."""
+
+
+@dataclass(slots=True)
+class Body:
+    """A shard's content. `status` is the upstream's project status as JSON, b"" for none."""
+
+    name: str
+    files: list[bytes]
+    status: bytes = b""
+    licenses: dict[str, License] = field(default_factory=dict)
+    """By version; of those versions whose metadata was asked for."""
+
+
+class _Filename(msgspec.Struct, gc=False):
+    filename: str = ""
+
+
+class _Stored(msgspec.Struct):
+    name: str
+    files: list[msgspec.Raw]
+    status: msgspec.Raw = msgspec.Raw(b"")
+    licenses: dict[str, License] = {}
+
+
+_decoder = msgspec.json.Decoder(_Stored)
+_filename_decoder = msgspec.json.Decoder(_Filename)
+_encoder = msgspec.json.Encoder()
+
+
+def join(body: Body) -> bytes:
+    """The canonical form."""
+    files = sorted(body.files, key=lambda raw: (filename_of(raw), raw))
+    parts = [b'{"name":', _encoder.encode(body.name), b',"files":[', b",".join(files), b"]"]
+    if body.status:
+        parts += [b',"status":', body.status]
+    if body.licenses:
+        parts += [b',"licenses":', _encoder.encode(dict(sorted(body.licenses.items())))]
+    return b"".join([*parts, b"}"])
+
+
+def split(body: bytes) -> Body:
+    """A canonical form's parts."""
+    try:
+        stored = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadIndex(f"A stored shard cannot be read: {error}.") from error
+    files = [bytes(raw) for raw in stored.files]
+    return Body(stored.name, files, bytes(stored.status), stored.licenses)
+
+
+def filename_of(raw: bytes) -> str:
+    """The file name of an entry; "" where it has none that can be read."""
+    try:
+        return _filename_decoder.decode(raw).filename
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def entries(body: bytes) -> dict[str, bytes]:
+    """File name -> entry; of two entries for one file the first."""
+    found: dict[str, bytes] = {}
+    for raw in split(body).files:
+        found.setdefault(filename_of(raw), raw)
+    return found
+
+
+def build(kept: Iterable[tuple[str, bytes]], bodies: Iterable[bytes], *, name: str = "") -> bytes:
+    """The body of these entries, which come out of `bodies`; the first that says more is heard."""
+    made = Body(name, [raw for _, raw in kept])
+    for one in map(split, bodies):
+        made.name = made.name or one.name
+        made.status = made.status or one.status
+        made.licenses = {**one.licenses, **made.licenses}
+    return join(made)

@@ -1,0 +1,292 @@
+"""Fetches the pages of projects, several at once, into a pack.
+
+Rule: a page that cannot be had now stays as it was and is asked for again next time; one that
+the upstream no longer has goes. Threads only fetch and read; the pack is written by the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from ecosystems.base import BadIndex, Progress, Stop
+from ecosystems.pack import Pack, PackWriter
+from ecosystems.python.body import Body, License, join, split
+from ecosystems.python.licensing import metadata_files, stated
+from ecosystems.python.records import newest, records
+from ecosystems.python.simple import ACCEPT, project
+from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError
+
+THREADS = 8
+LOOK_SECONDS = 0.25
+PAGE_CAP = 256 << 20
+FAILURES_TOLD = 20
+
+
+class Cancelled(Exception):
+    """The fetching ends; what a thread has half done is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A page to be asked for, and what is known of it."""
+
+    name: str
+    serial: int | None = None
+    """What the list of projects says; an older page is a stale one."""
+    etag: str = ""
+    last_modified: str = ""
+    body: bytes = b""
+    """The page as it was, where it is needed to complete it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """A page that came. `body` is empty where it is what it was."""
+
+    body: bytes = b""
+    count: int = 0
+    etag: str = ""
+    last_modified: str = ""
+    serial: int | None = None
+
+
+@dataclass(slots=True)
+class Known:
+    """What the last pack says of its pages."""
+
+    pack: Pack | None = None
+    etags: dict[str, list[str]] = field(default_factory=dict)
+    serials: dict[str, int] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    licensed: bool = False
+    newest: int = 0
+
+    @classmethod
+    def of(cls, path: Path | None, root: str) -> Known:
+        """The last pack, unless it was filled from another place."""
+        if path is None:
+            return cls()
+        pack = Pack(path)
+        meta: dict[str, Any] = pack.meta
+        if meta.get("root") != root:
+            return cls()
+        return cls(
+            pack,
+            meta["etags"],
+            meta["serials"],
+            meta["failed"],
+            meta["licensed"],
+            meta["newest"],
+        )
+
+    def has(self, name: str) -> bool:
+        return self.pack is not None and name in self.pack.names()
+
+
+class Collector:
+    """Fills one pack. `failed` has the pages that could not be had, with the reason."""
+
+    def __init__(
+        self, client: Client, root: str, *, known: Known, licenses: bool, work: Path
+    ) -> None:
+        self.failed: dict[str, str] = {}
+        self.absent: list[str] = []
+        self.found = 0
+        self._error: UpstreamError | BadIndex | None = None
+        self._client, self._root = client, root
+        self._known, self._licenses, self._work = known, licenses, work
+        self._etags: dict[str, list[str]] = {}
+        self._serials: dict[str, int] = {}
+        self._newest = known.newest
+        self._state = hashlib.sha256()
+        self._cancel = threading.Event()
+        self._numbers = count()
+
+    def collect(
+        self,
+        wanted: Mapping[str, int | None],
+        path: Path,
+        *,
+        stop: Stop,
+        progress: Progress,
+        meta: Mapping[str, Any],
+    ) -> str:
+        """Write the pack of these projects; a hash of what is in it.
+
+        Raises the first error where nothing at all could be had.
+        """
+        with PackWriter(path, old=self._known.pack) as writer:
+            names = sorted(wanted)
+            current = {name for name in names if self._is_current(name, wanted[name])}
+            for number, name in enumerate(names):
+                if name in current:
+                    self._keep(writer, name)
+                    if number % 1000 == 0:
+                        stop()
+            changed = [name for name in names if name not in current]
+            self._fetch_all(writer, changed, wanted, stop=stop, progress=progress)
+            if self._error is not None and not current and len(self.failed) == len(changed):
+                raise self._error
+            for name, entry in sorted(writer.names().items()):
+                self._state.update(f"{name}\0".encode() + entry.digest)
+            self._state.update("\0".join([self._root, *sorted(self.failed)]).encode())
+            writer.close(
+                {
+                    "root": self._root,
+                    "etags": self._etags,
+                    "serials": self._serials,
+                    "failed": sorted(self.failed),
+                    "licensed": self._licenses,
+                    "newest": self._newest,
+                    "warnings": self._warnings(),
+                    **meta,
+                }
+            )
+        return self._state.hexdigest()
+
+    def _is_current(self, name: str, serial: int | None) -> bool:
+        known = self._known
+        if serial is None or not known.has(name) or name in known.failed:
+            return False
+        return known.serials.get(name) == serial and known.licensed >= self._licenses
+
+    def _keep(self, writer: PackWriter, name: str) -> None:
+        known = self._known
+        assert known.pack is not None
+        writer.copy(name, known.pack)
+        self.found += 1
+        if name in known.serials:
+            self._serials[name] = known.serials[name]
+        if name in known.etags:
+            self._etags[name] = known.etags[name]
+
+    def _fetch_all(
+        self,
+        writer: PackWriter,
+        names: list[str],
+        wanted: Mapping[str, int | None],
+        *,
+        stop: Stop,
+        progress: Progress,
+    ) -> None:
+        tasks = iter([*names])
+        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
+        under_way: dict[Future[Got | None], str] = {}
+        done = 0
+        try:
+            while True:
+                for name in islice(tasks, THREADS * 4 - len(under_way)):
+                    under_way[pool.submit(self._bring, self._task(name, wanted[name]))] = name
+                if not under_way:
+                    break
+                finished, _ = wait(under_way, LOOK_SECONDS, FIRST_COMPLETED)
+                for future in finished:
+                    self._take(writer, under_way.pop(future), future)
+                done += len(finished)
+                progress(done, len(names))
+                stop()
+        finally:
+            self._cancel.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _task(self, name: str, serial: int | None) -> Task:
+        known = self._known
+        etag, last_modified = known.etags.get(name, ("", "")) if known.has(name) else ("", "")
+        body = known.pack.read(name) if self._licenses and known.pack and known.has(name) else b""
+        return Task(name, serial, etag, last_modified, body)
+
+    def _take(self, writer: PackWriter, name: str, future: Future[Got | None]) -> None:
+        try:
+            got = future.result()
+        except (UpstreamError, BadIndex) as error:
+            self._error = self._error or error
+            self.failed[name] = str(error)
+            if self._known.has(name):
+                self._keep(writer, name)
+            return
+        if got is None:
+            self.absent.append(name)
+            return
+        if not got.body:
+            self._keep(writer, name)
+            return
+        writer.add(name, got.body, got.count)
+        self.found += 1
+        self._newest = max(self._newest, newest(got.body))
+        if got.serial is not None:
+            self._serials[name] = got.serial
+        elif got.etag or got.last_modified:
+            self._etags[name] = [got.etag, got.last_modified]
+
+    def _bring(self, task: Task) -> Got | None:
+        """One page, read; None where the upstream has none."""
+        url = urljoin(self._root, f"{task.name}/")
+        path = self._work / f"page-{next(self._numbers)}"
+        try:
+            answer = self._client.fetch_index(
+                url,
+                path,
+                etag=task.etag or None,
+                last_modified=task.last_modified or None,
+                stop=self._check,
+                cap=PAGE_CAP,
+                accept=ACCEPT,
+                html=True,
+            )
+            if isinstance(answer, NotModified):
+                body = self._licensed(task.body, task.body) if task.body else b""
+                number = len(split(body).files) if body else 0
+                return Got(
+                    b"" if body == task.body else body, number, task.etag, task.last_modified
+                )
+            page = project(path.read_bytes(), name=task.name, asked=url, found=answer.final_url)
+        except NotFound:
+            return None
+        finally:
+            path.unlink(missing_ok=True)
+        if task.serial is not None and page.serial is not None and page.serial < task.serial:
+            raise BadIndex(f"The page of {task.name} is older than the list of projects says.")
+        body = self._licensed(page.body, task.body) if self._licenses else page.body
+        serial = task.serial if page.serial is None else page.serial
+        return Got(body, page.count, answer.etag, answer.last_modified, serial)
+
+    def _licensed(self, body: bytes, before: bytes) -> bytes:
+        """The body with the licence of each release; what is known of it is not asked again."""
+        stored = split(body)
+        licenses: dict[str, License] = dict(split(before).licenses) if before else {}
+        files = metadata_files(records(body, name=stored.name))
+        for version, record in files.items():
+            if version not in licenses:
+                path = self._work / f"page-{next(self._numbers)}"
+                try:
+                    where = urljoin(self._root, record.address)
+                    self._client.download(where, path, sha256=record.sha256, stop=self._check)
+                    licenses[version] = stated(path.read_bytes())
+                finally:
+                    path.unlink(missing_ok=True)
+        kept = {version: licenses[version] for version in files}
+        return join(Body(stored.name, stored.files, stored.status, kept))
+
+    def _check(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled
+
+    def _warnings(self) -> list[str]:
+        return [
+            *_some(self.failed.values(), "further pages could not be had"),
+            *_some((f"There is no project {name}." for name in self.absent), "are missing too"),
+        ]
+
+
+def _some(texts: Iterable[str], more: str) -> list[str]:
+    every = list(texts)
+    rest = len(every) - FAILURES_TOLD
+    return every[:FAILURES_TOLD] + ([f"{rest:,} {more}."] if rest > 0 else [])

@@ -1,0 +1,250 @@
+"""The standard python type as the rest of the product sees it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ecosystems.base import (
+    Document,
+    Invalid,
+    Page,
+    Progress,
+    Raw,
+    Read,
+    Record,
+    Seen,
+    Spec,
+    Spot,
+    Stop,
+    Unchanged,
+)
+from ecosystems.pack import Pack
+from ecosystems.python import body as bodies
+from ecosystems.python import pages, records, simple, specifiers
+from ecosystems.python.collect import Collector, Known
+from ecosystems.python.names import METADATA, is_file, is_name, name_of, normalize
+from ecosystems.upstream import Client, NotFound, NotModified
+
+SECTION = "simple"
+
+
+class PythonSimple:
+    """Implements `ecosystems.base.Ecosystem`. Narrowed, it fetches the pages of some projects."""
+
+    kind = "python_simple"
+    family = "python"
+    prefix = SECTION
+    names_only = True
+
+    def __init__(
+        self, only: Sequence[Spec] = (), *, active: bool = True, licenses: bool = False
+    ) -> None:
+        self._only = tuple(only)
+        self._active = active
+        self._licenses = licenses
+        exact = [getattr(spec, "exact_name", None) for spec in self._only]
+        self._names = {name for name in exact if name} if exact and all(exact) else None
+        self.scope = self._key()
+
+    def narrowed(self, only: Sequence[Spec], *, active: bool, licenses: bool) -> PythonSimple:
+        return PythonSimple(only, active=active, licenses=licenses)
+
+    def owns(self, section: str) -> bool:
+        return section == SECTION
+
+    def path(self, section: str, name: str, filename: str) -> str:
+        return f"{section}/{name}/{filename}"
+
+    def locate(self, path: str, form: str) -> Spot | None:
+        name, slash, filename = path.partition("/")
+        if not path:
+            return Spot(SECTION, moved=f"{SECTION}/")
+        if path == "/":
+            return Spot(SECTION, filename=pages.INDEX_NAMES[form or pages.TEXT])
+        if not is_name(name) or (filename and not is_file(filename)):
+            return None
+        right = normalize(name)
+        if not slash:
+            return Spot(SECTION, moved=f"{right}/")
+        if right != name:
+            return Spot(SECTION, moved=f"../{right}/{filename}")
+        return Spot(SECTION, name, filename)
+
+    def form(self, accept: str) -> str:
+        return pages.form(accept)
+
+    def page(self, served: bytes, digest: str, form: str) -> Page:
+        return pages.page(served, digest, form)
+
+    def sections(self, asked: Sequence[str]) -> list[str]:
+        del asked  # Platforms are conda's.
+        return [SECTION]
+
+    def fetch(
+        self,
+        client: Client,
+        base_url: str,
+        section: str,
+        *,
+        seen: Seen | None,
+        work: Path,
+        stop: Stop,
+        progress: Progress,
+    ) -> Raw | Unchanged | None:
+        for root in _roots(base_url, seen):
+            known = Known.of(seen.pack if seen else None, root)
+            listed = self._list(client, root, seen=seen, known=known, work=work, stop=stop)
+            if isinstance(listed, Unchanged):
+                return listed
+            if listed is None:
+                continue
+            wanted, etag, last_modified, warnings = listed
+            collector = Collector(client, root, known=known, licenses=self._licenses, work=work)
+            path = work / f"{section}.collected"
+            state = collector.collect(
+                wanted, path, stop=stop, progress=progress, meta={"more_warnings": warnings}
+            )
+            if self._names is not None and not collector.found and not collector.failed:
+                path.unlink()
+                continue
+            sha256 = hashlib.sha256(f"{self.scope}\0{state}".encode()).hexdigest()
+            return Raw(root, path, sha256, etag, last_modified)
+        return None
+
+    def read(
+        self,
+        client: Client,
+        raw: Raw,
+        section: str,
+        *,
+        seen: Seen | None,
+        work: Path,
+        stop: Stop,
+    ) -> Read:
+        del client, seen, stop  # All was done while it was fetched.
+        target = work / f"{section}.pack"
+        raw.path.rename(target)
+        with target.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        with Pack(target) as pack:
+            meta: dict[str, Any] = pack.meta
+            entries = pack.names().values()
+            return Read(
+                pack=target,
+                pack_sha256=sha256,
+                base_url=raw.address,
+                listed=sum(entry.count for entry in entries),
+                names=len(entries),
+                newest=meta["newest"],
+                warnings=[*meta["more_warnings"], *meta["warnings"]],
+            )
+
+    def root_extras(self, client: Client, base_url: str, work: Path, *, stop: Stop) -> list[Path]:
+        del client, base_url, work, stop
+        return []
+
+    def spec(self, text: str) -> Spec:
+        return specifiers.parse(text)
+
+    def normalize(self, name: str) -> str:
+        return normalize(name)
+
+    def name_of(self, filename: str) -> str | None:
+        return name_of(filename)
+
+    def records(self, body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
+        del section  # There is one.
+        return records.records(body, name=name)
+
+    def entries(self, body: bytes) -> dict[str, bytes]:
+        return bodies.entries(body)
+
+    def rewrites(self, body: bytes) -> bool:
+        del body  # What must not be published is kept out of the served form only.
+        return False
+
+    def build(self, entries: Iterable[tuple[str, bytes]], bodies_: Iterable[bytes]) -> bytes:
+        kept = list(entries)
+        name = name_of(kept[0][0].removesuffix(METADATA)) if kept else ""
+        made = list(bodies_)
+        return bodies.build(kept, made, name="" if made else name or "")
+
+    def served(self, body: bytes) -> bytes:
+        return pages.served(body)
+
+    def documents(
+        self,
+        section: str,
+        shards: Callable[[], Iterator[tuple[str, bytes, str]]],
+        folder: Path,
+        extras: Mapping[str, Sequence[Path]],
+    ) -> Iterator[Document]:
+        del extras  # The upstream has none.
+        if section:
+            yield from pages.index((name for name, _, _ in shards()), folder)
+
+    def _key(self) -> str:
+        """What is fetched, as a short text: equal for mirrors that can share a snapshot."""
+        if not self._only and not self._licenses:
+            return ""
+        specs = sorted(spec.text if self._names is None else "" for spec in self._only)
+        names = sorted(self._names or ())
+        text = "\0".join([*names, "", *specs, "licences" if self._licenses else ""])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _list(
+        self,
+        client: Client,
+        root: str,
+        *,
+        seen: Seen | None,
+        known: Known,
+        work: Path,
+        stop: Stop,
+    ) -> tuple[dict[str, int | None], str, str, list[str]] | Unchanged | None:
+        """The projects to ask for, with what identifies the list; None: there is no list here."""
+        if self._names is not None:
+            return dict.fromkeys(self._names), "", "", []
+        path = work / "projects"
+        # Without serials nobody knows what an unchanged list of names leaves unsaid.
+        same = known.pack is not None and not known.failed and seen is not None
+        same = same and known.pack is not None and len(known.serials) == len(known.pack.names())
+        etag = seen.etag if same and seen else None
+        modified = seen.last_modified if same and seen else None
+        try:
+            answer = client.fetch_index(
+                root,
+                path,
+                etag=etag,
+                last_modified=modified,
+                stop=stop,
+                accept=simple.ACCEPT,
+                html=True,
+            )
+            if isinstance(answer, NotModified):
+                return Unchanged()
+            names, invalid = simple.index(path.read_bytes())
+        except NotFound:
+            return None
+        finally:
+            path.unlink(missing_ok=True)
+        if self._only:
+            names = {
+                name: serial
+                for name, serial in names.items()
+                if any(spec.matches_name(name) for spec in self._only)
+            }
+        warnings = [f"{invalid:,} names are no names of projects."] if invalid else []
+        return names, answer.etag, answer.last_modified, warnings
+
+
+def _roots(base_url: str, seen: Seen | None) -> list[str]:
+    """Where the index may be: at the address given, or in its folder `simple`."""
+    base = base_url.rstrip("/") + "/"
+    found = [base] if base.endswith("simple/") else [base, f"{base}{SECTION}/"]
+    if seen is not None and seen.address in found:
+        return [seen.address]
+    return found

@@ -1,0 +1,45 @@
+"""What a release says of its licence in its metadata file.
+
+Rule: only what the metadata states is passed on, an expression before free text,
+classifiers beside it; which family that is, is judged elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from email import message_from_bytes, policy
+
+from ecosystems.base import Invalid, Record
+from ecosystems.python.body import License
+
+MOST_BYTES = 1 << 20
+LONGEST = 300
+_CLASSIFIER = "License ::"
+
+
+def stated(metadata: bytes) -> License:
+    """The licence in a METADATA file: its text, and its classifiers as alternatives."""
+    message = message_from_bytes(metadata[:MOST_BYTES], policy=policy.compat32)
+    text = _field(message.get("License-Expression")) or _field(message.get("License"))
+    classifiers = [
+        str(one).rpartition("::")[2].strip()
+        for one in message.get_all("Classifier", [])
+        if str(one).startswith(_CLASSIFIER) and str(one).count("::") > 1
+    ]
+    return text, " or ".join(dict.fromkeys(classifiers))
+
+
+def metadata_files(records: Iterable[Record | Invalid]) -> dict[str, Record]:
+    """For each version one metadata file that can be asked for and verified."""
+    found: dict[str, Record] = {}
+    for record in records:
+        if isinstance(record, Record) and record.beside:
+            found.setdefault(record.version, record.beside[0])
+    return found
+
+
+def _field(value: object) -> str:
+    """A field's text; a whole licence is named by its first line."""
+    text = str(value or "").strip()
+    first = text.partition("\n")[0].strip()[:LONGEST]
+    return "" if first.upper() == "UNKNOWN" else first

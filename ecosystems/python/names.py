@@ -1,0 +1,101 @@
+"""What Python projects and their files are called.
+
+Names are compared in the one spelling of the Simple API. A file name is read
+against the project it stands under, because a dash may belong to the name, to
+the version or between them.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from packaging.version import InvalidVersion, Version
+
+LONGEST_NAME = 128
+LONGEST_FILE = 240
+METADATA = ".metadata"
+
+_RUNS = re.compile(r"[-_.]+")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+# What an address may consist of: nothing that proxies and file systems read differently.
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!=~@,-]*")
+_ARCHIVES = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.Z", ".tar")
+_OLD = (".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg")
+_PLATFORM = re.compile(r"[.-](?:win|linux|macosx|cygwin|noarch|src|i[3-6]86|x86_64|py\d).*")
+_WHEEL = ".whl"
+
+
+def normalize(name: str) -> str:
+    """The spelling under which a project is stored and compared."""
+    return _RUNS.sub("-", name.strip()).lower()
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can be a project's name, in any spelling."""
+    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+def is_file(text: str) -> bool:
+    """Whether `text` can be a file's name here: its characters, not its parts."""
+    return len(text) <= LONGEST_FILE and _FILE.fullmatch(text) is not None
+
+
+def name_of(filename: str) -> str | None:
+    """The project that a distribution's file name (or its metadata's) seems to belong to."""
+    plain = filename.removesuffix(METADATA)
+    if not is_file(plain):
+        return None
+    stem, is_wheel = _stem(plain)
+    if not stem:
+        return None
+    name, dash, version = stem.partition("-") if is_wheel else stem.rpartition("-")
+    return normalize(name) if dash and version and is_name(name) else None
+
+
+def version_of(filename: str, project: str) -> str | None:
+    """The version in the name of one of the project's files, None where it has none of ours."""
+    stem, is_wheel = _stem(filename)
+    if is_wheel:
+        parts = stem.split("-")
+        if len(parts) not in (5, 6) or not is_name(parts[0]) or normalize(parts[0]) != project:
+            return None
+        if len(parts) == 6 and not parts[2][:1].isdigit():
+            return None
+        return canonical_version(parts[1].replace("_", "-"))
+    at = stem.find("-")
+    while at > 0:
+        if is_name(stem[:at]) and normalize(stem[:at]) == project:
+            found = canonical_version(_PLATFORM.sub("", stem[at + 1 :]) if _old(filename) else "")
+            found = found or canonical_version(stem[at + 1 :])
+            if found is not None:
+                return found
+        at = stem.find("-", at + 1)
+    return None
+
+
+@lru_cache(maxsize=65536)
+def canonical_version(text: str) -> str | None:
+    """The one spelling of a version; None for what PEP 440 does not know."""
+    try:
+        return str(Version(text))
+    except InvalidVersion:
+        return None
+
+
+@lru_cache(maxsize=65536)
+def version(text: str) -> Version:
+    """A canonical version, ready to be compared."""
+    return Version(text)
+
+
+def _stem(filename: str) -> tuple[str, bool]:
+    """The file name without its ending, and whether it is a wheel's; "" for no distribution."""
+    if filename.endswith(_WHEEL):
+        return filename[: -len(_WHEEL)], True
+    ending = next((end for end in (*_ARCHIVES, *_OLD) if filename.endswith(end)), "")
+    return (filename[: -len(ending)], False) if ending else ("", False)
+
+
+def _old(filename: str) -> bool:
+    return filename.endswith(_OLD)

@@ -1,0 +1,189 @@
+"""Writes the Simple API: a project's page and the list of projects, as JSON and as HTML.
+
+Rule: entries are the upstream's, minus what would lead clients past us or cannot be kept:
+files are beside their page, and metadata is offered only where its hash is known.
+The HTML form is made from the JSON form, so both say the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import zstandard
+
+from ecosystems.base import Document, Invalid, Page
+from ecosystems.python.body import Body, filename_of, split
+from ecosystems.python.names import version
+from ecosystems.python.records import records
+from ecosystems.python.simple import HTML_TYPE, JSON_TYPE
+
+NEWEST, OLDEST = "1.4", "1.0"
+JSON, HTML, TEXT = "json", "html", "text"
+"""The forms that clients ask for; the last two differ in their media type only."""
+MEDIA_TYPES = {JSON: JSON_TYPE, HTML: HTML_TYPE, TEXT: "text/html; charset=utf-8"}
+INDEX_NAMES = {JSON: "index.json", HTML: "index.v1.html", TEXT: "index.html"}
+_METADATA_KEYS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata")
+
+
+def served(body: bytes) -> bytes:
+    """The JSON form of a project's page, zstd: made once, when the shard is stored."""
+    return zstandard.ZstdCompressor(level=1).compress(project_json(body))
+
+
+def project_json(body: bytes) -> bytes:
+    """The JSON form of a project's page."""
+    stored = split(body)
+    kept = {one.filename: one for one in records(body, name=stored.name) if not _invalid(one)}
+    files: list[dict[str, Any]] = []
+    versions: set[str] = set()
+    for raw in stored.files:
+        record = kept.pop(filename_of(raw), None)
+        if record is not None and not isinstance(record, Invalid):
+            files.append(_file(raw, metadata=record.beside[0].sha256 if record.beside else ""))
+            versions.add(record.version)
+    page: dict[str, Any] = {
+        "meta": {"api-version": NEWEST if _complete(files) else OLDEST},
+        "name": stored.name,
+        "versions": sorted(versions, key=version),
+        "files": files,
+    }
+    return msgspec.json.encode(page | _status(stored))
+
+
+def page(stored: bytes, digest: str, form: str) -> Page:
+    """A project's page in a form that clients asked for."""
+    text = zstandard.ZstdDecompressor().decompress(stored)
+    if form == JSON:
+        return Page(text, f'"{digest}"', JSON_TYPE)
+    return Page(project_html(text), f'"{digest}-{form}"', MEDIA_TYPES[form])
+
+
+def project_html(text: bytes) -> bytes:
+    """The HTML form of a page, from its JSON form."""
+    found = msgspec.json.decode(text)
+    name = escape(found["name"])
+    parts = [_head(f"Links for {name}", found["meta"]["api-version"])]
+    if status := found.get("project-status"):
+        for key, meta in (("status", "project-status"), ("reason", "project-status-reason")):
+            if status.get(key):
+                parts.append(f'<meta name="pypi:{meta}" content="{escape(str(status[key]))}">\n')
+    parts.append(f"</head>\n<body>\n<h1>Links for {name}</h1>\n")
+    parts += [_anchor(file) for file in found["files"]]
+    return "".join([*parts, "</body>\n</html>\n"]).encode()
+
+
+def index(names: Iterable[str], folder: Path) -> Iterator[Document]:
+    """The list of projects in all its forms; `names` are in their order."""
+    compress = zstandard.ZstdCompressor(level=1)
+    listed = list(names)
+    projects = b",".join([b'{"name":"%s"}' % name.encode() for name in listed])
+    text = b'{"meta":{"api-version":"%s"},"projects":[%s]}' % (NEWEST.encode(), projects)
+    yield _document(JSON, text, folder, compress)
+    anchors = "".join([f'<a href="{name}/">{name}</a><br>\n' for name in listed])
+    head = _head("Projects", NEWEST)
+    html = f"{head}</head>\n<body>\n{anchors}</body>\n</html>\n".encode()
+    yield _document(HTML, html, folder, compress)
+    yield _document(TEXT, html, folder, compress)
+
+
+def form(accept: str) -> str:
+    """The form that an `Accept` header prefers; what is not known gets HTML, as ever."""
+    best, chosen = 0.0, TEXT
+    for part in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        found = _FORMS.get(kind)
+        weight = next((_weight(one[2:]) for one in parameters if one.startswith("q=")), 1.0)
+        if found and weight > best:
+            best, chosen = weight, found
+    return chosen
+
+
+_FORMS = {
+    JSON_TYPE: JSON,
+    HTML_TYPE: HTML,
+    "application/vnd.pypi.simple.latest+json": JSON,
+    "application/vnd.pypi.simple.latest+html": HTML,
+    "text/html": TEXT,
+}
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _invalid(one: object) -> bool:
+    return isinstance(one, Invalid)
+
+
+def _file(raw: bytes, *, metadata: str) -> dict[str, Any]:
+    """An upstream's entry as we serve it."""
+    entry: dict[str, Any] = msgspec.json.decode(raw)
+    entry["url"] = quote(entry["filename"])
+    for key in _METADATA_KEYS:
+        entry.pop(key, None)
+    if metadata:
+        entry["core-metadata"] = entry["data-dist-info-metadata"] = {"sha256": metadata}
+    # We keep no signatures beside files.
+    entry.pop("gpg-sig", None)
+    return entry
+
+
+def _complete(files: list[dict[str, Any]]) -> bool:
+    """Whether all entries have what newer versions of the API demand."""
+    return all(isinstance(file.get("size"), int) for file in files)
+
+
+def _status(stored: Body) -> dict[str, Any]:
+    return {"project-status": msgspec.Raw(stored.status)} if stored.status else {}
+
+
+def _head(title: str, api: str) -> str:
+    return (
+        '<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="pypi:repository-version" content="{escape(api)}">\n<title>{title}</title>\n'
+    )
+
+
+def _anchor(file: dict[str, Any]) -> str:
+    hashes = file.get("hashes") or {}
+    kind = next((one for one in ("sha256", "md5") if one in hashes), "")
+    href = file["url"] + (f"#{kind}={hashes[kind]}" if kind else "")
+    attributes = [f'href="{escape(href)}"']
+    if wanted := file.get("requires-python"):
+        attributes.append(f'data-requires-python="{escape(str(wanted))}"')
+    if yanked := file.get("yanked"):
+        reason = yanked if isinstance(yanked, str) else ""
+        attributes.append(f'data-yanked="{escape(reason)}"')
+    if metadata := file.get("core-metadata"):
+        digest = f"sha256={metadata['sha256']}"
+        attributes.append(f'data-dist-info-metadata="{digest}" data-core-metadata="{digest}"')
+    if provenance := file.get("provenance"):
+        attributes.append(f'data-provenance="{escape(str(provenance))}"')
+    return f"<a {' '.join(attributes)}>{escape(file['filename'])}</a><br>\n"
+
+
+def _document(
+    which: str, text: bytes, folder: Path, compress: zstandard.ZstdCompressor
+) -> Document:
+    name = INDEX_NAMES[which]
+    path = folder / name
+    packed = compress.compress(text)
+    path.write_bytes(packed)
+    return Document(
+        name,
+        path,
+        hashlib.sha256(packed).hexdigest(),
+        len(text),
+        f'"{hashlib.sha256(text).hexdigest()}-{which}"',
+        MEDIA_TYPES[which],
+        packed=True,
+    )
