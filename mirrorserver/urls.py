@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path
+from importlib import import_module
+from importlib.util import find_spec
 
+from django.urls import URLPattern, URLResolver, include, path
+
+from mirrorserver import pages
 from mirrorserver.api import api
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", pages.dashboard, name="dashboard"),
+    path("", include("accounts.urls")),
+    path("", include("channels.urls")),
     path("api/", api.urls),
 ]
+if find_spec("mirrors.urls"):
+    urlpatterns += import_module("mirrors.urls").everywhere
+
+handler400 = pages.bad_request
+handler403 = pages.forbidden
+handler404 = pages.not_found

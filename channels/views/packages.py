@@ -1,0 +1,147 @@
+"""Pages: the packages of a channel, one package, and why a file is here or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Sum
+from django.http import Http404, HttpRequest, HttpResponse
+
+from accounts.answers import Paging
+from accounts.pages import SIZE, Page, page_number, signed_in
+from channels import packages
+from channels.models import Channel, Package
+from channels.views.frame import shown, tab
+from ecosystems import registry
+from mirrors.why import why
+
+LONGEST = 300
+STATES = {
+    "listed": "kept",
+    "active": "downloaded",
+    "passive": "on demand",
+    "missing": "missing",
+    "left_out": "left_out",
+}
+RULES = {
+    "cve": "CVE filter",
+    "date": "date range",
+    "license": "excluded licences",
+    "only_specs": "only the named packages",
+    "exclude_specs": "excluded packages",
+    "subdirs": "platforms",
+    "duplicated_legacy_conda": "legacy packages",
+    "type": "package types",
+    "invalid": "broken record",
+    "signed": "signatures",
+}
+
+
+@signed_in
+def list_packages(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """The packages clients can get now."""
+    channel = shown(request, c, s)
+    query = request.GET.get("q", "").strip()[:LONGEST]
+    platform = request.GET.get("platform", "")
+    sort = request.GET.get("sort", "name")
+    if sort.removeprefix("-") not in packages.SORTS:
+        sort = "name"
+    rows = packages.listed([channel], query=query)
+    if platform:
+        rows = rows.filter(section=platform)
+    page = _page(request, rows, sort)
+    context = {
+        "page": page,
+        "query": query,
+        "platform": platform,
+        "platforms": _platforms(channel),
+        "sort": sort,
+        "here": _downloaded(channel, [row["name"] for row in page.rows]),
+    }
+    return tab(
+        request,
+        channel,
+        "channel-packages",
+        template="channels/packages.html",
+        context=context,
+    )
+
+
+@signed_in
+def package(
+    request: HttpRequest, family: str, name: str, c: str, s: str | None = None
+) -> HttpResponse:
+    """One package: its files, what they need, and how to install it."""
+    channel = shown(request, c, s)
+    found = packages.listed([channel]).filter(family=family, name=name)
+    some, _ = packages.page(found, sort="name", paging=Paging(offset=0, limit=1))
+    number = page_number(request)
+    paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
+    files = packages.files(channel, family, name=name, paging=paging) if some else None
+    if files is None:
+        raise Http404(f"The channel {channel.path} lists no package {name} now.")
+    rows = [{**row, "record": row["metadata"]["repodata_record.json"]} for row in files[0]]
+    newest = max(rows, key=lambda row: row["created_at"] or "", default=None)
+    context = {
+        "package": some[0],
+        "page": Page(rows, number, files[1]),
+        "newest": newest,
+        "depends": _texts(newest["record"].get("depends")) if newest else [],
+        "constrains": _texts(newest["record"].get("constrains")) if newest else [],
+    }
+    return tab(
+        request,
+        channel,
+        "channel-packages",
+        template="channels/package.html",
+        context=context,
+    )
+
+
+@signed_in
+def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Why is it (not) here? For any package or file name."""
+    channel = shown(request, c, s)
+    query = request.GET.get("q", "").strip()[:LONGEST]
+    answers = why(channel, query) if query else []
+    page = Page(answers[:SIZE], 1, min(len(answers), SIZE))
+    context = {
+        "query": query,
+        "total": len(answers),
+        "page": page,
+        "kept": sum(1 for answer in answers if answer["kept"]),
+        "rules": RULES,
+        "states": STATES,
+    }
+    return tab(request, channel, "channel-packages", template="channels/why.html", context=context)
+
+
+def _page(request: HttpRequest, rows: Any, sort: str) -> Page:
+    number = page_number(request)
+    paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
+    found, total = packages.page(rows, sort=sort, paging=paging)
+    if not found and number > 1:
+        number = 1
+        found, total = packages.page(rows, sort=sort, paging=Paging(offset=0, limit=SIZE))
+    return Page(found, number, total)
+
+
+def _platforms(channel: Channel) -> list[str]:
+    rows = Package.objects.at(channel.current).filter(channel=channel, shard__isnull=False)
+    return sorted(set(rows.order_by().values_list("section", flat=True).distinct()))
+
+
+def _downloaded(channel: Channel, names: list[str]) -> dict[str, int]:
+    """How many of each package's files are here."""
+    rows = Package.objects.at(channel.current).filter(channel=channel, name__in=names)
+    sums = rows.order_by().values_list("name").annotate(here=Sum("present"))
+    return dict(sums)
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def families() -> list[str]:
+    """The artifact families this server knows."""
+    return [registry.get(kind).family for kind in registry.kinds()]

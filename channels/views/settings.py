@@ -1,0 +1,154 @@
+"""Pages: a channel's settings; freeze, unfreeze and delete it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from accounts.pages import confirm, signed_in, user_of
+from channels import access, manage
+from channels.errors import WrongState
+from channels.forms import ChannelSettings, tell
+from channels.models import Channel, Revision
+from channels.terms import Stale
+from channels.views.frame import address, shown, tab
+from mirrors.manage import delete_channel, warn_again
+from mirrors.models import Mirror
+
+
+@signed_in
+def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Privacy, description and filter of a channel; read-only for who may not change them."""
+    channel = shown(request, c, s, level="write" if request.method == "POST" else "read")
+    form = ChannelSettings(
+        request.POST or None,
+        terms=channel.filter.terms,
+        initial={
+            "description": channel.description,
+            "privacy": channel.privacy,
+            "version": channel.version,
+        },
+    )
+    if not access.can(request.user, channel, "write"):
+        for field in form.fields.values():
+            field.disabled = True
+    elif not access.can(request.user, channel, "manage"):
+        form.fields["privacy"].disabled = True
+    if request.method == "POST" and form.is_valid() and _saved(request, channel, form):
+        messages.success(request, f"The settings of {channel.path} are saved.")
+        return redirect(address(channel, "channel-settings"))
+    return tab(
+        request,
+        channel,
+        "channel-settings",
+        template="channels/settings.html",
+        context={"form": form},
+    )
+
+
+def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> bool:
+    data = form.cleaned_data
+    changes: dict[str, Any] = {"description": data["description"], "filters": form.filters()}
+    if data["privacy"] != channel.privacy:
+        changes["privacy"] = data["privacy"]
+    actor = user_of(request).get_username()
+    try:
+        with transaction.atomic():
+            manage.edit(channel, changes, actor=actor, expected=data["version"])
+            warn_again(channel)
+    except ValidationError as error:
+        tell(form, error)
+    except (Stale, WrongState) as error:
+        form.add_error(None, str(error))
+    return not form.errors
+
+
+@signed_in
+def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Keep clients at the current revision."""
+    channel = shown(request, c, s, level="write")
+    if request.method == "POST":
+        manage.freeze(channel, actor=user_of(request).get_username())
+        messages.success(request, f"{channel.path} is frozen at revision {channel.current}.")
+        return redirect(address(channel))
+    return confirm(
+        request,
+        title=f"Freeze the channel {channel.path}?",
+        losses=[
+            f"Clients go on getting revision {channel.current} until it is unfrozen. Mirrors still "
+            "run, and what they bring waits.",
+            "Nothing is lost.",
+        ],
+        verb="Freeze channel",
+        back=address(channel),
+        danger=False,
+    )
+
+
+@signed_in
+def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Let clients get what mirrors and filters say now."""
+    channel = shown(request, c, s, level="write")
+    if request.method == "POST":
+        manage.unfreeze(channel, actor=user_of(request).get_username())
+        messages.success(request, f"{channel.path} is no longer frozen; it is being published.")
+        return redirect(address(channel))
+    return confirm(
+        request,
+        title=f"Unfreeze the channel {channel.path}?",
+        losses=[
+            "What its mirrors have brought and what its filters say now is published. Clients that "
+            f"need today's state can go on using {channel.path}.r{channel.current}."
+        ],
+        verb="Unfreeze channel",
+        back=address(channel),
+        danger=False,
+    )
+
+
+@signed_in
+def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Delete a channel with its mirrors and packages."""
+    channel = shown(request, c, s, level="manage")
+    if channel.subchannels.filter(deleted=None).exists():
+        raise PermissionDenied(
+            f"The channel {channel.path} has subchannels. Delete them first, then this one."
+        )
+    if request.method == "POST":
+        delete_channel(channel, actor=user_of(request).get_username())
+        messages.success(request, f"The channel {channel.path} is deleted.")
+        parent = channel.parent
+        return redirect(address(parent) if parent else reverse("channels"))
+    return confirm(
+        request,
+        title=f"Delete the channel {channel.path}?",
+        losses=_losses(channel),
+        verb="Delete channel",
+        back=address(channel),
+    )
+
+
+def _losses(channel: Channel) -> list[str]:
+    now = Revision.objects.filter(channel=channel, number=channel.current).first()
+    names = list(
+        Mirror.objects.filter(channel=channel, deleted=None).values_list("name", flat=True)[:4]
+    )
+    losses = []
+    if now:
+        losses.append(
+            f"Its {now.packages:,} packages with {now.files:,} files are no longer served, and "
+            f"all of its {channel.revisions.count():,} revisions go."
+        )
+    if names:
+        losses.append(
+            f"Its mirrors are deleted, too: {', '.join(names[:3])}"
+            f"{' and others' if len(names) > 3 else ''}."
+        )
+    losses.append("Clients that use it get 404 from now on. This cannot be undone.")
+    return losses

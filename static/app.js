@@ -1,0 +1,239 @@
+// What pages do beyond HTML and htmx: menus, the one dialog, toasts, copying, tag fields, cron words.
+// Everything is found by data attributes and works again in what htmx swaps in.
+
+const announce = (text) => {
+  const place = document.getElementById("announcer");
+  place.textContent = "";
+  window.setTimeout(() => { place.textContent = text; }, 50);
+};
+
+// Menus: <button data-menu="id" aria-expanded> opens the list with that id.
+const menuOf = (button) => document.getElementById(button.dataset.menu);
+const openMenu = () => document.querySelector("[data-menu][aria-expanded=true]");
+const entriesOf = (list) => [...list.querySelectorAll("[role^=menuitem]")];
+
+function toggleMenu(button, open) {
+  const before = openMenu();
+  if (before && before !== button) toggleMenu(before, false);
+  const list = menuOf(button);
+  button.setAttribute("aria-expanded", String(open));
+  list.classList.toggle("open", open);
+  if (!open) return;
+  list.style.removeProperty("max-height");
+  const below = window.innerHeight - button.getBoundingClientRect().bottom;
+  list.classList.toggle("menu-up", below < list.offsetHeight && button.getBoundingClientRect().top > below);
+  entriesOf(list)[0]?.focus();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-menu]");
+  const open = openMenu();
+  if (button) toggleMenu(button, button.getAttribute("aria-expanded") !== "true");
+  else if (open && (!menuOf(open).contains(event.target) || event.target.closest("a, button"))) toggleMenu(open, false);
+});
+
+document.addEventListener("keydown", (event) => {
+  const button = openMenu();
+  if (!button) {
+    const closed = event.target.closest?.("[data-menu]");
+    if (closed && event.key === "ArrowDown") { event.preventDefault(); toggleMenu(closed, true); }
+    return;
+  }
+  const entries = entriesOf(menuOf(button));
+  const at = entries.indexOf(document.activeElement);
+  const steps = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: entries.length - 1 };
+  if (event.key === "Escape") { toggleMenu(button, false); button.focus(); }
+  else if (event.key === "Tab") toggleMenu(button, false);
+  else if (event.key in steps) {
+    event.preventDefault();
+    entries[(steps[event.key] + entries.length) % entries.length]?.focus();
+  }
+});
+
+// The one dialog: htmx puts a page's content into #dialog-body. Its forms live here, not in the
+// row that opened it, so a row that changes or goes away loses nothing that was decided.
+const dialog = document.getElementById("dialog");
+let opener = null;
+
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.target?.id === "dialog-body" && !dialog.open) {
+    const link = event.detail.elt;
+    const list = link.closest(".menu-list");
+    opener = list ? document.querySelector(`[data-menu="${list.id}"]`) : link;
+  }
+});
+document.body.addEventListener("htmx:afterSwap", (event) => {
+  if (event.detail.target.id !== "dialog-body") return;
+  if (!dialog.open) dialog.showModal();
+  dialog.querySelector("[autofocus]")?.focus();
+});
+dialog.addEventListener("click", (event) => {
+  const close = event.target.closest("[data-close]");
+  if (close) event.preventDefault();
+  if (close || event.target === dialog) dialog.close();
+});
+dialog.addEventListener("close", () => {
+  document.getElementById("dialog-body").replaceChildren();
+  const again = opener?.isConnected ? opener : opener?.id && document.getElementById(opener.id);
+  (again || document.getElementById("content")).focus();
+});
+
+// Toasts: they stay while looked at; errors stay until they are dismissed.
+function toast(text, level = "info") {
+  const note = document.createElement("div");
+  note.className = `toast-note toast-${level}`;
+  note.setAttribute("role", level === "error" ? "alert" : "status");
+  const words = document.createElement("span");
+  words.textContent = text;
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "btn btn-sm", textContent: "Dismiss" });
+  button.dataset.dismiss = "";
+  note.append(words, button);
+  document.getElementById("toasts").append(note);
+  keep(note);
+}
+function keep(note) {
+  if (note.classList.contains("toast-error")) return;
+  let timer = 0;
+  const start = () => { timer = window.setTimeout(() => note.remove(), 8000); };
+  const stop = () => window.clearTimeout(timer);
+  note.addEventListener("mouseenter", stop);
+  note.addEventListener("mouseleave", start);
+  note.addEventListener("focusin", stop);
+  note.addEventListener("focusout", start);
+  start();
+}
+document.querySelectorAll(".toast-note").forEach(keep);
+document.addEventListener("click", (event) => event.target.closest("[data-dismiss]")?.closest(".toast-note").remove());
+document.body.addEventListener("htmx:responseError", (event) => {
+  const { status, responseText } = event.detail.xhr;
+  if (status === 401) toast("Your session has ended. Sign in again in another tab; what you typed here stays.", "error");
+  else toast(status < 500 && responseText.length < 300 && !responseText.includes("<") ? responseText : `The server answered ${status}. Load the page again.`, "error");
+});
+document.body.addEventListener("htmx:sendError", () => toast("The server cannot be reached. It is asked again when you try again.", "error"));
+
+// Copy buttons.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const text = document.getElementById(button.dataset.copy).textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without https there is no clipboard; selecting is what is left.
+    window.getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
+    announce("Selected. Press Control C to copy.");
+    return;
+  }
+  const words = button.querySelector("span");
+  const before = words.textContent;
+  words.textContent = "Copied";
+  announce("Copied");
+  window.setTimeout(() => { words.textContent = before; }, 2000);
+});
+
+// Forms: sent once; a guarded one asks before it is left with changes.
+let dirty = false;
+document.addEventListener("input", (event) => { if (event.target.closest("form[data-guard]")) dirty = true; });
+window.addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });
+document.addEventListener("submit", (event) => {
+  dirty = false;
+  if (event.target.dataset.sent) { event.preventDefault(); return; }
+  if (event.target.method === "post") {
+    event.target.dataset.sent = "yes";
+    window.setTimeout(() => { delete event.target.dataset.sent; }, 5000);
+  }
+});
+document.addEventListener("change", (event) => { if (event.target.closest("[data-auto]")) event.target.form.requestSubmit(); });
+
+// Tag fields: Tab, Enter, a comma and pasted lists confirm. Text is split where one spec ends and
+// the next begins: at lines and semicolons; at commas and blanks only between names.
+const MANY = 2000;
+export function split(text) {
+  const parts = text.split(/[\n\r;]+/).flatMap((line) => line.split(/,(?!\s*[<>=!~*\d])(?![^[]*\])/));
+  return parts.flatMap((part) => {
+    const words = part.trim().split(/\s+/);
+    return words.every((word) => /^[A-Za-z_][\w.*-]*$/.test(word)) ? words : [part.trim()];
+  }).filter(Boolean);
+}
+function tagField(area) {
+  if (area.tomselect || split(area.value).length > MANY) return;
+  const label = area.labels[0]?.textContent.trim();
+  area.value = area.value.split("\n").map((line) => line.trim()).filter(Boolean).join("\n");
+  const tags = new window.TomSelect(area, {
+    create: true, createOnBlur: true, delimiter: "\n", splitOn: null, persist: false, maxOptions: 30,
+    plugins: { remove_button: { title: "Remove" } },
+    onItemAdd: (value) => announce(`${value} added`),
+    onItemRemove: (value) => { announce(`${value} removed`); dirty ||= Boolean(area.closest("[data-guard]")); },
+    render: { no_results: null, option_create: null },
+  });
+  area.setAttribute("aria-hidden", "true");
+  if (label) tags.control_input.setAttribute("aria-label", label);
+  if (area.getAttribute("aria-describedby")) tags.control_input.setAttribute("aria-describedby", area.getAttribute("aria-describedby"));
+  const add = (text) => {
+    const found = split(text);
+    if (found.length + tags.items.length > MANY) {
+      const all = [...tags.items, ...found];
+      tags.destroy();
+      area.removeAttribute("aria-hidden");
+      area.value = [...new Set(all)].join("\n");
+      area.rows = 12;
+      announce(`${found.length} entries; this field is a list with one entry a line now.`);
+      return;
+    }
+    found.forEach((one) => tags.createItem(one, () => {}) || tags.addItem(one));
+    tags.setTextboxValue("");
+    tags.close();
+  };
+  tags.hook("instead", "onKeyDown", (event) => {
+    const typed = tags.inputValue();
+    const ends = (event.key === "Tab" && !event.shiftKey) || event.key === "Enter" || (event.key === "," && !/[<>=!~[]/.test(typed));
+    if (ends && typed.trim()) { event.preventDefault(); add(typed); return; }
+    if (event.key === "Enter") { event.preventDefault(); return; }
+    Object.getPrototypeOf(tags).onKeyDown.call(tags, event);
+  });
+  tags.control_input.addEventListener("paste", (event) => {
+    const text = event.clipboardData.getData("text");
+    if (split(text).length < 2) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    add(text);
+  }, true);
+}
+function choiceField(select) {
+  if (select.tomselect) return;
+  const label = select.labels[0]?.textContent.trim();
+  const choice = new window.TomSelect(select, { plugins: { remove_button: { title: "Remove" } }, closeAfterSelect: true, maxOptions: null });
+  select.setAttribute("aria-hidden", "true");
+  if (label) choice.control_input.setAttribute("aria-label", label);
+}
+
+// A frequency in words, as it is typed: <input data-cron="id of the element for the words">.
+function cronWords(input) {
+  const place = document.getElementById(input.dataset.cron);
+  const tell = () => {
+    try {
+      place.textContent = input.value.trim().split(/\s+/).length === 5
+        ? window.cronstrue.toString(input.value.trim(), { use24HourTimeFormat: true }) : "";
+    } catch { place.textContent = ""; }
+  };
+  input.addEventListener("input", tell);
+  tell();
+}
+
+function localTimes(root) {
+  root.querySelectorAll("time[title]:not([data-local])").forEach((time) => {
+    time.dataset.local = "";
+    time.title += ` · ${new Date(time.dateTime).toLocaleString()} here`;
+  });
+}
+
+function enhance(root) {
+  root.querySelectorAll("textarea[data-tags]").forEach(tagField);
+  root.querySelectorAll("select[data-choices]").forEach(choiceField);
+  root.querySelectorAll("input[data-cron]").forEach(cronWords);
+  localTimes(root);
+}
+enhance(document);
+document.querySelector("[data-focus]")?.focus();
+document.body.addEventListener("htmx:load", (event) => enhance(event.detail.elt));

@@ -1,0 +1,104 @@
+"""A server with something on it: channels, mirrors that have run, users, tokens, hostile names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from accounts import tokens
+from accounts.models import Role, User
+from channels import manage
+from channels.models import Channel
+from tests import scene
+from tests.condatree import FakeConda
+
+HOSTILE = "<script>alert(1)</script> \u202egnirts\u202c \x1b[31mred\x1b[0m " + "long" * 40
+
+
+@dataclass
+class Stage:
+    admin: User
+    reader: User
+    main: Channel
+    frozen: Channel
+    empty: Channel
+    staging: Channel
+
+
+def upstream(conda: FakeConda) -> None:
+    """A small channel with everything the pages show."""
+    for at in range(60):
+        conda.add("noarch", f"package{at:02}", "1.0", license="MIT")
+    for version in ("1.24.0", "1.26.4", "2.0.1"):
+        conda.add("linux-64", "numpy", version, license="BSD-3-Clause", depends=("python >=3.9",))
+        conda.add("win-64", "numpy", version, license="BSD-3-Clause", depends=("python >=3.9",))
+    conda.add("linux-64", "readline", "8.2", license="GPL-3.0-only")
+    conda.add("noarch", "hostile", "1.0", license=HOSTILE, depends=(HOSTILE,))
+    conda.publish()
+
+
+def build(conda: FakeConda) -> Stage:
+    """Channels and mirrors as after some days of use; mirrors run in this process."""
+    admin = scene.admin()
+    reader = User.objects.create_user(
+        "reader", password="reading is fun", role=Role.objects.get(name="reader")
+    )
+    main = scene.channel("main", description="What everybody may use.")
+    empty = scene.channel("empty")
+    frozen = manage.create("frozen", admin, description=HOSTILE, privacy="private")
+    staging = manage.create("staging", admin, parent=main)
+    upstream(conda)
+    mirror = scene.mirror(
+        main,
+        conda.channel,
+        "approved_software",
+        mirror_mode="passive",
+        filters={"exclude_licenses": ["GPL"], "exclude_specs": ["package1*"]},
+    )
+    scene.run_now(mirror)
+    scene.publish(main)
+    conda.add("noarch", "later", "2.0", license="MIT")
+    conda.drop("noarch", "package02-1.0-0.conda")
+    conda.publish()
+    scene.run_now(mirror)
+    scene.publish(main)
+    scene.mirror(frozen, conda.channel, "everything", mirror_mode="active")
+    manage.freeze(frozen, actor="admin")
+    tokens.issue(admin, "build server", expires=date(2030, 1, 1))
+    tokens.issue(admin, "old laptop", expires=date(2020, 1, 1), scopes=["artifact:download"])
+    for channel in (main, frozen, empty, staging):
+        channel.refresh_from_db()
+    return Stage(admin, reader, main, frozen, empty, staging)
+
+
+def pages(stage: Stage) -> dict[str, str]:
+    """Every page by a short name."""
+    main = f"/channels/{stage.main.name}"
+    event = f"{main}/history/"
+    return {
+        "dashboard": "/",
+        "channels": "/channels/",
+        "create-channel": "/create-channel/",
+        "overview": f"{main}/",
+        "packages": f"{main}/packages/",
+        "package": f"{main}/packages/conda/numpy/",
+        "hostile-package": f"{main}/packages/conda/hostile/",
+        "why": f"{main}/packages/why/?q=readline",
+        "subchannels": f"{main}/subchannels/",
+        "subchannel": f"{main}/staging/",
+        "cves": f"{main}/cves/",
+        "history": event,
+        "revisions": f"{main}/revisions/",
+        "changes": f"{main}/revisions/2..3/",
+        "settings": f"{main}/settings/",
+        "frozen": "/channels/frozen/",
+        "empty": "/channels/empty/packages/",
+        "delete": f"{main}/staging/settings/delete/",
+        "profile": "/profile/",
+        "password": "/profile/password/",
+        "users": "/users/",
+        "create-user": "/users/create/",
+        "roles": "/roles/",
+        "create-role": "/roles/create/",
+        "not-found": "/channels/nowhere/",
+    }
