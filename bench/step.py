@@ -1,16 +1,20 @@
 """One measured step of the mirror bench, in a process of its own.
 
-    python -m bench.step setup SOURCE [FILTERS] | run | edit SPEC
+    python -m bench.step setup SOURCE [FILTERS] | run | edit SPEC | files COUNT FOLDER
 
 The last line printed is JSON: the run's counts and how many rows there are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import random
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import django
 
@@ -22,12 +26,20 @@ from django.core.management import call_command  # noqa: E402
 from accounts.firststart import ensure_admin  # noqa: E402
 from accounts.models import User  # noqa: E402
 from bench.limit import cpu_seconds  # noqa: E402
+from channels import blobs  # noqa: E402
 from channels import manage as channel_manage  # noqa: E402
-from channels.models import Blob, Document, Package, Revision, Shard  # noqa: E402
+from channels.lease import Heart  # noqa: E402
+from channels.models import Blob, Document, Package, Publication, Revision, Shard  # noqa: E402
+from channels.publish import Build, Listing  # noqa: E402
+from ecosystems import registry  # noqa: E402
+from ecosystems.base import Ecosystem  # noqa: E402
 from history.models import Event  # noqa: E402
 from mirrors import control, manage, rebuild  # noqa: E402
 from mirrors import run as running  # noqa: E402
 from mirrors.models import Mirror  # noqa: E402
+
+ANSWER: dict[str, str] = {}
+"""What a step tells beside its cost."""
 
 
 def setup(source: str, filters: str = '{"subdirs": ["linux-64"]}') -> None:
@@ -59,6 +71,41 @@ def edit(*specs: str) -> None:
         rebuild.publish(mirror.channel, stop=lambda: None)
 
 
+def files(count: str, plain: str) -> None:
+    """A channel of `count` files of 50 kB that are here; the same bytes in the folder `plain`."""
+    call_command("migrate", verbosity=0)
+    ensure_admin("bench bench bench")
+    admin = User.objects.get(username="admin")
+    channel = channel_manage.create("bench", admin, privacy="public")
+    conda = registry.get("conda")
+    folder = Path(plain)
+    folder.mkdir()
+    listed = [_file(folder, f"pkg{number}", number, conda) for number in range(int(count))]
+    channel.raise_wanted()
+    publication = Publication.objects.create(channel=channel, state="running", wanted=1)
+    build = Build(publication, Heart(publication), stop=lambda: None)
+    build.section(conda, "noarch", listed, whole=True)
+    build.documents(conda, "noarch", {})
+    build.commit({}, reason="bench")
+    index = Document.objects.at(channel.current).get(name="repodata.json.zst")
+    (folder / index.name).write_bytes(blobs.path(index.blob_id).read_bytes())
+    ANSWER["etag"] = index.etag
+
+
+def _file(folder: Path, name: str, seed: int, conda: Ecosystem) -> Listing:
+    content = random.Random(seed).randbytes(50_000)
+    sha256 = hashlib.sha256(content).hexdigest()
+    filename = f"{name}-1.0-0.conda"
+    record = {"build": "0", "build_number": 0, "depends": [], "name": name, "version": "1.0"}
+    record |= {"sha256": sha256, "size": len(content), "subdir": "noarch"}
+    (folder / filename).write_bytes(content)
+    temporary = blobs.temporary("bench")
+    temporary.write_bytes(content)
+    blobs.keep(temporary, sha256, file=True)
+    body = conda.build([(filename, json.dumps(record).encode())], [])
+    return Listing(name, body, [filename], len(content), present=1)
+
+
 def rows() -> dict[str, int]:
     """How many rows of each kind there are."""
     artifacts = Event.objects.filter(type__startswith="artifact")
@@ -72,12 +119,20 @@ def rows() -> dict[str, int]:
     }
 
 
+VERBS: dict[str, Callable[..., None]] = {
+    "setup": setup,
+    "run": run,
+    "edit": edit,
+    "files": files,
+}
+
+
 def main() -> None:
     verb, *args = sys.argv[1:]
     began, wall = cpu_seconds(), time.monotonic()
-    {"setup": setup, "run": run, "edit": edit}[verb](*args)
+    VERBS[verb](*args)
     cost = {"cpu": cpu_seconds() - began, "wall": time.monotonic() - wall}
-    print(json.dumps({**cost, "start": began, "rows": rows()}))
+    print(json.dumps({**cost, **ANSWER, "start": began, "rows": rows()}))
 
 
 if __name__ == "__main__":

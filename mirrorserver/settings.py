@@ -103,7 +103,7 @@ def _database() -> dict[str, Any]:
             # auto_vacuum only takes effect before the first table exists.
             "init_command": (
                 "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
-                " PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16000;"
+                " PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-4000;"
             ),
         }
         # A file also under test: runs, hearts and clients are threads and processes of their own.
