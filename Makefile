@@ -1,6 +1,6 @@
 # The commands of this project; `make run` and `make test` need nothing done before.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench lock clean
+.PHONY: run test check bench bench-quick lock clean
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -38,8 +38,12 @@ check: .venv/dev.stamp
 	POSTGRES_PASSWORD=check $(COMPOSE) config --quiet
 	tools/check_hosts.sh
 
+# Everything, in some minutes; `make bench-quick` is the one for every day.
 bench: .venv/dev.stamp
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(BENCH)
+
+bench-quick: .venv/dev.stamp
+	$(BIN)/python -m bench --quick
 
 # Exact versions with hashes, from the ranges in the .txt files.
 lock: .venv/dev.stamp

@@ -1,24 +1,47 @@
-"""All benches: `python -m bench [--records N ...]` (`make bench`)."""
+"""All benches (`make bench`), or those named; `--quick` is the small one for every day.
+
+python -m bench [mirror peer serving ...] [--records N ...] [--quick]
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 
 from bench import mirror, peer, serving
+
+SIZES = (300_000, 900_000)
+QUICK = (100_000,)
+
+
+def _mirror(sizes: Sequence[int]) -> None:
+    peaks = [mirror.bench(records)["0.5 % changed"].peak for records in sizes]
+    if len(peaks) > 1:
+        growth = peaks[-1] / peaks[0]
+        print(f"peak memory, largest to smallest size: {growth:.2f} (goal <= 1.5)\n")
+
+
+BENCHES: dict[str, Callable[[], None]] = {
+    "peer": peer.bench,
+    "serving": serving.bench,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, nargs="+", default=[100_000])
-    parser.add_argument("--peer", action="store_true", help="conda-mirror beside ours")
-    parser.add_argument("--serving", action="store_true", help="nginx beside the embedded server")
+    parser.add_argument("names", nargs="*", help=", ".join(["mirror", *BENCHES]))
+    parser.add_argument("--records", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--quick", action="store_true", help="100,000 records, nothing else")
     options = parser.parse_args()
-    for records in options.records:
-        mirror.bench(records)
-    if options.peer:
-        peer.bench()
-    if options.serving:
-        serving.bench()
+    if options.quick:
+        _mirror(QUICK)
+        return
+    names = options.names or ["mirror", *BENCHES]
+    if "mirror" in names:
+        _mirror(options.records)
+    for name in names:
+        if name != "mirror":
+            BENCHES[name]()
 
 
 if __name__ == "__main__":
