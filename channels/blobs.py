@@ -16,6 +16,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from channels.errors import NoSpace
 from channels.models import Blob
@@ -52,25 +53,63 @@ def settle(temp: Path, sha256: str) -> int:
     handle = os.open(temp, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         size = os.fstat(handle).st_size
-        target = path(sha256)
-        if target.exists() and target.stat().st_size == size:
+        if found(sha256, size):
             temp.unlink()
             return size
         os.fsync(handle)
     finally:
         os.close(handle)
+    target = path(sha256)
     _make_folder(target.parent)
     temp.rename(target)
     _sync_folder(target.parent)
     return size
 
 
+def found(sha256: str, size: int = -1) -> bool:
+    """Whether the bytes lie here already, of this size (-1: any), row or not.
+
+    Whoever has asked may register them: the touch keeps clean-up from taking them meanwhile.
+    """
+    target = path(sha256)
+    try:
+        os.utime(target)
+        if size not in (-1, target.stat().st_size):
+            return False
+        # Whoever put them here may have died before the name was durable.
+        _sync_folder(target.parent)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def discard(blob: Blob) -> bool:
+    """Delete the bytes of a blob that nothing needs; False if somebody has just found them."""
+    target = path(blob.sha256)
+    aside = temporary("going")
+    since = blob.unreferenced.timestamp() if blob.unreferenced else 0.0
+    try:
+        if target.stat().st_mtime >= since:
+            return False
+        target.rename(aside)
+    except FileNotFoundError:
+        return True
+    if aside.stat().st_mtime >= since:
+        aside.rename(target)
+        return False
+    aside.unlink()
+    return True
+
+
 def register(blobs: Sequence[Blob]) -> None:
     """Insert the rows of settled files; what was on its way out is kept again."""
+    # In one order, so that two who register the same files do not block each other.
+    blobs = sorted(blobs, key=lambda blob: blob.sha256)
     Blob.objects.bulk_create(blobs, batch_size=BATCH, ignore_conflicts=True)
     names = [blob.sha256 for blob in blobs]
+    going = Blob.objects.filter(Q(unreferenced__isnull=False) | Q(deleting=True))
     for start in range(0, len(names), BATCH):
-        Blob.objects.filter(sha256__in=names[start : start + BATCH]).update(
+        going.filter(sha256__in=names[start : start + BATCH]).update(
             unreferenced=None, deleting=False
         )
 

@@ -135,10 +135,10 @@ def _hold(path: Path) -> int:
     return handle
 
 
-def _held(path: Path) -> bool | None:
-    """Whether somebody holds `path`; None where there is no such file."""
+def held(path: Path) -> bool | None:
+    """Whether somebody holds the lock file `path`; None where there is no such file."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -160,7 +160,7 @@ class Watch:
     def dead(self, row: Leased) -> bool:
         """True when the owner is gone: its lock is free, or its heart stood still for a lease."""
         here = row.owner.split(":", 1)[0] == HOST
-        if here and _held(row.lock_path) is False:
+        if here and held(row.lock_path) is False:
             return True
         return self._still(row)
 

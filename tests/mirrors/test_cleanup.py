@@ -1,0 +1,286 @@
+"""What clean-up removes, and what it must never touch."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.utils import timezone
+
+from channels import blobs, rollback
+from channels import manage as channel_manage
+from channels.lease import Heart
+from channels.models import (
+    Blob,
+    Channel,
+    Document,
+    Origin,
+    Package,
+    Publication,
+    Revision,
+    Shard,
+)
+from mirrors import cleanup, control, manage, strays
+from mirrors.models import Accepted, Mirror, Run, Snapshot, Upstream
+from tests import invariants, scene
+from tests.condatree import FakeConda
+from tests.processes import Worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OLD = timedelta(days=100)
+
+
+@pytest.fixture(autouse=True)
+def hurried(settings: LazySettings) -> None:
+    """Grace times are over at once."""
+    settings.KEEP_HOURS = settings.KEEP_DAYS = settings.BLOB_GRACE_HOURS = 0
+
+
+def age() -> None:
+    """Let a hundred days pass."""
+    Snapshot.objects.update(created=timezone.now() - OLD)
+    Revision.objects.exclude(retired=None).update(
+        created=timezone.now() - OLD, retired=timezone.now() - OLD
+    )
+
+
+def rounds() -> None:
+    """Everything that waits for an earlier round is done by the third."""
+    for _ in range(3):
+        age()
+        cleanup.clean_up()
+        for part in range(strays.PARTS):
+            strays.sweep_blobs(part)
+
+
+def files(data: Path) -> set[str]:
+    return {path.name for path in (data / "blobs").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_what_is_listed_stays(small: FakeConda, mode: str) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode=mode)
+    scene.run_now(mirror)
+    before = invariants.served(channel)
+    rounds()
+    assert invariants.served(channel) == before
+    invariants.check(channel, fetch=True)
+    again = scene.run_now(mirror)
+    assert again.state == "completed"
+    assert small.count(small.path("noarch", "six-1.16.0-0.conda")) == 1
+
+
+def test_old_revisions_go_with_what_only_they_showed(small: FakeConda, data: Path) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    scene.run_now(mirror)
+    gone = small.record("linux-64", "zlib-1.3-0.conda")["sha256"]
+    small.drop("linux-64", "zlib-1.3-0.conda")
+    small.publish()
+    scene.run_now(mirror)
+    assert gone in files(data)
+    rounds()
+    channel.refresh_from_db()
+    assert list(channel.revisions.values_list("number", flat=True)) == [channel.current]
+    assert not Package.objects.filter(removed_in__lte=channel.current).exists()
+    assert not Document.objects.filter(removed_in__lte=channel.current).exists()
+    assert Shard.objects.count() == Package.objects.filter(shard__isnull=False).count()
+    assert gone not in files(data)
+    assert files(data) == set(Blob.objects.values_list("pk", flat=True))
+    invariants.check(channel)
+
+
+def test_pinned_revisions_stay_whole(small: FakeConda, data: Path) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    scene.run_now(mirror)
+    channel_manage.pin(channel, 2, pinned=True, actor="admin")
+    gone = small.record("linux-64", "zlib-1.3-0.conda")["sha256"]
+    small.drop("linux-64", "zlib-1.3-0.conda")
+    small.publish()
+    scene.run_now(mirror)
+    rounds()
+    assert gone in files(data)
+    rollback.roll_back(Channel.objects.get(pk=channel.pk), 2, actor="admin")
+    assert set(scene.listed(channel, "linux-64")) == {"zlib-1.3-0.conda", "numpy-2.0-0.conda"}
+    invariants.check(channel)
+
+
+def test_one_revision_a_day_stays_for_a_month(small: FakeConda, settings: LazySettings) -> None:
+    settings.KEEP_HOURS, settings.KEEP_DAYS = 72, 30
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    for exclude in ([], ["six"], [], ["zlib"], []):
+        manage.edit(mirror, {"filters": {"exclude_specs": exclude}}, actor="admin")
+        if exclude == [] and not mirror.runs.exists():
+            scene.run_now(mirror)
+        scene.publish(channel)
+    assert channel.current == 6
+    noon = timezone.now().replace(hour=12, minute=0)
+    ages = {1: 40, 2: 10, 3: 10, 4: 4, 5: 2}
+    for number, days in ages.items():
+        moment = noon - timedelta(days=days) + timedelta(minutes=number)
+        channel.revisions.filter(number=number).update(created=moment, retired=moment)
+    cleanup.clean_up()
+    numbers = list(channel.revisions.order_by("number").values_list("number", flat=True))
+    assert numbers == [3, 4, 5, 6]
+    invariants.check(channel)
+
+
+def test_a_source_that_was_changed_does_not_stop_clean_up(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    before = invariants.served(channel)
+    manage.edit(mirror, {"source_root": f"{small.url}/elsewhere"}, actor="admin")
+    scene.publish(channel)
+    rounds()
+    assert invariants.served(channel) == before
+    assert Accepted.objects.count() == 2
+    invariants.check(channel, fetch=True)
+
+
+def test_a_source_nobody_reads_any_more_is_forgotten(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    manage.edit(mirror, {"source_root": f"{small.url}/other"}, actor="admin")
+    for path in small.paths():
+        small.set(path.replace(small.root, "/other"), small._files[path][0])
+    scene.run_now(mirror)
+    Run.objects.filter(number=1).update(snapshots={})
+    rounds()
+    assert [row.url for row in Upstream.objects.all()] == [f"{small.url}/other"]
+    assert Snapshot.objects.count() == 2
+    invariants.check(channel, fetch=True)
+
+
+def test_a_held_snapshot_stays_until_it_is_released(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    for name in small.records("noarch"):
+        small.unlist("noarch", name)
+    small.publish()
+    assert scene.run_now(mirror).held
+    rounds()
+    mirror.refresh_from_db()
+    assert len(scene.listed(channel)) == 2
+    control.release(mirror, actor="admin")
+    scene.publish(channel)
+    assert scene.listed(channel) == {}
+    invariants.check(channel)
+
+
+def test_a_deleted_mirror_and_channel_leave_nothing(small: FakeConda, data: Path) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    scene.run_now(mirror)
+    manage.delete(mirror, actor="admin")
+    cleanup.clean_up()
+    assert Mirror.objects.exists(), "the channel still shows it"
+    scene.publish(channel)
+    assert scene.listed(channel) == {}
+    rounds()
+    assert not Mirror.objects.exists()
+    assert not Blob.objects.filter(file=True).exists()
+    invariants.check(channel)
+    manage.delete_channel(channel, actor="admin")
+    rounds()
+    for model in (Channel, Package, Document, Revision, Publication, Shard, Blob, Snapshot):
+        assert not model.objects.exists(), model
+    assert not Origin.objects.exists()
+    assert not Upstream.objects.exists()
+    assert files(data) == set()
+
+
+def test_a_mirror_deleted_in_a_frozen_channel_stays_as_long_as_it_is_shown(
+    small: FakeConda,
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    scene.run_now(mirror)
+    channel_manage.freeze(channel, actor="admin")
+    manage.delete(mirror, actor="admin")
+    rounds()
+    assert len(scene.listed(channel)) == 2
+    invariants.check(channel)
+    channel_manage.unfreeze(channel, actor="admin")
+    scene.publish(channel)
+    assert scene.listed(channel) == {}
+    invariants.check(channel)
+
+
+def test_bytes_somebody_has_just_found_are_not_taken(data: Path) -> None:
+    blob = blobs.keep_bytes(b"found again", "test")
+    since = timezone.now() - OLD
+    Blob.objects.filter(pk=blob.pk).update(unreferenced=since, deleting=True)
+    os.utime(blobs.path(blob.sha256), (since.timestamp() - 10,) * 2)
+    blob.refresh_from_db()
+    assert blobs.found(blob.sha256, blob.size)
+    cleanup.sweep_blobs()
+    assert blobs.path(blob.sha256).read_bytes() == b"found again"
+    assert Blob.objects.filter(pk=blob.pk, deleting=False).exists()
+
+
+def test_bytes_without_a_row_go_after_the_grace_time(settings: LazySettings, data: Path) -> None:
+    settings.BLOB_GRACE_HOURS = 24
+    for content, age_of in ((b"left behind", OLD), (b"just written", timedelta(0))):
+        blob = blobs.keep_bytes(content, "test")
+        moment = (timezone.now() - age_of).timestamp()
+        os.utime(blobs.path(blob.sha256), (moment, moment))
+        blob.delete()
+    known = blobs.keep_bytes(b"known", "test")
+    os.utime(blobs.path(known.sha256), (0, 0))
+    for part in range(strays.PARTS):
+        strays.sweep_blobs(part)
+    contents = {blobs.path(name).read_bytes() for name in files(data)}
+    assert contents == {b"just written", b"known"}
+
+
+def test_what_the_dead_left_in_tmp_and_locks_goes_after_a_day(data: Path) -> None:
+    long_ago = (timezone.now() - OLD).timestamp()
+    held = Publication(pk=1, fence=1)
+    with Heart(held):
+        for name in ("tmp/old.part", "tmp/fetch-old/index", "locks/run-1-1.lock", "tmp/new.part"):
+            path = data / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        for path in (*data.rglob("*"),):
+            if path.name != "new.part":
+                os.utime(path, (long_ago, long_ago))
+        strays.sweep_temporary()
+        assert held.lock_path.exists()
+        left = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
+        assert left == {"tmp/new.part", str(held.lock_path.relative_to(data))}
+    assert time.time() > long_ago
+
+
+@pytest.mark.parametrize(
+    "place", ["mirrors.cleanup.forget_snapshots", "channels.blobs.discard", "mirrors.strays.sweep"]
+)
+def test_S09_a_killed_clean_up_is_finished_by_the_next(
+    small: FakeConda, data: Path, place: str
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    scene.run_now(mirror)
+    small.drop("linux-64", "zlib-1.3-0.conda")
+    small.publish()
+    scene.run_now(mirror)
+    before = invariants.served(channel)
+    age()
+    cleanup.clean_up()
+    with Worker("clean", pause=place, KEEP_HOURS=0, KEEP_DAYS=0, BLOB_GRACE_HOURS=0) as worker:
+        worker.reached()
+        worker.kill()
+    rounds()
+    assert invariants.served(channel) == before
+    assert files(data) == set(Blob.objects.values_list("pk", flat=True))
+    invariants.check(channel)
