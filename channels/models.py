@@ -301,6 +301,22 @@ class Refusal(models.Model):
         return f"{self.status} {self.message}"
 
 
+class Pin(models.Model):
+    """The bytes that a file had when it first came, where its index has no hash of it.
+
+    Other bytes under the same name are not taken from then on.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)
+    """SHA-256 over where it comes from and its name; see `channels.pins`."""
+    sha256 = models.CharField(max_length=64, db_index=True)
+    size = models.BigIntegerField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
 class Download(models.Model):
     """How often a file was downloaded, per day and user."""
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import quote, urljoin
 
 from django.conf import settings
 
 from channels.models import Channel, Origin
 from channels.secrets import unseal
-from ecosystems.upstream import Client, Credential, Policy
+from ecosystems import registry
+from ecosystems.base import Stop
+from ecosystems.upstream import Client, Credential, Digest, NotFound, Policy, Progress
 
 
 @lru_cache(maxsize=8)
@@ -43,6 +48,61 @@ def address(origin: Origin, filename: str, place: str = "") -> str:
     """Where one of the origin's files lies; `place` is its record's own address, if it has one."""
     base = f"{origin.base_url.rstrip('/')}/"
     return urljoin(base, place) if place else f"{base}{quote(filename)}"
+
+
+class File(Protocol):
+    """What an index says of a file; empty texts and -1 for what it does not say."""
+
+    @property
+    def filename(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def md5(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+
+
+def download(
+    client: Client,
+    origin: Origin,
+    to: Path,
+    *,
+    section: str,
+    file: File,
+    stop: Stop,
+    progress: Progress | None = None,
+) -> Digest:
+    """Bring a file of the origin to `to` and verify it, from wherever it may lie by now."""
+    bring = partial(
+        client.download,
+        to=to,
+        size=file.size,
+        sha256=file.sha256,
+        md5=file.md5,
+        stop=stop,
+        progress=progress,
+    )
+    try:
+        return bring(address(origin, file.filename, file.address))
+    except NotFound:
+        moved = registry.of_section(section).moved(section, file.filename)
+        if not moved or moved == file.address:
+            raise
+        return bring(address(origin, file.filename, moved))
+
+
+def origin_of(origins: Iterable[Sequence[Any]], filename: str) -> int | None:
+    """Which of a package row's `origins` this file comes from, by id."""
+    others = None
+    for pk, _, names in origins:
+        if names is None:
+            others = others or pk
+        elif filename in names:
+            return int(pk)
+    return others
 
 
 def remember(

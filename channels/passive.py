@@ -19,12 +19,13 @@ from datetime import timedelta
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
-from channels import blobs, origins
+from channels import blobs, origins, pins
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart, Watch
 from channels.models import Blob, Fetch, Origin, Package, Refusal
@@ -32,7 +33,14 @@ from channels.serving import content
 from channels.serving.content import Listed
 from ecosystems import registry
 from ecosystems.base import Stop, never_stop
-from ecosystems.upstream import Client, Digest, NotFound, TooSlow, UpstreamError
+from ecosystems.upstream import (
+    Client,
+    Digest,
+    DigestMismatch,
+    NotFound,
+    TooSlow,
+    UpstreamError,
+)
 from history.models import EventType, record
 
 logger = logging.getLogger(__name__)
@@ -278,16 +286,16 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
     try:
         blobs.make_room(max(listed.size, 0))
         client = _client(what.origin.pk, what.origin.key, tuple(settings.UPSTREAM_ALLOW))
-        digest = client.download(
-            what.url,
+        digest = origins.download(
+            client,
+            what.origin,
             part,
-            size=listed.size,
-            sha256=listed.sha256,
-            md5=listed.md5,
+            section=listed.package.section,
+            file=listed,
             stop=heart.check,
         )
         blobs.settle(part, digest.sha256)
-        _arrived(what, row, Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True))
+        _arrived(what, row, digest)
     except (UpstreamError, NoSpace, OSError) as error:
         logger.warning("%s was not fetched: %s", listed.filename, error)
         _refuse(what, row, error)
@@ -295,27 +303,33 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
         part.unlink(missing_ok=True)
 
 
-def _arrived(what: Wish, row: Fetch, blob: Blob) -> None:
+def _arrived(what: Wish, row: Fetch, digest: Digest) -> None:
     """Everything that the arrival changes, at once."""
     with transaction.atomic():
         _end(row)
-        blobs.register([blob])
+        blobs.register([Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)])
         for claim in what.claims:
-            package = claim.package
             mark(claim)
-            record(
-                EventType.ARTIFACT_GENERATED,
-                channel_id=claim.channel.pk,
-                family=package.family,
-                data={
-                    "artifact_family": package.family,
-                    "name": package.name,
-                    "section": package.section,
-                    "ckey": f"{package.section}/{claim.filename}",
-                    "channel": claim.channel.path,
-                },
-                meta={"files": [claim.filename], "bytes": blob.size},
-            )
+            if not claim.sha256 and not claim.md5:
+                pins.learn(_origin(claim), claim.filename, digest)
+            _tell(EventType.ARTIFACT_GENERATED, claim, bytes=digest.size)
+
+
+def _tell(event: EventType, claim: Listed, **meta: Any) -> None:
+    package = claim.package
+    record(
+        event,
+        channel_id=claim.channel.pk,
+        family=package.family,
+        data={
+            "artifact_family": package.family,
+            "name": package.name,
+            "section": package.section,
+            "ckey": f"{package.section}/{claim.filename}",
+            "channel": claim.channel.path,
+        },
+        meta={"files": [claim.filename], **meta},
+    )
 
 
 def mark(listed: Listed) -> None:
@@ -338,6 +352,9 @@ def _refuse(what: Wish, row: Fetch, error: Exception) -> None:
     until = settings.REFUSAL_SECONDS * random.uniform(0.75, 1.25)
     with transaction.atomic():
         _end(row)
+        if _is_held(what, error):
+            for claim in what.claims:
+                _tell(EventType.ARTIFACT_HELD, claim, message=message)
         Refusal.objects.update_or_create(
             key=what.refusal_key,
             defaults={
@@ -348,8 +365,15 @@ def _refuse(what: Wish, row: Fetch, error: Exception) -> None:
         )
 
 
+def _is_held(what: Wish, error: Exception) -> bool:
+    """Whether the upstream has other bytes now than when the file first came."""
+    return isinstance(error, DigestMismatch) and what.listed.pinned
+
+
 def _words(what: Wish, error: Exception) -> tuple[int, str]:
     name = what.listed.filename
+    if _is_held(what, error):
+        return 502, pins.HELD.format(name=name)
     if isinstance(error, NotFound):
         return 404, f"The upstream lists {name} but no longer has it: {error}"
     if isinstance(error, TooSlow):
@@ -367,15 +391,10 @@ def _raise_refusal(what: Wish) -> None:
 
 def _origin(listed: Listed) -> Origin:
     """Where the package's row says that this file comes from."""
-    others = 0
-    for pk, _, names in listed.package.origins:
-        if names is None:
-            others = others or pk
-        elif listed.filename in names:
-            return _load(pk)
-    if not others:
+    pk = origins.origin_of(listed.package.origins, listed.filename)
+    if pk is None:
         raise Unavailable(404, f"Nobody knows where {listed.filename} comes from.")
-    return _load(others)
+    return _load(pk)
 
 
 def _load(pk: int) -> Origin:

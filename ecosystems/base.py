@@ -209,6 +209,11 @@ class Whole:
         inside = f"{section}/{filename}"
         return f"{self.prefix}/{inside}" if self.prefix else inside
 
+    def moved(self, section: str, filename: str) -> str:
+        """Nowhere: files stay where they are."""
+        del section, filename
+        return ""
+
     def locate(self, path: str, form: str) -> Spot | None:
         """Nothing: addresses without a prefix are read by those who serve them."""
         del path, form
@@ -250,6 +255,9 @@ class Ecosystem(Protocol):
 
     def path(self, section: str, name: str, filename: str) -> str:
         """The address of a package's file inside a channel."""
+
+    def moved(self, section: str, filename: str) -> str:
+        """Where (as an `address`) a file goes that is no longer current; "" = it stays."""
 
     def locate(self, path: str, form: str) -> Spot | None:
         """What a path behind `prefix` and a slash names in this form; None for nothing."""

@@ -9,7 +9,7 @@ snapshots of every mirror, and those of its last runs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 import zstandard
@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from channels import blobs
+from channels import blobs, pins
 from channels.models import (
     FOREVER,
     Blob,
@@ -32,8 +32,9 @@ from channels.models import (
     Shard,
 )
 from ecosystems import registry
+from ecosystems.base import Record
 from mirrors import strays
-from mirrors.judge import digests
+from mirrors.judge import digest, digests
 from mirrors.models import Accepted, Failure, LogLine, Mirror, Preview, Run, Snapshot, Upstream
 
 log = logging.getLogger(__name__)
@@ -190,11 +191,12 @@ def sweep_blobs() -> None:
     needed = _roots()
     now = timezone.now()
     grace = timedelta(hours=settings.BLOB_GRACE_HOURS)
-    for batch in _batches(Blob.objects.order_by("pk").values_list("pk", flat=True).iterator()):
-        unneeded = [sha256 for sha256 in batch if sha256 not in needed]
-        Blob.objects.filter(pk__in=batch, unreferenced__isnull=False).exclude(
-            pk__in=unneeded
-        ).update(unreferenced=None, deleting=False)
+    # Where an index has no SHA-256, what names a file is its MD5.
+    known = Blob.objects.order_by("pk").values_list("pk", "md5").iterator()
+    for batch in _batches(known):
+        unneeded = [sha256 for sha256, md5 in batch if not {sha256, md5} & needed]
+        marked = Blob.objects.filter(pk__in=[pk for pk, _ in batch], unreferenced__isnull=False)
+        marked.exclude(pk__in=unneeded).update(unreferenced=None, deleting=False)
         rows = Blob.objects.filter(pk__in=unneeded)
         rows.filter(unreferenced=None).update(unreferenced=now)
         rows.filter(unreferenced__lt=now - grace).update(deleting=True)
@@ -240,14 +242,15 @@ def _listed_files() -> set[str]:
     rows = Package.objects.filter(shard__isnull=False).exclude(present=0, stale=False)
     expand = zstandard.ZstdDecompressor()
     found: set[str] = set()
-    seen: set[str] = set()
-    values = rows.values_list("family", "section", "name", "shard_id", "shard__body")
-    for family, section, name, shard, body in values.iterator(chunk_size=100):
-        if shard not in seen:
-            seen.add(shard)
+    seen: set[tuple[str, str]] = set()
+    values = rows.values_list("family", "section", "name", "origins", "shard_id", "shard__body")
+    for family, section, name, origins, shard, body in values.iterator(chunk_size=100):
+        # Only of the same origin has the same body the same files.
+        if (shard, str(origins)) not in seen:
+            seen.add((shard, str(origins)))
             raw = expand.decompress(bytes(body))
             records = registry.of_family(family).records(raw, section=section, name=name)
-            found.update(_digests(records))
+            found.update(_digests(records, [pk for pk, *_ in origins]))
     return found
 
 
@@ -262,14 +265,22 @@ def _kept_by_mirrors() -> set[str]:
         contents = pack(snapshot.pack_id)
         for name in contents.names():
             body = contents.read(name)
-            found.update(_digests(ecosystem.records(body, section=snapshot.section, name=name)))
+            records = ecosystem.records(body, section=snapshot.section, name=name)
+            found.update(_digests(records, [snapshot.origin_id]))
     return found
 
 
-def _digests(records: Iterable[object]) -> Iterable[str]:
-    from ecosystems.base import Record  # noqa: PLC0415
-
-    return [known for record in records if isinstance(record, Record) for known in digests(record)]
+def _digests(records: Iterable[object], origins: list[int]) -> Iterator[str]:
+    """What names the bytes of these records, which come from any of these origins."""
+    bare: list[str] = []
+    for record in records:
+        if isinstance(record, Record):
+            for known in digests(record):
+                if known:
+                    yield known
+            if not digest(record):
+                bare.append(record.filename)
+    yield from pins.known((pk, name) for pk in origins for name in bare).values()
 
 
 def _delete(rows: QuerySet) -> None:  # type: ignore[type-arg]
@@ -277,8 +288,8 @@ def _delete(rows: QuerySet) -> None:  # type: ignore[type-arg]
         rows.model._default_manager.filter(pk__in=batch).delete()
 
 
-def _batches(items: Iterable[str]) -> Iterable[list[str]]:
-    batch: list[str] = []
+def _batches(items: Iterable[tuple[str, str]]) -> Iterable[list[tuple[str, str]]]:
+    batch: list[tuple[str, str]] = []
     for item in items:
         batch.append(item)
         if len(batch) >= BATCH:

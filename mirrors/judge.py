@@ -6,12 +6,12 @@ publication lists from it, a preview only counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from channels import blobs
+from channels import blobs, pins
 from channels.publish import Listing
 from ecosystems.base import Ecosystem, Invalid, Record, Stop
 from ecosystems.pack import Pack
@@ -129,14 +129,15 @@ def listings(case: Case, names: Iterable[str], *, stop: Stop) -> Iterator[Listin
             yield _listing(case, one, here)
 
 
-def present(batch: Iterable[Judged]) -> set[str]:
-    """Digests of the batch's kept records whose bytes are here."""
+def present(batch: Sequence[Judged]) -> set[str]:
+    """Digests of the batch's kept records whose bytes are here.
+
+    Records without a hash get that of the bytes that came first.
+    """
+    parts = [part for one in batch for part in one.parts]
+    pins.fill((part.source.origin_id, record) for part in parts for record in part.kept())
     return blobs.present(
-        known
-        for one in batch
-        for part in one.parts
-        for record in part.kept()
-        for known in digests(record)
+        known for part in parts for record in part.kept() for known in digests(record)
     )
 
 

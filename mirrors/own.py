@@ -8,6 +8,7 @@ that no circle arises, is checked when the mirror is saved and again when it run
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import zstandard
@@ -45,7 +46,7 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
     channel = _source(upstream)
     ecosystem = registry.get(upstream.kind)
     expand = zstandard.ZstdDecompressor()
-    target = work / f"{section}.pack"
+    target = work / f"{section.replace('/', '-')}.pack"
     old = Pack(blobs.path(before.pack_id)) if before else None
     listed = newest = names = 0
     writer = PackWriter(target)
@@ -85,11 +86,14 @@ def bring(origin: Origin, wanted: Wanted, filename: str, *, stop: Stop) -> Diges
             name=wanted.name,
             number=channel.current,
         )
-        found = passive.obtain(passive.wish(listed))
-        if not isinstance(found, Blob):
+        wish = passive.wish(listed)
+        found: Blob | Iterator[bytes] | None = passive.obtain(wish)
+        if found is not None and not isinstance(found, Blob):
             for _ in found:
                 stop()
-            found = Blob.objects.get(sha256=listed.sha256)
+            found = content.here(wish.listed)
+        if found is None:
+            raise UpstreamError(origin.base_url, f"{filename} was removed while it was read.")
         return Digest(sha256=found.sha256, md5=found.md5, size=found.size)
     except (passive.Unavailable, passive.Cut, content.Missing) as error:
         raise UpstreamError(origin.base_url, str(error)) from error

@@ -28,7 +28,8 @@ from mirrors.models import Upstream
 LONGEST = 2000
 HIDDEN = "***"
 _OWN = re.compile(
-    r"/api/repo/(?P<channel>[a-z][a-z0-9_-]*(?:/[a-z][a-z0-9_-]*)?)(?:/cran|/simple)?/*"
+    r"/api/repo/(?P<channel>[a-z][a-z0-9_-]*(?:/(?!(?:cran|simple)(?:/|\Z))[a-z][a-z0-9_-]*)?)"
+    r"(?:/cran|/simple)?/*"
 )
 _PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?")
 

@@ -6,14 +6,13 @@ from dataclasses import asdict, dataclass
 
 import zstandard
 
-from channels import blobs
 from channels.models import Channel, Package
 from channels.verdicts import Verdict
 from ecosystems import registry
 from ecosystems.base import Record
 from filters.rules import Reason, judge
 from mirrors.inputs import Inputs, gather
-from mirrors.judge import Case, complete, digests, judge_name
+from mirrors.judge import Case, complete, judge_name, present
 
 MOST = 1000
 ROWS = 20
@@ -84,8 +83,9 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
 
 def _answers(case: Case, name: str) -> list[Answer]:
     answers = []
-    for part in judge_name(case, name).parts:
-        here = blobs.present(known for record in part.kept() for known in digests(record))
+    judged = judge_name(case, name)
+    here = present([judged])
+    for part in judged.parts:
         for record, reason in zip(part.records, part.reasons, strict=True):
             shared = (record.filename, case.section, name, part.source.mirror_name)
             if reason is not None:

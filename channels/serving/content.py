@@ -17,9 +17,10 @@ from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
-from channels import blobs, verdicts
+from channels import blobs, pins, verdicts
 from channels.access import privacy
 from channels.models import Blob, Channel, Document, Package, Shard
+from channels.origins import origin_of
 from channels.serving.addresses import Address
 from channels.serving.answers import FOREVER_AGE, INDEX_AGE, Entity, Item
 from channels.serving.ranges import http_date
@@ -57,6 +58,8 @@ class Listed:
     address: str
     """As in `Record`."""
     private: bool
+    pinned: bool = False
+    """The index has no hash of it: `sha256` is that of the bytes that came first."""
     lasting: bool = True
     """Whether the answer holds until the generation rises."""
 
@@ -237,11 +240,24 @@ def file(channel: Channel, section: str, filename: str, *, name: str, number: in
         words = [] if verdict and verdict.refused else [_no_file(channel, section, filename)]
         words += [verdict.message] if verdict else []
         raise Missing(" ".join(words), lasting=verdict is None)
+    listed = _pinned(listed)
     return replace(listed, lasting=False) if judged else listed
+
+
+def _pinned(listed: Listed) -> Listed:
+    """With the hash of its first bytes, where the index has none and they have come."""
+    if listed.sha256 or listed.md5:
+        return listed
+    origin = origin_of(listed.package.origins, listed.filename)
+    if origin is None:
+        return listed
+    found = pins.known([(origin, listed.filename)])
+    return replace(listed, sha256=next(iter(found.values()), ""), pinned=bool(found))
 
 
 def here(listed: Listed) -> Blob | None:
     """The file's bytes, if they are here."""
+    listed = _pinned(listed)
     rows = Blob.objects.filter(file=True, deleting=False)
     if listed.sha256:
         return rows.filter(sha256=listed.sha256).first()
@@ -251,7 +267,7 @@ def here(listed: Listed) -> Blob | None:
 def promised(listed: Listed) -> Entity:
     """What is known of a file before its bytes are here."""
     found = Entity(
-        etag=f'"{listed.sha256 or listed.md5}"',
+        etag=f'"{listed.sha256 or listed.md5 or listed.filename}"',
         size=listed.size,
         media_type="application/octet-stream",
         age=FOREVER_AGE,

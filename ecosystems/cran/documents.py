@@ -38,9 +38,8 @@ def documents(section: str, shards: Shards, folder: Path) -> Iterator[Document]:
         return
     matrix = Matrix(COLUMNS)
     archive: list[tuple[str, list[Archived]]] = []
-    plain = _Plain(folder / f"{INDEX}.zst")
-    packed = folder / f"{INDEX}.gz"
-    with plain, packed.open("wb") as raw, _gzip(raw) as zipped:
+    plain, packed = folder / INDEX, folder / f"{INDEX}.gz"
+    with plain.open("wb") as text, packed.open("wb") as raw, _gzip(raw) as zipped:
         for name, body, _ in shards():
             old: list[Archived] = []
             for part in body.split(BETWEEN):
@@ -49,13 +48,13 @@ def documents(section: str, shards: Shards, folder: Path) -> Iterator[Document]:
                     place = about.place.removeprefix(ARCHIVE)
                     old.append(Archived(place, about.size, about.time))
                     continue
-                text = stanza(part) + BETWEEN
-                matrix.add(fields(text.rstrip()))
-                plain.write(text)
-                zipped.write(text)
+                entry = stanza(part)
+                matrix.add(fields(entry))
+                text.write(entry + BETWEEN)
+                zipped.write(entry + BETWEEN)
             if old:
                 archive.append((name, old))
-    yield plain.document(INDEX)
+    yield _packed(plain)
     yield _stored(packed, f"{INDEX}.gz", GZIP_TYPE)
     rds = folder / f"{INDEX}.rds"
     matrix.write(rds)
@@ -66,33 +65,14 @@ def documents(section: str, shards: Shards, folder: Path) -> Iterator[Document]:
         yield _stored(rds, META_ARCHIVE, RDS_TYPE)
 
 
-class _Plain:
-    """A file that is stored as zstd and served as it was before."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
-        self._hash = hashlib.sha256()
-        self._file = path.open("wb")
-        self._zstd = zstandard.ZstdCompressor(level=1).compressobj()
-
-    def __enter__(self) -> _Plain:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.write(self._zstd.flush())
-        self._file.close()
-
-    def write(self, text: bytes) -> None:
-        self.size += len(text)
-        self._hash.update(text)
-        self._file.write(self._zstd.compress(text))
-
-    def document(self, name: str) -> Document:
-        etag = f'"{self._hash.hexdigest()}"'
-        return Document(
-            name, self.path, _sha256(self.path), self.size, etag, TEXT_TYPE, packed=True
-        )
+def _packed(plain: Path) -> Document:
+    """The file as zstd, which is served as it was before."""
+    packed = plain.with_name(f"{plain.name}.zst")
+    size, etag = plain.stat().st_size, f'"{_sha256(plain)}"'
+    with plain.open("rb") as source, packed.open("wb") as target:
+        zstandard.ZstdCompressor(level=1).copy_stream(source, target, size=size)
+    plain.unlink()
+    return Document(plain.name, packed, _sha256(packed), size, etag, TEXT_TYPE, packed=True)
 
 
 def _stored(path: Path, name: str, media_type: str) -> Document:

@@ -1,0 +1,338 @@
+"""Mirrors of CRAN-like repositories, from the index to what clients see."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import zstandard
+
+from channels import blobs
+from channels.models import Blob, Channel, Document, Package, Pin
+from ecosystems import registry
+from ecosystems.cran import rds
+from ecosystems.cran.packages import fields, paragraphs
+from history.models import Event
+from mirrors import cleanup
+from mirrors.models import Mirror
+from mirrorserver.wsgi import application
+from tests import scene
+from tests.condatree import FakeConda
+from tests.crantree import BUILT, FakeCran
+from tests.wsgi import Client
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOURCE = "src/contrib"
+BASE = "/api/repo/main/cran"
+
+
+@pytest.fixture
+def cran(settings: Any) -> Iterator[FakeCran]:
+    with FakeCran() as server:
+        settings.UPSTREAM_ALLOW = (server.url,)
+        server.add("aa", "1.0", time=BUILT - 86_400 * 400)
+        server.add("aa", "1.1-2")
+        server.add("bb", "2.0", imports="aa (>= 1.0)", license="MIT + file LICENSE")
+        server.add("cc", "0.1", license="GPL (>= 2) | file LICENSE")
+        server.publish()
+        yield server
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client(application)
+
+
+def mirror(channel: Channel, cran: FakeCran, **body: Any) -> Mirror:
+    return scene.mirror(channel, cran.repository, mirror_type="CRAN", **body)
+
+
+def listed(channel: Channel, section: str = SOURCE) -> dict[str, dict[str, str]]:
+    """The stanzas of the channel's PACKAGES by file name without its end."""
+    text = scene.document(channel, section, "PACKAGES")
+    found = [fields(one) for one in paragraphs([text])]
+    return {f"{one['Package']}_{one['Version']}": one for one in found}
+
+
+def archived(channel: Channel) -> list[bytes]:
+    tables = rds.read(gzip.decompress(scene.document(channel, SOURCE, "Meta/archive.rds")))
+    assert isinstance(tables, rds.Vector)
+    return [
+        place
+        for table in tables.values
+        if isinstance(table, rds.Vector)
+        for place in table.names(b"row.names")
+    ]
+
+
+def test_a_passive_run_lists_everything_and_downloads_nothing(cran: FakeCran) -> None:
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, cran))
+    assert (run.state, run.error) == ("completed", "")
+    assert sorted(listed(channel)) == ["aa_1.1-2", "bb_2.0", "cc_0.1"]
+    assert archived(channel) == [b"aa/aa_1.0.tar.gz"]
+    assert run.counts["passive"] == run.counts["listed"] == 4
+    assert not Blob.objects.filter(file=True).exists()
+
+
+def test_stanzas_are_published_byte_for_byte(cran: FakeCran) -> None:
+    odd = "Depends: R (>= 3.5),\n\tmethods\nX-Own:  kept  \n"
+    cran.add("odd", "1.0", extra=odd)
+    cran.publish()
+    channel = scene.channel()
+    scene.run_now(mirror(channel, cran))
+    assert scene.document(channel, SOURCE, "PACKAGES").startswith(cran.index().encode()[:100])
+    assert odd.rstrip().encode() in scene.document(channel, SOURCE, "PACKAGES")
+
+
+def test_every_file_is_served_at_both_its_places(cran: FakeCran, client: Client) -> None:
+    scene.run_now(mirror(scene.channel(), cran))
+    for filename in ("aa_1.0.tar.gz", "aa_1.1-2.tar.gz"):
+        for place in (filename, f"Archive/aa/{filename}"):
+            answer = client.get(f"{BASE}/{SOURCE}/{place}")
+            assert (answer.status, answer.body) == (200, cran.body(filename)), answer.body
+    assert cran.count(cran.archive_path("aa_1.0.tar.gz")) == 1
+    assert cran.count(cran.path("aa_1.1-2.tar.gz")) == 1
+
+
+def test_indexes_are_served_in_all_forms_and_never_the_upstreams_own(
+    cran: FakeCran, client: Client
+) -> None:
+    scene.run_now(mirror(scene.channel(), cran))
+    plain = client.get(f"{BASE}/{SOURCE}/PACKAGES")
+    packed = client.get(f"{BASE}/{SOURCE}/PACKAGES.gz")
+    assert gzip.decompress(packed.body) == plain.body
+    assert "Content-Encoding" not in packed.headers
+    matrix = rds.read(gzip.decompress(client.get(f"{BASE}/{SOURCE}/PACKAGES.rds").body))
+    assert isinstance(matrix, rds.Vector)
+    assert b"aa" in matrix.values
+    assert cran.count(cran.path("PACKAGES.rds")) == 0
+    for missing in ("src/contrib/Meta/current.rds", "web/packages/packages.rds"):
+        assert client.get(f"{BASE}/{missing}").status == 404
+    assert client.get("/api/repo/main/src/contrib/PACKAGES").status == 404
+
+
+def test_an_active_run_downloads_everything_verified(cran: FakeCran) -> None:
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, cran, mirror_mode="active"))
+    assert (run.state, run.error) == ("completed", "")
+    assert run.counts["active"] == run.counts["listed"] == 4
+    assert Blob.objects.filter(file=True).count() == 4
+    assert archived(channel) == [b"aa/aa_1.0.tar.gz"]
+
+
+def test_wrong_bytes_are_a_failure_and_not_listed(cran: FakeCran) -> None:
+    cran.set(cran.path("bb_2.0.tar.gz"), b"something else")
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, cran, mirror_mode="active"))
+    assert (run.state, run.counts["failed"]) == ("completed", 1)
+    assert sorted(listed(channel)) == ["aa_1.1-2", "cc_0.1"]
+
+
+def test_a_version_that_was_replaced_meanwhile_comes_from_the_archive(
+    cran: FakeCran, client: Client
+) -> None:
+    scene.run_now(mirror(scene.channel(), cran))
+    cran.add("bb", "2.1")
+    cran.publish()
+    answer = client.get(f"{BASE}/{SOURCE}/bb_2.0.tar.gz")
+    assert (answer.status, answer.body) == (200, cran.body("bb_2.0.tar.gz"))
+
+
+def test_a_replaced_version_moves_to_the_archives_table(cran: FakeCran, client: Client) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    scene.run_now(mine)
+    cran.add("bb", "2.1", license="MIT + file LICENSE")
+    cran.publish()
+    scene.run_now(mine)
+    assert sorted(listed(channel)) == ["aa_1.1-2", "bb_2.1", "cc_0.1"]
+    assert archived(channel) == [b"aa/aa_1.0.tar.gz", b"bb/bb_2.0.tar.gz"]
+    assert client.get(f"{BASE}/{SOURCE}/Archive/bb/bb_2.0.tar.gz").status == 200
+
+
+def test_the_table_of_an_archive_goes_with_its_last_version(cran: FakeCran) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    scene.run_now(mine)
+    cran.remove(cran.path("Meta/archive.rds"))
+    cran.add("dd", "1.0")
+    cran.publish(meta=False)
+    assert scene.run_now(mine).state == "completed"
+    channel.refresh_from_db()
+    assert not Document.objects.at(channel.current).filter(name="Meta/archive.rds").exists()
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept"),
+    [
+        ({"exclude_specs": ["b*"]}, {"aa_1.1-2", "cc_0.1", "aa_1.0"}),
+        ({"exclude_specs": ["aa (>= 1.1)"]}, {"aa_1.0", "bb_2.0", "cc_0.1"}),
+        ({"only_specs": ["AA (< 1.1)"]}, {"aa_1.0"}),
+        ({"projects": ["bb"]}, {"bb_2.0"}),
+        ({"exclude_licenses": ["GPL2"]}, {"bb_2.0", "cc_0.1"}),
+        ({"exclude_licenses": ["GPL2", "Other"]}, {"bb_2.0"}),
+        ({"exclude_specs": ["*"], "include_licenses": ["MIT"]}, {"bb_2.0"}),
+        ({"date_from": "2023-01-01"}, {"aa_1.1-2", "bb_2.0", "cc_0.1"}),
+        ({"date_to": "2023-01-01"}, {"aa_1.0"}),
+    ],
+)
+def test_filters_are_read_in_the_words_of_r(
+    cran: FakeCran, filters: dict[str, Any], kept: set[str]
+) -> None:
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, cran, filters=filters))
+    assert (run.state, run.error) == ("completed", "")
+    ecosystem = registry.get("CRAN")
+    found: set[str] = set()
+    channel.refresh_from_db()
+    for row in Package.objects.at(channel.current).filter(shard__isnull=False):
+        assert row.shard is not None
+        body = zstandard.decompress(bytes(row.shard.body))
+        found |= {name.removesuffix(".tar.gz") for name in ecosystem.entries(body)}
+    assert found == kept
+    assert run.counts["passive"] + scene.filtered(run.counts) == run.counts["listed"] == 4
+
+
+def test_a_channel_holds_conda_and_r_side_by_side(
+    cran: FakeCran, client: Client, settings: Any
+) -> None:
+    with FakeConda() as conda:
+        settings.UPSTREAM_ALLOW = (cran.url, conda.url)
+        conda.add("noarch", "aa", "1.0")
+        conda.publish()
+        channel = scene.channel(filters={"exclude_specs": ["cc"]})
+        scene.run_now(mirror(channel, cran))
+        scene.run_now(scene.mirror(channel, conda.channel))
+        assert sorted(listed(channel)) == ["aa_1.1-2", "bb_2.0"]
+        assert list(scene.listed(channel)) == ["aa-1.0-0.conda"]
+        assert client.get(f"{BASE}/{SOURCE}/PACKAGES.gz").status == 200
+        assert client.get("/api/repo/main/noarch/repodata.json").status == 200
+
+
+def test_a_refused_file_says_why(cran: FakeCran, client: Client) -> None:
+    scene.run_now(mirror(scene.channel(), cran, filters={"exclude_specs": ["bb"]}))
+    answer = client.get(f"{BASE}/{SOURCE}/bb_2.0.tar.gz")
+    assert answer.status == 404
+    assert "bb matches the excluded spec bb" in answer.detail
+
+
+def test_an_own_channel_can_be_mirrored_again(cran: FakeCran, settings: Any) -> None:
+    first, second = scene.channel("first"), scene.channel("second")
+    scene.run_now(mirror(first, cran))
+    source = f"{settings.PUBLIC_URL}/api/repo/first/cran"
+    run = scene.run_now(scene.mirror(second, source, mirror_type="CRAN", mirror_mode="active"))
+    assert (run.state, run.error) == ("completed", "")
+    assert run.counts["active"] == 4
+    assert sorted(listed(second)) == ["aa_1.1-2", "bb_2.0", "cc_0.1"]
+    assert archived(second) == [b"aa/aa_1.0.tar.gz"]
+
+
+def test_binaries_are_mirrored_beside_the_sources(cran: FakeCran, client: Client) -> None:
+    section = "bin/windows/contrib/4.4"
+    cran.add("aa", "1.1-2", section=section)
+    cran.publish()
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, cran))
+    assert run.counts["listed"] == 5
+    assert list(listed(channel, section)) == ["aa_1.1-2"]
+    answer = client.get(f"{BASE}/{section}/aa_1.1-2.zip")
+    assert (answer.status, answer.body) == (200, cran.body("aa_1.1-2.zip", section))
+
+
+def test_an_unchanged_index_is_not_read_again(cran: FakeCran) -> None:
+    mine = mirror(scene.channel(), cran)
+    first = scene.run_now(mine)
+    again = scene.run_now(mine)
+    assert (again.state, again.counts["listed"]) == ("completed", first.counts["listed"])
+    assert cran.count(cran.path("Meta/archive.rds")) == 1
+
+
+def test_an_index_that_became_empty_is_held(cran: FakeCran) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    scene.run_now(mine)
+    for name in ("PACKAGES", "PACKAGES.gz"):
+        cran.set(cran.path(name), gzip.compress(b"") if name.endswith("gz") else b"\n")
+    for name in ("current", "archive"):
+        cran.remove(cran.path(f"Meta/{name}.rds"))
+    scene.run_now(mine)
+    mine.refresh_from_db()
+    assert SOURCE in mine.held
+    assert len(listed(channel)) == 3
+
+
+def forget(filename: str, cran: FakeCran) -> None:
+    """As if the bytes were cleaned up, or lost."""
+    Blob.objects.filter(file=True).delete()
+    for path in (blobs.path(pin.sha256) for pin in Pin.objects.all()):
+        path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def bare(settings: Any) -> Iterator[FakeCran]:
+    """A repository whose index has no MD5sum."""
+    with FakeCran() as server:
+        settings.UPSTREAM_ALLOW = (server.url,)
+        server.add("aa", "1.0", md5=False)
+        server.publish(meta=False)
+        yield server
+
+
+def test_a_file_without_a_hash_is_pinned_when_a_client_asks(bare: FakeCran, client: Client) -> None:
+    channel = scene.channel()
+    scene.run_now(mirror(channel, bare))
+    answer = client.get(f"{BASE}/{SOURCE}/aa_1.0.tar.gz")
+    assert (answer.status, answer.body) == (200, bare.body("aa_1.0.tar.gz"))
+    assert answer.headers["ETag"] == f'"{Pin.objects.get().sha256}"'
+    again = client.get(f"{BASE}/{SOURCE}/aa_1.0.tar.gz")
+    assert again.status == 200
+    assert bare.count(bare.path("aa_1.0.tar.gz")) == 1
+
+
+def test_other_bytes_under_a_pinned_name_are_held_and_not_served(
+    bare: FakeCran, client: Client
+) -> None:
+    channel = scene.channel()
+    scene.run_now(mirror(channel, bare))
+    first = client.get(f"{BASE}/{SOURCE}/aa_1.0.tar.gz")
+    bare.set(bare.path("aa_1.0.tar.gz"), b"something else")
+    kept = client.get(f"{BASE}/{SOURCE}/aa_1.0.tar.gz")
+    assert kept.body == first.body
+    forget("aa_1.0.tar.gz", bare)
+    refused = Client(application).get(f"{BASE}/{SOURCE}/aa_1.0.tar.gz")
+    assert refused.status == 502
+    assert "they are held back" in refused.detail
+    event = Event.objects.get(type="artifact_held")
+    assert event.channel_id == channel.pk
+    assert event.data["ckey"] == "src/contrib/aa_1.0.tar.gz"
+
+
+def test_an_active_run_pins_and_holds_too(bare: FakeCran) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, bare, mirror_mode="active")
+    run = scene.run_now(mine)
+    assert (run.state, run.counts["active"], run.counts["failed"]) == ("completed", 1, 0)
+    assert list(listed(channel)) == ["aa_1.0"]
+    bare.set(bare.path("aa_1.0.tar.gz"), b"something else")
+    forget("aa_1.0.tar.gz", bare)
+    bare.add("bb", "1.0")
+    bare.publish(meta=False)
+    Package.objects.update(stale=True)
+    run = scene.run_now(mine)
+    assert (run.state, run.counts["failed"]) == ("completed", 1)
+    assert "they are held back" in run.failures.get().message
+    assert Event.objects.filter(type="artifact_held", run_id=run.pk).count() == 1
+    assert list(listed(channel)) == ["bb_1.0"]
+
+
+def test_cleaning_up_keeps_what_only_an_md5_or_a_pin_names(cran: FakeCran, settings: Any) -> None:
+    settings.BLOB_GRACE_HOURS = 0
+    scene.run_now(mirror(scene.channel(), cran, mirror_mode="active"))
+    cleanup.clean_up()
+    cleanup.clean_up()
+    assert Blob.objects.filter(file=True).count() == 4
+    assert not Blob.objects.filter(file=True, unreferenced__isnull=False).exists()
