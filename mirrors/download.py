@@ -17,12 +17,12 @@ from itertools import islice
 from django.conf import settings
 from django.db import transaction
 
-from channels import blobs
+from channels import blobs, origins, pins
 from channels.errors import NoSpace
 from channels.models import Blob, Origin
-from channels.origins import address, client
-from ecosystems.upstream import Client, Digest, UpstreamError
-from history.models import Event, EventType
+from channels.origins import client
+from ecosystems.upstream import Client, Digest, DigestMismatch, UpstreamError
+from history.models import Event, EventType, record
 from mirrors import own
 from mirrors.models import Failure
 from mirrors.plan import Beside, Plan, Wanted
@@ -52,6 +52,8 @@ class Download:
         self._lock = threading.Lock()
         self._clients: dict[int, tuple[Origin, Client]] = {}
         self._arrived: list[Blob] = []
+        self._first: list[tuple[Origin, str, Digest]] = []
+        """What came of files that no index has a hash of."""
         self._failures: list[Failure] = []
         self._names: dict[str, Counter[str]] = {}
         self._flushed = time.monotonic()
@@ -127,12 +129,12 @@ class Download:
             seen = done
 
         try:
-            digest = opened.download(
-                address(origin, file.filename, file.address),
+            digest = origins.download(
+                opened,
+                origin,
                 temp,
-                size=file.size,
-                sha256=file.sha256,
-                md5=file.md5,
+                section=wanted.section,
+                file=file,
                 stop=self._stop,
                 progress=progress,
             )
@@ -155,19 +157,13 @@ class Download:
         try:
             found = future.result()
         except UpstreamError as error:
-            self.failed += 1
-            self._failures.append(
-                Failure(
-                    run=self.work.run,
-                    section=wanted.section,
-                    filename=wanted.filename,
-                    message=str(error),
-                )
-            )
+            self._fail(wanted, error)
             return
         except OSError as error:
             raise NoSpace(f"{wanted.filename} could not be stored: {error.strerror}") from error
         self.done += 1
+        if not wanted.sha256 and not wanted.md5:
+            self._first.append((self._clients[wanted.origin_id][0], wanted.filename, found[0]))
         self._arrived += [
             Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)
             for digest in found
@@ -176,14 +172,50 @@ class Download:
         if len(self._arrived) >= ROWS_AT_ONCE:
             self._flush()
 
+    def _fail(self, wanted: Wanted, error: UpstreamError) -> None:
+        self.failed += 1
+        message = str(error)
+        file = (wanted.origin_id, wanted.filename)
+        if isinstance(error, DigestMismatch) and pins.known([file]):
+            message = pins.HELD.format(name=wanted.filename)
+            self._tell_held(wanted, message)
+        self._failures.append(
+            Failure(
+                run=self.work.run,
+                section=wanted.section,
+                filename=wanted.filename,
+                message=message,
+            )
+        )
+
+    def _tell_held(self, wanted: Wanted, message: str) -> None:
+        mirror = self.work.run.mirror
+        record(
+            EventType.ARTIFACT_HELD,
+            channel_id=mirror.channel_id,
+            mirror_id=mirror.pk,
+            run_id=self.work.run.pk,
+            family=self._family,
+            data={
+                "artifact_family": self._family,
+                "name": wanted.name,
+                "section": wanted.section,
+                "ckey": f"{wanted.section}/{wanted.filename}",
+                "channel": mirror.channel.path,
+            },
+            meta={"files": [wanted.filename], "message": message},
+        )
+
     def _flush(self) -> None:
         self._flushed = time.monotonic()
         if self._arrived or self._failures:
             with transaction.atomic():
                 self.work.run.write(bytes=self._bytes)
                 blobs.register(self._arrived)
+                for first in self._first:
+                    pins.learn(*first)
                 Failure.objects.bulk_create(self._failures, ignore_conflicts=True)
-        self._arrived, self._failures = [], []
+        self._arrived, self._failures, self._first = [], [], []
 
     def _show(self, plan: Plan) -> None:
         self.work.check()
