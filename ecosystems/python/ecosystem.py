@@ -20,6 +20,7 @@ from ecosystems.base import (
     Spot,
     Stop,
     Unchanged,
+    Whole,
 )
 from ecosystems.pack import Pack
 from ecosystems.python import body as bodies
@@ -31,7 +32,7 @@ from ecosystems.upstream import Client, NotFound, NotModified
 SECTION = "simple"
 
 
-class PythonSimple:
+class PythonSimple(Whole):
     """Implements `ecosystems.base.Ecosystem`. Narrowed, it fetches the pages of some projects."""
 
     kind = "python_simple"
