@@ -54,18 +54,18 @@ def stop(mirror: Mirror, *, actor: str) -> Run | None:
 
     Asking twice is asking once. A run that no worker has begun ends at once.
     """
-    run = active_run(mirror)
-    if run is None:
-        return None
-    now = timezone.now()
     with transaction.atomic():
-        mine = Run.objects.filter(pk=run.pk)
-        if mine.filter(state="pending").update(state="stopped", ended=now):
-            run.refresh_from_db()
+        # Locked, because a worker that shuts down turns a running run into a pending one.
+        run = mirror.runs.select_for_update().filter(state__in=Run.ACTIVE).first()
+        if run is None:
+            return None
+        if run.state == "pending":
+            run.state, run.ended = "stopped", timezone.now()
+            run.save(update_fields=["state", "ended"])
             tell(run, EventType.MIRROR_STOPPED, actor=actor)
-        else:
-            mine.filter(state="running").update(state="stopping")
-            run.refresh_from_db()
+        elif run.state == "running":
+            run.state = "stopping"
+            run.save(update_fields=["state"])
     return run
 
 
@@ -107,7 +107,10 @@ def release(mirror: Mirror, *, actor: str) -> list[str]:
 
 def follow(mirror: Mirror) -> None:
     """Begin the run that was asked for while another was going."""
-    if Mirror.objects.filter(pk=mirror.pk, run_again=True, deleted=None).update(run_again=False):
+    asked = Mirror.objects.filter(pk=mirror.pk, run_again=True, deleted=None)
+    with transaction.atomic():
+        if not asked.update(run_again=False):
+            return
         mirror.refresh_from_db()
         try:
             request_run(mirror, cause="edit", actor=mirror.owner.username if mirror.owner else "")

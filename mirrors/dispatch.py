@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -87,17 +87,23 @@ def _start_slot(mirror: Mirror) -> None:
             try:
                 control.request_run(mirror, cause="schedule", actor="schedule", slot=slot)
             except WrongState as error:
+                # Begun by somebody this moment; or the slot has had its run.
                 log.info("%s", error)
-            return
-        record(
-            EventType.MIRROR_SKIPPED,
-            actor="schedule",
-            channel_id=mirror.channel_id,
-            mirror_id=mirror.pk,
-            run_id=going.pk,
-            data={"mirror": mirror.name},
-            meta={"slot": slot.isoformat() if slot else None, "still_running": going.number},
-        )
+                going = control.active_run(mirror)
+        if going is not None and going.slot != slot:
+            _tell_skipped(mirror, slot, going)
+
+
+def _tell_skipped(mirror: Mirror, slot: datetime | None, going: Run) -> None:
+    record(
+        EventType.MIRROR_SKIPPED,
+        actor="schedule",
+        channel_id=mirror.channel_id,
+        mirror_id=mirror.pk,
+        run_id=going.pk,
+        data={"mirror": mirror.name},
+        meta={"slot": slot.isoformat() if slot else None, "still_running": going.number},
+    )
 
 
 def _reap_run(run: Run) -> None:

@@ -48,7 +48,7 @@ def take(work: Work, fetch: Fetch) -> Taken:
         for row in Accepted.objects.filter(mirror=mirror).select_related("snapshot")
     }
     found = fetch.snapshots
-    if not any(found.values()) and not accepted:
+    if not any(found.values()) and (mirror.skip_guard or not accepted):
         raise BadIndex(f"{mirror.upstream.url} has no index of {_words(list(found))}.")
     held = _objections(mirror, found, accepted)
     news = {
@@ -56,11 +56,22 @@ def take(work: Work, fetch: Fetch) -> Taken:
         for section, snapshot in found.items()
         if section not in held and snapshot != accepted.get(section)
     }
+    # Sections that are not asked for now must not come back from the source before.
+    foreign = [
+        section
+        for section, snapshot in accepted.items()
+        if section not in found and snapshot.upstream_id != mirror.upstream_id
+    ]
     with transaction.atomic():
+        saved = Mirror.objects.select_for_update(of=("self",)).get(pk=mirror.pk)
         for section, snapshot in news.items():
             accept(mirror, section, snapshot.pk if snapshot else None)
+        for section in foreign:
+            accept(mirror, section, None)
         _tell_held(work, mirror, held)
-        Mirror.objects.filter(pk=mirror.pk).update(held=held, skip_guard=False)
+        if saved.upstream_id == mirror.upstream_id:
+            # Else the source was changed during the run, and the next one is the first of it.
+            Mirror.objects.filter(pk=mirror.pk).update(held=held, skip_guard=False)
         snapshots = {key: snap.pk for key, snap in found.items() if snap and key not in held}
         snapshots |= {key: accepted[key].pk for key in held if key in accepted}
         work.run.write(snapshots=snapshots, held=held)

@@ -99,7 +99,11 @@ class _Progress:
     def stop(self) -> None:
         self._heart.check()
         if self._interrupted():
-            self._preview.write(state="pending", owner="")
+            # Unless it was cancelled meanwhile.
+            mine = Preview.objects.filter(
+                pk=self._preview.pk, fence=self._preview.fence, state="running"
+            )
+            mine.update(state="pending", owner="")
             raise Cancelled
         self._write(None)
 
