@@ -106,6 +106,12 @@ class FakeSimple(FakeUpstream):
             return replace(found, content_type="text/html")
         return found
 
+    def entry_bytes(self, path: str) -> bytes:
+        """What a client that asks for JSON gets at a path."""
+        found = self.entry(Request("GET", path, {"accept": JSON_TYPE}))
+        assert found is not None
+        return found.body
+
     def drop(self, project: str, filename: str | None = None) -> None:
         """Unlist a file, or a whole project, at the next `publish`."""
         if filename is None:
@@ -181,7 +187,8 @@ class FakeSimple(FakeUpstream):
                 text += f' data-requires-python="{escape(wanted)}"'
             if yanked := entry.get("yanked"):
                 text += f' data-yanked="{escape(yanked if isinstance(yanked, str) else "")}"'
-            if metadata := entry.get("core-metadata"):
+            metadata = entry.get("core-metadata")
+            if isinstance(metadata, dict):
                 text += f' data-core-metadata="sha256={metadata["sha256"]}"'
             lines.append(f"{text}>{entry['filename']}</a><br/>\n")
         return _page("".join(lines)).encode()

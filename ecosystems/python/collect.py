@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from ecosystems.base import BadIndex, Progress, Stop
 from ecosystems.pack import Pack, PackWriter
@@ -22,7 +22,7 @@ from ecosystems.python.body import Body, License, join, split
 from ecosystems.python.licensing import metadata_files, stated
 from ecosystems.python.records import newest, records
 from ecosystems.python.simple import ACCEPT, project
-from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError
+from ecosystems.upstream import Client, EgressRefused, NotFound, NotModified, UpstreamError
 
 THREADS = 8
 LOOK_SECONDS = 0.25
@@ -99,6 +99,8 @@ class Collector:
     ) -> None:
         self.failed: dict[str, str] = {}
         self.absent: list[str] = []
+        self.closed: set[str] = set()
+        """Hosts that have files and that the policy does not name."""
         self.found = 0
         self._error: UpstreamError | BadIndex | None = None
         self._client, self._root = client, root
@@ -252,6 +254,7 @@ class Collector:
             return None
         finally:
             path.unlink(missing_ok=True)
+        self._look_at(page.place)
         if task.serial is not None and page.serial is not None and page.serial < task.serial:
             raise BadIndex(f"The page of {task.name} is older than the list of projects says.")
         body = self._licensed(page.body, task.body) if self._licenses else page.body
@@ -275,12 +278,28 @@ class Collector:
         kept = {version: licenses[version] for version in files}
         return join(Body(stored.name, stored.files, stored.status, kept))
 
+    def _look_at(self, place: str) -> None:
+        parts = urlsplit(place)
+        where = f"{parts.scheme}://{parts.netloc}"
+        try:
+            if place:
+                self._client.check(place)
+        except EgressRefused:
+            self.closed.add(where)
+
     def _check(self) -> None:
         if self._cancel.is_set():
             raise Cancelled
 
     def _warnings(self) -> list[str]:
         return [
+            *_some(
+                (
+                    f"Files lie on {where}, from which this server may not fetch (UPSTREAM_ALLOW)."
+                    for where in sorted(self.closed)
+                ),
+                "further hosts have files",
+            ),
             *_some(self.failed.values(), "further pages could not be had"),
             *_some((f"There is no project {name}." for name in self.absent), "are missing too"),
         ]

@@ -57,11 +57,15 @@ _links_decoder = msgspec.json.Decoder(_Links)
 
 
 class Page(msgspec.Struct):
-    """A project's page as read; `serial` is the upstream's number of its last change."""
+    """A project's page as read.
+
+    `serial` is the upstream's number of its last change, `place` the address of one of its files.
+    """
 
     body: bytes
     count: int
     serial: int | None = None
+    place: str = ""
 
 
 def project(text: bytes, *, name: str, asked: str, found: str) -> Page:
@@ -77,7 +81,8 @@ def project(text: bytes, *, name: str, asked: str, found: str) -> Page:
         raise BadIndex(f"The page of {name} calls itself {page.name}.")
     files = [_resolved(bytes(raw), asked, found) for raw in page.files]
     status = bytes(page.status) if page.status is not _NOTHING else b""
-    return Page(join(Body(name, files, status=status)), len(files), page.meta.serial)
+    body = join(Body(name, files, status=status))
+    return Page(body, len(files), page.meta.serial, _place(files, found))
 
 
 def index(text: bytes) -> tuple[dict[str, int | None], int]:
@@ -133,6 +138,17 @@ def _resolved(raw: bytes, asked: str, found: str) -> bytes:
     return msgspec.json.encode({**msgspec.json.decode(raw, type=dict[str, Any]), **changed})
 
 
+def _place(files: list[bytes], found: str) -> str:
+    """Where the first file with an address lies."""
+    for raw in files:
+        try:
+            if url := _links_decoder.decode(raw).url:
+                return urljoin(found, url)
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+            continue
+    return ""
+
+
 class _Parser(HTMLParser):
     """The anchors of a page with their attributes, its base and its meta data."""
 
@@ -172,7 +188,7 @@ def _html_project(text: bytes, *, name: str, asked: str, found: str) -> Page:
         if reason := parser.metas.get("pypi:project-status-reason"):
             status["reason"] = reason
     body = Body(name, entries, status=msgspec.json.encode(status) if status else b"")
-    return Page(join(body), len(entries))
+    return Page(join(body), len(entries), place=_place(entries, found))
 
 
 def _entry(anchor: dict[str, str], asked: str, here: str) -> bytes | None:

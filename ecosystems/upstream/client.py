@@ -88,6 +88,10 @@ class Client:
         """Close the connections that are kept open."""
         self._courier.close()
 
+    def check(self, url: str) -> None:
+        """Raise `EgressRefused` where the policy lets nothing be fetched from; asks nobody."""
+        self._courier.check(url)
+
     def fetch_index(
         self,
         url: str,

@@ -109,6 +109,10 @@ class Courier:
         """Close the connections that are kept open."""
         self._adapter.close()
 
+    def check(self, url: str) -> None:
+        """Raise `EgressRefused` unless the policy names the host of `url`."""
+        self._policy.check(url)
+
     @contextmanager
     def ask(self, url: str, headers: Mapping[str, str], *, stop: Stop) -> Iterator[Answer]:
         """GET `url`, following redirects. The answer is 200, 206, 304 or 416; all else raises."""
