@@ -19,8 +19,9 @@ DAYS = 90
 
 CLASSES: dict[type[forms.Widget], str] = {
     forms.CheckboxInput: "form-check-input",
-    forms.CheckboxSelectMultiple: "form-check-input",
-    forms.RadioSelect: "form-check-input",
+    # Its class would stand on what is around the boxes.
+    forms.CheckboxSelectMultiple: "",
+    forms.RadioSelect: "",
     forms.Select: "form-select",
     forms.SelectMultiple: "form-select",
 }
@@ -34,7 +35,9 @@ class Styled(forms.Form):
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             style = CLASSES.get(type(field.widget), "form-control")
-            field.widget.attrs["class"] = f"{field.widget.attrs.get('class', '')} {style}".strip()
+            classes = f"{field.widget.attrs.get('class', '')} {style}".strip()
+            if classes:
+                field.widget.attrs["class"] = classes
 
 
 class DayInput(forms.DateInput):
@@ -52,7 +55,7 @@ class Lines(forms.CharField):
     widget = forms.Textarea
 
     def __init__(self, **kwargs: Any) -> None:
-        widget = forms.Textarea(attrs={"rows": 3, "data-tags": "", "class": "form-select"})
+        widget = forms.Textarea(attrs={"rows": 3, "data-tags": "", "class": "tag-field"})
         super().__init__(required=False, widget=widget, strip=True, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
@@ -89,7 +92,7 @@ class NewToken(Styled):
     expires = forms.DateField(label="Expires", widget=DayInput(), help_text="Its last day (UTC).")
     limit = forms.ChoiceField(
         label="What it may do",
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs={"class": "long"}),
         initial="read",
         choices=(
             ("read", "Read channels and download packages"),

@@ -235,5 +235,38 @@ function enhance(root) {
   localTimes(root);
 }
 enhance(document);
+document.querySelector(".tab[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 document.querySelector("[data-focus]")?.focus();
 document.body.addEventListener("htmx:load", (event) => enhance(event.detail.elt));
+
+// Lists and runs that are polled: what the reader has opened, ticked or scrolled stays, a hidden
+// page does not ask, and a state is said once, when it changes.
+const KEPT = { "aria-expanded": "[data-menu]", class: ".menu-list", style: ".menu-list", open: "details", checked: "[data-keep]" };
+window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(KEPT[name] && node.matches?.(KEPT[name]));
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && event.detail.elt.hasAttribute("data-poll")) event.preventDefault();
+});
+const followed = () => document.querySelectorAll("[data-follow]");
+const toEnd = (log) => { log.scrollTop = log.scrollHeight; };
+document.body.addEventListener("htmx:beforeSwap", () => followed().forEach((log) => {
+  log.atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 8;
+}));
+const said = new Map();
+function tellStates() {
+  document.querySelectorAll("[data-announce]").forEach(({ id, dataset }) => {
+    if (said.has(id) && said.get(id) !== dataset.announce) announce(dataset.announce);
+    said.set(id, dataset.announce);
+  });
+}
+document.body.addEventListener("htmx:afterSettle", () => {
+  tellStates();
+  followed().forEach((log) => { if (log.atEnd ?? true) toEnd(log); });
+  const open = openMenu();
+  if (open && document.activeElement === document.body) entriesOf(menuOf(open))[0]?.focus();
+});
+tellStates();
+followed().forEach(toEnd);
+document.addEventListener("change", (event) => {
+  const all = event.target.closest("[data-tick-all]");
+  if (all) document.querySelectorAll(`input[data-keep][form=${all.dataset.tickAll}]`).forEach((box) => { box.checked = all.checked; });
+});

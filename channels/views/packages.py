@@ -12,7 +12,6 @@ from accounts.pages import SIZE, Page, page_number, signed_in
 from channels import packages
 from channels.models import Channel, Package
 from channels.views.frame import shown, tab
-from ecosystems import registry
 from mirrors.why import why
 
 LONGEST = 300
@@ -78,16 +77,17 @@ def package(
     number = page_number(request)
     paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
     files = packages.files(channel, family, name=name, paging=paging) if some else None
-    if files is None:
+    if not files or not files[0]:
         raise Http404(f"The channel {channel.path} lists no package {name} now.")
     rows = [{**row, "record": row["metadata"]["repodata_record.json"]} for row in files[0]]
-    newest = max(rows, key=lambda row: row["created_at"] or "", default=None)
+    version = some[0]["metadata"]["version"]
+    newest = next((row for row in rows if row["record"].get("version") == version), rows[0])
     context = {
         "package": some[0],
         "page": Page(rows, number, files[1]),
         "newest": newest,
-        "depends": _texts(newest["record"].get("depends")) if newest else [],
-        "constrains": _texts(newest["record"].get("constrains")) if newest else [],
+        "depends": _texts(newest["record"].get("depends")),
+        "constrains": _texts(newest["record"].get("constrains")),
     }
     return tab(
         request,
@@ -140,8 +140,3 @@ def _downloaded(channel: Channel, names: list[str]) -> dict[str, int]:
 
 def _texts(value: Any) -> list[str]:
     return [str(one) for one in value] if isinstance(value, list) else []
-
-
-def families() -> list[str]:
-    """The artifact families this server knows."""
-    return [registry.get(kind).family for kind in registry.kinds()]

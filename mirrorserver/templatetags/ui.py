@@ -48,7 +48,28 @@ BADGES = {
     "publishing": ("loader-2", "blue", "Publishing"),
     "never run": ("hourglass", "secondary", "Never run"),
 }
-STEPS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+STEPS = (
+    ("year", 31_557_600),
+    ("month", 2_629_800),
+    ("day", 86_400),
+    ("hour", 3_600),
+    ("minute", 60),
+)
+HIDDEN = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"},
+    0x7F: "\u2421",
+    **{
+        code: f"\u2039U+{code:04X}\u203a"
+        for code in (
+            *range(0x80, 0xA0),
+            0x200E,
+            0x200F,
+            *range(0x202A, 0x202F),
+            *range(0x2066, 0x206A),
+        )
+    },
+}
+"""Characters that change how others are shown, and what is shown in their place."""
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -157,6 +178,12 @@ def over(day: date | None) -> bool:
 
 
 @register.filter
+def plain(text: object) -> str:
+    """A text from outside: control characters and turns of direction are made visible."""
+    return str(text).translate(HIDDEN)
+
+
+@register.filter
 def item(mapping: dict[Any, Any], key: Any) -> Any:
     """The value of a key that is a variable."""
     return mapping.get(key, "")
@@ -174,7 +201,7 @@ def json_word(value: Any) -> str:
     words = {True: "yes", False: "no", None: "–"}
     if isinstance(value, bool) or value is None:
         return words[value]
-    return f"{value:,}" if isinstance(value, int) else str(value) or "–"
+    return str(value) if isinstance(value, int) else plain(value) or "–"
 
 
 @register.simple_tag(takes_context=True)

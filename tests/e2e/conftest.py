@@ -31,8 +31,8 @@ QUIET = [
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _database_beside_the_browser() -> Iterator[None]:
+@pytest.fixture(scope="session")
+def database_beside_the_browser() -> Iterator[None]:
     """The browser's own event loop runs in this thread; Django would refuse to work beside it."""
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
@@ -55,14 +55,16 @@ def browser_context_args() -> dict[str, Any]:
     return {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def public_url(live_server: Any, settings: Any) -> None:
     """Snippets and forms name the server that the browser sees."""
     settings.PUBLIC_URL = live_server.url
 
 
-@pytest.fixture(autouse=True)
-def complaints(context: BrowserContext, live_server: Any) -> Iterator[list[str]]:
+@pytest.fixture
+def complaints(
+    database_beside_the_browser: None, public_url: None, context: BrowserContext, live_server: Any
+) -> Iterator[list[str]]:
     """Fails the test for console errors, broken policy, and requests to other hosts."""
     told: list[str] = []
     here = urlsplit(live_server.url).netloc
@@ -86,7 +88,9 @@ def complaints(context: BrowserContext, live_server: Any) -> Iterator[list[str]]
 
 
 @pytest.fixture
-def sign_in(context: BrowserContext, live_server: Any) -> Callable[[User], Page]:
+def sign_in(
+    complaints: list[str], context: BrowserContext, live_server: Any
+) -> Callable[[User], Page]:
     """A page of the browser, signed in as a user without the form."""
 
     def signed_in(user: User) -> Page:
