@@ -2,7 +2,8 @@
 
 Rule: PACKAGES, PACKAGES.gz and PACKAGES.rds say the same, the last one in the
 words in which R would read the first; versions that only the archive has are
-in none of them, but in Meta/archive.rds.
+in none of them, but in Meta/archive.rds. What is known of the sizes and times of
+the others is in Meta/current.rds, so that whoever mirrors us knows it too.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import BinaryIO
 import zstandard
 
 from ecosystems.base import Document
-from ecosystems.cran.layout import ARCHIVE, INDEX, META_ARCHIVE
+from ecosystems.cran.layout import ARCHIVE, INDEX, META_ARCHIVE, META_CURRENT
 from ecosystems.cran.packages import BETWEEN, fields, head, stanza
-from ecosystems.cran.rdswrite import Archived, Matrix, write_archive
+from ecosystems.cran.rdswrite import FileRow, Matrix, write_archive, write_table
 
 TEXT_TYPE = "text/plain; charset=utf-8"
 GZIP_TYPE = "application/gzip"
@@ -37,17 +38,20 @@ def documents(section: str, shards: Shards, folder: Path) -> Iterator[Document]:
     if not section:
         return
     matrix = Matrix(COLUMNS)
-    archive: list[tuple[str, list[Archived]]] = []
+    archive: list[tuple[str, list[FileRow]]] = []
+    current: list[FileRow] = []
     plain, packed = folder / INDEX, folder / f"{INDEX}.gz"
     with plain.open("wb") as text, packed.open("wb") as raw, _gzip(raw) as zipped:
         for name, body, _ in shards():
-            old: list[Archived] = []
+            old: list[FileRow] = []
             for part in body.split(BETWEEN):
                 about = head(part)
                 if about.archived:
                     place = about.place.removeprefix(ARCHIVE)
-                    old.append(Archived(place, about.size, about.time))
+                    old.append(FileRow(place, about.size, about.time))
                     continue
+                if about.time is not None or about.size >= 0:
+                    current.append(FileRow(about.filename, about.size, about.time))
                 entry = stanza(part)
                 matrix.add(fields(entry))
                 text.write(entry + BETWEEN)
@@ -59,6 +63,10 @@ def documents(section: str, shards: Shards, folder: Path) -> Iterator[Document]:
     rds = folder / f"{INDEX}.rds"
     matrix.write(rds)
     yield _stored(rds, f"{INDEX}.rds", RDS_TYPE)
+    if current:
+        rds = folder / "current.rds"
+        write_table(current, rds)
+        yield _stored(rds, META_CURRENT, RDS_TYPE)
     if archive:
         rds = folder / "archive.rds"
         write_archive(archive, rds)

@@ -76,22 +76,18 @@ def locate(path: str) -> tuple[str, str] | None:
 
     Both places of a version, the current and the archived one, mean the same file.
     """
-    for section in _sections_of(path):
-        rest = path[len(section) + 1 :]
-        if not rest:
-            return None
-        if "/" not in rest or rest == META_ARCHIVE:
-            return section, rest
-        if section == SOURCE and rest.startswith(ARCHIVE):
-            folder, _, filename = rest[len(ARCHIVE) :].partition("/")
-            parts = file_parts(filename)
-            return (section, filename) if parts and parts[0] == folder else None
-    return None
-
-
-def _sections_of(path: str) -> list[str]:
     found = _SECTION.match(path)
-    return [found[0]] if found and path[found.end() :].startswith("/") else []
+    section, rest = (found[0], path[found.end() :]) if found else ("", "")
+    if len(rest) < 2 or rest[0] != "/":
+        return None
+    rest = rest[1:]
+    if "/" not in rest or rest in (META_ARCHIVE, META_CURRENT):
+        return section, rest
+    if section != SOURCE or not rest.startswith(ARCHIVE):
+        return None
+    folder, _, filename = rest[len(ARCHIVE) :].partition("/")
+    parts = file_parts(filename)
+    return (section, filename) if parts and parts[0] == folder else None
 
 
 def client_setup(url: str, token: str = "") -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Writes R's serialised files: a matrix of texts, and a list of file tables.
+"""Writes R's serialised files: a matrix of texts, a file table, and a list of those.
 
 Rule: the same content gives the same bytes, and every R since 2.3 reads them.
 """
@@ -22,7 +22,7 @@ _ASCII, _UTF8 = 0x00040009, 0x00008009
 _NA_INTEGER = -(1 << 31)
 
 
-class Archived(NamedTuple):
+class FileRow(NamedTuple):
     """A file of a table: its place, its size (-1 unknown) and its time (ms; None unknown)."""
 
     place: str
@@ -67,7 +67,7 @@ class Matrix:
             file.write(symbols.tag("dim") + dim + symbols.tag("dimnames") + names + NIL)
 
 
-def write_archive(tables: Iterable[tuple[str, Sequence[Archived]]], path: Path) -> None:
+def write_archive(tables: Iterable[tuple[str, Sequence[FileRow]]], path: Path) -> None:
     """The named list of file tables that `Meta/archive.rds` is, one for each package."""
     symbols = _Symbols()
     names: list[str] = []
@@ -79,6 +79,12 @@ def write_archive(tables: Iterable[tuple[str, Sequence[Archived]]], path: Path) 
         file.write(HEAD + _flags(_LIST, attributes=True) + struct.pack(">i", len(parts)))
         file.writelines(parts)
         file.write(symbols.tag("names") + _strings(names) + NIL)
+
+
+def write_table(files: Sequence[FileRow], path: Path) -> None:
+    """One file table by itself, as `Meta/current.rds` is."""
+    with path.open("wb") as raw, _compressed(raw) as file:
+        file.write(HEAD + _table(files, _Symbols()))
 
 
 class _Symbols:
@@ -96,7 +102,7 @@ class _Symbols:
         return _TAGGED + struct.pack(">i", 1) + chars(name)
 
 
-def _table(files: Sequence[Archived], symbols: _Symbols) -> bytes:
+def _table(files: Sequence[FileRow], symbols: _Symbols) -> bytes:
     """A data frame of the shape that R's `file.info` gives."""
     count = len(files)
     nan = struct.pack(">Q", 0x7FF00000000007A2)  # R's NA among the numbers

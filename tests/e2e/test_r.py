@@ -15,7 +15,7 @@ import pytest
 
 from ecosystems.cran.contents import Facts, add_archive, add_current
 from ecosystems.cran.packages import BETWEEN, fields, paragraphs
-from ecosystems.cran.rdswrite import Archived, Matrix, write_archive
+from ecosystems.cran.rdswrite import FileRow, Matrix, write_archive
 from ecosystems.cran.versions import parse, version_test
 from tests.crantree import BUILT, FakeCran
 from tests.e2e.api import Script
@@ -227,7 +227,7 @@ def test_we_read_what_r_writes(tmp_path: Path) -> None:
 
 def test_a_large_archive_survives_both_ways(tmp_path: Path) -> None:
     tables = [
-        (f"pkg{n}", [Archived(f"pkg{n}/pkg{n}_0.{v}.tar.gz", v, v * 1000) for v in range(n % 5)])
+        (f"pkg{n}", [FileRow(f"pkg{n}/pkg{n}_0.{v}.tar.gz", v, v * 1000) for v in range(n % 5)])
         for n in range(500)
     ]
     write_archive(tables, tmp_path / "archive.rds")

@@ -110,7 +110,7 @@ def test_indexes_are_served_in_all_forms_and_never_the_upstreams_own(
     assert isinstance(matrix, rds.Vector)
     assert b"aa" in matrix.values
     assert cran.count(cran.path("PACKAGES.rds")) == 0
-    for missing in ("src/contrib/Meta/current.rds", "web/packages/packages.rds"):
+    for missing in ("src/contrib/Meta/other.rds", "web/packages/packages.rds"):
         assert client.get(f"{BASE}/{missing}").status == 404
     assert client.get("/api/repo/main/src/contrib/PACKAGES").status == 404
 

@@ -15,7 +15,7 @@ import pytest
 from ecosystems.base import BadIndex
 from ecosystems.cran import rds
 from ecosystems.cran.rds import Vector
-from ecosystems.cran.rdswrite import HEAD, Archived, Matrix, write_archive
+from ecosystems.cran.rdswrite import HEAD, FileRow, Matrix, write_archive
 
 NIL = struct.pack(">i", 254)
 
@@ -56,8 +56,8 @@ def test_an_empty_matrix_still_has_its_columns(tmp_path: Path) -> None:
 
 def test_the_archive_is_a_list_of_tables(tmp_path: Path) -> None:
     tables = [
-        ("aa", [Archived("aa/aa_0.9.tar.gz", 90, 1_600_000_000_500)]),
-        ("bb", [Archived("bb/bb_1.tar.gz", -1, None), Archived("bb/bb_2.tar.gz", 0, 0)]),
+        ("aa", [FileRow("aa/aa_0.9.tar.gz", 90, 1_600_000_000_500)]),
+        ("bb", [FileRow("bb/bb_1.tar.gz", -1, None), FileRow("bb/bb_2.tar.gz", 0, 0)]),
     ]
     write_archive(tables, tmp_path / "a.rds")
     found = whole(tmp_path / "a.rds")
