@@ -189,6 +189,9 @@ def read(blocks: Iterable[bytes], *, subdir: str, work: Path, stop: Stop) -> Ind
         for key in stream.members():
             _once(key, seen)
             _member(index, stream, key)
+        if seen and seen.isdisjoint(("info", *KINDS)):
+            # Another service's word for an error, say, which must not pass as an empty channel.
+            raise BadIndex("The index has neither `info` nor `packages`: it is something else.")
         _check_subdir(index)
     except BaseException:
         index.close()
