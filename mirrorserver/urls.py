@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from mirrors import urls as mirrors
 from mirrorserver import pages
 from mirrorserver.api import api
 
@@ -14,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.dashboard, name="dashboard"),
     path("", include("accounts.urls")),
     path("", include("channels.urls")),
+    path("", include(mirrors.everywhere)),
     path("api/", api.urls),
 ]
 if find_spec("mirrors.urls"):

@@ -1,0 +1,58 @@
+"""A channel's filters in words, as the forms of its mirrors show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from channels.models import Channel
+
+WORDS = {
+    "types": "Package types",
+    "subdirs": "Platforms",
+    "projects": "Only these projects",
+    "only_specs": "Only these packages",
+    "exclude_specs": "Exclude Packages",
+    "exclude_licenses": "Exclude Licenses",
+    "include_specs": "Include Packages",
+    "include_licenses": "Include Licenses",
+    "cve_score_threshold": "Highest CVE score",
+    "exclude_non_curated_cve": "Vulnerabilities nobody has reviewed",
+    "date_from": "Built from",
+    "date_to": "Built until",
+    "keep_legacy": "Keep Legacy Packages",
+}
+NAMED = 20
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The filters of one channel: (words, value) each."""
+
+    channel: str
+    lines: list[tuple[str, str]]
+
+
+def channel_filters(channel: Channel) -> list[Facts]:
+    """The filters that hold for the channel's mirrors: its own, then its parent's."""
+    found = [Facts(channel.path, lines(channel.filter.terms))]
+    if channel.parent:
+        found.append(Facts(channel.parent.path, lines(channel.parent.filter.terms)))
+    return found
+
+
+def lines(terms: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a filter asks for; nothing for what it leaves open."""
+    return [
+        (words, _value(terms[key]))
+        for key, words in WORDS.items()
+        if terms.get(key) not in (None, "", [], False)
+    ]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        more = f" and {len(value) - NAMED:,} more" if len(value) > NAMED else ""
+        return ", ".join(map(str, value[:NAMED])) + more
+    return "left out" if value is True else str(value)

@@ -1,0 +1,139 @@
+"""What became of the files a source lists, as numbers that add up.
+
+listed = left out by the mirror's filter + by the channel's + mirrored + failed + still to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mirrors.models import Run
+
+REASONS = {
+    "cve": "CVE Filters",
+    "date": "Date Range",
+    "signed": "Signatures",
+    "license": "Excluded licences",
+    "only_specs": "Not among the only packages",
+    "exclude_specs": "Exclude Packages",
+    "subdirs": "Platforms",
+    "duplicated_legacy_conda": "Legacy packages (.tar.bz2 beside .conda)",
+    "invalid": "Broken records of the source",
+    "type": "Package types",
+    "duplicate": "Another mirror of the channel brings the same file",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number, the list behind it, and what it was in the run before."""
+
+    words: str
+    count: int
+    reason: str = ""
+    before: int | None = None
+    parts: tuple[Figure, ...] = ()
+
+    @property
+    def change(self) -> str:
+        if self.before is None or self.before == self.count:
+            return ""
+        return f"{self.count - self.before:+,}"
+
+
+@dataclass(frozen=True)
+class Funnel:
+    listed: Figure
+    stages: tuple[Figure, ...]
+    removed: Figure
+    whole: bool = field(default=True)
+
+    @property
+    def sum(self) -> int:
+        return sum(stage.count for stage in self.stages)
+
+
+def funnel(run: Run, before: Run | None) -> Funnel | None:
+    """The run's numbers beside those of the run before; None where it has counted nothing yet."""
+    counts = run.counts
+    if not counts.get("listed") and not _total(counts):
+        return None
+    old = before.counts if before else None
+    stages = [
+        _filtered("mirror", "Left out by the mirror's filter", counts, old),
+        _filtered("channel", "Left out by the channel's filter", counts, old),
+        _mirrored(run, counts, old),
+        _figure("Failed to mirror", "failed", counts, old),
+    ]
+    waiting = _waiting(run, counts)
+    if waiting:
+        stages.append(Figure("Not downloaded yet", waiting, "missing"))
+    listed = _figure("Listed by the source", "listed", counts, old, reason="all")
+    total = sum(stage.count for stage in stages)
+    return Funnel(
+        listed=listed,
+        stages=tuple(stages),
+        removed=_figure("Removed from the channel", "removed", counts, old, reason=""),
+        whole=listed.count == total,
+    )
+
+
+def _total(counts: Mapping[str, Any]) -> int:
+    left_out: list[dict[str, int]] = [
+        counts.get(f"{by}_filtered", {}) for by in ("mirror", "channel")
+    ]
+    kept: list[int] = [counts.get(key, 0) for key in ("active", "passive", "failed", "removed")]
+    return sum(kept) + sum(sum(found.values()) for found in left_out)
+
+
+def _waiting(run: Run, counts: Mapping[str, Any]) -> int:
+    if not run.mirror.active:
+        return 0
+    known = int(counts.get("active_planned", 0))
+    return max(0, known - int(counts.get("active", 0)) - int(counts.get("failed", 0)))
+
+
+def _filtered(
+    by: str, words: str, counts: Mapping[str, Any], old: Mapping[str, Any] | None
+) -> Figure:
+    now = {rule: number for rule, number in counts.get(f"{by}_filtered", {}).items() if number}
+    then = old.get(f"{by}_filtered", {}) if old is not None else None
+    parts = tuple(
+        Figure(
+            REASONS.get(rule, rule),
+            number,
+            f"{by}.{rule}",
+            then.get(rule, 0) if then is not None else None,
+        )
+        for rule, number in sorted(now.items(), key=lambda one: -one[1])
+    )
+    before = sum(then.values()) if then is not None else None
+    return Figure(words, sum(now.values()), f"{by}." if parts else "", before, parts)
+
+
+def _mirrored(run: Run, counts: Mapping[str, Any], old: Mapping[str, Any] | None) -> Figure:
+    here = "Downloaded: the files are here" if run.mirror.active else "Here: a client asked for it"
+    parts = (
+        _figure(here, "active", counts, old),
+        _figure("On demand: downloaded when a client asks", "passive", counts, old),
+    )
+    before = sum(part.before or 0 for part in parts) if old is not None else None
+    shown = tuple(part for part in parts if part.count)
+    return Figure("Mirrored", sum(part.count for part in parts), "", before, shown)
+
+
+def _figure(
+    words: str,
+    key: str,
+    counts: Mapping[str, Any],
+    old: Mapping[str, Any] | None,
+    *,
+    reason: str | None = None,
+) -> Figure:
+    count = int(counts.get(key, 0))
+    link = key if reason is None else reason
+    return Figure(
+        words, count, link if count else "", int(old.get(key, 0)) if old is not None else None
+    )

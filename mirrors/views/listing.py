@@ -1,0 +1,71 @@
+"""Pages: the Mirrors tab of a channel, All Repository Mirrors, and the rows that are polled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+
+from accounts.pages import need, paged, render, signed_in
+from channels.models import Channel
+from channels.views.frame import address, tab
+from mirrors.models import Mirror
+from mirrors.views import rows
+from mirrors.views.reach import channel_of, may_write, mirror_of
+
+
+@signed_in
+def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """The mirrors of a channel, with what they do now."""
+    channel = channel_of(request, c, s, level="read")
+    mine = rows.mirrors().filter(channel=channel)
+    context = _context(request, mine, may_write=may_write(request, channel))
+    context["bulk"] = address(channel, "mirrors-bulk")
+    return tab(
+        request, channel, "channel-mirrors", template="mirrors/channel.html", context=context
+    )
+
+
+@signed_in
+def all_page(request: HttpRequest) -> HttpResponse:
+    """The mirrors of all channels, for roles with mirror = manage."""
+    need(request, "mirror", "manage")
+    context = _context(request, rows.mirrors(), may_write=True)
+    context |= {"everywhere": True, "bulk": reverse("all-bulk")}
+    return render(request, "mirrors/all.html", context)
+
+
+@signed_in
+def row(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """One row as it is now; nothing where the mirror is gone, which removes it from the page."""
+    try:
+        mirror = mirror_of(request, c, s, pk, level="read")
+    except Http404:
+        return HttpResponse("")
+    line = rows.lines(rows.mirrors().filter(pk=mirror.pk), may_write=_may(request, mirror.channel))
+    everywhere = "all" in request.GET
+    context = {"row": line[0], "everywhere": everywhere, "next": request.GET.get("next", "")}
+    return render(request, "mirrors/row.html", context)
+
+
+def _may(request: HttpRequest, channel: Channel) -> bool:
+    return may_write(request, channel)
+
+
+def _context(request: HttpRequest, all_: QuerySet[Mirror], *, may_write: bool) -> dict[str, Any]:
+    found = rows.matching(all_, request.GET)
+    chosen = rows.chosen(request)
+    sort = rows.sort_of(request)
+    page = paged(request, rows.in_order(rows.in_state(found, chosen["state"]), sort))
+    return {
+        **chosen,
+        "sort": sort,
+        "page": page,
+        "rows": rows.lines(page.rows, may_write=may_write),
+        "totals": rows.by_state(found),
+        "filtered": any(chosen[key] for key in ("query", "state", "mode", "kind")),
+        "next": request.get_full_path(),
+        "may_write": may_write,
+    }

@@ -1,0 +1,158 @@
+"""What a line of a list of mirrors shows, and which lines an address asks for.
+
+The rule: a page of a list costs a handful of queries, however many mirrors there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, QueryDict
+
+from mirrors.models import Kind, Mirror, Run
+
+NEVER = "never run"
+HELD = "held"
+STATES = ("pending", "running", "stopping", "stopped", "completed", "failed", NEVER, HELD)
+SORTS = {
+    "name": "name",
+    "channel": "channel__name",
+    "owner": "owner__username",
+    "state": "latest_state",
+    "attempt": "last_run_at",
+    "success": "last_success_at",
+    "next": "next_run_at",
+}
+LONGEST_QUERY = 200
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mirror with its last run."""
+
+    mirror: Mirror
+    run: Run | None
+    may_write: bool
+
+    @property
+    def state(self) -> str:
+        return self.run.state if self.run else NEVER
+
+    @property
+    def live(self) -> bool:
+        """Whether it can change without anybody's doing, so that the page asks again."""
+        return self.state in Run.ACTIVE or self.mirror.run_again
+
+    @property
+    def stoppable(self) -> bool:
+        return self.state in ("pending", "running")
+
+    @property
+    def restartable(self) -> bool:
+        return self.state == "stopped"
+
+    @property
+    def step(self) -> int:
+        return self.run.step if self.run else 0
+
+    @property
+    def steps(self) -> int:
+        return len(Run.STEPS)
+
+    @property
+    def words(self) -> str:
+        """The step the run is at."""
+        return Run.STEPS[self.step - 1] if self.step else "Waiting for a worker"
+
+    @property
+    def held(self) -> list[str]:
+        """Why what the source has now is not published."""
+        return [f"{part}: {one['reason']}" for part, one in sorted(self.mirror.held.items())]
+
+    @property
+    def cause(self) -> str:
+        """The first line of why the run failed."""
+        error = self.run.error if self.run and self.run.state == "failed" else ""
+        return error.strip().splitlines()[0] if error.strip() else ""
+
+    @property
+    def failed(self) -> int:
+        """Files that could not be fetched."""
+        return int(self.run.counts.get("failed", 0)) if self.run else 0
+
+
+def mirrors() -> QuerySet[Mirror]:
+    """All living mirrors with what a line shows, and with `latest_run` and `latest_state`."""
+    latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
+    rows = Mirror.objects.filter(deleted=None, channel__deleted=None)
+    return rows.select_related("channel__parent", "upstream", "owner").annotate(
+        latest_run=Subquery(latest.values("pk")[:1]),
+        latest_state=Coalesce(Subquery(latest.values("state")[:1]), Value(NEVER)),
+    )
+
+
+def lines(mirrors: Iterable[Mirror], *, may_write: bool) -> list[Row]:
+    """The lines of these mirrors (of `mirrors()`)."""
+    found = list(mirrors)
+    ids = [one.latest_run for one in found if one.latest_run]  # type: ignore[attr-defined]
+    runs = {run.mirror_id: run for run in Run.objects.filter(pk__in=ids).defer("steps", "terms")}
+    return [Row(one, runs.get(one.pk), may_write) for one in found]
+
+
+def matching(rows: QuerySet[Mirror], query: QueryDict) -> QuerySet[Mirror]:
+    """What the filters in an address leave, but for the one by state."""
+    text = query.get("q", "").strip()[:LONGEST_QUERY]
+    if text:
+        rows = rows.filter(
+            Q(name__icontains=text)
+            | Q(upstream__url__icontains=text)
+            | Q(channel__name__icontains=text)
+            | Q(owner__username__icontains=text)
+        )
+    if query.get("mode") in Mirror.Mode.values:
+        rows = rows.filter(mode=query["mode"])
+    if query.get("type") in Kind.values:
+        rows = rows.filter(upstream__kind=query["type"])
+    return rows
+
+
+def in_state(rows: QuerySet[Mirror], state: str) -> QuerySet[Mirror]:
+    """Those whose last run is in this state; `held` are those with something held."""
+    if state == HELD:
+        return rows.exclude(held={})
+    return rows.filter(Q(latest_state=state)) if state in STATES else rows
+
+
+def by_state(rows: QuerySet[Any]) -> dict[str, int]:
+    """How many mirrors are in each state, in the order of `STATES`; none that nothing is in."""
+    found = dict(rows.order_by().values_list("latest_state").annotate(count=Count("pk")))
+    found[HELD] = rows.exclude(held={}).count()
+    return {state: found[state] for state in STATES if found.get(state)}
+
+
+def sort_of(request: HttpRequest, *, default: str = "name") -> str:
+    """The sort that the address asks for."""
+    sort = request.GET.get("sort", default)
+    return sort if sort.removeprefix("-") in SORTS else default
+
+
+def in_order(rows: QuerySet[Mirror], sort: str) -> QuerySet[Mirror]:
+    """Sorted, the same way each time."""
+    return rows.order_by(("-" if sort.startswith("-") else "") + SORTS[sort.lstrip("-")], "pk")
+
+
+def chosen(request: HttpRequest) -> dict[str, Any]:
+    """What the filters show as chosen."""
+    state = request.GET.get("state", "")
+    return {
+        "query": request.GET.get("q", "").strip()[:LONGEST_QUERY],
+        "state": state if state in STATES else "",
+        "mode": request.GET.get("mode", ""),
+        "kind": request.GET.get("type", ""),
+        "modes": Mirror.Mode.choices,
+        "kinds": Kind.choices,
+    }

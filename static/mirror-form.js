@@ -1,0 +1,107 @@
+// The mirror form: what a type does not have, the platforms' warning, the only-packages, the
+// frequency, addresses to fill in, and entries that cannot be read. Without it everything shows.
+const form = document.getElementById("mirror-form");
+const field = (name) => form.elements.namedItem(name);
+const put = (id, text) => {
+  const place = document.getElementById(id);
+  if (place.textContent !== text) place.textContent = text;
+};
+
+function showType() {
+  const kind = field("mirror_type").value;
+  form.querySelectorAll(".conda-only").forEach((part) => { part.hidden = kind !== "conda"; });
+  form.querySelectorAll("[data-kind]").forEach((part) => { part.hidden = part.dataset.kind !== kind; });
+}
+
+function showPlatforms() {
+  const ticked = [...form.querySelectorAll("input[name=subdirs]:checked")].map((box) => box.value);
+  let text = "";
+  if (!ticked.length) text = "No platform is ticked: packages of every platform are mirrored.";
+  else if (!ticked.includes("noarch")) text = "Without noarch, many packages of these platforms cannot be installed: they need packages of noarch.";
+  else if (ticked.length === 1) text = "Only noarch is ticked: programs that are built for a platform, such as python itself, are not in it.";
+  put("platforms-note", text);
+}
+
+function showOnly() {
+  document.getElementById("only-names").hidden = !field("only").checked;
+}
+
+function showFrequency() {
+  document.getElementById("custom-cron").hidden = field("frequency").value !== "custom";
+}
+
+function toggle(button) {
+  const open = button.getAttribute("aria-expanded") !== "true";
+  button.setAttribute("aria-expanded", String(open));
+  document.getElementById(button.getAttribute("aria-controls")).hidden = !open;
+}
+
+// Entries that cannot be read are marked where they stand, and told below the field.
+function markWrong() {
+  form.querySelectorAll("textarea[data-tags]").forEach((area) => {
+    const wrong = new Set([...document.querySelectorAll(`#${area.name}-check [data-wrong]`)].map((one) => one.dataset.wrong));
+    for (const value of area.tomselect?.items ?? []) {
+      area.tomselect.getItem(value)?.classList.toggle("tag-wrong", wrong.has(value));
+    }
+  });
+}
+
+function tools(area) {
+  const row = document.createElement("div");
+  row.className = "tag-tools";
+  const button = (words, act) => {
+    const one = document.createElement("button");
+    Object.assign(one, { type: "button", className: "btn btn-sm btn-ghost", textContent: words });
+    one.setAttribute("aria-label", `${words}: ${area.labels[0]?.textContent.trim() ?? area.name}`);
+    one.addEventListener("click", act);
+    row.append(one);
+  };
+  const entries = () => (area.tomselect ? [...area.tomselect.items] : area.value.split("\n"));
+  button("Copy all", () => navigator.clipboard?.writeText(entries().join("\n")));
+  button("Clear all", () => {
+    if (area.tomselect) area.tomselect.clear();
+    else area.value = "";
+    form.dispatchEvent(new Event("look"));
+  });
+  const file = document.createElement("input");
+  Object.assign(file, { type: "file", accept: ".txt,.csv,text/plain", hidden: true });
+  file.addEventListener("change", async () => {
+    const text = await file.files[0].text();
+    const control = area.tomselect?.control_input;
+    if (control) {
+      const data = new DataTransfer();
+      data.setData("text", `${text}\n`);
+      control.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data }));
+    } else area.value = [area.value, text].filter(Boolean).join("\n");
+    form.dispatchEvent(new Event("look"));
+  });
+  row.append(file);
+  button("Import from a file", () => file.click());
+  (area.parentElement.querySelector(".ts-wrapper") ?? area).after(row);
+}
+
+const refresh = () => { showType(); showPlatforms(); showOnly(); showFrequency(); };
+form.addEventListener("change", refresh);
+for (const name of ["input", "change"]) {
+  form.addEventListener(name, (event) => { if (event.target.id !== "source-examples") form.dispatchEvent(new Event("look")); });
+}
+form.querySelectorAll("[data-toggle-region]").forEach((button) => {
+  toggle(button);
+  button.addEventListener("click", () => toggle(button));
+});
+document.getElementById("source-examples").addEventListener("change", (event) => {
+  if (!event.target.value) return;
+  field("source_root").value = event.target.value;
+  event.target.value = "";
+  field("source_root").focus();
+});
+document.body.addEventListener("htmx:oobAfterSwap", markWrong);
+// A link of the summary goes to the box that one types into.
+form.addEventListener("click", (event) => {
+  const area = event.target.closest(".alert a[href^='#']") && document.querySelector(event.target.getAttribute("href"));
+  if (!area?.tomselect) return;
+  event.preventDefault();
+  area.tomselect.focus();
+});
+form.querySelectorAll("textarea[data-tags]").forEach(tools);
+refresh();
