@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,16 +79,18 @@ def measure_quiet(module: str, *args: str) -> None:
     subprocess.run([sys.executable, "-m", module, *args], check=True, stdout=subprocess.DEVNULL)
 
 
-def show(records: int, costs: dict[str, Cost], empty: Cost) -> None:
+def show(
+    records: int, costs: dict[str, Cost], empty: Cost, *, goals: Mapping[str, float] = GOALS
+) -> None:
     """One line a step: its cost, the ratio to the limit, and what it wrote."""
     least = costs["limit"].cpu
     print(
-        f"{records:,} records in one subdir; start of a process: {empty.answer['start']:.1f} CPU s"
+        f"{records:,} records in one section; start of a process: {empty.answer['start']:.1f} CPU s"
     )
     print(f"{'step':24}{'CPU s':>8}{'wall s':>8}{'peak MiB':>10}{'x limit':>9}  goal")
     before: dict[str, int] = empty.answer["rows"]
     for step, cost in costs.items():
-        goal = f"<= {GOALS[step]:g}" if step in GOALS else ""
+        goal = f"<= {goals[step]:g}" if step in goals else ""
         print(
             f"{step:24}{cost.cpu:8.1f}{cost.wall:8.1f}{cost.peak:10.0f}"
             f"{cost.cpu / least:9.2f}  {goal}"

@@ -1,6 +1,6 @@
 """One measured step of the mirror bench, in a process of its own.
 
-    python -m bench.step setup SOURCE [FILTERS] | run | edit SPEC | files COUNT FOLDER
+    python -m bench.step setup SOURCE [FILTERS [TYPE]] | run | edit SPEC | files COUNT FOLDER
 
 The last line printed is JSON: the run's counts and how many rows there are.
 """
@@ -42,13 +42,18 @@ ANSWER: dict[str, str] = {}
 """What a step tells beside its cost."""
 
 
-def setup(source: str, filters: str = '{"subdirs": ["linux-64"]}') -> None:
+def setup(source: str, filters: str = '{"subdirs": ["linux-64"]}', kind: str = "conda") -> None:
     """A database with one channel and one passive mirror of `source`."""
     call_command("migrate", verbosity=0)
     ensure_admin("bench bench bench")
     admin = User.objects.get(username="admin")
     channel = channel_manage.create("bench", admin, privacy="public")
-    body = {"mirror_name": "bench", "source_root": source, "filters": json.loads(filters)}
+    body = {
+        "mirror_name": "bench",
+        "mirror_type": kind,
+        "source_root": source,
+        "filters": json.loads(filters),
+    }
     manage.create(channel, body, owner=admin)
 
 
@@ -65,7 +70,7 @@ def run() -> None:
 def edit(*specs: str) -> None:
     """Exclude specs, and publish the channel as the dispatcher would."""
     mirror = Mirror.objects.get()
-    filters = {"subdirs": ["linux-64"], "exclude_specs": list(specs)}
+    filters = {**mirror.filter.terms, "exclude_specs": list(specs)}
     manage.edit(mirror, {"filters": filters}, actor="bench")
     while rebuild.wants(mirror.channel):
         rebuild.publish(mirror.channel, stop=lambda: None)
