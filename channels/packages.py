@@ -10,15 +10,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import zstandard
 from django.conf import settings
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.answers import LARGEST, Paging
-from channels import access
+from channels import access, pins
 from channels.models import Blob, Channel, Download, Package
+from channels.origins import origin_of
 from ecosystems import registry
 from ecosystems.base import Record
 
@@ -149,6 +149,7 @@ def _files(
     counts = _downloads(channel, name)
     top = channel.parent or channel
     url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
+    ecosystem = registry.of_family(family)
     return [
         {
             "ckey": f"{section}/{record.filename}",
@@ -160,14 +161,14 @@ def _files(
             "metadata": {
                 "index.json": {},
                 "about.json": {},
-                "repodata_record.json": msgspec.json.decode(record.raw),
+                "repodata_record.json": ecosystem.shown(record.raw),
             },
             "signatures": {},
             "created_at": _when(record),
             "updated_at": _when(record),
             "state": "active" if record.sha256 in here or record.md5 in here else "passive",
             "size": record.size,
-            "url": f"{url}/{section}/{record.filename}",
+            "url": f"{url}/{ecosystem.path(section, name, record.filename)}",
             "download_count": counts.get((section, record.filename), 0),
             "cve_score": None,
             "cve_status": None,
@@ -200,8 +201,10 @@ def _records(row: Package) -> list[Record]:
         return []
     body = zstandard.ZstdDecompressor().decompress(bytes(row.shard.body))
     ecosystem = registry.of_family(row.family)
-    found = ecosystem.records(body, section=row.section, name=row.name)
-    return [record for record in found if isinstance(record, Record)]
+    listed = ecosystem.records(body, section=row.section, name=row.name)
+    found = [record for record in listed if isinstance(record, Record)]
+    pins.fill((origin_of(row.origins, record.filename) or 0, record) for record in found)
+    return found
 
 
 def _age(record: Record) -> tuple[int, str]:

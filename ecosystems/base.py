@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 
@@ -209,6 +209,10 @@ class Whole:
         inside = f"{section}/{filename}"
         return f"{self.prefix}/{inside}" if self.prefix else inside
 
+    def shown(self, raw: bytes) -> dict[str, Any]:
+        """The record as it is: JSON."""
+        return msgspec.json.decode(raw, type=dict[str, Any])
+
     def moved(self, section: str, filename: str) -> str:
         """Nowhere: files stay where they are."""
         del section, filename
@@ -255,6 +259,9 @@ class Ecosystem(Protocol):
 
     def path(self, section: str, name: str, filename: str) -> str:
         """The address of a package's file inside a channel."""
+
+    def shown(self, raw: bytes) -> dict[str, Any]:
+        """A verbatim record as plain values, for people and the API."""
 
     def moved(self, section: str, filename: str) -> str:
         """Where (as an `address`) a file goes that is no longer current; "" = it stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ecosystems.base import (
     BadIndex,
@@ -56,6 +57,9 @@ class Cran(Whole):
             return None
         section, filename = found
         return Spot(section, self.name_of(filename) or "", filename)
+
+    def shown(self, raw: bytes) -> dict[str, Any]:
+        return dict(packages.fields(packages.stanza(raw)))
 
     def moved(self, section: str, filename: str) -> str:
         parts = layout.file_parts(filename)

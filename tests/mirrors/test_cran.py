@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from channels import blobs
+from accounts.answers import Paging
+from channels import blobs, packages
 from channels.models import Blob, Channel, Document, Package, Pin
 from ecosystems import registry
 from ecosystems.cran import rds
@@ -336,3 +337,20 @@ def test_cleaning_up_keeps_what_only_an_md5_or_a_pin_names(cran: FakeCran, setti
     cleanup.clean_up()
     assert Blob.objects.filter(file=True).count() == 4
     assert not Blob.objects.filter(file=True, unreferenced__isnull=False).exists()
+
+
+def test_the_api_shows_the_files_with_their_addresses(cran: FakeCran, client: Client) -> None:
+    channel = scene.channel()
+    scene.run_now(mirror(channel, cran))
+    channel.refresh_from_db()
+    assert client.get(f"{BASE}/{SOURCE}/aa_1.0.tar.gz").status == 200
+    found = packages.files(channel, "cran", name="aa", paging=Paging())
+    assert found is not None
+    old, new = found[0]
+    assert (old["state"], new["state"]) == ("active", "passive")
+    assert new["url"].endswith("/api/repo/main/cran/src/contrib/aa_1.1-2.tar.gz")
+    assert new["metadata"]["repodata_record.json"]["License"] == "GPL-2"
+    assert new["created_at"] == "2023-11-14T22:13:20+00:00"
+    shown, total = packages.page(packages.listed([channel]), sort="name", paging=Paging())
+    assert total == 3
+    assert shown[0]["metadata"]["version"] == "1.1-2"
