@@ -96,6 +96,19 @@ class Worker:
         """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
 
+    def trace(self, call: str, *, when: int) -> subprocess.Popen[str]:
+        """Have the kernel kill the child at its `when`-th system call `call` from now on."""
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-p", str(self.pid), "-e", f"trace={call}"]
+            + ["-e", f"inject={call}:signal=KILL:when={when}", "-o", os.devnull],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert tracer.stderr is not None
+        line = tracer.stderr.readline()
+        assert "attached" in line, line
+        return tracer
+
     def finish(self, *, timeout: float = 120) -> tuple[int, str]:
         """Wait for its end: exit code and what it wrote to stderr."""
         _, errors = self._process.communicate(timeout=timeout)
