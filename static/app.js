@@ -156,6 +156,11 @@ export function split(text) {
     return words.every((word) => /^[A-Za-z_][\w.*-]*$/.test(word)) ? words : [part.trim()];
   }).filter(Boolean);
 }
+// The list of suggestions must not have the field's own name: the name stands for one thing.
+function nameSuggestions({ dropdown_content: list }) {
+  list.removeAttribute("aria-labelledby");
+  list.setAttribute("aria-label", "Suggestions");
+}
 function tagField(area) {
   if (area.tomselect || split(area.value).length > MANY) return;
   const label = area.labels[0]?.textContent.trim();
@@ -169,6 +174,7 @@ function tagField(area) {
   });
   area.setAttribute("aria-hidden", "true");
   if (label) tags.control_input.setAttribute("aria-label", label);
+  nameSuggestions(tags);
   if (area.getAttribute("aria-describedby")) tags.control_input.setAttribute("aria-describedby", area.getAttribute("aria-describedby"));
   const add = (text) => {
     const found = split(text);
@@ -206,6 +212,7 @@ function choiceField(select) {
   const choice = new window.TomSelect(select, { plugins: { remove_button: { title: "Remove" } }, closeAfterSelect: true, maxOptions: null });
   select.setAttribute("aria-hidden", "true");
   if (label) choice.control_input.setAttribute("aria-label", label);
+  nameSuggestions(choice);
 }
 
 // A frequency in words, as it is typed: <input data-cron="id of the element for the words">.

@@ -49,10 +49,12 @@ function markWrong() {
 function tools(area) {
   const row = document.createElement("div");
   row.className = "tag-tools";
+  const label = area.closest(".field").querySelector("label");
+  label.id ||= `${area.id}-label`;
   const button = (words, act) => {
     const one = document.createElement("button");
     Object.assign(one, { type: "button", className: "btn btn-sm btn-ghost", textContent: words });
-    one.setAttribute("aria-label", `${words}: ${area.labels[0]?.textContent.trim() ?? area.name}`);
+    one.setAttribute("aria-describedby", label.id);
     one.addEventListener("click", act);
     row.append(one);
   };
@@ -94,6 +96,11 @@ document.getElementById("source-examples").addEventListener("change", (event) =>
   field("source_root").value = event.target.value;
   event.target.value = "";
   field("source_root").focus();
+});
+// What has not changed is not said again.
+document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { target, fragment } = event.detail;
+  if (target.innerHTML === fragment.innerHTML) event.detail.shouldSwap = false;
 });
 document.body.addEventListener("htmx:oobAfterSwap", markWrong);
 // A link of the summary goes to the box that one types into.

@@ -80,6 +80,7 @@ def _steps(run: Run) -> list[dict[str, Any]]:
         {
             "number": number,
             "words": words,
+            "failed": run.state == "failed" and number == run.step,
             "done": bool(found.get(number, (None, None))[1]),
             "here": number in found and not found[number][1],
             "lasted": _between(*found[number]) if number in found else None,
