@@ -99,8 +99,10 @@ class Worker:
     def trace(self, call: str, *, when: int) -> subprocess.Popen[str]:
         """Have the kernel kill the child at its `when`-th system call `call` from now on."""
         tracer = subprocess.Popen(
-            ["strace", "-f", "-p", str(self.pid), "-e", f"trace={call}"]
-            + ["-e", f"inject={call}:signal=KILL:when={when}", "-o", os.devnull],
+            [
+                *("strace", "-f", "-p", str(self.pid), "-o", os.devnull),
+                *("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={when}"),
+            ],
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeVar
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+Number = TypeVar("Number", ipaddress.IPv4Address, ipaddress.IPv6Address)
 Standing = Literal["public", "inner", "never"]
 
 PORTS = {"http": 80, "https": 443}
@@ -70,14 +72,21 @@ def place(url: str) -> Place:
 def canonical_host(host: str) -> str:
     """The one spelling of a host; ValueError for the odd ones."""
     if ":" in host:
-        return f"[{ipaddress.IPv6Address(_unscoped(host)).compressed}]"
+        return f"[{_numbers(ipaddress.IPv6Address, _unscoped(host)).compressed}]"
     name = host.lower().removesuffix(".")
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("The host name is not valid.")
     if not _NUMBER.fullmatch(labels[-1]):
         return name
-    return str(ipaddress.IPv4Address(name))
+    return str(_numbers(ipaddress.IPv4Address, name))
+
+
+def _numbers(kind: Callable[[str], Number], text: str) -> Number:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError("The address in numbers is not written in the usual way.") from None
 
 
 def literal(host: str) -> IP | None:
