@@ -44,6 +44,7 @@ DIALOG = "dialog-body"
 SIZE = 50
 COUNTED = 10_000
 """Counting stops here: beyond it nobody pages, and a database would have to read every row."""
+LONGEST_TEXT = 300
 LARGEST_PAGE = COUNTED // SIZE
 
 
@@ -131,6 +132,11 @@ def inside(request: HttpRequest, address: str | None, fallback: str) -> str:
         parts = urlsplit(address)
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
     return fallback
+
+
+def text_in(request: HttpRequest, key: str) -> str:
+    """A text in the query, without what no database can look for."""
+    return request.GET.get(key, "").replace("\x00", "").strip()[:LONGEST_TEXT]
 
 
 def number_in(request: HttpRequest, key: str, *, most: int, default: int = 1) -> int:

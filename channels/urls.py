@@ -6,8 +6,6 @@ be at one of them.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from django.urls import URLPattern, URLResolver, include, path
 
 from channels.views import channels, packages, revisions, settings
@@ -18,6 +16,7 @@ tabs: list[URLPattern | URLResolver] = [
     path("packages/", packages.list_packages, name="channel-packages"),
     path("packages/why/", packages.explain, name="channel-why"),
     path("packages/<str:family>/<str:name>/", packages.package, name="channel-package"),
+    path("mirrors/", include("mirrors.urls")),
     path("cves/", channels.cves, name="channel-cves"),
     path("history/", history.events, name="channel-history"),
     path("history/export.<str:form>", history.export, name="channel-history-export"),
@@ -32,8 +31,6 @@ tabs: list[URLPattern | URLResolver] = [
     path("settings/unfreeze/", settings.unfreeze, name="channel-unfreeze"),
     path("settings/delete/", settings.delete, name="channel-delete"),
 ]
-if find_spec("mirrors.urls"):
-    tabs.append(path("mirrors/", include("mirrors.urls")))
 
 urlpatterns = [
     path("channels/", channels.channels, name="channels"),

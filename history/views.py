@@ -16,7 +16,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from accounts.pages import COUNTED, SIZE, signed_in
+from accounts.pages import COUNTED, SIZE, signed_in, text_in
 from channels.models import Channel
 from channels.views.frame import shown, tab
 from history.api import event_shape
@@ -47,7 +47,7 @@ class Asked:
         return cls(
             type=get.get("type", "") if get.get("type", "") in EventType.values else "",
             family=get.get("family", "") if get.get("family", "") in FAMILIES else "",
-            actor=get.get("actor", "").strip()[:200],
+            actor=text_in(request, "actor"),
             first=_day(get.get("from", "")),
             last=_day(get.get("to", "")),
             run=_id(get.get("run", "")),

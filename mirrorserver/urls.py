@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
 from django.urls import URLPattern, URLResolver, include, path
 
 from mirrors import urls as mirrors
@@ -18,8 +15,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include(mirrors.everywhere)),
     path("api/", api.urls),
 ]
-if find_spec("mirrors.urls"):
-    urlpatterns += import_module("mirrors.urls").everywhere
 
 handler400 = pages.bad_request
 handler403 = pages.forbidden

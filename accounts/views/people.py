@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from accounts.forms import RoleForm, UserForm
 from accounts.models import ATTRIBUTES, Role, User
-from accounts.pages import View, confirm, need, paged, render, signed_in, user_of
+from accounts.pages import View, confirm, need, paged, render, signed_in, text_in, user_of
 
 P = ParamSpec("P")
 
@@ -35,7 +35,7 @@ def administrators(view: View[P]) -> View[P]:
 @administrators
 def users(request: HttpRequest) -> HttpResponse:
     """All local accounts."""
-    query = request.GET.get("q", "").strip()
+    query = text_in(request, "q")
     rows: QuerySet[User] = User.objects.select_related("role").order_by("username")
     if query:
         rows = rows.filter(Q(username__icontains=query) | Q(email__icontains=query))

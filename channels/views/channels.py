@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.access import can as role_can
-from accounts.pages import need, paged, render, signed_in, user_of
+from accounts.pages import need, paged, render, signed_in, text_in, user_of
 from channels import access, manage, shapes
 from channels.errors import WrongState
 from channels.forms import NewChannel, tell
@@ -28,7 +28,7 @@ SORTS = {"name": "name", "updated": "updated", "downloads": "download_count"}
 @signed_in
 def channels(request: HttpRequest) -> HttpResponse:
     """All channels the user may know of."""
-    query = request.GET.get("q", "").strip()
+    query = text_in(request, "q")
     privacy = request.GET.get("privacy", "")
     sort = request.GET.get("sort", "name")
     if sort.removeprefix("-") not in SORTS:

@@ -8,13 +8,12 @@ from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts.answers import Paging
-from accounts.pages import SIZE, Page, page_number, signed_in
+from accounts.pages import SIZE, Page, page_number, signed_in, text_in
 from channels import packages
 from channels.models import Channel, Package
 from channels.views.frame import shown, tab
 from mirrors.why import why
 
-LONGEST = 300
 STATES = {
     "listed": "kept",
     "active": "downloaded",
@@ -40,8 +39,8 @@ RULES = {
 def list_packages(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The packages clients can get now."""
     channel = shown(request, c, s)
-    query = request.GET.get("q", "").strip()[:LONGEST]
-    platform = request.GET.get("platform", "")
+    query = text_in(request, "q")
+    platform = text_in(request, "platform")
     sort = request.GET.get("sort", "name")
     if sort.removeprefix("-") not in packages.SORTS:
         sort = "name"
@@ -72,7 +71,8 @@ def package(
 ) -> HttpResponse:
     """One package: its files, what they need, and how to install it."""
     channel = shown(request, c, s)
-    found = packages.listed([channel]).filter(family=family, name=name)
+    name = name.replace("\x00", "")
+    found = packages.listed([channel]).filter(family=family.replace("\x00", ""), name=name)
     some, _ = packages.page(found, sort="name", paging=Paging(offset=0, limit=1))
     number = page_number(request)
     paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
@@ -102,7 +102,7 @@ def package(
 def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Why is it (not) here? For any package or file name."""
     channel = shown(request, c, s)
-    query = request.GET.get("q", "").strip()[:LONGEST]
+    query = text_in(request, "q")
     answers = why(channel, query) if query else []
     page = Page(answers[:SIZE], 1, min(len(answers), SIZE))
     context = {

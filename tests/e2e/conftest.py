@@ -114,9 +114,10 @@ def admin_page(sign_in: Callable[[User], Page], transactional_db: None) -> Page:
 
 
 @pytest.fixture
-def conda() -> Iterator[FakeConda]:
+def conda(settings: Any) -> Iterator[FakeConda]:
     """An upstream to mirror from."""
     with FakeConda() as server:
+        settings.UPSTREAM_ALLOW = (server.url,)
         yield server
 
 

@@ -9,6 +9,7 @@ from accounts import tokens
 from accounts.models import Role, User
 from channels import manage
 from channels.models import Channel
+from mirrors.models import Mirror
 from tests import scene
 from tests.condatree import FakeConda
 
@@ -23,6 +24,7 @@ class Stage:
     frozen: Channel
     empty: Channel
     staging: Channel
+    mirror: Mirror
 
 
 def upstream(conda: FakeConda) -> None:
@@ -68,7 +70,7 @@ def build(conda: FakeConda) -> Stage:
     tokens.issue(admin, "old laptop", expires=date(2020, 1, 1), scopes=["artifact:download"])
     for channel in (main, frozen, empty, staging):
         channel.refresh_from_db()
-    return Stage(admin, reader, main, frozen, empty, staging)
+    return Stage(admin, reader, main, frozen, empty, staging, mirror)
 
 
 def pages(stage: Stage) -> dict[str, str]:
@@ -86,6 +88,11 @@ def pages(stage: Stage) -> dict[str, str]:
         "why": f"{main}/packages/why/?q=readline",
         "subchannels": f"{main}/subchannels/",
         "subchannel": f"{main}/staging/",
+        "mirrors": f"{main}/mirrors/",
+        "create-mirror": f"{main}/mirrors/create/",
+        "edit-mirror": f"{main}/mirrors/{stage.mirror.pk}/edit/",
+        "mirror-details": f"{main}/mirrors/{stage.mirror.pk}/",
+        "all-mirrors": "/mirrors/",
         "cves": f"{main}/cves/",
         "history": event,
         "revisions": f"{main}/revisions/",
