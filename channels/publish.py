@@ -212,7 +212,10 @@ class Build:
             gone = [row.pk for _, row in fresh if row is not None]
             Package.objects.filter(pk__in=gone).update(removed_in=self.number)
             Package.objects.bulk_create(
-                [self._package(ecosystem.family, section, item) for item, _ in fresh]
+                [
+                    _package(self.channel, ecosystem.family, section, item, added_in=self.number)
+                    for item, _ in fresh
+                ]
             )
 
     def _new_shards(self, ecosystem: Ecosystem, items: list[Listing]) -> list[Shard]:
@@ -222,32 +225,9 @@ class Build:
         for item in items:
             if item.digest not in known:
                 known.add(item.digest)
-                served = ecosystem.served(item.body)
-                shards.append(
-                    Shard(
-                        sha256=item.digest,
-                        body=item.packed or self._compress.compress(item.body),
-                        served=served,
-                        served_sha256=hashlib.sha256(served).hexdigest() if served else "",
-                    )
-                )
+                body = item.packed or self._compress.compress(item.body)
+                shards.append(_shard(ecosystem, item, body))
         return shards
-
-    def _package(self, family: str, section: str, item: Listing) -> Package:
-        return Package(
-            channel=self.channel,
-            family=family,
-            section=section,
-            name=item.name,
-            shard_id=item.digest or None,
-            files=len(item.filenames),
-            bytes=item.size,
-            present=item.present,
-            stale=item.stale,
-            tally=item.tally,
-            origins=item.origins,
-            added_in=self.number,
-        )
 
     def _remove_others(self, ecosystem: Ecosystem, section: str, seen: set[str]) -> None:
         rows = Package.objects.at(self.channel.current).filter(
@@ -305,6 +285,22 @@ class Build:
                 Event.objects.bulk_create(batch)
 
 
+def insert(
+    channel: Channel, ecosystem: Ecosystem, section: str, item: Listing, *, at: int, until: int
+) -> None:
+    """Write a listing into a revision that is shown already; call it in a transaction.
+
+    For packages whose records nobody has asked for before, so that nothing listed changes.
+    """
+    if item.body:
+        item.digest = hashlib.sha256(item.body).hexdigest()
+        shard = _shard(ecosystem, item, zstandard.compress(item.body, 1))
+        Shard.objects.bulk_create([shard], ignore_conflicts=True)
+    row = _package(channel, ecosystem.family, section, item, added_in=at)
+    row.removed_in = until
+    row.save(force_insert=True)
+
+
 def undo(channel: Channel) -> None:
     """Remove what an abandoned publication wrote ahead of the pointer."""
     last = channel.revisions.aggregate(last=Max("number"))["last"] or 0
@@ -333,6 +329,35 @@ def publish_first(channel: Channel) -> Revision:
     if revision is None:
         raise WrongState("The channel has been published before.")
     return revision
+
+
+def _shard(ecosystem: Ecosystem, item: Listing, body: bytes) -> Shard:
+    served = ecosystem.served(item.body)
+    return Shard(
+        sha256=item.digest,
+        body=body,
+        served=served,
+        served_sha256=hashlib.sha256(served).hexdigest() if served else "",
+    )
+
+
+def _package(
+    channel: Channel, family: str, section: str, item: Listing, *, added_in: int
+) -> Package:
+    return Package(
+        channel=channel,
+        family=family,
+        section=section,
+        name=item.name,
+        shard_id=item.digest or None,
+        files=len(item.filenames),
+        bytes=item.size,
+        present=item.present,
+        stale=item.stale,
+        tally=item.tally,
+        origins=item.origins,
+        added_in=added_in,
+    )
 
 
 def _adopt(row: Package, item: Listing) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from channels import access, downloads, passive, signals
+from channels import access, downloads, ondemand, passive, signals
 from channels.models import Blob, Channel
 from channels.serving import addresses, content, generation, identity, ranges
 from channels.serving.addresses import Address, BadAddress
@@ -31,6 +31,7 @@ from channels.serving.answers import (
 from channels.serving.content import Listed, Missing
 from channels.serving.generation import Caches
 from channels.serving.identity import Caller
+from ecosystems.base import Ecosystem, Spot
 from ecosystems.conda.channel import name_of
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def _resolve(environ: Environ, caches: Caches) -> Answer:
         answer = _look_up(channel, address, form)
     except Missing as error:
         until = FOREVER if error.lasting else time.monotonic() + SHORT_SECONDS
-        answer = Answer(until, refusal=Problem(404, str(error)))
+        answer = Answer(until, refusal=Problem(error.status, str(error)))
     answer.user = caller.name
     answer.until = min(answer.until, caller.until)
     return answer
@@ -170,6 +171,18 @@ def _behind_prefix(
         where = replace(address, section=spot.section, filename=spot.filename)
         vary = "Accept" if form else ""
         return Answer(until, entity=content.index(channel, where, number, vary=vary))
+    try:
+        return _of_package(channel, spot, number, ecosystem=ecosystem, form=form, until=until)
+    except Missing:
+        if not ondemand.bring(channel, spot.section, spot.name, number):
+            raise
+    return _of_package(channel, spot, number, ecosystem=ecosystem, form=form, until=until)
+
+
+def _of_package(
+    channel: Channel, spot: Spot, number: int, *, ecosystem: Ecosystem, form: str, until: float
+) -> Answer:
+    """A package's page, or one of its files."""
     if not spot.filename:
         entity = content.page(channel, spot, number, ecosystem=ecosystem, form=form)
         return Answer(until, entity=entity)

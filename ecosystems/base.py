@@ -5,7 +5,7 @@ Nothing here knows Django, a database or a particular index format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -131,6 +131,9 @@ class Page:
     media_type: str
 
 
+NAMES = "names"
+"""The extra of an index whose packages are fetched when asked for: their names, one a line."""
+
 Stop = Callable[[], None]
 """Called between chunks; raises to end the work."""
 
@@ -203,6 +206,17 @@ class Whole:
         del only, active, licenses
         return self
 
+    def having(self, names: Collection[str]) -> Self:
+        """The same: nothing waits to be asked for."""
+        del names
+        return self
+
+    def bring(
+        self, client: Client, base_url: str, name: str, *, work: Path
+    ) -> tuple[bytes, int] | None:
+        """Nothing is fetched by itself."""
+        raise NotImplementedError
+
     def path(self, section: str, name: str, filename: str) -> str:
         """Below the section."""
         del name
@@ -252,6 +266,17 @@ class Ecosystem(Protocol):
 
         `only`: specs of which a package must match one, none = all packages.
         `licenses`: rules ask for licences, which may cost requests of their own.
+        """
+
+    def having(self, names: Collection[str]) -> Ecosystem:
+        """This ecosystem, fetching these packages too where only what was asked for is fetched."""
+
+    def bring(
+        self, client: Client, base_url: str, name: str, *, work: Path
+    ) -> tuple[bytes, int] | None:
+        """One package's body and its number of records; None: the upstream has no such package.
+
+        `base_url` is that of the index in which the name is listed.
         """
 
     def owns(self, section: str) -> bool:

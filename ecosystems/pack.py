@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,6 +116,33 @@ class Pack:
             return msgspec.msgpack.decode(text, type=_Contents)
         except msgspec.DecodeError as error:
             raise DamagedPack(f"{self.path} is damaged: {error}.") from error
+
+
+class Layered:
+    """A pack and bodies that came later, each zstd; what the pack has under a name counts."""
+
+    def __init__(self, pack: Pack, later: Mapping[str, tuple[bytes, int]]) -> None:
+        self._pack = pack
+        self._zstd = zstandard.ZstdDecompressor()
+        self._later = {name: one for name, one in later.items() if name not in pack.names()}
+        self._names = dict(pack.names())
+        for name, (body, count) in self._later.items():
+            digest = hashlib.sha256(self._zstd.decompress(body)).digest()
+            self._names[name] = Entry(digest, 0, len(body), count)
+
+    def names(self) -> dict[str, Entry]:
+        """What there is; where a later body lies is not told."""
+        return self._names
+
+    def read(self, name: str) -> bytes:
+        """The body of `name`; KeyError if there is none."""
+        if name in self._later:
+            return self._zstd.decompress(self._later[name][0])
+        return self._pack.read(name)
+
+    def read_compressed(self, name: str) -> bytes:
+        """The body of `name` as zstd, as it is stored."""
+        return self._later[name][0] if name in self._later else self._pack.read_compressed(name)
 
 
 class PackWriter:

@@ -15,7 +15,7 @@ from datetime import timedelta
 import zstandard
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 
 from channels import blobs, pins
@@ -35,7 +35,17 @@ from ecosystems import registry
 from ecosystems.base import Record
 from mirrors import strays
 from mirrors.judge import digest, digests
-from mirrors.models import Accepted, Failure, LogLine, Mirror, Preview, Run, Snapshot, Upstream
+from mirrors.models import (
+    Accepted,
+    Failure,
+    LogLine,
+    Mirror,
+    Page,
+    Preview,
+    Run,
+    Snapshot,
+    Upstream,
+)
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +154,16 @@ def forget_snapshots() -> None:
         for run in mirror.runs.order_by("-number")[:RUNS_WITH_LISTS]:
             needed.update(run.snapshots.values())
     for upstream in Upstream.objects.all():
+        _forget_pages(upstream)
         _forget_snapshots_of(upstream, needed)
+
+
+def _forget_pages(upstream: Upstream) -> None:
+    """Delete pages that were asked for before every snapshot that is published from."""
+    accepted = Accepted.objects.filter(snapshot__upstream=upstream)
+    oldest = accepted.aggregate(oldest=Min("snapshot__created"))["oldest"]
+    if oldest is not None:
+        Page.objects.filter(upstream=upstream, created__lt=oldest).delete()
 
 
 def _forget_snapshots_of(upstream: Upstream, needed: set[int]) -> None:

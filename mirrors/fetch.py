@@ -18,7 +18,8 @@ from ecosystems import registry
 from ecosystems.base import Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
 from ecosystems.upstream import Client
 from mirrors import own
-from mirrors.models import Snapshot, Upstream
+from mirrors.models import Page, Snapshot, Upstream
+from mirrors.texts import storable
 
 
 class Fetch:
@@ -38,7 +39,8 @@ class Fetch:
         ecosystem: Ecosystem | None = None,
     ) -> None:
         self.upstream = upstream
-        self.ecosystem = ecosystem or registry.get(upstream.kind)
+        pages = Page.objects.filter(upstream=upstream.pk).values_list("name", flat=True)
+        self.ecosystem = (ecosystem or registry.get(upstream.kind)).having(set(pages))
         self.sections = self.ecosystem.sections(asked)
         self.snapshots: dict[str, Snapshot | None] = {}
         self.bytes = 0
@@ -134,7 +136,7 @@ class Fetch:
             listed=read.listed,
             newest=read.newest,
             invalid=read.invalid,
-            invalid_names=read.invalid_names,
+            invalid_names=[storable(name) for name in read.invalid_names],
             warnings=read.warnings,
             extras={name: _extra(path) for name, path in read.extras.items()},
         )

@@ -11,11 +11,11 @@ from typing import Any
 from channels import blobs
 from channels.models import Channel
 from ecosystems import registry
-from ecosystems.base import Ecosystem
-from ecosystems.pack import Pack
+from ecosystems.base import NAMES, Ecosystem
+from ecosystems.pack import Layered, Pack
 from filters.rules import Rules, compile_rules, lenient
 from mirrors.judge import Case, Source
-from mirrors.models import Accepted, Mirror, Snapshot
+from mirrors.models import Accepted, Mirror, Page, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Inputs:
                 mirror_name=one.mirror.name,
                 active=one.mirror.active,
                 rules=one.rules,
-                pack=pack(one.snapshots[section].pack_id),
+                pack=_records(one.snapshots[section]),
                 origin_id=one.snapshots[section].origin_id,
             )
             for one in self.mirrors
@@ -148,6 +148,23 @@ def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: b
     every = (mine, *channel_rules(channel)[ecosystem.family])
     licenses = any(rules.exclude_licenses or rules.include_licenses for rules in every)
     return ecosystem.narrowed(mine.only.specs, active=active, licenses=licenses)
+
+
+def on_demand(snapshot: Snapshot) -> bool:
+    """Whether the index lists names whose records are fetched when first asked for."""
+    return NAMES in snapshot.extras
+
+
+def _records(snapshot: Snapshot) -> Pack | Layered:
+    """The snapshot's records, with those that were asked for since."""
+    opened = pack(snapshot.pack_id)
+    if not on_demand(snapshot):
+        return opened
+    rows = Page.objects.filter(
+        upstream=snapshot.upstream_id, section=snapshot.section, created__gt=snapshot.created
+    )
+    later = {row.name: (bytes(row.body), row.count) for row in rows}
+    return Layered(opened, later) if later else opened
 
 
 @lru_cache(maxsize=32)

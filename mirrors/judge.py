@@ -14,7 +14,7 @@ from typing import Any
 from channels import blobs, pins
 from channels.publish import Listing
 from ecosystems.base import Ecosystem, Invalid, Record, Stop
-from ecosystems.pack import Pack
+from ecosystems.pack import Layered, Pack
 from filters.rules import Reason, Rules, judge
 
 NAMES_AT_ONCE = 100
@@ -28,7 +28,7 @@ class Source:
     mirror_name: str
     active: bool
     rules: Rules
-    pack: Pack
+    pack: Pack | Layered
     origin_id: int
 
 
@@ -126,7 +126,7 @@ def listings(case: Case, names: Iterable[str], *, stop: Stop) -> Iterator[Listin
     for batch in judged(case, names, stop=stop):
         here = present(batch)
         for one in batch:
-            yield _listing(case, one, here)
+            yield listing(case, one, here)
 
 
 def present(batch: Sequence[Judged]) -> set[str]:
@@ -152,7 +152,8 @@ def _claim(part: Part, claimed: dict[str, str]) -> None:
                 )
 
 
-def _listing(case: Case, one: Judged, here: set[str]) -> Listing:
+def listing(case: Case, one: Judged, here: set[str]) -> Listing:
+    """What is to be listed of a name whose files are `here`."""
     entries: list[tuple[str, bytes]] = []
     listing = Listing(one.name, b"", [], 0)
     whole = len(one.parts) == 1

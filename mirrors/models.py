@@ -72,6 +72,26 @@ class Snapshot(models.Model):
         return f"{self.upstream} {self.section} {self.sha256[:8]}"
 
 
+class Page(models.Model):
+    """Records of a package fetched because a client asked, until a snapshot has them."""
+
+    upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE)
+    section = models.CharField(max_length=128)
+    name = models.CharField(max_length=200)
+    body = models.BinaryField()
+    """As in a pack, zstd."""
+    count = models.IntegerField()
+    created = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["upstream", "section", "name"], name="one_page_a_name")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.upstream} {self.section}/{self.name}"
+
+
 class Mirror(models.Model):
     """Upstream + mode + filter + frequency, in a channel."""
 

@@ -18,8 +18,10 @@ from channels.lease import Fenced, Heart
 from channels.models import Channel, Document, Package, Publication
 from channels.publish import Build
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Stop
-from mirrors.inputs import Inputs, gather, pack
+from ecosystems.base import NAMES, Ecosystem, Stop
+from filters.rules import refused
+from mirrors.fetch import scratch
+from mirrors.inputs import Input, Inputs, gather, on_demand, pack
 from mirrors.judge import Case, listings
 from mirrors.models import Mirror, Snapshot
 
@@ -161,8 +163,14 @@ def _section(
     )
     if not case.sources and section not in ALWAYS:
         build.drop_documents(section)
-    elif changed or not served.exists() or (not section and build.changes.total):
-        build.documents(ecosystem, section, extras(inputs, section))
+    elif (
+        changed
+        or not served.exists()
+        or (not section and build.changes.total)
+        or (_has_names(inputs, section) and known != inputs.identity())
+    ):
+        with scratch() as folder:
+            build.documents(ecosystem, section, extras(inputs, section, folder))
 
 
 def _changed_names(inputs: Inputs, known: dict[str, Any], case: Case) -> set[str] | None:
@@ -187,10 +195,18 @@ def _changed_names(inputs: Inputs, known: dict[str, Any], case: Case) -> set[str
             if older is None or older.origin_id != newer.origin_id:
                 return None
             names |= _differing(older, newer)
+            if on_demand(newer):
+                names |= _gone(inputs.channel, case)
     stale = Package.objects.at(inputs.channel.current).filter(
         channel=inputs.channel, section=case.section, stale=True
     )
     return names | set(stale.values_list("name", flat=True))
+
+
+def _gone(channel: Channel, case: Case) -> set[str]:
+    """Names that are listed and that no source has any more, asked for between two snapshots."""
+    rows = Package.objects.at(channel.current).filter(channel=channel, section=case.section)
+    return set(rows.values_list("name", flat=True)).difference(case.names())
 
 
 def _differing(older: Snapshot, newer: Snapshot) -> set[str]:
@@ -203,12 +219,35 @@ def _differing(older: Snapshot, newer: Snapshot) -> set[str]:
     return names
 
 
-def extras(inputs: Inputs, section: str) -> dict[str, list[Path]]:
-    """Files of the upstreams that go with a section's index, by name."""
+def _has_names(inputs: Inputs, section: str) -> bool:
+    """Whether names are listed without their records, which no change of records tells of."""
+    found = (one.snapshots.get(section) for one in inputs.mirrors)
+    return any(on_demand(snapshot) for snapshot in found if snapshot is not None)
+
+
+def extras(inputs: Inputs, section: str, folder: Path) -> dict[str, list[Path]]:
+    """Files of the upstreams that go with a section's index, by name; new ones into `folder`."""
     found: dict[str, list[Path]] = {}
     for one in inputs.mirrors:
         snapshot = one.snapshots.get(section)
         kept = snapshot.extras if snapshot else {} if section else one.mirror.upstream.extras
         for name, sha256 in kept.items():
-            found.setdefault(name, []).append(blobs.path(sha256))
+            path = blobs.path(sha256)
+            if name == NAMES:
+                path = _kept_names(inputs, one, section, path, folder)
+            found.setdefault(name, []).append(path)
     return found
+
+
+def _kept_names(inputs: Inputs, one: Input, section: str, path: Path, folder: Path) -> Path:
+    """The listed names that the rules let through, as far as names alone decide."""
+    family = one.ecosystem.family
+    channels = inputs.channel_rules[family]
+    names = [
+        name
+        for name in path.read_text().split()
+        if not refused(section, name, mirror=one.rules, channels=channels, kind=family)
+    ]
+    kept = folder / f"{NAMES}-{one.mirror.pk}"
+    kept.write_text("\n".join(names))
+    return kept

@@ -186,7 +186,7 @@ class Collector:
         try:
             while True:
                 for name in islice(tasks, THREADS * 4 - len(under_way)):
-                    under_way[pool.submit(self._bring, self._task(name, wanted[name]))] = name
+                    under_way[pool.submit(self.bring, self._task(name, wanted[name]))] = name
                 if not under_way:
                     break
                 finished, _ = wait(under_way, LOOK_SECONDS, FIRST_COMPLETED)
@@ -228,7 +228,7 @@ class Collector:
         elif got.etag or got.last_modified:
             self._etags[name] = [got.etag, got.last_modified]
 
-    def _bring(self, task: Task) -> Got | None:
+    def bring(self, task: Task) -> Got | None:
         """One page, read; None where the upstream has none."""
         url = urljoin(self._root, f"{task.name}/")
         path = self._work / f"page-{next(self._numbers)}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ecosystems.base import (
+    NAMES,
     Document,
     Invalid,
     Page,
@@ -25,7 +26,7 @@ from ecosystems.base import (
 from ecosystems.pack import Pack
 from ecosystems.python import body as bodies
 from ecosystems.python import pages, records, simple, specifiers
-from ecosystems.python.collect import Collector, Known
+from ecosystems.python.collect import Collector, Known, Task
 from ecosystems.python.names import METADATA, is_file, is_name, name_of, normalize
 from ecosystems.upstream import Client, NotFound, NotModified
 
@@ -41,17 +42,34 @@ class PythonSimple(Whole):
     names_only = True
 
     def __init__(
-        self, only: Sequence[Spec] = (), *, active: bool = True, licenses: bool = False
+        self,
+        only: Sequence[Spec] = (),
+        *,
+        active: bool = True,
+        licenses: bool = False,
+        asked: Collection[str] = (),
     ) -> None:
         self._only = tuple(only)
         self._active = active
         self._licenses = licenses
         exact = [getattr(spec, "exact_name", None) for spec in self._only]
         self._names = {name for name in exact if name} if exact and all(exact) else None
+        self._on_demand = self._names is None and not active
+        self._asked = frozenset(asked)
         self.scope = self._key()
 
     def narrowed(self, only: Sequence[Spec], *, active: bool, licenses: bool) -> PythonSimple:
         return PythonSimple(only, active=active, licenses=licenses)
+
+    def having(self, names: Collection[str]) -> PythonSimple:
+        return PythonSimple(self._only, active=self._active, licenses=self._licenses, asked=names)
+
+    def bring(
+        self, client: Client, base_url: str, name: str, *, work: Path
+    ) -> tuple[bytes, int] | None:
+        collector = Collector(client, base_url, known=Known(), licenses=self._licenses, work=work)
+        got = collector.bring(Task(name))
+        return None if got is None else (got.body, got.count)
 
     def owns(self, section: str) -> bool:
         return section == SECTION
@@ -111,7 +129,9 @@ class PythonSimple(Whole):
             if self._names is not None and not collector.found and not collector.failed:
                 path.unlink()
                 continue
-            sha256 = hashlib.sha256(f"{self.scope}\0{state}".encode()).hexdigest()
+            sha256 = hashlib.sha256(
+                f"{self.scope}\0{state}\0{self._told(work)}".encode()
+            ).hexdigest()
             return Raw(root, path, sha256, etag, last_modified)
         return None
 
@@ -141,6 +161,7 @@ class PythonSimple(Whole):
                 names=len(entries),
                 newest=meta["newest"],
                 warnings=[*meta["more_warnings"], *meta["warnings"]],
+                extras={NAMES: work / NAMES} if self._on_demand else {},
             )
 
     def root_extras(self, client: Client, base_url: str, work: Path, *, stop: Stop) -> list[Path]:
@@ -183,17 +204,19 @@ class PythonSimple(Whole):
         folder: Path,
         extras: Mapping[str, Sequence[Path]],
     ) -> Iterator[Document]:
-        del extras  # The upstream has none.
         if section:
-            yield from pages.index((name for name, _, _ in shards()), folder)
+            names = {name for name, _, _ in shards()}
+            names.update(*(path.read_text().split() for path in extras.get(NAMES, ())))
+            yield from pages.index(sorted(names), folder)
 
     def _key(self) -> str:
         """What is fetched, as a short text: equal for mirrors that can share a snapshot."""
-        if not self._only and not self._licenses:
+        if not self._only and not self._licenses and not self._on_demand:
             return ""
         specs = sorted(spec.text if self._names is None else "" for spec in self._only)
         names = sorted(self._names or ())
-        text = "\0".join([*names, "", *specs, "licences" if self._licenses else ""])
+        kind = ["licences" if self._licenses else "", "on demand" if self._on_demand else ""]
+        text = "\0".join([*names, "", *specs, *kind])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _list(
@@ -212,7 +235,9 @@ class PythonSimple(Whole):
         path = work / "projects"
         # Without serials nobody knows what an unchanged list of names leaves unsaid.
         same = known.pack is not None and not known.failed and seen is not None
-        same = same and known.pack is not None and len(known.serials) == len(known.pack.names())
+        if known.pack is not None:
+            same = same and len(known.serials) == len(known.pack.names())
+            same = same and self._asked.issubset(known.pack.names())
         etag = seen.etag if same and seen else None
         modified = seen.last_modified if same and seen else None
         try:
@@ -238,8 +263,18 @@ class PythonSimple(Whole):
                 for name, serial in names.items()
                 if any(spec.matches_name(name) for spec in self._only)
             }
+        if self._on_demand:
+            (work / NAMES).write_text("\n".join(sorted(names)))
+            wanted = self._asked.union(known.pack.names() if known.pack else ())
+            names = {name: serial for name, serial in names.items() if name in wanted}
         warnings = [f"{invalid:,} names are no names of projects."] if invalid else []
         return names, answer.etag, answer.last_modified, warnings
+
+    def _told(self, work: Path) -> str:
+        """A hash of the names that are listed without their pages."""
+        if not self._on_demand:
+            return ""
+        return hashlib.sha256((work / NAMES).read_bytes()).hexdigest()
 
 
 def _roots(base_url: str, seen: Seen | None) -> list[str]:

@@ -7,7 +7,7 @@ and the same records always give the same verdicts.
 from filters.rules.clash import conflicts
 from filters.rules.form import Problem, normalized, problems
 from filters.rules.model import Reason, Rules, compile_rules, lenient
-from filters.rules.verdict import Advisory, judge
+from filters.rules.verdict import Advisory, judge, refused
 
 __all__ = [
     "Advisory",
@@ -20,4 +20,5 @@ __all__ = [
     "lenient",
     "normalized",
     "problems",
+    "refused",
 ]

@@ -53,6 +53,17 @@ def judge(
     return verdicts
 
 
+def refused(
+    section: str, name: str, *, mirror: Rules, channels: Sequence[Rules], kind: str
+) -> Reason | None:
+    """Why nothing of this name is kept, as far as its name alone decides."""
+    for rules in (mirror, *channels):
+        reason = _prepare(rules, section, name, kind=kind, advisory=None, checks=[])
+        if reason is not None:
+            return reason
+    return None
+
+
 def _verdict(record: Record, checks: Sequence[_Check], last: Reason | None) -> Reason | None:
     for check in checks:
         reason = check(record)

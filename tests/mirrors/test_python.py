@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from channels import manage as channel_manage
 from channels import repo
 from channels.models import Blob, Channel, Package, Revision, Shard
+from history.models import Event
 from mirrors import manage
 from mirrors.models import Mirror, Snapshot
 from tests import scene
@@ -457,3 +459,124 @@ class TestFilters:
         scene.publish(channel)
         assert ask(channel, "/six/").status == 404
         assert ask(channel, "/").status == 404
+
+
+class TestOnDemand:
+    """A passive mirror without a list of projects."""
+
+    @pytest.fixture
+    def channel(self, simple: FakeSimple) -> Channel:
+        channel = scene.channel()
+        self.mirror = mirror(channel, simple, filters={"exclude_specs": ["other", "six<1.16"]})
+        run = scene.run_now(self.mirror)
+        assert (run.state, run.error) == ("completed", "")
+        channel.refresh_from_db()
+        return channel
+
+    def test_it_lists_the_names_that_the_rules_let_through(
+        self, simple: FakeSimple, channel: Channel
+    ) -> None:
+        assert [one.path for one in simple.requests()] == ["/simple/"]
+        assert projects(channel) == ["numpy", "six"]
+        assert not Package.objects.filter(shard__isnull=False).exists()
+
+    def test_the_first_request_makes_a_page_a_part_of_the_current_revision(
+        self, simple: FakeSimple, channel: Channel
+    ) -> None:
+        before, events = channel.current, Event.objects.count()
+        assert files(channel, "six") == [WHEEL]
+        assert files(channel, "six") == [WHEEL]
+        channel.refresh_from_db()
+        assert (channel.current, Event.objects.count()) == (before, events)
+        assert simple.count("/simple/six/") == 1
+        row = Package.objects.get(name="six")
+        assert (row.added_in, row.files) == (before, 1)
+        assert row.tally == {str(self.mirror.pk): {"passive": 1, "mirror.exclude_specs": 1}}
+        assert ask(channel, f"/six/{WHEEL}").status == 200
+
+    def test_a_file_may_be_asked_for_before_its_page(
+        self, simple: FakeSimple, channel: Channel
+    ) -> None:
+        assert ask(channel, f"/six/{WHEEL}.metadata").status == 200
+
+    def test_it_is_kept_fresh_from_then_on(self, simple: FakeSimple, channel: Channel) -> None:
+        assert files(channel, "six") == [WHEEL]
+        simple.add_wheel("six", "1.17.0")
+        simple.publish()
+        simple.forget()
+        scene.run_now(self.mirror)
+        assert {one.path for one in simple.requests()} == {"/simple/", "/simple/six/"}
+        assert files(channel, "six") == [WHEEL, "six-1.17.0-py3-none-any.whl"]
+
+    def test_it_outlives_an_edit_of_the_rules(self, simple: FakeSimple, channel: Channel) -> None:
+        assert files(channel, "six") == [WHEEL]
+        manage.edit(self.mirror, {"filters": {"exclude_specs": ["numpy"]}}, actor="admin")
+        scene.publish(channel)
+        assert files(channel, "six") == [SDIST, WHEEL]
+        assert projects(channel) == ["other", "six"]
+        assert simple.count("/simple/six/") == 1
+
+    def test_a_project_that_left_the_upstream_leaves_the_channel(
+        self, simple: FakeSimple, channel: Channel
+    ) -> None:
+        assert files(channel, "six") == [WHEEL]
+        simple.drop("six")
+        simple.publish()
+        scene.run_now(self.mirror)
+        assert projects(channel) == ["numpy"]
+        assert ask(channel, "/six/").status == 404
+
+    def test_names_that_are_not_listed_or_left_out_cost_no_request(
+        self, simple: FakeSimple, channel: Channel
+    ) -> None:
+        simple.forget()
+        assert ask(channel, "/nowhere/").status == 404
+        assert "excluded spec other" in ask(channel, "/other/").detail
+        assert simple.count() == 0
+
+    def test_a_page_that_cannot_be_had_is_a_502_and_asked_for_again_later(
+        self, simple: FakeSimple, channel: Channel
+    ) -> None:
+        simple.behave("/simple/six/", Behaviour(status=403))
+        assert ask(channel, "/six/").status == 502
+        simple.behave("/simple/six/")
+        assert files(channel, "six") == [WHEEL]
+
+    def test_a_frozen_channel_shows_what_had_been_uploaded_by_then(
+        self, simple: FakeSimple, channel: Channel
+    ) -> None:
+        channel_manage.freeze(channel, actor="admin")
+        simple.add_wheel("six", "9.0", **{"upload-time": "2099-01-01T00:00:00Z"})
+        simple.publish()
+        assert files(channel, "six") == [WHEEL]
+        channel_manage.unfreeze(channel, actor="admin")
+        scene.publish(channel)
+        assert files(channel, "six") == [WHEEL, "six-9.0-py3-none-any.whl"]
+
+    def test_an_older_state_shows_what_had_been_uploaded_by_then(
+        self, simple: FakeSimple, channel: Channel
+    ) -> None:
+        old = channel.current
+        assert files(channel, "numpy") == ["numpy-2.0-py3-none-any.whl"]
+        simple.add_wheel("six", "9.0", **{"upload-time": "2099-01-01T00:00:00Z"})
+        simple.add_wheel("numpy", "2.1")
+        simple.publish()
+        scene.run_now(self.mirror)
+        channel.refresh_from_db()
+        assert channel.current > old
+        then = Client(repo.application).get(
+            f"/api/repo/{channel.path}.r{old}/simple/six/", accept=JSON
+        )
+        assert [one["filename"] for one in json.loads(then.body)["files"]] == [WHEEL]
+        assert files(channel, "six") == [WHEEL, "six-9.0-py3-none-any.whl"]
+        first = f"/api/repo/{channel.path}.r1/simple/six/"
+        assert Client(repo.application).get(first, accept=JSON).status == 404
+
+    def test_licence_rules_ask_for_the_metadata_of_that_project_only(
+        self, simple: FakeSimple
+    ) -> None:
+        channel = scene.channel("licensed")
+        scene.run_now(mirror(channel, simple, filters={"exclude_licenses": ["GPL3"]}))
+        assert ask(channel, "/numpy/").status == 404
+        asked = [one.path for one in simple.requests() if one.path.endswith(".metadata")]
+        assert asked == ["/packages/numpy-2.0-py3-none-any.whl.metadata"]
