@@ -115,7 +115,7 @@ def _license(entries: dict[str, bytes]) -> str:
 
 def add_current(facts: Facts, data: bytes) -> None:
     """What `Meta/current.rds` says of the current versions."""
-    _add_table(facts, rds.read(data), None)
+    add_table(facts, rds.read(data), None)
 
 
 def add_archive(facts: Facts, data: bytes) -> None:
@@ -126,10 +126,10 @@ def add_archive(facts: Facts, data: bytes) -> None:
     if not tables.values:
         return
     for name, table in zip(tables.names(), tables.values, strict=True):
-        _add_table(facts, table, name.decode(errors="replace"))
+        add_table(facts, table, name.decode(errors="replace"))
 
 
-def _add_table(facts: Facts, table: object, package: str | None) -> None:
+def add_table(facts: Facts, table: object, package: str | None) -> None:
     """The files of one table: of the archive of `package`, or the current ones."""
     if not isinstance(table, rds.Vector):
         raise BadIndex("The upstream's Meta folder does not hold tables of files.")

@@ -15,9 +15,11 @@ return inside a line, a line that belongs to no field) is not published.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from ecosystems.base import BadIndex, Invalid, Record
@@ -38,6 +40,7 @@ _BLANK = re.compile(rb"\n(?:[ \t\r]*\n)+")
 _BLANK_FIRST = re.compile(rb"(?:[ \t\r]*\n)*")
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}:[0-9]{2}(?= UTC| *$))?")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -181,12 +184,22 @@ def record(filename: str, raw: bytes, *, section: str, name: str) -> CranRecord 
         name=name,
         version=version,
         license=" ".join(found.get("License", "").split()),
-        timestamp=about.time,
+        timestamp=about.time if about.time is not None else _published(found),
         size=about.size,
         md5=md5,
         address="" if about.place == filename else about.place,
         archived=about.archived,
     )
+
+
+def _published(found: dict[str, str]) -> int | None:
+    """When a version was published, where its entry says so: some repositories copy the field."""
+    for field in ("Date/Publication", "Published"):
+        if match := _DAY.match(found.get(field, "")):
+            with suppress(ValueError):
+                day = dt.datetime.fromisoformat(match[0]).replace(tzinfo=dt.UTC)
+                return int(day.timestamp() * 1000)
+    return None
 
 
 def _wrong(about: Head, found: dict[str, str], *, section: str, name: str) -> str:

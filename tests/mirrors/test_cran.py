@@ -16,7 +16,7 @@ from ecosystems import registry
 from ecosystems.cran import rds
 from ecosystems.cran.packages import fields, paragraphs
 from history.models import Event
-from mirrors import cleanup
+from mirrors import cleanup, why
 from mirrors.models import Mirror
 from mirrorserver.wsgi import application
 from tests import scene
@@ -354,3 +354,42 @@ def test_the_api_shows_the_files_with_their_addresses(cran: FakeCran, client: Cl
     shown, total = packages.page(packages.listed([channel]), sort="name", paging=Paging())
     assert total == 3
     assert shown[0]["metadata"]["version"] == "1.1-2"
+
+
+def test_older_states_subchannels_and_tokens_have_addresses_too(
+    cran: FakeCran, client: Client
+) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    scene.run_now(mine)
+    channel.refresh_from_db()
+    before = client.get(f"{BASE}/{SOURCE}/PACKAGES").body
+    number = channel.current
+    cran.add("bb", "2.1")
+    cran.publish()
+    scene.run_now(mine)
+    after = client.get(f"{BASE}/{SOURCE}/PACKAGES").body
+    assert before != after
+    old = client.get(f"/api/repo/main.r{number}/cran/{SOURCE}/PACKAGES")
+    assert old.body == before
+    for address in ("/api/repo/t/abc/main/cran", "/t/abc/api/repo/main/cran"):
+        assert client.get(f"{address}/{SOURCE}/PACKAGES").body == after
+    below = scene.channel("below", parent=channel)
+    scene.run_now(mirror(below, cran))
+    assert client.get(f"/api/repo/main/below/cran/{SOURCE}/PACKAGES").body == after
+
+
+def test_bad_entries_are_left_out_counted_and_explained(cran: FakeCran) -> None:
+    cran.add("dd", "1.0", extra="Path: ../../..\n")
+    cran.add("ee", "1.0", extra="Version: 2.0\n")
+    cran.add("ff", "1.0", extra="DownloadURL: https://elsewhere.example/ff.tar.gz\n")
+    cran.publish()
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, cran))
+    assert (run.state, run.counts["mirror_filtered"]) == ("completed", {"invalid": 2})
+    assert sorted(listed(channel)) == ["aa_1.1-2", "bb_2.0", "cc_0.1", "ff_1.0"]
+    assert b"elsewhere" not in scene.document(channel, SOURCE, "PACKAGES")
+    channel.refresh_from_db()
+    answers = why.why(channel, "dd")
+    assert answers[0]["rule"] == "invalid"
+    assert "leads out of the repository" in str(answers[0]["detail"])

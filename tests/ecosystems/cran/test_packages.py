@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ecosystems.base import BadIndex, Invalid, Record
-from ecosystems.cran.contents import Contents, Facts, read
+from ecosystems.cran.contents import Contents, Facts, add_table, read
 from ecosystems.cran.packages import (
     BadStanza,
     build,
@@ -16,6 +18,7 @@ from ecosystems.cran.packages import (
     stanza,
     without,
 )
+from ecosystems.cran.rds import Vector
 
 SOURCE = "src/contrib"
 STANZA = b"""Package: aa
@@ -207,3 +210,54 @@ def test_a_body_is_canonical() -> None:
 def test_fields_are_cut_out_with_their_continuations() -> None:
     text = b"Path: a,\n  b\nPackage: aa\nPathology: x\nFile:\n y\nVersion: 1.0"
     assert without(text, ("Path", "File")) == b"Package: aa\nPathology: x\nVersion: 1.0"
+
+
+@pytest.mark.parametrize(
+    ("line", "time"),
+    [
+        ("Date/Publication: 2023-11-14 22:13:20 UTC", 1_700_000_000_000),
+        ("Published: 2023-11-14", 1_699_920_000_000),
+        ("Published: 2023-13-41", None),
+        ("Published: yesterday", None),
+        ("Date: 2023-11-14", None),
+    ],
+)
+def test_a_date_that_only_the_entry_tells_is_taken(line: str, time: int | None) -> None:
+    record = only(STANZA + b"\n" + line.encode())
+    assert isinstance(record, Record)
+    assert record.timestamp == time
+
+
+@pytest.mark.parametrize(
+    ("size", "time"),
+    [(-1.0, -1.0), (math.nan, math.nan), (math.inf, 1e300), (None, None), (b"12", b"12")],
+)
+def test_impossible_sizes_and_times_are_missing(size: object, time: object) -> None:
+    table = Vector(
+        [Vector([size]), Vector([time])],
+        {
+            b"names": Vector([b"size", b"mtime"]),
+            b"row.names": Vector([b"aa_1.0-2.tar.gz"]),
+        },
+    )
+    facts = Facts()
+    add_table(facts, table, None)
+    assert facts.files == {"aa_1.0-2.tar.gz": (-1, None)}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        b"bb/aa_0.9.tar.gz",
+        b"aa/../aa_0.9.tar.gz",
+        b"/aa/aa_0.9.tar.gz",
+        b"aa/aa_0.9.zip",
+        b"aa/README",
+        b"aa_0.9.tar.gz",
+    ],
+)
+def test_odd_files_of_an_archive_are_passed_over(place: bytes) -> None:
+    table = Vector([], {b"names": Vector([]), b"row.names": Vector([place])})
+    facts = Facts()
+    add_table(facts, table, "aa")
+    assert (facts.files, facts.odd) == ({}, 1)
