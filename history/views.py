@@ -86,7 +86,7 @@ def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         "asked": asked,
         "types": EventType.choices,
         "families": FAMILIES,
-        "total": rows.order_by()[: COUNTED + 1].count(),
+        "total": _total(request, rows, found) if found else 0,
         "counted": COUNTED,
         "before": before,
         "after": after,
@@ -194,6 +194,13 @@ def _window(
         found[0].pk if has_before else None,
         found[-1].pk if has_after else None,
     )
+
+
+def _total(request: HttpRequest, rows: QuerySet[Event], found: list[Event]) -> int:
+    """How many events there are; a first page that is not full says so itself."""
+    if len(found) < SIZE and not {"before", "after", "end"} & set(request.GET):
+        return len(found)
+    return rows.order_by()[: COUNTED + 1].count()
 
 
 def _query(request: HttpRequest) -> str:

@@ -134,6 +134,10 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     )
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _losses(channel: Channel) -> list[str]:
     now = Revision.objects.filter(channel=channel, number=channel.current).first()
     names = list(
@@ -142,8 +146,8 @@ def _losses(channel: Channel) -> list[str]:
     losses = []
     if now:
         losses.append(
-            f"Its {now.packages:,} packages with {now.files:,} files are no longer served, and "
-            f"all of its {channel.revisions.count():,} revisions go."
+            f"It serves {_counted(now.packages, 'package')} with {_counted(now.files, 'file')}; "
+            f"they go, with all {_counted(channel.revisions.count(), 'revision')} of it."
         )
     if names:
         losses.append(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from channels import access
-from channels.models import Channel
+from channels.models import Channel, Package
 from ecosystems.conda.channel import client_setup, with_token
+from ecosystems.cran import layout
 
 TOKEN = "YOUR-TOKEN"
 """Stands where people put their token; the page says where to make one."""
@@ -47,4 +48,21 @@ def snippets(channel: Channel) -> list[Snippet]:
             "to try the connection",
             f"curl --fail --head {with_token(url, token)}/noarch/repodata.json",
         ),
+        *(_of_r(url, token) if "cran" in _families(channel) else []),
     ]
+
+
+def _of_r(url: str, token: str) -> list[Snippet]:
+    setup = layout.client_setup(url, token)
+    return [
+        Snippet("use-r", "R", "in .Rprofile", setup[".Rprofile"].rstrip()),
+        Snippet("use-r-once", "R, one time", "in R", setup["R once"].rstrip()),
+        Snippet("use-renv", "renv", "in R", setup["renv"].rstrip()),
+        Snippet("use-pak", "pak", "in R", setup["pak"].rstrip()),
+    ]
+
+
+def _families(channel: Channel) -> set[str]:
+    """The artifact families of what the channel lists."""
+    rows = Package.objects.at(channel.current).filter(channel=channel, shard__isnull=False)
+    return set(rows.order_by().values_list("family", flat=True).distinct())
