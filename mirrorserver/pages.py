@@ -45,6 +45,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "ready": ready,
         "starting": not (channel and any(mirrors.values()) and ready),
         "snippet": snippets(ready or channel)[0] if channel else None,
+        "may_mirror": can(user, "mirror", "write"),
         "may_create": can(user, "channel", "write"),
     }
     return render(request, "dashboard.html", context)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 
+from accounts.caller import TOKEN_PASSWORD
 from channels import access
-from channels.models import Channel, Package
+from channels.models import Channel
 from ecosystems.conda.channel import client_setup, with_token
-from ecosystems.cran import layout
+from ecosystems.cran.layout import client_setup as r_setup
+from mirrors.models import Mirror
 
 TOKEN = "YOUR-TOKEN"
 """Stands where people put their token; the page says where to make one."""
+LINE = "on the command line"
 
 
 @dataclass(frozen=True)
@@ -24,9 +29,28 @@ class Snippet:
 
 
 def snippets(channel: Channel) -> list[Snippet]:
-    """Ready to paste, with the server's public address; a token's place where one is needed."""
+    """Ready to paste, with the server's public address; a token's place where one is needed.
+
+    For the types that the channel allows, else for those of its mirrors, else for conda.
+    """
     token = "" if access.privacy(channel) == Channel.Privacy.PUBLIC else TOKEN
-    url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
+    return [one for kind in _kinds(channel) for one in MAKERS[kind](channel, token)]
+
+
+def _kinds(channel: Channel) -> list[str]:
+    allowed = set(channel.filter.terms.get("types") or ())
+    if not allowed:
+        mirrors = Mirror.objects.filter(channel=channel, deleted=None)
+        allowed = set(mirrors.order_by().values_list("upstream__kind", flat=True).distinct())
+    return [kind for kind in MAKERS if kind in (allowed or {"conda"})]
+
+
+def _url(channel: Channel) -> str:
+    return f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
+
+
+def _conda(channel: Channel, token: str) -> list[Snippet]:
+    url = _url(channel)
     setup = client_setup(url, token)
     alias = with_token(f"{settings.PUBLIC_URL}/api/repo", token)
     once = f"conda install --override-channels -c {channel.path} PACKAGE"
@@ -38,31 +62,51 @@ def snippets(channel: Channel) -> list[Snippet]:
             "in .condarc, once for all channels of this server",
             f"channel_alias: {alias}\nchannels:\n  - {channel.path}",
         ),
-        Snippet("use-alias-once", "conda, with the alias set", "on the command line", once),
-        Snippet("use-once", "conda, one time", "on the command line", setup["conda once"]),
-        Snippet("use-mamba", "mamba", "on the command line", setup["mamba"]),
+        Snippet("use-alias-once", "conda, with the alias set", LINE, once),
+        Snippet("use-once", "conda, one time", LINE, setup["conda once"]),
+        Snippet("use-mamba", "mamba", LINE, setup["mamba"]),
         Snippet("use-pixi", "pixi", "in pixi.toml", setup["pixi"].rstrip()),
-        Snippet(
-            "use-curl",
-            "curl",
-            "to try the connection",
-            f"curl --fail --head {with_token(url, token)}/noarch/repodata.json",
-        ),
-        *(_of_r(url, token) if "cran" in _families(channel) else []),
+        _curl("use-curl", f"{with_token(url, token)}/noarch/repodata.json"),
     ]
 
 
-def _of_r(url: str, token: str) -> list[Snippet]:
-    setup = layout.client_setup(url, token)
+def _python(channel: Channel, token: str) -> list[Snippet]:
+    parts = urlsplit(f"{_url(channel)}/simple/")
+    login = f"{token}:{TOKEN_PASSWORD}@" if token else ""
+    index = urlunsplit(parts._replace(netloc=f"{login}{parts.netloc}"))
+    trusted = f"\ntrusted-host = {parts.hostname}" if parts.scheme == "http" else ""
+    name = channel.path.replace("/", "-")
     return [
-        Snippet("use-r", "R", "in .Rprofile", setup[".Rprofile"].rstrip()),
-        Snippet("use-r-once", "R, one time", "in R", setup["R once"].rstrip()),
-        Snippet("use-renv", "renv", "in R", setup["renv"].rstrip()),
-        Snippet("use-pak", "pak", "in R", setup["pak"].rstrip()),
+        Snippet("use-pip", "pip", "in pip.conf", f"[global]\nindex-url = {index}{trusted}"),
+        Snippet("use-pip-once", "pip, one time", LINE, f"pip install --index-url {index} PACKAGE"),
+        Snippet(
+            "use-uv",
+            "uv",
+            "in pyproject.toml",
+            f'[[tool.uv.index]]\nname = "{name}"\nurl = "{index}"\ndefault = true',
+        ),
+        Snippet("use-uv-once", "uv, one time", LINE, f"uv pip install --index-url {index} PACKAGE"),
+        _curl("use-simple-curl", index),
     ]
 
 
-def _families(channel: Channel) -> set[str]:
-    """The artifact families of what the channel lists."""
-    rows = Package.objects.at(channel.current).filter(channel=channel, shard__isnull=False)
-    return set(rows.order_by().values_list("family", flat=True).distinct())
+def _r(channel: Channel, token: str) -> list[Snippet]:
+    setup = r_setup(_url(channel), token)
+    hint = "in .Rprofile; leave the option HTTPUserAgent as it is, binaries are chosen by it"
+    return [
+        Snippet("use-r", "R", hint, setup[".Rprofile"].rstrip()),
+        Snippet("use-r-once", "R, one time", "at R's prompt", setup["R once"].rstrip()),
+        Snippet("use-renv", "renv", "at R's prompt", setup["renv"].rstrip()),
+        Snippet("use-pak", "pak", "at R's prompt", setup["pak"].rstrip()),
+    ]
+
+
+def _curl(id_: str, url: str) -> Snippet:
+    return Snippet(id_, "curl", "to try the connection", f"curl --fail --head {url}")
+
+
+MAKERS: dict[str, Callable[[Channel, str], list[Snippet]]] = {
+    "conda": _conda,
+    "python_simple": _python,
+    "CRAN": _r,
+}

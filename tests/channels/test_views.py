@@ -162,6 +162,19 @@ def test_the_overview_has_snippets_with_the_real_address_and_a_token_where_neede
     assert "https://mirror.example/t/YOUR-TOKEN/api/repo/tools" in page
 
 
+def test_snippets_are_for_the_types_a_channel_allows(tools: Channel, settings: Any) -> None:
+    settings.PUBLIC_URL = "https://mirror.example"
+    manage.edit(
+        tools,
+        {"filters": {"types": ["python_simple", "CRAN"]}, "privacy": "authenticated"},
+        actor="admin",
+    )
+    page = browser(person("admin")).get("/channels/tools/").content.decode()
+    assert "https://YOUR-TOKEN:x-auth-token@mirror.example/api/repo/tools/simple/" in page
+    assert "https://mirror.example/t/YOUR-TOKEN/api/repo/tools/cran" in page
+    assert ".condarc" not in page
+
+
 def test_packages_are_searched_filtered_and_sorted_in_the_address(tools: Channel) -> None:
     client = browser(person("admin"))
     page = client.get("/channels/tools/packages/").content.decode()
