@@ -187,7 +187,10 @@ function tagField(area) {
       announce(`${found.length} entries; this field is a list with one entry a line now.`);
       return;
     }
-    found.forEach((one) => tags.createItem(one, () => {}) || tags.addItem(one));
+    // All at once: one by one, each of a thousand would draw the field anew.
+    tags.addOptions(found.map((one) => ({ value: one, text: one })), true);
+    tags.addItems(found);
+    if (found.length > 1) announce(`${found.length} entries added`);
     tags.setTextboxValue("");
     tags.close();
   };
