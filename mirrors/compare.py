@@ -16,6 +16,7 @@ from channels.models import Channel, Package
 from ecosystems.base import Progress, Record, Stop
 from mirrors.judge import Case, Judged, complete, judged, present
 from mirrors.plan import Beside, Plan, Wanted
+from mirrors.texts import storable
 
 EXAMPLES = 20
 
@@ -102,7 +103,7 @@ def _tally(
             if reason is not None:
                 key = f"{reason.by}.{reason.rule}"
                 tally[key] = tally.get(key, 0) + 1
-                difference.example(key, [record.filename, reason.detail])
+                difference.example(key, [storable(record.filename), storable(reason.detail)])
                 continue
             assert isinstance(record, Record)
             difference.kept_files += 1

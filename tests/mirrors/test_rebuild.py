@@ -1,0 +1,227 @@
+"""Publications: what changed is judged, what clients see is today's judgement."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import LazySettings
+
+from channels import blobs, rollback
+from channels import manage as channel_manage
+from channels.models import Blob, Channel, Package, Publication, Revision, Shard
+from mirrors import judge, manage, rebuild
+from mirrors.models import Accepted, Mirror, Snapshot
+from tests import invariants, scene
+from tests.condatree import FakeConda
+from tests.rogue import failing
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def filtered(mirror: Mirror, **terms: object) -> None:
+    manage.edit(mirror, {"filters": terms}, actor="admin")
+    mirror.refresh_from_db()
+
+
+def test_an_edit_acts_without_a_run_and_can_be_taken_back(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    before = invariants.served(channel)
+    small.forget()
+    filtered(mirror, exclude_specs=["six"])
+    scene.publish(channel)
+    assert scene.listed(channel) == {}
+    invariants.check(channel)
+    filtered(mirror)
+    scene.publish(channel)
+    assert invariants.served(channel) == before
+    assert small.count() == 0
+    invariants.check(channel)
+
+
+def test_what_a_wider_channel_filter_lets_in_is_downloaded_by_the_next_run(
+    small: FakeConda,
+) -> None:
+    channel = scene.channel(filters={"exclude_specs": ["zlib"]})
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    assert scene.run_now(mirror).counts["channel_filtered"] == {"exclude_specs": 1}
+    channel_manage.edit(channel, {"filters": {}}, actor="admin")
+    scene.publish(channel)
+    assert "zlib-1.3-0.conda" not in scene.listed(channel, "linux-64")
+    done = scene.run_now(mirror)
+    assert (done.counts["active"], done.counts["channel_filtered"]) == (4, {})
+    assert "zlib-1.3-0.conda" in scene.listed(channel, "linux-64")
+    invariants.check(channel)
+
+
+def test_a_run_that_finds_nothing_new_counts_by_todays_rules(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    channel_manage.edit(channel, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
+    scene.publish(channel)
+    again = scene.run_now(mirror)
+    assert (again.counts["passive"], again.counts["channel_filtered"]) == (3, {"exclude_specs": 1})
+    assert "Nothing has changed since the last run." in again.log.values_list("text", flat=True)
+    invariants.check(channel)
+
+
+def test_a_file_that_failed_is_fetched_by_the_next_run_of_an_unchanged_upstream(
+    small: FakeConda,
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    path = small.path("linux-64", "zlib-1.3-0.conda")
+    small.behave(path, failing(404))
+    assert scene.run_now(mirror).counts["failed"] == 1
+    assert scene.run_now(mirror).counts["failed"] == 1
+    small.behave(path)
+    done = scene.run_now(mirror)
+    assert (done.counts["failed"], done.counts["active"]) == (0, 4)
+    assert len(scene.listed(channel, "linux-64")) == 2
+    invariants.check(channel)
+
+
+def test_only_names_that_changed_are_judged(
+    small: FakeConda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    asked: list[str] = []
+    real = judge.judge_name
+
+    def noting(case: judge.Case, name: str) -> judge.Judged:
+        asked.append(name)
+        return real(case, name)
+
+    monkeypatch.setattr(judge, "judge_name", noting)
+    small.add("linux-64", "zlib", "1.4")
+    small.publish()
+    scene.run_now(mirror)
+    assert asked == ["zlib"]
+    assert len(scene.listed(channel, "linux-64")) == 3
+    invariants.check(channel)
+
+
+def test_a_publication_that_changes_nothing_writes_no_revision(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    before = [model.objects.count() for model in (Revision, Package, Shard, Blob)]
+    filtered(mirror, exclude_specs=["nothing-of-this-name"])
+    scene.publish(channel)
+    assert [model.objects.count() for model in (Revision, Package, Shard, Blob)] == before
+    assert channel.published == channel.wanted
+    invariants.check(channel)
+
+
+def test_unfreezing_after_a_rollback_shows_todays_judgement(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    scene.run_now(mirror)
+    first = invariants.served(channel)
+    small.add("noarch", "six", "1.17.0")
+    small.drop("linux-64", "zlib-1.3-0.conda")
+    small.publish()
+    scene.run_now(mirror)
+    latest = invariants.served(channel)
+    rollback.roll_back(Channel.objects.get(pk=channel.pk), 2, actor="admin")
+    assert invariants.served(channel) == first
+    invariants.check(channel)
+    assert scene.run_now(mirror).state == "completed"
+    assert invariants.served(channel) == first
+    channel.refresh_from_db()
+    channel_manage.unfreeze(channel, actor="admin")
+    scene.publish(channel)
+    assert invariants.served(channel) == latest
+    invariants.check(channel)
+
+
+def test_a_rollback_to_before_a_file_arrived_finds_it_again(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    path = small.path("noarch", "six-1.16.0-0.conda")
+    small.behave(path, failing(404))
+    scene.run_now(mirror)
+    small.behave(path)
+    scene.run_now(mirror)
+    assert len(scene.listed(channel)) == 2
+    rollback.roll_back(Channel.objects.get(pk=channel.pk), 2, actor="admin")
+    assert len(scene.listed(channel)) == 1
+    channel.refresh_from_db()
+    channel_manage.unfreeze(channel, actor="admin")
+    scene.publish(channel)
+    assert len(scene.listed(channel)) == 2
+    invariants.check(channel)
+
+
+def test_a_deleted_mirror_takes_its_packages_and_leaves_the_others(
+    small: FakeConda, settings: LazySettings
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    with FakeConda() as second:
+        settings.UPSTREAM_ALLOW = (small.url, second.url)
+        second.add("osx-64", "zlib", "1.3")
+        second.publish()
+        scene.run_now(scene.mirror(channel, second.channel))
+        manage.delete(mirror, actor="admin")
+        scene.publish(channel)
+        assert set(scene.listed(channel, "osx-64")) == {"zlib-1.3-0.conda"}
+        assert scene.listed(channel) == {}
+        assert not Package.objects.at(channel.current).filter(section="linux-64").exists()
+        invariants.check(channel)
+
+
+def test_a_parents_filter_acts_in_its_subchannels(small: FakeConda) -> None:
+    parent = scene.channel("parent")
+    sub = scene.channel("sub", parent=parent)
+    scene.run_now(scene.mirror(sub, small.channel))
+    channel_manage.edit(parent, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
+    assert rebuild.wants(sub)
+    scene.publish(sub)
+    scene.publish(parent)
+    assert scene.listed(sub) == {}
+    invariants.check()
+
+
+def test_a_publication_that_cannot_read_its_snapshot_fails_and_the_next_heals(
+    small: FakeConda,
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    before = invariants.served(channel)
+    small.add("noarch", "six", "1.17.0")
+    small.publish()
+    pack = Snapshot.objects.get(section="noarch").pack_id
+    path = blobs.path(pack)
+    whole = path.read_bytes()
+    path.unlink()
+    manage.edit(mirror, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
+    from mirrors import inputs
+
+    inputs._opened.cache_clear()
+    with pytest.raises(FileNotFoundError):
+        rebuild.publish(channel, stop=lambda: None)
+    assert Publication.objects.latest("pk").state == "failed"
+    path.write_bytes(whole)
+    assert invariants.served(channel) == before
+    scene.publish(channel)
+    assert set(scene.listed(channel, "linux-64")) == {"numpy-2.0-0.conda"}
+    invariants.check(channel)
+
+
+def test_a_file_listed_otherwise_is_replaced_in_every_form(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    small.change("linux-64", "numpy-2.0-0.conda", depends=["six", "zlib"])
+    small.publish(removed=["numpy-1.0-0.conda"])
+    scene.run_now(mirror)
+    assert channel.revisions.get(number=3).replaced == 1
+    assert scene.listed(channel, "linux-64")["numpy-2.0-0.conda"]["depends"] == ["six", "zlib"]
+    assert Accepted.objects.count() == 2
+    invariants.check(channel)
