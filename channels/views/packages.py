@@ -79,14 +79,21 @@ def package(
     files = packages.files(channel, family, name=name, paging=paging) if some else None
     if not files or not files[0]:
         raise Http404(f"The channel {channel.path} lists no package {name} now.")
-    rows = [{**row, "record": row["metadata"]["repodata_record.json"]} for row in files[0]]
+    rows = [
+        {
+            **row,
+            "record": row["metadata"]["repodata_record.json"],
+            "section": row["ckey"].rpartition("/")[0],
+        }
+        for row in files[0]
+    ]
     version = some[0]["metadata"]["version"]
     newest = next((row for row in rows if row["record"].get("version") == version), rows[0])
     context = {
         "package": some[0],
         "page": Page(rows, number, files[1]),
         "newest": newest,
-        "depends": _texts(newest["record"].get("depends")),
+        "depends": _needs(family, newest["record"]),
         "constrains": _texts(newest["record"].get("constrains")),
     }
     return tab(
@@ -136,6 +143,16 @@ def _downloaded(channel: Channel, names: list[str]) -> dict[str, int]:
     rows = Package.objects.at(channel.current).filter(channel=channel, name__in=names)
     sums = rows.order_by().values_list("name").annotate(here=Sum("present"))
     return dict(sums)
+
+
+def _needs(family: str, record: dict[str, Any]) -> list[str] | None:
+    """What a file depends on; None where its index does not say."""
+    if family == "conda":
+        return _texts(record.get("depends"))
+    if family == "cran":
+        fields = (record.get(key) or "" for key in ("Depends", "Imports", "LinkingTo"))
+        return [one.strip() for field in fields for one in str(field).split(",") if one.strip()]
+    return None
 
 
 def _texts(value: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -74,8 +75,8 @@ def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Keep clients at the current revision."""
     channel = shown(request, c, s, level="write")
     if request.method == "POST":
-        manage.freeze(channel, actor=user_of(request).get_username())
-        messages.success(request, f"{channel.path} is frozen at revision {channel.current}.")
+        done = f"{channel.path} is frozen at revision {channel.current}."
+        _do(request, channel, manage.freeze, done=done)
         return redirect(address(channel))
     return confirm(
         request,
@@ -96,8 +97,8 @@ def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     """Let clients get what mirrors and filters say now."""
     channel = shown(request, c, s, level="write")
     if request.method == "POST":
-        manage.unfreeze(channel, actor=user_of(request).get_username())
-        messages.success(request, f"{channel.path} is no longer frozen; it is being published.")
+        done = f"{channel.path} is no longer frozen; it is being published."
+        _do(request, channel, manage.unfreeze, done=done)
         return redirect(address(channel))
     return confirm(
         request,
@@ -121,8 +122,7 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
             f"The channel {channel.path} has subchannels. Delete them first, then this one."
         )
     if request.method == "POST":
-        delete_channel(channel, actor=user_of(request).get_username())
-        messages.success(request, f"The channel {channel.path} is deleted.")
+        _do(request, channel, delete_channel, done=f"The channel {channel.path} is deleted.")
         parent = channel.parent
         return redirect(address(parent) if parent else reverse("channels"))
     return confirm(
@@ -132,6 +132,16 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         verb="Delete channel",
         back=address(channel),
     )
+
+
+def _do(request: HttpRequest, channel: Channel, verb: Callable[..., Any], *, done: str) -> None:
+    """Do it, and say what came of it."""
+    try:
+        verb(channel, actor=user_of(request).get_username())
+    except WrongState as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, done)
 
 
 def _counted(number: int, noun: str) -> str:
