@@ -22,7 +22,24 @@ function toggleMenu(button, open) {
   list.style.removeProperty("max-height");
   const below = window.innerHeight - button.getBoundingClientRect().bottom;
   list.classList.toggle("menu-up", below < list.offsetHeight && button.getBoundingClientRect().top > below);
+  placeMenu(button);
   entriesOf(list)[0]?.focus();
+}
+
+// In a table that scrolls, a menu would be cut off: it floats above and follows its button.
+function placeMenu(button) {
+  const list = menuOf(button);
+  if (!button.closest(".table-wrap")) return;
+  const { top, bottom, right } = button.getBoundingClientRect();
+  const up = list.classList.contains("menu-up");
+  Object.assign(list.style, {
+    position: "fixed", right: "auto", bottom: "auto",
+    left: `${Math.max(8, right - list.offsetWidth)}px`,
+    top: `${up ? top - list.offsetHeight - 4 : bottom + 4}px`,
+  });
+}
+for (const change of ["scroll", "resize"]) {
+  window.addEventListener(change, () => { const open = openMenu(); if (open) placeMenu(open); }, { capture: true, passive: true });
 }
 
 document.addEventListener("click", (event) => {
@@ -272,6 +289,7 @@ document.body.addEventListener("htmx:afterSettle", () => {
   tellStates();
   followed().forEach((log) => { if (log.atEnd ?? true) toEnd(log); });
   const open = openMenu();
+  if (open) placeMenu(open);
   if (open && document.activeElement === document.body) entriesOf(menuOf(open))[0]?.focus();
 });
 tellStates();

@@ -97,11 +97,6 @@ document.getElementById("source-examples").addEventListener("change", (event) =>
   event.target.value = "";
   field("source_root").focus();
 });
-// What has not changed is not said again.
-document.body.addEventListener("htmx:oobBeforeSwap", (event) => {
-  const { target, fragment } = event.detail;
-  if (target.innerHTML === fragment.innerHTML) event.detail.shouldSwap = false;
-});
 document.body.addEventListener("htmx:oobAfterSwap", markWrong);
 // A link of the summary goes to the box that one types into.
 form.addEventListener("click", (event) => {
