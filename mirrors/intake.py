@@ -17,6 +17,9 @@ from mirrors.guard import Facts, objection
 from mirrors.models import Accepted, Mirror, Snapshot
 from mirrors.work import Work
 
+NAMED = 3
+"""So many sections are named in an error."""
+
 
 @dataclass(slots=True)
 class Taken:
@@ -134,4 +137,7 @@ def _warn(work: Work, fetch: Fetch, accepted: dict[str, Snapshot]) -> None:
 
 
 def _words(sections: list[str]) -> str:
-    return sections[0] if len(sections) == 1 else f"any of {', '.join(sections)}"
+    if len(sections) == 1:
+        return sections[0]
+    more = f" and {len(sections) - NAMED} others" if len(sections) > NAMED else ""
+    return f"any of {', '.join(sections[:NAMED])}{more}"

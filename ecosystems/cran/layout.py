@@ -94,7 +94,6 @@ def client_setup(url: str, token: str = "") -> dict[str, str]:
     """What to paste to use the channel at `url` from R, by client."""
     address = f"{with_token(url, token)}/{PREFIX}"
     return {
-        "R": f'options(repos = c(CRAN = "{address}"))\n',
         ".Rprofile": f'local(options(repos = c(CRAN = "{address}")))\n',
         "R once": f'install.packages("PACKAGE", repos = "{address}")\n',
         "renv": f'renv::init(repos = c(CRAN = "{address}"))\n',

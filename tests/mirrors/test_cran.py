@@ -12,6 +12,7 @@ import zstandard
 from accounts.answers import Paging
 from channels import blobs, packages
 from channels.models import Blob, Channel, Document, Package, Pin
+from channels.views.snippets import snippets
 from ecosystems import registry
 from ecosystems.cran import rds
 from ecosystems.cran.packages import fields, paragraphs
@@ -393,3 +394,21 @@ def test_bad_entries_are_left_out_counted_and_explained(cran: FakeCran) -> None:
     answers = why.why(channel, "dd")
     assert answers[0]["rule"] == "invalid"
     assert "leads out of the repository" in str(answers[0]["detail"])
+
+
+def test_an_upstream_without_any_index_fails_the_run_in_few_words(
+    cran: FakeCran, settings: Any
+) -> None:
+    run = scene.run_now(scene.mirror(scene.channel(), f"{cran.url}/other", mirror_type="CRAN"))
+    assert run.state == "failed"
+    assert run.error.startswith(f"{cran.url}/other has no index of any of src/contrib, ")
+    assert len(run.error) < 200
+
+
+def test_the_channels_page_says_how_to_use_it_from_r(cran: FakeCran) -> None:
+    channel = scene.channel()
+    assert "use-r" not in [one.id for one in snippets(channel)]
+    scene.run_now(mirror(channel, cran))
+    channel.refresh_from_db()
+    found = {one.id: one.text for one in snippets(channel)}
+    assert "/api/repo/main/cran" in found["use-r"]

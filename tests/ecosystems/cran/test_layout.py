@@ -61,4 +61,4 @@ def test_sections_are_told_from_those_of_other_types() -> None:
 
 def test_a_token_stands_behind_the_host() -> None:
     found = client_setup("https://host/api/repo/main", "abc")
-    assert 'CRAN = "https://host/t/abc/api/repo/main/cran"' in found["R"]
+    assert 'CRAN = "https://host/t/abc/api/repo/main/cran"' in found[".Rprofile"]
