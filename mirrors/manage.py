@@ -28,6 +28,7 @@ from filters.rules import conflicts
 from filters.rules.form import kind_of
 from history.models import EventType, record
 from mirrors import control, knock, schedule, sources
+from mirrors.inputs import narrowed
 from mirrors.models import Kind, Mirror, Upstream
 
 LONGEST_NAME = 200
@@ -97,7 +98,7 @@ def edit(mirror: Mirror, body: Body, *, actor: str, expected: int | None = None)
         ]
     )  # fmt: skip
     _saved(mirror, EventType.MIRROR_UPDATED, actor, before=before, after=state(mirror))
-    if body.get("run_now"):
+    if body.get("run_now") or _wants_more(mirror):
         _run(mirror, actor)
     return mirror
 
@@ -274,6 +275,13 @@ def _saved(mirror: Mirror, event: EventType, actor: str, *, name: str = "", **me
     Generation.rise()
     channel_id = mirror.channel_id
     transaction.on_commit(lambda: knock.channel(channel_id))
+
+
+def _wants_more(mirror: Mirror) -> bool:
+    """Whether the rules speak of a part of the index that was not fetched."""
+    kind, active = mirror.kind, mirror.active
+    scope = narrowed(mirror.channel, kind, mirror.filter.terms, active=active).scope
+    return mirror.accepted.exclude(snapshot__scope=scope).exists()
 
 
 def _run(mirror: Mirror, actor: str) -> None:

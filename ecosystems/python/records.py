@@ -125,7 +125,7 @@ def _checked(entry: Entry, raw: bytes, name: str, licenses: dict[str, License]) 
         )
     address = _address(entry.url, name)
     if address is None:
-        return Invalid(filename, "its address is neither http nor https")
+        return Invalid(filename, "its address is not one of http or https without a login")
     stated = licenses.get(version, _NOBODY)
     metadata = entry.metadata
     return PythonRecord(
@@ -165,8 +165,11 @@ def _address(url: str, name: str) -> str | None:
     """Where a file lies, absolute or as seen from the index; None for what is no such place."""
     try:
         plain = urldefrag(url).url
-        scheme = urlsplit(plain).scheme
+        parts = urlsplit(plain)
+        scheme = parts.scheme
     except ValueError:
+        return None
+    if "@" in parts.netloc:
         return None
     if scheme:
         return plain if scheme in ("http", "https") else None

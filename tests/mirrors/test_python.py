@@ -15,6 +15,7 @@ from channels.models import Blob, Channel, Package, Revision, Shard
 from history.models import Event
 from mirrors import manage
 from mirrors.models import Mirror, Snapshot
+from mirrors.run import execute
 from tests import scene
 from tests.rogue import Behaviour
 from tests.simpletree import FakeSimple
@@ -189,9 +190,24 @@ class TestListOfProjects:
         what = mirror(channel, simple, filters={"projects": ["six", "many"]})
         scene.run_now(what)
         manage.edit(what, {"filters": {"projects": ["six"]}}, actor="admin")
-        run = scene.run_now(Mirror.objects.get(pk=what.pk))
+        # Another part of the index is asked for, so a run begins by itself.
+        run = what.runs.get(state="pending")
+        execute(run.pk, interrupted=lambda: False)
+        run.refresh_from_db()
         assert (run.state, run.held) == ("completed", {})
         assert projects(channel) == ["six"]
+
+    def test_a_longer_list_brings_the_new_projects_at_once(self, simple: FakeSimple) -> None:
+        channel = scene.channel()
+        what = mirror(channel, simple)
+        scene.run_now(what)
+        simple.forget()
+        edited = {"filters": {"projects": ["six", "numpy", "other"]}}
+        manage.edit(what, edited, actor="admin")
+        execute(what.runs.get(state="pending").pk, interrupted=lambda: False)
+        assert projects(channel) == ["numpy", "other", "six"]
+        known = [one.path for one in simple.requests() if "if-none-match" in one.headers]
+        assert sorted(known) == ["/simple/numpy/", "/simple/six/"]
 
     def test_a_page_that_lost_most_of_its_files_is_held(self, simple: FakeSimple) -> None:
         for number in range(60):
