@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
+
+from mirrorserver.templatetags import ui
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENDOR = ROOT / "static" / "vendor"
@@ -39,3 +42,13 @@ def test_no_file_asks_for_a_map_or_carries_a_picture_that_the_policy_forbids() -
 
 def test_the_lock_names_no_registry() -> None:
     assert not any("resolved" in package for package in LOCK["packages"].values())
+
+
+def test_every_icon_that_pages_name_is_in_the_sprite_and_no_other_is() -> None:
+    sprite = set(re.findall(r'<symbol id="([^"]+)"', (VENDOR / "icons.svg").read_text("utf-8")))
+    named = {picture for picture, _, _ in ui.BADGES.values()}
+    for path in (ROOT / "templates").rglob("*.html"):
+        named.update(re.findall(r'{% icon "([^"]+)"', path.read_text("utf-8")))
+    assert named <= sprite
+    source = (ROOT / "mirrorserver" / "templatetags" / "ui.py").read_text("utf-8")
+    assert sprite - named <= set(re.findall(r'"([a-z0-9-]+)"', source))
