@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,9 @@ def main(names: list[str]) -> None:
         _prepare(data)
         from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
-        from tests.condatree import FakeConda  # noqa: PLC0415
-
+        fake_conda = import_module("tests.condatree").FakeConda
         TARGET.mkdir(parents=True, exist_ok=True)
-        with FakeConda() as conda, sync_playwright() as play:
+        with fake_conda() as conda, sync_playwright() as play:
             base, cookie, pages = _serve(conda)
             browser = play.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -67,8 +67,7 @@ def _serve(conda: Any) -> tuple[str, dict[str, str], dict[str, str]]:
     from django.test import Client  # noqa: PLC0415
     from django.test.testcases import LiveServerThread  # noqa: PLC0415
 
-    from tests.e2e import stage as stages  # noqa: PLC0415
-
+    stages = import_module("tests.e2e.stage")
     stage = stages.build(conda)
     server = LiveServerThread("127.0.0.1", StaticFilesHandler, connections_override={})
     server.daemon = True

@@ -1,0 +1,1 @@
+"""The pages of channels and what is in them."""
