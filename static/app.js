@@ -97,6 +97,8 @@ dialog.addEventListener("close", () => {
 
 // Toasts: they stay while looked at; errors stay until they are dismissed.
 function toast(text, level = "info") {
+  // A poll that fails every two seconds says so once.
+  if ([...document.querySelectorAll(".toast-note > span")].some((one) => one.textContent === text)) return;
   const note = document.createElement("div");
   note.className = `toast-note toast-${level}`;
   note.setAttribute("role", level === "error" ? "alert" : "status");

@@ -94,6 +94,9 @@ form.querySelectorAll("[data-toggle-region]").forEach((button) => {
 document.getElementById("source-examples").addEventListener("change", (event) => {
   if (!event.target.value) return;
   field("source_root").value = event.target.value;
+  const { type } = event.target.selectedOptions[0].dataset;
+  if (type) field("mirror_type").value = type;
+  refresh();
   event.target.value = "";
   field("source_root").focus();
 });

@@ -149,7 +149,7 @@ def _losses(mirror: Mirror) -> list[str]:
     elif _revision(mirror.channel):
         losses.append(
             f"The channel as it is now stays at {mirror.channel.path}.r{mirror.channel.current} "
-            "for a while; its settings cannot be brought back."
+            "for a while; the mirror's settings cannot be brought back."
         )
     return losses
 

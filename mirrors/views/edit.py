@@ -106,7 +106,11 @@ def _page(request: HttpRequest, channel: Channel, form: MirrorForm) -> HttpRespo
     context: dict[str, Any] = {
         "form": form,
         "mirror": form.mirror,
-        "examples": {Kind(kind).label: EXAMPLES[kind] for kind in registry.kinds()},
+        "examples": [
+            (kind, Kind(kind).label, EXAMPLES[kind])
+            for kind in registry.kinds()
+            if not form.mirror or kind == form.mirror.kind
+        ],
         "hints": {kind: HINTS[kind] for kind in registry.kinds()},
         "lacks": {kind: text for kind, text in LACKS.items() if kind in registry.kinds()},
         "owns": [
