@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from channels import passive
 from channels.errors import WrongState
 from channels.lease import Leased, Watch
 from channels.models import Channel, Publication
@@ -57,6 +58,7 @@ def reap() -> None:
     for preview in Preview.objects.filter(state="running"):
         if _watch.dead(preview):
             _take(preview, state="failed", error=LOST, ended=timezone.now())
+    passive.reap(_watch)
 
 
 def start_due() -> None:

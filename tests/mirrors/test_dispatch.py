@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
 from django.utils import timezone
 
-from channels.models import Channel, Publication
+from channels.models import Channel, Fetch, Publication
 from history.models import Event
 from mirrors import control, dispatch, knock, manage, preview, rebuild, run
 from mirrors.models import Mirror, Preview, Run
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
+from tests.rogue import Behaviour
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -147,6 +149,26 @@ def test_a_preview_whose_worker_died_says_so(small: FakeConda, settings: LazySet
     dispatch.reap()
     asked.refresh_from_db()
     assert (asked.state, asked.error) == ("failed", dispatch.LOST)
+
+
+def test_a_fetch_whose_web_process_died_is_forgotten_with_its_part(
+    small: FakeConda, data: Path
+) -> None:
+    channel = scene.channel()
+    scene.run_now(scene.mirror(channel, small.channel))
+    slow = Behaviour(hold_at=10)
+    small.behave(small.path("noarch", "six-1.16.0-0.conda"), slow)
+    with Worker("fetch", f"/api/repo/{channel.path}/noarch/six-1.16.0-0.conda") as worker:
+        assert slow.held.wait(60)
+        dispatch.dispatch_round()
+        assert Fetch.objects.exists(), "its leader lives"
+        worker.kill()
+    slow.release()
+    small.behave(small.path("noarch", "six-1.16.0-0.conda"))
+    dispatch.dispatch_round()
+    assert not Fetch.objects.exists()
+    assert not list((data / "tmp").glob("fetch-*.part"))
+    invariants.check(channel, fetch=True)
 
 
 def test_a_living_owner_is_left_alone(small: FakeConda, settings: LazySettings) -> None:
