@@ -31,6 +31,7 @@ from ecosystems.conda.ecosystem import Conda
 from ecosystems.pack import Pack
 from history.models import Event
 from mirrors.models import Mirror, Run, Snapshot
+from mirrorserver import environment
 from mirrorserver.wsgi import application
 from tests.wsgi import Answer, Client
 
@@ -171,6 +172,9 @@ def secret(canary: str, answers: list[Answer], *, text: str) -> None:
     for answer in answers:
         assert raw not in answer.body
         assert canary not in repr(answer.headers)
+    for folder in (Path(settings.DATA), environment.load().data / "broker"):
+        for path in folder.rglob("*"):
+            assert not path.is_file() or raw not in path.read_bytes(), f"the canary is in {path}"
     for where, value in dump():
         found = bytes(value) if isinstance(value, bytes | memoryview) else repr(value).encode()
         assert raw not in found, f"the canary is in {where}"

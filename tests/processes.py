@@ -11,6 +11,7 @@ attributes) before whose `nth` call the child stops until it is told to go on.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -153,9 +154,16 @@ def _main(order: dict[str, Any]) -> None:
     for name, value in order["settings"].items():
         setattr(settings, name, value)
     django.setup()
+    _let_trace()
     if order["pause"]:
         _pause_before(order["pause"], order["nth"])
     _WORK[order["what"]](*order["args"])
+
+
+def _let_trace() -> None:
+    """Plain users may otherwise trace their descendants only (Yama); elsewhere this is nothing."""
+    set_tracer, anybody = 0x59616D61, ctypes.c_ulong(-1)
+    ctypes.CDLL(None).prctl(set_tracer, anybody, 0, 0, 0)
 
 
 def _run(pk: str) -> None:
