@@ -37,16 +37,15 @@ EXAMPLES = {
 }
 HINTS = {
     Kind.CONDA.value: "The address of a conda channel, without a platform at its end.",
-    Kind.PYTHON.value: "The address of a Python package index; its list of projects is at /simple.",
-    Kind.CRAN.value: "The address of a CRAN-like repository; its packages are at /src/contrib.",
+    Kind.PYTHON.value: "The address of a Python package index, with or without /simple at its end.",
+    Kind.CRAN.value: "The address of a CRAN-like repository, without /src/contrib at its end.",
 }
+_ABOUT_CONDA = "Keep Legacy Packages and CVE Filters are about conda's files."
 LACKS = {
-    Kind.PYTHON.value: "Standard python mirrors have no Platforms, no Keep Legacy Packages and no "
-    "CVE Filters: a Python index is one list for all platforms, and the other two are about conda "
-    "files.",
-    Kind.CRAN.value: "Standard R mirrors have no Platforms, no Keep Legacy Packages and no CVE "
-    "Filters: source packages are the same for all platforms, and the other two are about conda "
-    "files.",
+    Kind.PYTHON.value: "Standard python mirrors have no Platforms: the files of a project are "
+    f"mirrored for all of them. {_ABOUT_CONDA}",
+    Kind.CRAN.value: "Standard R mirrors have no Platforms: sources are the same for all of them, "
+    f"and binaries come with the sources. {_ABOUT_CONDA}",
 }
 
 

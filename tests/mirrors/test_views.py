@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from channels import manage as channel_manage
 from channels.models import Channel
+from ecosystems import registry
 from filters.models import Filter
 from history.models import Event
 from mirrors import control, preview
@@ -591,6 +592,9 @@ def test_the_connection_test_names_what_is_there(channel: Channel, conda: FakeCo
     assert "linux-64, noarch" in found or "noarch, linux-64" in found
     nothing = text(client.post(f"{TAB}test/", form(source_root=f"{conda.url}/nothing")))
     assert "no conda index" in nothing
+    for kind in set(registry.kinds()) - {"conda"}:
+        wrong = text(client.post(f"{TAB}test/", form(source_root=conda.channel, mirror_type=kind)))
+        assert "It looks like a conda source: choose this Type" in wrong
     refused = text(client.post(f"{TAB}test/", form(source_root="https://elsewhere.example/x")))
     assert "elsewhere.example" in refused
 
