@@ -20,7 +20,7 @@ import zstandard
 from ecosystems.base import Document, Invalid, Page
 from ecosystems.python.body import Body, filename_of, split
 from ecosystems.python.names import version
-from ecosystems.python.records import records
+from ecosystems.python.records import Entry, records
 from ecosystems.python.simple import HTML_TYPE, JSON_TYPE
 
 NEWEST, OLDEST = "1.4", "1.0"
@@ -29,6 +29,19 @@ JSON, HTML, TEXT = "json", "html", "text"
 MEDIA_TYPES = {JSON: JSON_TYPE, HTML: HTML_TYPE, TEXT: "text/html; charset=utf-8"}
 INDEX_NAMES = {JSON: "index.json", HTML: "index.v1.html", TEXT: "index.html"}
 _METADATA_KEYS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata")
+
+
+class _Shown(msgspec.Struct, rename={"status": "project-status"}):
+    """A page in our own JSON form."""
+
+    meta: dict[str, str]
+    name: str
+    files: list[Entry]
+    status: dict[str, Any] | None = None
+
+
+_shown_decoder = msgspec.json.Decoder(_Shown)
+_entry_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def served(body: bytes) -> bytes:
@@ -40,15 +53,18 @@ def project_json(body: bytes) -> bytes:
     """The JSON form of a project's page."""
     stored = split(body)
     kept = {one.filename: one for one in records(body, name=stored.name) if not _invalid(one)}
-    files: list[dict[str, Any]] = []
+    files: list[dict[str, msgspec.Raw]] = []
+    complete = True
     versions: set[str] = set()
     for raw in stored.files:
         record = kept.pop(filename_of(raw), None)
         if record is not None and not isinstance(record, Invalid):
-            files.append(_file(raw, metadata=record.beside[0].sha256 if record.beside else ""))
+            metadata = record.beside[0].sha256 if record.beside else ""
+            files.append(_file(raw, record.filename, metadata=metadata))
             versions.add(record.version)
+            complete = complete and record.size >= 0
     page: dict[str, Any] = {
-        "meta": {"api-version": NEWEST if _complete(files) else OLDEST},
+        "meta": {"api-version": NEWEST if complete else OLDEST},
         "name": stored.name,
         "versions": sorted(versions, key=version),
         "files": files,
@@ -66,15 +82,14 @@ def page(stored: bytes, digest: str, form: str) -> Page:
 
 def project_html(text: bytes) -> bytes:
     """The HTML form of a page, from its JSON form."""
-    found = msgspec.json.decode(text)
-    name = escape(found["name"])
-    parts = [_head(f"Links for {name}", found["meta"]["api-version"])]
-    if status := found.get("project-status"):
-        for key, meta in (("status", "project-status"), ("reason", "project-status-reason")):
-            if status.get(key):
-                parts.append(f'<meta name="pypi:{meta}" content="{escape(str(status[key]))}">\n')
+    found = _shown_decoder.decode(text)
+    name = escape(found.name)
+    parts = [_head(f"Links for {name}", found.meta["api-version"])]
+    for key, meta in (("status", "project-status"), ("reason", "project-status-reason")):
+        if said := (found.status or {}).get(key):
+            parts.append(f'<meta name="pypi:{meta}" content="{escape(str(said))}">\n')
     parts.append(f"</head>\n<body>\n<h1>Links for {name}</h1>\n")
-    parts += [_anchor(file) for file in found["files"]]
+    parts += [_anchor(file) for file in found.files]
     return "".join([*parts, "</body>\n</html>\n"]).encode()
 
 
@@ -124,22 +139,18 @@ def _invalid(one: object) -> bool:
     return isinstance(one, Invalid)
 
 
-def _file(raw: bytes, *, metadata: str) -> dict[str, Any]:
-    """An upstream's entry as we serve it."""
-    entry: dict[str, Any] = msgspec.json.decode(raw)
-    entry["url"] = quote(entry["filename"])
+def _file(raw: bytes, filename: str, *, metadata: str) -> dict[str, msgspec.Raw]:
+    """An upstream's entry as we serve it; values that nobody looks at stay as they are."""
+    entry = _entry_decoder.decode(raw)
+    entry["url"] = msgspec.Raw(msgspec.json.encode(quote(filename)))
     for key in _METADATA_KEYS:
         entry.pop(key, None)
     if metadata:
-        entry["core-metadata"] = entry["data-dist-info-metadata"] = {"sha256": metadata}
+        known = msgspec.Raw(b'{"sha256":"%s"}' % metadata.encode())
+        entry["core-metadata"] = entry["data-dist-info-metadata"] = known
     # We keep no signatures beside files.
     entry.pop("gpg-sig", None)
     return entry
-
-
-def _complete(files: list[dict[str, Any]]) -> bool:
-    """Whether all entries have what newer versions of the API demand."""
-    return all(isinstance(file.get("size"), int) for file in files)
 
 
 def _status(stored: Body) -> dict[str, Any]:
@@ -153,22 +164,21 @@ def _head(title: str, api: str) -> str:
     )
 
 
-def _anchor(file: dict[str, Any]) -> str:
-    hashes = file.get("hashes") or {}
-    kind = next((one for one in ("sha256", "md5") if one in hashes), "")
-    href = file["url"] + (f"#{kind}={hashes[kind]}" if kind else "")
+def _anchor(file: Entry) -> str:
+    kind = next((one for one in ("sha256", "md5") if one in file.hashes), "")
+    href = file.url + (f"#{kind}={file.hashes[kind]}" if kind else "")
     attributes = [f'href="{escape(href)}"']
-    if wanted := file.get("requires-python"):
-        attributes.append(f'data-requires-python="{escape(str(wanted))}"')
-    if yanked := file.get("yanked"):
-        reason = yanked if isinstance(yanked, str) else ""
+    if file.requires_python:
+        attributes.append(f'data-requires-python="{escape(file.requires_python)}"')
+    if file.yanked:
+        reason = file.yanked if isinstance(file.yanked, str) else ""
         attributes.append(f'data-yanked="{escape(reason)}"')
-    if metadata := file.get("core-metadata"):
-        digest = f"sha256={metadata['sha256']}"
+    if file.metadata:
+        digest = f"sha256={file.metadata}"
         attributes.append(f'data-dist-info-metadata="{digest}" data-core-metadata="{digest}"')
-    if provenance := file.get("provenance"):
-        attributes.append(f'data-provenance="{escape(str(provenance))}"')
-    return f"<a {' '.join(attributes)}>{escape(file['filename'])}</a><br>\n"
+    if file.provenance:
+        attributes.append(f'data-provenance="{escape(file.provenance)}"')
+    return f"<a {' '.join(attributes)}>{escape(file.filename)}</a><br>\n"
 
 
 def _document(

@@ -24,13 +24,16 @@ _NOBODY: License = ("", "")
 
 
 class Entry(msgspec.Struct, gc=False, rename="kebab"):
-    """The fields of a file entry that are looked at here."""
+    """The fields of a file entry that we or clients rely on, with the types they must have."""
 
     filename: str
     url: str
     hashes: dict[str, str] = {}
     size: int | None = None
     upload_time: str | None = None
+    requires_python: str | None = None
+    yanked: bool | str | None = None
+    provenance: str | None = None
     core_metadata: bool | dict[str, str] | None = None
     dist_info_metadata: bool | dict[str, str] | None = None
     data_dist_info_metadata: bool | dict[str, str] | None = None

@@ -20,7 +20,6 @@ JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_TYPE = "application/vnd.pypi.simple.v1+html"
 ACCEPT = f"{JSON_TYPE}, {HTML_TYPE};q=0.2, text/html;q=0.1"
 HASHES = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
-_NOTHING = msgspec.Raw(b"")
 
 
 class _Meta(msgspec.Struct, gc=False, rename={"version": "api-version", "serial": "_last-serial"}):
@@ -32,7 +31,7 @@ class _Project(msgspec.Struct, rename={"status": "project-status"}):
     files: list[msgspec.Raw]
     meta: _Meta = msgspec.field(default_factory=_Meta)
     name: str = ""
-    status: msgspec.Raw = _NOTHING
+    status: dict[str, str | None] | None = None
 
 
 class _Links(msgspec.Struct, gc=False):
@@ -73,14 +72,16 @@ def project(text: bytes, *, name: str, asked: str, found: str) -> Page:
     if _is_html(text):
         return _html_project(text, name=name, asked=asked, found=found)
     try:
+        # Entries stay bytes, so what is no text would come through to clients.
+        text.decode()
         page = _project_decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadIndex(f"The page of {name} cannot be read: {error}.") from error
     _check_version(page.meta.version, name)
     if page.name and normalize(page.name) != name:
         raise BadIndex(f"The page of {name} calls itself {page.name}.")
     files = [_resolved(bytes(raw), asked, found) for raw in page.files]
-    status = bytes(page.status) if page.status is not _NOTHING else b""
+    status = msgspec.json.encode(page.status) if page.status else b""
     body = join(Body(name, files, status=status))
     return Page(body, len(files), page.meta.serial, _place(files, found))
 
@@ -96,7 +97,7 @@ def index(text: bytes) -> tuple[dict[str, int | None], int]:
     else:
         try:
             found = _index_decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadIndex(f"The list of projects cannot be read: {error}.") from error
         _check_version(found.meta.version, "projects")
         listed = found.projects
@@ -127,6 +128,8 @@ def _resolved(raw: bytes, asked: str, found: str) -> bytes:
         links = _links_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Told apart and refused when the records are read.
+        return raw
+    if asked == found and (not links.provenance or "://" in links.provenance):
         return raw
     changed: dict[str, str] = {}
     if urljoin(asked, links.url) != urljoin(found, links.url):

@@ -128,6 +128,11 @@ def test_one_bad_entry_costs_no_other() -> None:
         b'{"files": {}}',
         b'{"files": [',
         b"\xff",
+        page().replace(b"{", b'{"deep":' + b"[" * 100_000 + b"]" * 100_000 + b",", 1),
+        page(file(new=1)).replace(b"1}", b"NaN}"),
+        page(file(new="x")).replace(b'"x"', b'"\xff"'),
+        b"\xef\xbb\xbf" + page(file()),
+        page(file()).decode().encode("utf-16"),
         page(meta={"api-version": "2.0"}),
         page(name="seven"),
         b"<html><body>Please log in <a href='/help'>Help</a></body></html>",
@@ -161,6 +166,22 @@ def test_html_becomes_what_json_would_say() -> None:
     assert isinstance(found["six-2.0.zip"], Invalid)
     body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
     assert json.loads(pages.project_json(body))["project-status"] == {"status": "archived"}
+
+
+def test_values_that_nobody_knows_are_passed_on_as_they_are() -> None:
+    number = b"9" * 5000
+    text = page(file(new="x")).replace(b'"x"', number)
+    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    served = pages.project_json(body)
+    assert b'"new":' + number in served
+    assert b"six-1.0" in pages.project_html(served)
+
+
+@pytest.mark.parametrize("key", ["requires-python", "yanked", "upload-time", "provenance", "size"])
+def test_values_of_a_wrong_type_cost_their_entry(key: str) -> None:
+    found = read(page(file(**{key: ["x"]}), file("six-2.0.zip")))
+    assert [type(one).__name__ for one in found] == ["Invalid", "PythonRecord"]
+    assert key in found[0].why if isinstance(found[0], Invalid) else False
 
 
 @pytest.mark.parametrize(
