@@ -67,6 +67,7 @@ class MirrorForm(FilterForm):
     mirror_name = forms.CharField(
         label="Name",
         max_length=LONGEST_NAME,
+        error_messages={"required": "Give the mirror a name."},
         help_text="Something that tells people what is in it: main_channel_no_filters, "
         "approved_software.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
@@ -74,6 +75,7 @@ class MirrorForm(FilterForm):
     source_root = forms.CharField(
         label="External Source Channel",
         max_length=sources.LONGEST,
+        error_messages={"required": "Say where to mirror from."},
         widget=forms.TextInput(
             attrs={
                 "autocomplete": "off",

@@ -213,6 +213,7 @@ function tagField(area) {
     tags.setTextboxValue("");
     tags.close();
   };
+  area.addText = add;
   tags.hook("instead", "onKeyDown", (event) => {
     const typed = tags.inputValue();
     const ends = (event.key === "Tab" && !event.shiftKey) || event.key === "Enter" || (event.key === "," && !/[<>=!~[]/.test(typed));

@@ -63,19 +63,15 @@ function tools(area) {
   button("Clear all", () => {
     if (area.tomselect) area.tomselect.clear();
     else area.value = "";
-    form.dispatchEvent(new Event("look"));
+    look();
   });
   const file = document.createElement("input");
   Object.assign(file, { type: "file", accept: ".txt,.csv,text/plain", hidden: true });
   file.addEventListener("change", async () => {
     const text = await file.files[0].text();
-    const control = area.tomselect?.control_input;
-    if (control) {
-      const data = new DataTransfer();
-      data.setData("text", `${text}\n`);
-      control.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data }));
-    } else area.value = [area.value, text].filter(Boolean).join("\n");
-    form.dispatchEvent(new Event("look"));
+    if (area.tomselect) area.addText(text);
+    else area.value = [area.value, text].filter(Boolean).join("\n");
+    look();
   });
   row.append(file);
   button("Import from a file", () => file.click());
@@ -84,8 +80,14 @@ function tools(area) {
 
 const refresh = () => { showType(); showPlatforms(); showOnly(); showFrequency(); };
 form.addEventListener("change", refresh);
+// Lists of tens of thousands are looked at when the form is submitted, not at every key.
+const LARGE = 200_000;
+const look = () => {
+  const large = [...form.querySelectorAll("textarea")].some((area) => area.value.length > LARGE);
+  if (!large) form.dispatchEvent(new Event("look"));
+};
 for (const name of ["input", "change"]) {
-  form.addEventListener(name, (event) => { if (event.target.id !== "source-examples") form.dispatchEvent(new Event("look")); });
+  form.addEventListener(name, (event) => { if (event.target.id !== "source-examples") look(); });
 }
 form.querySelectorAll("[data-toggle-region]").forEach((button) => {
   toggle(button);

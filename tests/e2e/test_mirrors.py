@@ -333,6 +333,23 @@ def test_thousands_of_pasted_names_are_saved_whole(
     assert Mirror.objects.get(name="large").filter.terms["exclude_specs"] == names
 
 
+def test_names_are_imported_from_a_file_and_cleared(
+    mirror: Mirror, admin_page: Page, live_server: Any
+) -> None:
+    page = admin_page
+    page.goto(f"{live_server.url}/channels/main/mirrors/create/")
+    exclude = page.locator(".field").filter(
+        has=page.get_by_role("combobox", name="Exclude Packages")
+    )
+    for content, entries in ((b"numpy\nscipy >=1,<2\n", 2), (b"six", 3)):
+        with page.expect_file_chooser() as chosen:
+            exclude.get_by_role("button", name="Import from a file").click()
+        chosen.value.set_files({"name": "names.txt", "mimeType": "text/plain", "buffer": content})
+        expect(exclude.locator(".ts-control .item")).to_have_count(entries)
+    exclude.get_by_role("button", name="Clear all").click()
+    expect(exclude.locator(".ts-control .item")).to_have_count(0)
+
+
 def test_cancel_discards_and_edit_has_its_mode_locked(
     mirror: Mirror, admin_page: Page, live_server: Any
 ) -> None:
