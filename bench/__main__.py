@@ -1,6 +1,6 @@
 """All benches (`make bench`), or those named; `--quick` is the small one for every day.
 
-python -m bench [mirror peer serving cran ...] [--records N ...] [--quick]
+python -m bench [mirror peer serving cran python ...] [--records N ...] [--quick]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from bench import cran, mirror, peer, serving
+from bench import cran, mirror, peer, python, serving
 
 SIZES = (300_000, 900_000)
 QUICK = (100_000,)
@@ -25,6 +25,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "peer": peer.bench,
     "serving": serving.bench,
     "cran": cran.bench,
+    "python": python.bench,
 }
 
 

@@ -10,7 +10,6 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urldefrag, urlsplit
 
 import msgspec
 
@@ -20,6 +19,7 @@ from ecosystems.python.names import METADATA, is_file, version_of
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
+_URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<place>[^/?]*))?")
 _NOBODY: License = ("", "")
 
 
@@ -166,16 +166,11 @@ def _behind(address: str) -> str:
 
 def _address(url: str, name: str) -> str | None:
     """Where a file lies, absolute or as seen from the index; None for what is no such place."""
-    try:
-        plain = urldefrag(url).url
-        parts = urlsplit(plain)
-        scheme = parts.scheme
-    except ValueError:
+    plain = url.partition("#")[0].strip()
+    parts = _URL.match(plain)
+    if not plain or parts is None or "@" in (parts["place"] or ""):
         return None
-    if "@" in parts.netloc:
-        return None
-    if scheme:
-        return plain if scheme in ("http", "https") else None
-    if not plain:
-        return None
+    if parts["scheme"]:
+        known = parts["scheme"].lower() in ("http", "https") and parts["place"]
+        return plain if known else None
     return plain if plain.startswith("/") else f"{name}/{plain}"
