@@ -9,8 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import IntegerField, Max, Min, Sum
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
+from history.models import Event, EventType
 from mirrors.models import Run
 
+ON_DEMAND = "On demand: downloaded when a client asks"
+_ENDS = (
+    EventType.MIRROR_STARTED,
+    EventType.MIRROR_COMPLETED,
+    EventType.MIRROR_FAILED,
+    EventType.MIRROR_STOPPED,
+)
 REASONS = {
     "cve": "CVE Filters",
     "date": "Date Range",
@@ -53,6 +65,19 @@ class Funnel:
     @property
     def sum(self) -> int:
         return sum(stage.count for stage in self.stages)
+
+
+def fetched(run: Run) -> int:
+    """How many files this run has downloaded, by the events it wrote."""
+    mine = Event.objects.filter(channel_id=run.mirror.channel_id)
+    ends = mine.filter(type__in=_ENDS, run_id=run.pk).aggregate(first=Min("id"), last=Max("id"))
+    if ends["first"] is None:
+        return 0
+    # By type and id, as the index goes: a channel has many events of other runs.
+    between = {"id__gte": ends["first"], "id__lte": ends["last"]}
+    rows = mine.filter(type=EventType.ARTIFACT_GENERATED, run_id=run.pk, **between)
+    count = Cast(KeyTextTransform("count", "meta"), IntegerField())
+    return int(rows.aggregate(total=Sum(count))["total"] or 0)
 
 
 def funnel(run: Run, before: Run | None) -> Funnel | None:
@@ -114,14 +139,27 @@ def _filtered(
 
 
 def _mirrored(run: Run, counts: Mapping[str, Any], old: Mapping[str, Any] | None) -> Figure:
-    here = "Downloaded: the files are here" if run.mirror.active else "Here: a client asked for it"
-    parts = (
-        _figure(here, "active", counts, old),
-        _figure("On demand: downloaded when a client asks", "passive", counts, old),
-    )
-    before = sum(part.before or 0 for part in parts) if old is not None else None
+    parts = (*_here(run, counts), _figure(ON_DEMAND, "passive", counts, old))
+    kept = [old.get(key, 0) for key in ("active", "passive")] if old is not None else None
     shown = tuple(part for part in parts if part.count)
-    return Figure("Mirrored", sum(part.count for part in parts), "", before, shown)
+    return Figure(
+        "Mirrored",
+        sum(part.count for part in parts),
+        parts=shown,
+        before=sum(kept) if kept is not None else None,
+    )
+
+
+def _here(run: Run, counts: Mapping[str, Any]) -> tuple[Figure, ...]:
+    """The files that are here: what this run has downloaded, and what was here before it."""
+    here = int(counts.get("active", 0))
+    if not run.mirror.active:
+        return (Figure("Already here: a client asked for it", here, "active"),)
+    new = min(here, fetched(run))
+    return (
+        Figure("Downloaded by this run", new, "active"),
+        Figure("Already here", here - new, "active"),
+    )
 
 
 def _figure(

@@ -44,14 +44,12 @@ def row(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResp
         mirror = mirror_of(request, c, s, pk, level="read")
     except Http404:
         return HttpResponse("")
-    line = rows.lines(rows.mirrors().filter(pk=mirror.pk), may_write=_may(request, mirror.channel))
+    line = rows.lines(
+        rows.mirrors().filter(pk=mirror.pk), may_write=may_write(request, mirror.channel)
+    )
     everywhere = "all" in request.GET
     context = {"row": line[0], "everywhere": everywhere, "next": request.GET.get("next", "")}
     return render(request, "mirrors/row.html", context)
-
-
-def _may(request: HttpRequest, channel: Channel) -> bool:
-    return may_write(request, channel)
 
 
 def _context(request: HttpRequest, all_: QuerySet[Mirror], *, may_write: bool) -> dict[str, Any]:

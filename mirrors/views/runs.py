@@ -76,7 +76,7 @@ def export(
     request: HttpRequest, pk: int, number: int, form: str, c: str, s: str | None = None
 ) -> HttpResponseBase:
     """The same list as a file: CSV, or JSON with one object a line between brackets."""
-    mirror, run = _run(request, pk, number, c=c, s=s)
+    _, run = _run(request, pk, number, c=c, s=s)
     if form not in ("csv", "json"):
         raise Http404("Lists are exported as CSV or JSON.")
     found = _lines(run, request.GET.get("reason", ""))
@@ -90,7 +90,6 @@ def export(
     response = StreamingHttpResponse(parts, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="mirror-{pk}-run-{number}.{form}"'
     response["Cache-Control"] = "no-store"
-    del mirror
     return response
 
 

@@ -165,7 +165,7 @@ def _run_stop_restart(page: Page, held: Behaviour) -> None:
 def _details(page: Page) -> None:
     act(page, "Details")
     details = page.get_by_role("dialog", name="Mirroring Details")
-    for words in ("Completed", "Excluded licences", "adds up", "Downloaded: the files are here"):
+    for words in ("Completed", "Excluded licences", "adds up", "Downloaded by this run"):
         expect(details).to_contain_text(words)
     details.get_by_role("link", name="Open as a page").click()
     expect(page.get_by_role("heading", name="Mirroring Details")).to_be_visible()

@@ -20,6 +20,7 @@ from filters.models import Filter
 from history.models import Event
 from mirrors import control, preview
 from mirrors.models import Failure, Kind, Mirror, Preview, Run, Upstream
+from mirrors.views.funnel import funnel
 from tests import scene
 from tests.accounts.client import person
 from tests.condatree import FakeConda
@@ -303,6 +304,29 @@ def test_details_of_a_run_add_up_and_link_to_their_lists(
     both = text(client.get(f"{TAB}{mirror.pk}/runs/1/files/?reason=mirror."))
     assert "copied-1.0-0.conda" in both
     assert client.get(f"{TAB}{mirror.pk}/runs/7/").status_code == 404
+
+
+def test_details_tell_what_a_run_downloaded_from_what_was_here(
+    channel: Channel, conda: FakeConda
+) -> None:
+    mirror = scene.mirror(channel, conda.channel, "m", mirror_mode="active")
+    scene.run_now(mirror)
+    conda.add("noarch", "later", "1.0")
+    conda.publish()
+    scene.run_now(mirror)
+    first, second = mirror.runs.order_by("number")
+
+    def mirrored(run: Run) -> dict[str, int]:
+        found = funnel(run, None)
+        assert found
+        assert found.whole
+        return {part.words: part.count for stage in found.stages for part in stage.parts}
+
+    assert mirrored(first) == {"Downloaded by this run": 3}
+    assert mirrored(second) == {"Downloaded by this run": 1, "Already here": 3}
+    page = text(browser().get(f"{TAB}{mirror.pk}/runs/2/"))
+    assert "Already here" in page
+    assert "+1" in page  # listed one more than the run before
 
 
 def test_a_mirror_that_never_ran_has_details_that_say_so(channel: Channel) -> None:
