@@ -9,7 +9,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from accounts.pages import need, paged, render, signed_in
-from channels.models import Channel
 from channels.views.frame import address, tab
 from mirrors.models import Mirror
 from mirrors.views import rows
