@@ -1,6 +1,6 @@
 # The commands of this project; `make run` and `make test` need nothing done before.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench bench-quick lock clean
+.PHONY: run test check bench bench-quick screenshots lock clean
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -46,6 +46,10 @@ bench-quick: .venv/dev.stamp
 	$(BIN)/python -m bench --quick
 
 # Exact versions with hashes, from the ranges in the .txt files.
+# Every page, light, dark and narrow, into var/screenshots.
+screenshots: .venv/dev.stamp
+	$(BIN)/python tools/screenshots.py
+
 lock: .venv/dev.stamp
 	$(COMPILE) --output-file requirements.lock requirements.txt
 	$(COMPILE) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt

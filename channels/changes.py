@@ -85,13 +85,18 @@ class Changes:
             "removed": sum(change.removed for change in changes),
         }
 
-    def events(self, *, channel: Channel, number: int, old: int) -> Iterator[Event]:
+    def events(
+        self, *, channel: Channel, number: int, old: int, run: tuple[int, int] | None = None
+    ) -> Iterator[Event]:
         """One event a package, seen once the channel has reached `number`."""
+        mirror_id, run_id = run or (None, None)
         for (family, name), change in sorted(self._by_name.items()):
             yield Event(
                 type=change.type,
                 family=family,
                 channel_id=channel.pk,
+                mirror_id=mirror_id,
+                run_id=run_id,
                 revision=number,
                 data={"artifact_family": family, "name": name, "channel": channel.path},
                 meta={

@@ -29,6 +29,8 @@ RESERVED = frozenset(
     (
         *("t", "channels", "account", "namespaces", "namespace-channels"),
         *("simple", "cran", "src", "bin", "noarch"),
+        # The tabs of a channel's page.
+        *("packages", "subchannels", "mirrors", "cves", "history", "revisions", "settings"),
     )
 )
 SUBDIRS = frozenset(
@@ -133,6 +135,7 @@ def unfreeze(channel: Channel, *, actor: str, expected: int | None = None) -> bo
     if not channel.frozen:
         return False
     channel.frozen, channel.frozen_by, channel.frozen_at = None, "", None
+    channel.awaiting = {}
     _save_freeze(channel)
     channel.raise_wanted()
     tell(EventType.CHANNEL_UNFROZEN, channel, actor, current_revision=channel.current)
@@ -203,7 +206,7 @@ def _locked(channel: Channel, expected: int | None) -> Channel:
 
 def _save_freeze(channel: Channel) -> None:
     channel.version += 1
-    channel.save(update_fields=["frozen", "frozen_by", "frozen_at", "version", "updated"])
+    channel.save(update_fields=["frozen", "frozen_by", "frozen_at", "awaiting", "version", "updated"])
     Generation.rise()
 
 

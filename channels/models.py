@@ -61,6 +61,10 @@ class Channel(models.Model):
     current = models.IntegerField(default=0)
     wanted = models.IntegerField(default=0)
     published = models.IntegerField(default=0)
+    awaiting = models.JSONField(default=dict)
+    """While frozen: how many files publishing would add, replace, remove now."""
+    estimated = models.IntegerField(default=0)
+    """The `wanted` that `awaiting` was counted for."""
     next_judge_at = models.DateTimeField(null=True)
     download_count = models.BigIntegerField(default=0)
     version = models.IntegerField(default=1)

@@ -67,11 +67,20 @@ class Listing:
 class Build:
     """The rows and documents of one coming revision of a channel."""
 
-    def __init__(self, publication: Publication, heart: Heart, *, stop: Stop) -> None:
+    def __init__(
+        self,
+        publication: Publication,
+        heart: Heart,
+        *,
+        stop: Stop,
+        run: tuple[int, int] | None = None,
+    ) -> None:
+        """`run`: the ids of the mirror and the run that it is done for, if any."""
         self.publication = publication
         self.channel = publication.channel
         self.heart = heart
         self.stop = stop
+        self.run = run
         self.changes = Changes()
         self.documents_changed = False
         self._compress = zstandard.ZstdCompressor(level=1)
@@ -276,7 +285,7 @@ class Build:
 
     def _write_events(self) -> None:
         events = self.changes.events(
-            channel=self.channel, number=self.number, old=self.channel.current
+            channel=self.channel, number=self.number, old=self.channel.current, run=self.run
         )
         while batch := list(islice(events, 500)):
             self.heart.check()

@@ -70,6 +70,9 @@ def _rebuild(publication: Publication, heart: Heart, number: int, *, actor: str)
             frozen=timezone.now(),
             frozen_by=actor,
             frozen_at=number,
+            # What today's judgement would change again is counted for the banner.
+            wanted=F("wanted") + 1,
+            awaiting={},
             version=F("version") + 1,
         )
         tell(

@@ -61,10 +61,12 @@ def compare(
     progress: Progress,
     mirror_id: int,
     plan: Plan | None = None,
+    here_only: bool = False,
 ) -> Difference:
     """Judge the cases (of all names where None is given) for the mirror `mirror_id`.
 
-    `plan` gets what an active mirror has to download.
+    `plan` gets what an active mirror has to download; `here_only` leaves that
+    out of the difference, for it cannot be listed yet.
     """
     difference = Difference()
     work = [(case, sorted(names) if names is not None else None) for case, names in cases]
@@ -77,7 +79,8 @@ def compare(
             bodies = _listed(channel, case, [one.name for one in batch])
             for one in batch:
                 _tally(difference, one, here, mirror_id, case, plan)
-                _compare(difference, case, one, bodies.get(one.name, b""))
+                kept = _kept(one, here if here_only else None)
+                _compare(difference, case, kept, bodies.get(one.name, b""))
             if names is None:
                 seen.update(one.name for one in batch)
             done += len(batch)
@@ -134,9 +137,18 @@ def _tally(
                 )
 
 
-def _compare(difference: Difference, case: Case, one: Judged, old: bytes) -> None:
+def _kept(one: Judged, here: set[str] | None) -> dict[str, bytes]:
+    """The records that are kept; with `here`, of active mirrors only those whose bytes are here."""
+    return {
+        record.filename: record.raw
+        for part in one.parts
+        for record in part.kept()
+        if here is None or not part.source.active or complete(record, here)
+    }
+
+
+def _compare(difference: Difference, case: Case, new: dict[str, bytes], old: bytes) -> None:
     """Count the files that differ from what is listed now."""
-    new = {record.filename: record.raw for part in one.parts for record in part.kept()}
     before = case.ecosystem.entries(old) if old else {}
     for filename, raw in new.items():
         if filename not in before:
@@ -161,8 +173,8 @@ def _gone(difference: Difference, channel: Channel, case: Case, seen: set[str]) 
     )
     gone = [name for name in rows.values_list("name", flat=True) if name not in seen]
     for start in range(0, len(gone), 100):
-        for name, body in _listed(channel, case, gone[start : start + 100]).items():
-            _compare(difference, case, Judged(name), body)
+        for body in _listed(channel, case, gone[start : start + 100]).values():
+            _compare(difference, case, {}, body)
 
 
 def _listed(channel: Channel, case: Case, names: list[str]) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from channels.errors import WrongState
 from channels.lease import Leased, Watch
 from channels.models import Channel, Publication
 from history.models import EventType, record
-from mirrors import control, knock
+from mirrors import control, knock, rebuild
 from mirrors.control import tell
 from mirrors.models import Mirror, Preview, Run
 from mirrors.schedule import next_fire
@@ -138,12 +138,12 @@ def _wanting() -> list[int]:
         with transaction.atomic():
             channel.raise_wanted()
             Channel.objects.filter(pk=channel.pk).update(next_judge_at=None)
-    wanting = Channel.objects.alive().filter(frozen=None, wanted__gt=F("published"))
     lately = now - timedelta(seconds=settings.PUBLISH_AGAIN_SECONDS)
     failed = Publication.objects.filter(state="failed", ended__gt=lately)
     busy = Publication.objects.filter(state="running")
     return list(
-        wanting.exclude(pk__in=failed.values("channel"))
+        rebuild.wanting()
+        .exclude(pk__in=failed.values("channel"))
         .exclude(pk__in=busy.values("channel"))
         .values_list("pk", flat=True)
     )

@@ -6,24 +6,27 @@ others keep the row they have.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from channels import blobs
 from channels.errors import Interrupted, WrongState
 from channels.lease import Fenced, Heart
 from channels.models import Channel, Document, Package, Publication
-from channels.publish import Build
+from channels.publish import Build, Listing
 from ecosystems import registry
-from ecosystems.base import NAMES, Ecosystem, Stop
+from ecosystems.base import NAMES, Ecosystem, Progress, Stop
 from filters.rules import refused
+from mirrors.compare import compare
 from mirrors.fetch import scratch
 from mirrors.inputs import Input, Inputs, gather, on_demand, pack
 from mirrors.judge import Case, listings
-from mirrors.models import Mirror, Snapshot
+from mirrors.models import Mirror, Run, Snapshot
 
 WAIT_SECONDS = 0.2
 """Between two looks at a publication that somebody else does."""
@@ -32,17 +35,27 @@ ALWAYS = ("noarch", "")
 """Sections of conda that every channel has, mirrored or not ("" is the root)."""
 
 
-def publish(channel: Channel, *, stop: Stop) -> bool:
+def no_progress(_done: float, _total: float) -> None:
+    """A `Progress` that nobody watches."""
+
+
+def publish(
+    channel: Channel, *, stop: Stop, progress: Progress = no_progress, run: Run | None = None
+) -> bool:
     """Do one publication of the channel if it wants one and nobody else does it.
 
-    True if a publication was done (or tried) here.
+    Of a frozen channel it is only counted what would change. `run`: the one
+    that it is done for. True if a publication was done (or tried) here.
     """
     publication = _claim(channel)
     if publication is None:
         return False
     with Heart(publication) as heart:
         try:
-            _build(publication, heart, stop=stop)
+            if publication.channel.frozen:
+                _estimate(publication, stop=stop)
+            else:
+                _build(publication, heart, stop=stop, progress=progress, run=run)
         except Fenced:
             # Another has the publication now; or only the run that it was done for.
             if _end(publication, "stopped", ""):
@@ -60,14 +73,18 @@ def publish(channel: Channel, *, stop: Stop) -> bool:
 
 
 def wants(channel: Channel) -> bool:
-    """Whether the channel is to be published, as the row says now."""
-    row = Channel.objects.filter(pk=channel.pk, frozen=None, deleted=None).first()
-    return row is not None and row.wanted > row.published
+    """Whether there is something to do for the channel, as its row says now."""
+    return wanting().filter(pk=channel.pk).exists()
+
+
+def wanting() -> QuerySet[Channel]:
+    """Channels to be published; frozen ones where what waits has not been counted."""
+    todo = Q(frozen=None) | Q(estimated__lt=F("wanted"))
+    return Channel.objects.filter(todo, deleted=None, wanted__gt=F("published"))
 
 
 def _claim(channel: Channel) -> Publication | None:
-    row = Channel.objects.filter(pk=channel.pk).first()
-    if row is None or row.frozen or row.deleted or row.wanted <= row.published:
+    if not wants(channel):
         return None
     waiting = Publication.objects.filter(channel=channel, state="pending").first()
     if waiting is None:
@@ -95,16 +112,67 @@ def _end(publication: Publication, state: str, error: str) -> bool:
     return True
 
 
-def _build(publication: Publication, heart: Heart, *, stop: Stop) -> None:
+def _build(
+    publication: Publication,
+    heart: Heart,
+    *,
+    stop: Stop,
+    progress: Progress,
+    run: Run | None,
+) -> None:
     channel = publication.channel
     inputs = gather(channel)
-    before = channel.revisions.filter(number=channel.current).first()
-    known = before.inputs if before else {}
-    build = Build(publication, heart, stop=stop)
-    for ecosystem in _ecosystems(channel, inputs):
-        for section in _sections(channel, inputs, ecosystem):
-            _section(build, inputs, known, ecosystem, section)
+    known = _known(channel)
+    build = Build(publication, heart, stop=stop, run=(run.mirror_id, run.pk) if run else None)
+    pieces = _pieces(channel, inputs, known)
+    count = Count(progress, sum(len(piece.names) for piece in pieces))
+    for piece in pieces:
+        _section(build, inputs, known, piece=piece, count=count)
     build.commit(inputs.identity(), reason="Published")
+
+
+def _estimate(publication: Publication, *, stop: Stop) -> None:
+    """Count what a publication would change, and leave the channel as it is."""
+    channel = publication.channel
+    inputs = gather(channel)
+    known = _known(channel)
+    pieces = _pieces(channel, inputs, known)
+    found = compare(
+        channel,
+        [(piece.case, None if piece.whole else piece.names) for piece in pieces if piece.section],
+        stop=stop,
+        progress=no_progress,
+        mirror_id=0,
+        here_only=True,
+    )
+    awaiting = {"added": found.added, "replaced": found.replaced, "removed": found.removed}
+    with transaction.atomic():
+        publication.write(state="completed", ended=timezone.now())
+        Channel.objects.filter(pk=channel.pk).update(
+            awaiting=awaiting, estimated=publication.wanted
+        )
+
+
+def _known(channel: Channel) -> dict[str, Any]:
+    """The inputs that the current revision was judged by."""
+    current = channel.revisions.filter(number=channel.current).first()
+    return current.inputs if current else {}
+
+
+class Count:
+    """How many of all names have been judged."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def over(self, work: Iterable[Listing]) -> Iterator[Listing]:
+        """The listings, counted as they pass."""
+        for listing in work:
+            self._done += 1
+            self._progress(self._done, self._total)
+            yield listing
 
 
 def cases(inputs: Inputs, known: dict[str, Any], kind: str) -> list[tuple[Case, set[str] | None]]:
@@ -141,23 +209,33 @@ def _sections(channel: Channel, inputs: Inputs, ecosystem: Ecosystem) -> list[st
     return [*sorted(found - {""}), ""]
 
 
+class Piece:
+    """A section of the channel with the names that are to be judged in it."""
+
+    def __init__(self, inputs: Inputs, known: dict[str, Any], case: Case) -> None:
+        self.case = case
+        self.section = case.section
+        changed = _changed_names(inputs, known, case) if case.section else set()
+        self.whole = changed is None
+        self.names: Collection[str] = case.names() if changed is None else changed
+
+
+def _pieces(channel: Channel, inputs: Inputs, known: dict[str, Any]) -> list[Piece]:
+    return [
+        Piece(inputs, known, inputs.case(ecosystem, section))
+        for ecosystem in _ecosystems(channel, inputs)
+        for section in _sections(channel, inputs, ecosystem)
+    ]
+
+
 def _section(
-    build: Build,
-    inputs: Inputs,
-    known: dict[str, Any],
-    ecosystem: Ecosystem,
-    section: str,
+    build: Build, inputs: Inputs, known: dict[str, Any], *, piece: Piece, count: Count
 ) -> None:
-    case = inputs.case(ecosystem, section)
+    case, section = piece.case, piece.section
     changed = False
-    if section:
-        names = _changed_names(inputs, known, case)
-        if names is None:
-            work = listings(case, case.names(), stop=build.stop)
-            changed = build.section(ecosystem, section, work, whole=True)
-        elif names:
-            work = listings(case, names, stop=build.stop)
-            changed = build.section(ecosystem, section, work, whole=False)
+    if piece.whole or piece.names:
+        work = count.over(listings(case, piece.names, stop=build.stop))
+        changed = build.section(case.ecosystem, section, work, whole=piece.whole)
     served = Document.objects.at(build.channel.current).filter(
         channel=build.channel, section=section
     )
@@ -170,7 +248,7 @@ def _section(
         or (_has_names(inputs, section) and known != inputs.identity())
     ):
         with scratch() as folder:
-            build.documents(ecosystem, section, extras(inputs, section, folder))
+            build.documents(case.ecosystem, section, extras(inputs, section, folder))
 
 
 def _changed_names(inputs: Inputs, known: dict[str, Any], case: Case) -> set[str] | None:

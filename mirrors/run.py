@@ -160,7 +160,7 @@ def _fetch_files(work: Work, channel: Channel, plan: Plan) -> None:
             return
         download.events(channel_id=channel.pk, path=channel.path, mirror_id=work.run.mirror_id)
         _ask(work)
-        rebuild.publish(channel, stop=work.check)
+        rebuild.publish(channel, stop=work.check, run=work.run)
         last = time.monotonic()
 
     download = Download(work, family=rebuild.family(work.run.mirror), pause=pause)
@@ -188,7 +188,7 @@ def _publish(work: Work) -> dict[str, Any]:
     channel = _channel(work.run.mirror)
     while rebuild.wants(channel):
         work.check()
-        if not rebuild.publish(channel, stop=work.check):
+        if not rebuild.publish(channel, stop=work.check, progress=work.progress, run=work.run):
             time.sleep(rebuild.WAIT_SECONDS)
     channel = _channel(work.run.mirror)
     if channel.frozen is None:

@@ -8,6 +8,7 @@ from django.conf import LazySettings
 from channels import blobs, rollback
 from channels import manage as channel_manage
 from channels.models import Blob, Channel, Package, Publication, Revision, Shard
+from history.models import Event
 from mirrors import judge, manage, rebuild
 from mirrors.models import Accepted, Mirror, Snapshot
 from tests import invariants, scene
@@ -225,3 +226,33 @@ def test_a_file_listed_otherwise_is_replaced_in_every_form(small: FakeConda) -> 
     assert scene.listed(channel, "linux-64")["numpy-2.0-0.conda"]["depends"] == ["six", "zlib"]
     assert Accepted.objects.count() == 2
     invariants.check(channel)
+
+
+def test_a_frozen_channel_stays_and_tells_how_many_files_rules_would_change(
+    small: FakeConda,
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    channel.refresh_from_db()
+    channel_manage.freeze(channel, actor="admin")
+    before = invariants.served(channel)
+    filtered(mirror, exclude_specs=["six"])
+    scene.publish(channel)
+    removed = len(small.records("noarch"))
+    assert channel.awaiting == {"added": 0, "replaced": 0, "removed": removed}
+    assert channel.wanted > channel.published
+    assert not rebuild.wants(channel)
+    assert invariants.served(channel) == before
+    channel_manage.unfreeze(channel, actor="admin")
+    scene.publish(channel)
+    assert channel.awaiting == {}
+    assert scene.listed(channel) == {}
+    invariants.check(channel)
+
+
+def test_what_a_run_lists_is_told_as_its_own(small: FakeConda) -> None:
+    channel = scene.channel()
+    run = scene.run_now(scene.mirror(channel, small.channel))
+    events = Event.objects.filter(type="artifact_registered", channel_id=channel.pk)
+    assert {event.run_id for event in events} == {run.pk}
