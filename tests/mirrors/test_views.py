@@ -421,6 +421,7 @@ def test_hostile_strings_of_an_upstream_show_as_text(channel: Channel) -> None:
         page = text(client.get(address))
         assert "<script>alert" not in page
         assert "<img" not in page.replace('<img src="/static', "")
+        assert "\u202e" not in page
         assert "&lt;script&gt;alert(1)" in page
 
 
