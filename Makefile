@@ -45,11 +45,11 @@ bench: .venv/dev.stamp
 bench-quick: .venv/dev.stamp
 	$(BIN)/python -m bench --quick
 
-# Exact versions with hashes, from the ranges in the .txt files.
 # Every page, light, dark and narrow, into var/screenshots.
 screenshots: .venv/dev.stamp
 	$(BIN)/python tools/screenshots.py
 
+# Exact versions with hashes, from the ranges in the .txt files.
 lock: .venv/dev.stamp
 	$(COMPILE) --output-file requirements.lock requirements.txt
 	$(COMPILE) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
