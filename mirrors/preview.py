@@ -23,7 +23,7 @@ from filters.models import Filter
 from mirrors import knock
 from mirrors.compare import Difference, compare
 from mirrors.fetch import Fetch, scratch
-from mirrors.inputs import Inputs, gather, narrowed, one_input
+from mirrors.inputs import Inputs, gather, narrowed, on_demand, one_input
 from mirrors.judge import count
 from mirrors.models import Mirror, Preview, Snapshot, Upstream
 
@@ -192,5 +192,17 @@ def _shape(
         "count": counts,
         "listed": sum(snapshot.listed for snapshot in snapshots.values()),
         "sections": sorted(snapshots),
-        "warnings": [text for snapshot in snapshots.values() for text in snapshot.warnings],
+        "warnings": [
+            text for one in snapshots.values() for text in (*one.warnings, *_unknown(one))
+        ],
     }
+
+
+def _unknown(snapshot: Snapshot) -> list[str]:
+    """What cannot be told of an index that lists names only."""
+    if not on_demand(snapshot):
+        return []
+    return [
+        "Files are counted from the first time that a client asks for their project on; what rules"
+        " about versions, licences and dates leave out is unknown until asked."
+    ]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from channels import downloads, repo
 from channels import manage as channel_manage
-from channels import repo
 from channels.models import Blob, Channel, Package, Revision, Shard
 from history.models import Event
-from mirrors import manage
+from mirrors import manage, preview, sources
 from mirrors.models import Mirror, Snapshot
 from mirrors.run import execute
 from tests import scene
@@ -29,6 +29,12 @@ HTML = "application/vnd.pypi.simple.v1+html"
 NAMES = {"projects": ["six", "numpy"]}
 WHEEL = "six-1.16.0-py3-none-any.whl"
 SDIST = "six-1.15.0.tar.gz"
+
+
+@pytest.fixture(autouse=True)
+def no_flusher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts of downloads are not looked at here; their thread would outlive the database."""
+    monkeypatch.setattr(downloads, "_start", lambda: None)
 
 
 @pytest.fixture
@@ -596,3 +602,15 @@ class TestOnDemand:
         assert ask(channel, "/numpy/").status == 404
         asked = [one.path for one in simple.requests() if one.path.endswith(".metadata")]
         assert asked == ["/packages/numpy-2.0-py3-none-any.whl.metadata"]
+
+    def test_a_preview_says_what_is_unknown_until_asked(self, simple: FakeSimple) -> None:
+        channel = scene.channel("previewed")
+        source = sources.checked(simple.index, into=channel, owner=scene.admin())
+        upstream = sources.upstream_for("python_simple", source, "")
+        asked = preview.request(
+            channel, upstream=upstream, mode="passive", terms={}, asker=scene.admin()
+        )
+        preview.execute(asked.pk, interrupted=lambda: False)
+        asked.refresh_from_db()
+        assert asked.state == "completed", asked.error
+        assert any("unknown until asked" in text for text in asked.result["warnings"])
