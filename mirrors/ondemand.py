@@ -26,18 +26,18 @@ from filters.rules import Reason, refused
 from mirrors.fetch import scratch
 from mirrors.inputs import Input, Inputs, gather, narrowed, on_demand
 from mirrors.judge import Judged, judge_name, listing, present
-from mirrors.models import Page, Snapshot
+from mirrors.models import Accepted, Page, Snapshot
 
-_locks: dict[tuple[int, str], threading.Lock] = {}
-_locking = threading.Lock()
+_LOCKS = tuple(threading.Lock() for _ in range(64))
+"""Enough that different packages seldom wait for each other."""
 
 
 def bring(channel: Channel, section: str, name: str, number: int) -> bool:
     """Have the package in revision `number`, if a mirror lists it; see `channels.ondemand`."""
-    with _locking:
-        lock = _locks.setdefault((channel.pk, name), threading.Lock())
+    if not _any_names(channel, section):
+        return False
     # A hundred clients at once are one request to the upstream.
-    with lock:
+    with _LOCKS[hash((channel.pk, name)) % len(_LOCKS)]:
         if _rows(channel, section, name, number).exists():
             return True
         inputs = gather(channel)
@@ -59,6 +59,12 @@ def bring(channel: Channel, section: str, name: str, number: int) -> bool:
 
 def _rows(channel: Channel, section: str, name: str, number: int) -> QuerySet[Package]:
     return Package.objects.at(number).filter(channel=channel, section=section, name=name)
+
+
+def _any_names(channel: Channel, section: str) -> bool:
+    """Whether any mirror of the channel lists names without their records."""
+    accepted = Accepted.objects.filter(mirror__channel=channel, mirror__deleted=None)
+    return accepted.filter(section=section, snapshot__extras__has_key=NAMES).exists()
 
 
 def _lists(one: Input, section: str, name: str, *, revision: Revision) -> bool:
