@@ -206,7 +206,9 @@ def _locked(channel: Channel, expected: int | None) -> Channel:
 
 def _save_freeze(channel: Channel) -> None:
     channel.version += 1
-    channel.save(update_fields=["frozen", "frozen_by", "frozen_at", "awaiting", "version", "updated"])
+    channel.save(
+        update_fields=["frozen", "frozen_by", "frozen_at", "awaiting", "version", "updated"]
+    )
     Generation.rise()
 
 

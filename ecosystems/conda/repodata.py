@@ -189,9 +189,7 @@ def read(blocks: Iterable[bytes], *, subdir: str, work: Path, stop: Stop) -> Ind
         for key in stream.members():
             _once(key, seen)
             _member(index, stream, key)
-        if seen and seen.isdisjoint(("info", *KINDS)):
-            # Another service's word for an error, say, which must not pass as an empty channel.
-            raise BadIndex("The index has neither `info` nor `packages`: it is something else.")
+        _check_shape(seen)
         _check_subdir(index)
     except BaseException:
         index.close()
@@ -276,6 +274,12 @@ def _removed(stream: JsonStream) -> list[str]:
     if text is None or not text.startswith(b"["):
         raise BadIndex("`removed` in the index is not a list.")
     return [file for file in decoded(text, list[Any]) if isinstance(file, str)]
+
+
+def _check_shape(keys: set[str]) -> None:
+    """Another service's word for an error, say, must not pass as an empty channel."""
+    if keys and keys.isdisjoint(("info", *KINDS)):
+        raise BadIndex("The index has neither `info` nor `packages`: it is something else.")
 
 
 def _check_subdir(index: Index) -> None:
