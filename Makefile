@@ -11,8 +11,10 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-u
 # The program itself: the package's own wrapper hides its exit code.
 COMPOSE = "$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/docker-compose"
 
-# Only the second pass of the suite is about the database: these folders hold none of it.
-NO_DATABASE := tests/ecosystems tests/mirrorserver
+# The second pass of the suite is about the database: these hold none of it, or start a server of
+# their own on SQLite. test_conda.py starts one on PostgreSQL and Redis then.
+NO_DATABASE := tests/ecosystems tests/filters tests/frontend tests/mirrorserver \
+	$(filter-out tests/e2e/test_conda.py,$(wildcard tests/e2e/test_*.py))
 
 run: .venv/run.stamp
 	@exec $(BIN)/python manage.py serve
@@ -23,9 +25,9 @@ test: .venv/dev.stamp
 	$(MAKE) --no-print-directory check
 	DATA=$$(mktemp -d) && export DATA && trap 'rm -rf "$$DATA"' EXIT && \
 	echo "On SQLite and the embedded broker:" && \
-	env -u DATABASE_URL -u REDIS_URL $(BIN)/pytest && \
+	env -u DATABASE_URL -u REDIS_URL $(BIN)/pytest --durations=15 && \
 	echo "On PostgreSQL and Redis:" && \
-	$(BIN)/python tools/services.py $(BIN)/pytest $(addprefix --ignore=,$(NO_DATABASE))
+	$(BIN)/python tools/services.py $(BIN)/pytest --durations=15 $(addprefix --ignore=,$(NO_DATABASE))
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .

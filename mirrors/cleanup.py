@@ -9,19 +9,15 @@ snapshots of every mirror, and those of its last runs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-import zstandard
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from channels import blobs, pins
 from channels.models import (
     FOREVER,
-    Blob,
     Channel,
     Document,
     Origin,
@@ -31,10 +27,7 @@ from channels.models import (
     Revision,
     Shard,
 )
-from ecosystems import registry
-from ecosystems.base import Record
-from mirrors import strays
-from mirrors.judge import digest, digests
+from mirrors import strays, sweep
 from mirrors.models import (
     Accepted,
     Failure,
@@ -61,7 +54,7 @@ def clean_up() -> None:
         retire_revisions,
         forget_snapshots,
         forget_small_things,
-        sweep_blobs,
+        sweep.sweep_blobs,
         strays.sweep,
     ):
         try:
@@ -203,116 +196,6 @@ def forget_small_things() -> None:
         Origin.objects.exclude(pk__in=used).delete()
 
 
-def sweep_blobs() -> None:
-    """Mark what no root names; delete what has been marked for the grace time."""
-    if _busy():
-        return
-    needed = _roots()
-    now = timezone.now()
-    grace = timedelta(hours=settings.BLOB_GRACE_HOURS)
-    # Where an index has no SHA-256, what names a file is its MD5.
-    known = Blob.objects.order_by("pk").values_list("pk", "md5").iterator()
-    for batch in _batches(known):
-        unneeded = [sha256 for sha256, md5 in batch if not {sha256, md5} & needed]
-        marked = Blob.objects.filter(pk__in=[pk for pk, _ in batch], unreferenced__isnull=False)
-        marked.exclude(pk__in=unneeded).update(unreferenced=None, deleting=False)
-        rows = Blob.objects.filter(pk__in=unneeded)
-        rows.filter(unreferenced=None).update(unreferenced=now)
-        rows.filter(unreferenced__lt=now - grace).update(deleting=True)
-    for blob in Blob.objects.filter(deleting=True, unreferenced__lt=now - grace):
-        _remove(blob)
-
-
-def _busy() -> bool:
-    """Whether somebody may be about to name a blob that no row names yet."""
-    return (
-        Run.objects.filter(state__in=Run.ACTIVE).exists()
-        or Publication.objects.filter(state="running").exists()
-    )
-
-
-def _remove(blob: Blob) -> None:
-    """The row says `deleting`, so nobody relies on the bytes: first they go, then the row."""
-    with transaction.atomic():
-        rows = Blob.objects.filter(pk=blob.pk, deleting=True)
-        if not rows.update(deleting=True):
-            return
-        if blobs.discard(blob):
-            rows.delete()
-        else:
-            rows.update(deleting=False, unreferenced=None)
-
-
-def _roots() -> set[str]:
-    """The hashes of all blobs that something needs."""
-    needed = set(Document.objects.values_list("blob_id", flat=True))
-    for pack, extras in Snapshot.objects.values_list("pack_id", "extras"):
-        needed.add(pack)
-        needed.update(extras.values())
-    for extras in Upstream.objects.values_list("extras", flat=True):
-        needed.update(extras.values())
-    needed |= _listed_files()
-    needed |= _kept_by_mirrors()
-    return needed
-
-
-def _listed_files() -> set[str]:
-    """Files that any kept row lists, as far as they are here."""
-    rows = Package.objects.filter(shard__isnull=False).exclude(present=0, stale=False)
-    expand = zstandard.ZstdDecompressor()
-    found: set[str] = set()
-    seen: set[tuple[str, str]] = set()
-    values = rows.values_list("family", "section", "name", "origins", "shard_id", "shard__body")
-    for family, section, name, origins, shard, body in values.iterator(chunk_size=100):
-        # Only of the same origin has the same body the same files.
-        if (shard, str(origins)) not in seen:
-            seen.add((shard, str(origins)))
-            raw = expand.decompress(bytes(body))
-            records = registry.of_family(family).records(raw, section=section, name=name)
-            found.update(_digests(records, [pk for pk, *_ in origins]))
-    return found
-
-
-def _kept_by_mirrors() -> set[str]:
-    """Files of an active mirror's snapshots that are here though nothing lists them yet."""
-    from mirrors.inputs import pack  # noqa: PLC0415
-
-    found: set[str] = set()
-    for accepted in Accepted.objects.filter(mirror__mode="active", mirror__deleted=None):
-        snapshot = accepted.snapshot
-        ecosystem = registry.get(accepted.mirror.kind)
-        contents = pack(snapshot.pack_id)
-        for name in contents.names():
-            body = contents.read(name)
-            records = ecosystem.records(body, section=snapshot.section, name=name)
-            found.update(_digests(records, [snapshot.origin_id]))
-    return found
-
-
-def _digests(records: Iterable[object], origins: list[int]) -> Iterator[str]:
-    """What names the bytes of these records, which come from any of these origins."""
-    bare: list[str] = []
-    for record in records:
-        if isinstance(record, Record):
-            for known in digests(record):
-                if known:
-                    yield known
-            if not digest(record):
-                bare.append(record.filename)
-    yield from pins.known((pk, name) for pk in origins for name in bare).values()
-
-
 def _delete(rows: QuerySet) -> None:  # type: ignore[type-arg]
     while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
         rows.model._default_manager.filter(pk__in=batch).delete()
-
-
-def _batches(items: Iterable[tuple[str, str]]) -> Iterable[list[tuple[str, str]]]:
-    batch: list[tuple[str, str]] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) >= BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ import requests
 
 from tests.condatree import FakeConda
 from tests.e2e.api import Script
-from tests.mirrorserver.server import Server
+from tests.loops import finish
+from tests.mirrorserver.server import Server, services
 
 PASSWORD = "correct horse battery"
 
@@ -33,6 +33,7 @@ def conda() -> Iterator[FakeConda]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(
         tmp_path_factory.mktemp("e2e") / "data",
+        **services(),
         UPSTREAM_ALLOW="http://127.0.0.1:*",
         ADMIN_PASSWORD=PASSWORD,
         DISPATCH_SECONDS="1",
@@ -62,7 +63,7 @@ def install(url: str, folder: Path, *specs: str) -> set[str]:
             records, target_prefix=str(folder / "env"), cache_dir=folder / "packages"
         )
 
-    asyncio.run(work())
+    finish(work())
     return {path.name for path in (folder / "env" / "share").iterdir()}
 
 

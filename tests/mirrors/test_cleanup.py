@@ -24,7 +24,7 @@ from channels.models import (
     Revision,
     Shard,
 )
-from mirrors import cleanup, control, manage, strays
+from mirrors import cleanup, control, manage, strays, sweep
 from mirrors.models import Accepted, Mirror, Run, Snapshot, Upstream
 from tests import invariants, scene
 from tests.condatree import FakeConda
@@ -224,7 +224,7 @@ def test_bytes_somebody_has_just_found_are_not_taken(data: Path) -> None:
     os.utime(blobs.path(blob.sha256), (since.timestamp() - 10,) * 2)
     blob.refresh_from_db()
     assert blobs.found(blob.sha256, blob.size)
-    cleanup.sweep_blobs()
+    sweep.sweep_blobs()
     assert blobs.path(blob.sha256).read_bytes() == b"found again"
     assert Blob.objects.filter(pk=blob.pk, deleting=False).exists()
 
@@ -275,12 +275,78 @@ def test_S09_a_killed_clean_up_is_finished_by_the_next(
     small.publish()
     scene.run_now(mirror)
     before = invariants.served(channel)
-    age()
-    cleanup.clean_up()
+    for _ in ("marks", "condemns"):
+        age()
+        cleanup.clean_up()
     with Worker("clean", pause=place, KEEP_HOURS=0, KEEP_DAYS=0, BLOB_GRACE_HOURS=0) as worker:
         worker.reached()
         worker.kill()
     rounds()
     assert invariants.served(channel) == before
     assert files(data) == set(Blob.objects.values_list("pk", flat=True))
+    invariants.check(channel)
+
+
+def test_a_server_that_is_never_idle_frees_its_disk(small: FakeConda, data: Path) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    scene.run_now(mirror)
+    gone = small.record("linux-64", "zlib-1.3-0.conda")["sha256"]
+    small.drop("linux-64", "zlib-1.3-0.conda")
+    small.publish()
+    scene.run_now(mirror)
+    other = scene.mirror(scene.channel("other"), small.channel)
+    for _ in range(4):
+        # One run ends as the next begins, so that there is always one.
+        Run.objects.filter(mirror=other).update(state="completed")
+        control.request_run(other, cause="manual", actor="admin").claim(
+            state="running", started=timezone.now()
+        )
+        age()
+        cleanup.clean_up()
+    assert gone not in files(data)
+    assert not Blob.objects.filter(pk=gone).exists()
+    Run.objects.filter(mirror=other).delete()
+    invariants.check(channel)
+
+
+def test_bytes_that_a_run_may_have_found_stay_until_it_ends(data: Path) -> None:
+    blob = blobs.keep_bytes(b"nobody needs it", "test")
+    os.utime(blobs.path(blob.sha256), (0, 0))
+    sweep.sweep_blobs()
+    at_work = Publication.objects.create(
+        channel=scene.channel(), state="running", started=timezone.now()
+    )
+    for _ in range(3):
+        sweep.sweep_blobs()
+        assert blobs.path(blob.sha256).exists()
+    Publication.objects.filter(pk=at_work.pk).update(state="completed")
+    sweep.sweep_blobs()
+    assert not blobs.path(blob.sha256).exists()
+
+
+def test_files_that_a_rule_refuses_now_are_not_kept_for_ever(small: FakeConda, data: Path) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode="active")
+    scene.run_now(mirror)
+    refused = small.record("linux-64", "zlib-1.3-0.conda")["sha256"]
+    kept = small.record("linux-64", "numpy-2.0-0.conda")["sha256"]
+    manage.edit(mirror, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
+    scene.publish(channel)
+    rounds()
+    assert refused not in files(data)
+    assert kept in files(data)
+    invariants.check(channel)
+
+
+def test_files_that_came_for_a_frozen_channel_stay(small: FakeConda, data: Path) -> None:
+    channel = scene.channel()
+    channel_manage.freeze(channel, actor="admin")
+    scene.run_now(scene.mirror(channel, small.channel, mirror_mode="active"))
+    waiting = small.record("linux-64", "zlib-1.3-0.conda")["sha256"]
+    rounds()
+    assert waiting in files(data)
+    channel_manage.unfreeze(channel, actor="admin")
+    scene.publish(channel)
+    assert len(scene.listed(channel, "linux-64")) == 2
     invariants.check(channel)

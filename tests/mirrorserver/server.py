@@ -1,6 +1,8 @@
 """A real `manage.py serve` for tests: started on a free port with a data folder of its own."""
 
+import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -9,7 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg2
 import requests
 
 T = TypeVar("T")
@@ -39,6 +43,23 @@ def variables(data: Path, **more: str) -> dict[str, str]:
     dropped = ("DATABASE_URL", "REDIS_URL", "ADMIN_PASSWORD", "PUBLIC_URL", "HOST", "TZ")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "DATA": str(data), "WORKERS": "1", "RUN_PROCESSES": "1", **more}
+
+
+def services() -> dict[str, str]:
+    """The suite's own PostgreSQL and Redis for a server, with a new database; {} on SQLite."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url.startswith("postgres"):
+        return {}
+    name = f"e2e_{secrets.token_hex(6)}"
+    with contextlib.closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE DATABASE "{name}"')
+    parts = urlsplit(url)
+    found = {"DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}"))}
+    if redis := os.environ.get("REDIS_URL"):
+        found["REDIS_URL"] = redis
+    return found
 
 
 class Server:

@@ -1,6 +1,5 @@
 """Sharded indexes: exact bytes, and a real client that solves with them."""
 
-import asyncio
 import functools
 import hashlib
 import http.server
@@ -15,6 +14,7 @@ from rattler import Channel, Gateway, MatchSpec, SourceConfig
 from ecosystems.conda.records import build
 from ecosystems.conda.shards import INDEX_NAME, shard_bytes, shard_index
 from tests.ecosystems.conda.indexes import SUBDIR, bodies, compact, file_name, index, record
+from tests.loops import finish
 
 MANY = [record(name, f"1.{n}") for name in ("numpy", "python") for n in range(3)]
 
@@ -122,7 +122,7 @@ def test_a_real_client_finds_its_packages_through_shards_alone(tmp_path, served)
         cache_dir=tmp_path / "cache", default_config=SourceConfig(sharded_enabled=True)
     )
     query = gateway.query([Channel(address)], [SUBDIR, "noarch"], [MatchSpec("numpy")])
-    found = [one for part in asyncio.run(_wait(query)) for one in part]
+    found = [one for part in finish(_wait(query)) for one in part]
     numpy = {file_name(r) for r in fields if r["name"] == "numpy"}
     files = {one.file_name for one in found}
     assert numpy <= files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from pathlib import Path
@@ -11,6 +10,7 @@ import rattler
 
 from ecosystems.upstream import Client, open_decoded
 from tests.condatree import FakeConda
+from tests.loops import finish
 
 
 def test_its_packages_are_installed_by_a_real_client(tmp_path: Path):
@@ -31,7 +31,7 @@ def test_its_packages_are_installed_by_a_real_client(tmp_path: Path):
                 records, target_prefix=str(tmp_path / "env"), cache_dir=tmp_path / "pkgs"
             )
 
-        asyncio.run(install())
+        finish(install())
     assert sorted(p.name for p in (tmp_path / "env/share").iterdir()) == ["base", "tool"]
 
 
