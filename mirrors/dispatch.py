@@ -20,7 +20,7 @@ from channels.errors import WrongState
 from channels.lease import Leased, Watch
 from channels.models import Channel, Publication
 from history.models import EventType, record
-from mirrors import control, knock, rebuild
+from mirrors import control, knock, manage, rebuild
 from mirrors.control import tell
 from mirrors.models import Mirror, Preview, Run
 from mirrors.schedule import next_fire
@@ -65,8 +65,16 @@ def start_due() -> None:
     """Begin the runs whose time has come; a slot during a run is skipped, missed ones are one."""
     now = timezone.now()
     due = Mirror.objects.filter(deleted=None, next_run_at__lte=now)
-    for mirror in due.select_related("channel", "filter"):
-        _start_slot(mirror)
+    for mirror in due.select_related(
+        "filter", "upstream", "channel__filter", "channel__parent__filter"
+    ):
+        try:
+            following = next_fire(mirror.cron, mirror.cron_timezone, now)
+        except ValueError as error:
+            # It was a schedule when it was saved: this host may know fewer time zones.
+            _unschedule(mirror, error)
+        else:
+            _start_slot(mirror, following)
 
 
 def start_again() -> None:
@@ -76,9 +84,15 @@ def start_again() -> None:
         control.follow(mirror)
 
 
-def _start_slot(mirror: Mirror) -> None:
-    slot, now = mirror.next_run_at, timezone.now()
-    following = next_fire(mirror.cron, mirror.cron_timezone, now)
+def _unschedule(mirror: Mirror, error: ValueError) -> None:
+    """Let a mirror that has no next time wait for an edit, which says what is wrong."""
+    log.error("%s is not run by its schedule any more: %s", mirror, error)
+    rows = Mirror.objects.filter(pk=mirror.pk, next_run_at=mirror.next_run_at)
+    rows.update(next_run_at=None, warnings=manage.warnings(mirror))
+
+
+def _start_slot(mirror: Mirror, following: datetime) -> None:
+    slot = mirror.next_run_at
     # Whoever moves the clock on begins the run; all others find it moved.
     with transaction.atomic():
         mine = Mirror.objects.filter(pk=mirror.pk, next_run_at=slot)

@@ -152,9 +152,7 @@ def warnings(mirror: Mirror) -> list[str]:
             "The platform noarch is not chosen; packages of the other platforms often need "
             "packages of noarch."
         )
-    if schedule.more_often_than_daily(mirror.cron):
-        found.append("This mirror runs more often than daily; a long run delays the next one.")
-    return found
+    return found + schedule.warnings(mirror.cron, mirror.cron_timezone)
 
 
 def state(mirror: Mirror) -> dict[str, Any]:

@@ -76,6 +76,17 @@ def describe(cron: str) -> str:
         return cron
 
 
+def warnings(cron: str, tz: str) -> list[str]:
+    """What whoever chose a schedule should know about it, in sentences."""
+    try:
+        check(cron, tz)
+    except ValueError as error:
+        return [f"This mirror does not run by itself: {error} Choose another frequency."]
+    if more_often_than_daily(cron):
+        return ["This mirror runs more often than daily; a long run delays the next one."]
+    return []
+
+
 def more_often_than_daily(cron: str) -> bool:
     """Whether the schedule can fire more than once on one day."""
     minutes, hours = croniter.expand(cron)[0][:2]

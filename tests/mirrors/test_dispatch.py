@@ -200,3 +200,25 @@ def test_a_cancelled_preview_is_not_taken_up_again_by_a_worker_that_shuts_down(
 
     preview.execute(asked.pk, interrupted=interrupted)
     assert Preview.objects.get(pk=asked.pk).state == "cancelled"
+
+
+def test_one_mirror_whose_schedule_cannot_be_read_stops_no_other(
+    small: FakeConda, knocked: list[tuple[str, int]]
+) -> None:
+    channel = scene.channel()
+    broken = scene.mirror(channel, small.channel)
+    fine = scene.mirror(channel, small.channel)
+    long_ago = timezone.now() - timedelta(days=1)
+    Mirror.objects.update(next_run_at=long_ago)
+    Mirror.objects.filter(pk=broken.pk).update(cron_timezone="Mars/Olympus")
+    knocked.clear()
+    dispatch.dispatch_round()
+    assert ("run", fine.runs.get().pk) in knocked
+    broken.refresh_from_db()
+    assert broken.next_run_at is None
+    assert not broken.runs.exists()
+    assert any("'Mars/Olympus' is not a time zone" in text for text in broken.warnings)
+    manage.edit(broken, {"cron_timezone": "UTC"}, actor="admin")
+    broken.refresh_from_db()
+    assert broken.next_run_at is not None
+    assert not any("Mars" in text for text in broken.warnings)
