@@ -40,6 +40,8 @@ def _take_over(channel: Channel) -> Publication:
     now = timezone.now()
     try:
         with transaction.atomic():
+            # Channel before publication, as whoever commits one locks them.
+            Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
             going = Publication.objects.filter(channel=channel, state__in=Publication.ACTIVE)
             going.update(state="stopped", fence=F("fence") + 1, ended=now, error="rolled back")
             publication = Publication.objects.create(channel=channel, wanted=channel.published)
@@ -52,7 +54,9 @@ def _take_over(channel: Channel) -> Publication:
 
 def _rebuild(publication: Publication, heart: Heart, number: int, *, actor: str) -> Revision:
     channel = publication.channel
-    target = channel.revisions.get(number=number)
+    target = channel.revisions.filter(number=number).first()
+    if target is None:
+        raise _not_kept(channel, number)
     build = Build(publication, heart, stop=never_stop)
     for family, section in _sections(channel, number):
         ecosystem = registry.of_family(family)
@@ -64,8 +68,9 @@ def _rebuild(publication: Publication, heart: Heart, number: int, *, actor: str)
         revision = build.commit(
             target.inputs, reason=f"Rolled back to revision {number}", rollback_of=number
         )
-        if revision is None:
-            raise WrongState(f"{channel.path} could not be rolled back to {number}.")
+        # Clean-up forgets a revision first and its rows then, so all of them have been read.
+        if revision is None or not channel.revisions.filter(number=number).exists():
+            raise _not_kept(channel, number)
         Channel.objects.filter(pk=channel.pk).update(
             frozen=timezone.now(),
             frozen_by=actor,
@@ -83,6 +88,10 @@ def _rebuild(publication: Publication, heart: Heart, number: int, *, actor: str)
             revision=revision.number,
         )
     return revision
+
+
+def _not_kept(channel: Channel, number: int) -> WrongState:
+    return WrongState(f"The revision {number} of {channel.path} is not kept any more.")
 
 
 def _sections(channel: Channel, number: int) -> list[tuple[str, str]]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from channels import manage, rollback
+from channels.errors import WrongState
 from channels.models import Channel, Document, Package, Publication
+from channels.publish import Build
 from history.models import Event
 from tests import scene
 from tests.condatree import FakeConda
@@ -86,3 +88,29 @@ def test_a_rollback_takes_the_pen_from_a_publication_that_is_going(channel: Chan
     assert going.state == "stopped"
     assert going.fence == 1
     assert not Package.objects.filter(name="half").exists()
+
+
+def test_a_revision_that_is_not_kept_cannot_be_rolled_back_to(channel: Channel) -> None:
+    with pytest.raises(WrongState, match=r"revision 9 of main is not kept"):
+        rollback.roll_back(channel, 9, actor="ann")
+    channel.refresh_from_db()
+    assert (channel.current, channel.frozen) == (3, None)
+
+
+def test_a_revision_forgotten_while_it_is_rolled_back_to_leaves_all_as_it_was(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = shards(channel, 3)
+    proceed = rollback._documents
+
+    def forgotten(build: Build, number: int) -> None:
+        channel.revisions.filter(number=number).delete()
+        proceed(build, number)
+
+    monkeypatch.setattr(rollback, "_documents", forgotten)
+    with pytest.raises(WrongState, match="not kept any more"):
+        rollback.roll_back(channel, 2, actor="ann")
+    channel.refresh_from_db()
+    assert (channel.current, channel.frozen) == (3, None)
+    assert shards(channel, 3) == before
+    assert not Publication.objects.filter(state__in=Publication.ACTIVE).exists()
