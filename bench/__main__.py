@@ -1,6 +1,6 @@
 """All benches (`make bench`), or those named; `--quick` is the small one for every day.
 
-python -m bench [mirror peer serving cran python ...] [--records N ...] [--quick]
+python -m bench [mirror peer serving pages cran python ...] [--records N ...] [--quick]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from bench import cran, mirror, peer, python, serving
+from bench import cran, mirror, pages, peer, python, serving
 
 SIZES = (300_000, 900_000)
 QUICK = (100_000,)
@@ -24,6 +24,7 @@ def _mirror(sizes: Sequence[int]) -> None:
 BENCHES: dict[str, Callable[[], None]] = {
     "peer": peer.bench,
     "serving": serving.bench,
+    "pages": pages.bench,
     "cran": cran.bench,
     "python": python.bench,
 }

@@ -1,0 +1,207 @@
+"""Every page of a large server, in this process: `python -m bench.views` (from bench.pages).
+
+Prints a line a page: the median time at the server and the number of queries.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorserver.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+from django.test import Client  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from accounts.firststart import ensure_admin  # noqa: E402
+from accounts.models import User  # noqa: E402
+from channels import manage as channel_manage  # noqa: E402
+from channels.lease import Heart  # noqa: E402
+from channels.models import Channel, Publication  # noqa: E402
+from channels.publish import Build, Listing  # noqa: E402
+from ecosystems import registry  # noqa: E402
+from filters.models import Filter  # noqa: E402
+from filters.rules import normalized  # noqa: E402
+from history.models import Event, EventType  # noqa: E402
+from mirrors.models import Mirror, Run, Upstream  # noqa: E402
+
+MIRRORS, CHANNELS, PACKAGES, EVENTS, RUNS = 1_000, 50, 50_000, 1_000_000, 10
+TIMES = 7
+GOAL = 200
+
+
+def fill() -> Channel:
+    """The large server; the channel with everything in it."""
+    call_command("migrate", verbosity=0)
+    Path(settings.STATIC_ROOT).mkdir()
+    ensure_admin("bench bench bench")
+    admin = User.objects.get(username="admin")
+    made = [channel_manage.create(f"channel-{n:03}", admin) for n in range(CHANNELS)]
+    _packages(made[0])
+    _mirrors(made, admin)
+    _events(made)
+    made[0].refresh_from_db()
+    return made[0]
+
+
+def _packages(channel: Channel) -> None:
+    conda = registry.get("conda")
+    channel.raise_wanted()
+    publication = Publication.objects.create(channel=channel, state="running", wanted=1)
+    build = Build(publication, Heart(publication), stop=lambda: None)
+
+    def listings() -> Iterator[Listing]:
+        for number in range(PACKAGES):
+            name = f"package-{number:05}"
+            filename = f"{name}-1.{number % 9}-0.conda"
+            record = (
+                f'{{"build":"0","build_number":0,"depends":[],"license":"MIT","name":"{name}",'
+                f'"sha256":"{number:064x}","size":{1000 + number},"subdir":"noarch",'
+                f'"timestamp":1700000000000,"version":"1.{number % 9}"}}'
+            )
+            body = conda.build([(filename, record.encode())], [])
+            yield Listing(name, body, [filename], 1000 + number)
+
+    build.section(conda, "noarch", listings(), whole=True)
+    build.documents(conda, "noarch", {})
+    build.commit({}, reason="bench")
+
+
+def _mirrors(channels: list[Channel], owner: User) -> None:
+    terms = normalized({})
+    now = timezone.now()
+    with transaction.atomic():
+        for number in range(MIRRORS):
+            upstream = Upstream.objects.create(
+                kind="conda", url=f"https://upstream.test/{number}", key=f"{number:064x}"
+            )
+            mirror = Mirror.objects.create(
+                channel=channels[0 if number < MIRRORS // 2 else number % CHANNELS],
+                name=f"mirror-{number:04}",
+                upstream=upstream,
+                owner=owner,
+                filter=Filter.objects.create(terms=terms),
+                cron_timezone="UTC",
+                last_run_at=now,
+                last_success_at=now,
+                next_run_at=now + timedelta(days=1),
+            )
+            Run.objects.bulk_create(
+                Run(
+                    mirror=mirror,
+                    number=run + 1,
+                    state="completed",
+                    started=now,
+                    ended=now,
+                    step=8,
+                    percent=100,
+                    terms=terms,
+                    counts={"active": 0, "passive": 10, "failed": 0, "removed": 0, "listed": 10},
+                )
+                for run in range(RUNS)
+            )
+
+
+def _events(channels: list[Channel]) -> None:
+    types = list(EventType)
+
+    def events() -> Iterator[Event]:
+        for number in range(EVENTS):
+            kind = types[number % len(types)]
+            yield Event(
+                type=kind,
+                actor="admin" if number % 3 else "schedule",
+                family="conda" if kind.startswith("artifact") else "",
+                channel_id=channels[0 if number % 2 else number % CHANNELS].pk,
+                data={"mirror": "mirror-0000", "name": f"package-{number % PACKAGES:05}"},
+                meta={"files": []},
+            )
+
+    made = events()
+    while batch := list(islice(made, 20_000)):
+        Event.objects.bulk_create(batch, batch_size=2_000)
+
+
+def pages(channel: Channel) -> list[str]:
+    """The addresses that are measured."""
+    here = f"/channels/{channel.name}/"
+    mirror = Mirror.objects.filter(channel=channel).first()
+    assert mirror is not None
+    event = Event.objects.filter(channel_id=channel.pk).order_by("pk")[1000]
+    return [
+        "/",
+        "/channels/",
+        here,
+        f"{here}packages/",
+        f"{here}packages/?q=package-04&page=3",
+        f"{here}packages/conda/package-00042/",
+        f"{here}packages/why/?q=package-00042",
+        f"{here}mirrors/",
+        f"{here}mirrors/?sort=-last_success_at&page=2",
+        f"{here}mirrors/create/",
+        f"{here}mirrors/{mirror.pk}/edit/",
+        f"{here}mirrors/{mirror.pk}/",
+        f"{here}mirrors/{mirror.pk}/runs/",
+        f"{here}history/",
+        f"{here}history/?order=desc&page=100",
+        f"{here}history/?type=mirror_held",
+        f"{here}history/?actor=schedule",
+        f"{here}history/?actor=nobody",
+        f"{here}history/?family=conda",
+        f"{here}history/{event.pk}/",
+        f"{here}revisions/",
+        f"{here}settings/",
+        "/mirrors/",
+        "/mirrors/?q=mirror-09&sort=-name",
+        "/mirrors/?page=20",
+        "/profile/",
+        "/users/",
+        "/roles/",
+    ]
+
+
+def measure(client: Client, address: str) -> tuple[float, int, int]:
+    """Median milliseconds, queries, status."""
+    with CaptureQueriesContext(connection) as queries:
+        status = client.get(address).status_code
+    count = len(queries)
+    took = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        client.get(address)
+        took.append(time.perf_counter() - began)
+    return statistics.median(took) * 1000, count, status
+
+
+def main() -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    began = time.monotonic()
+    channel = fill()
+    client = Client()
+    client.force_login(User.objects.get(username="admin"))
+    print(
+        f"{MIRRORS:,} mirrors, {PACKAGES:,} packages in a channel, {EVENTS:,} events"
+        f" (made in {time.monotonic() - began:.0f} s); goal <= {GOAL} ms a page"
+    )
+    print(f"{'page':58}{'ms':>7}{'queries':>9}")
+    for address in pages(channel):
+        took, queries, status = measure(client, address)
+        mark = "" if status == 200 and took <= GOAL else f"  <-- status {status}"
+        print(f"{address:58}{took:7.0f}{queries:9}{mark}")
+    print()
+
+
+if __name__ == "__main__":
+    main()
