@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from django.conf import LazySettings
 from django.db import connection
 from django.utils import timezone
@@ -186,24 +188,53 @@ def test_W04_a_publication_is_done_by_one_of_all_who_are_told(conda: FakeConda) 
     invariants.check(channel)
 
 
+class Broker:
+    """The suite's broker: down while asked for, and what waits in it."""
+
+    def __init__(self) -> None:
+        url = environment.load().redis_url
+        self._redis = redis.Redis.from_url(url) if url else None
+        self._queue = environment.load().data / "broker" / "queue"
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        if self._redis is not None:
+            self._redis.delete("celery")
+            # A Redis that is full refuses to write.
+            self._redis.config_set("maxmemory", 1)
+            try:
+                yield
+            finally:
+                self._redis.config_set("maxmemory", 0)
+            return
+        shutil.rmtree(self._queue, ignore_errors=True)
+        self._queue.parent.mkdir(exist_ok=True)
+        self._queue.write_text("a file where the broker wants its folder")
+        try:
+            yield
+        finally:
+            self._queue.unlink()
+            self._queue.mkdir()
+
+    def messages(self) -> list[bytes]:
+        if self._redis is not None:
+            return [bytes(one) for one in self._redis.lrange("celery", 0, -1)]
+        return [path.read_bytes() for path in self._queue.iterdir()]
+
+
 def test_W05_run_now_without_a_broker_waits_and_is_told_of_again(
     conda: FakeConda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = environment.load().data / "broker" / "queue"
+    broker = Broker()
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
-    shutil.rmtree(queue, ignore_errors=True)
-    queue.parent.mkdir(exist_ok=True)
-    queue.write_text("a file where the broker wants its folder")
-    try:
+    with broker.down():
         row = request(mirror)
-    finally:
-        queue.unlink()
     assert (row.state, Run.objects.get(pk=row.pk).state) == ("pending", "pending")
+    assert not any(b"execute_run" in message for message in broker.messages())
     monkeypatch.setattr(dispatch, "_knocked", {})
-    queue.mkdir()
     dispatch.dispatch_round()
-    assert sum(b"execute_run" in path.read_bytes() for path in queue.iterdir()) == 1
+    assert sum(b"execute_run" in message for message in broker.messages()) == 1
     assert work(row).state == "completed"
     invariants.check(channel)
 
