@@ -1,6 +1,7 @@
 """Write pictures of every page, light and dark, wide and narrow, to var/screenshots/.
 
 It starts a server of its own with a database of its own. Arguments: names of pages; none = all.
+`--docs` instead writes the six pictures that stand in the README to docs/.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "var" / "screenshots"
+DOCS = ROOT / "docs"
+SHOWN = ("overview", "create-mirror", "mirrors", "mirror-details", "package", "revisions")
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 SIGN_IN = "sign-in"
 
@@ -36,11 +39,14 @@ def main(names: list[str]) -> None:
             browser = play.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
-            wanted = {name: path for name, path in pages.items() if not names or name in names}
-            for theme, size in product(("light", "dark"), SIZES):
-                _take(browser, base, cookie, pages=wanted, theme=theme, size=size)
+            docs = names == ["--docs"]
+            chosen = SHOWN if docs else names or pages
+            wanted = {name: path for name, path in pages.items() if name in chosen}
+            looks = [("light", "wide")] if docs else product(("light", "dark"), SIZES)
+            for theme, size in looks:
+                _take(browser, base, cookie, pages=wanted, theme=theme, size=size, docs=docs)
             browser.close()
-    sys.stdout.write(f"The pictures are in {TARGET}.\n")
+    sys.stdout.write(f"The pictures are in {DOCS if docs else TARGET}.\n")
 
 
 def _prepare(data: str) -> None:
@@ -89,16 +95,18 @@ def _take(
     pages: dict[str, str],
     theme: Any,
     size: str,
+    docs: bool,
 ) -> None:
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     page = context.new_page()
-    for name, path in pages.items():
+    for name, address in pages.items():
         context.clear_cookies()
         if name != SIGN_IN:
             context.add_cookies([cookie])  # type: ignore[list-item]
-        page.goto(base + path)
-        page.screenshot(path=TARGET / f"{name}.{theme}.{size}.png", full_page=True)
+        page.goto(base + address)
+        path = DOCS / f"{name}.png" if docs else TARGET / f"{name}.{theme}.{size}.png"
+        page.screenshot(path=path, full_page=not docs)
     context.close()
 
 
