@@ -58,7 +58,7 @@ def create_mirror(
 
 def get_mirror(request: HttpRequest, where: Path[OfMirror], response: HttpResponse) -> Shape:
     """A mirror; its ETag is what If-Match wants."""
-    return _shown(of_request(request, where, "read"), response, named=True)
+    return _shown(of_request(request, where, "read"), response, with_names=True)
 
 
 def change_mirror(
@@ -139,9 +139,9 @@ def _paging(request: HttpRequest, query: Sorted) -> Sorted:
         raise ApiError(422, "The body is not JSON.") from error
 
 
-def _shown(mirror: Mirror, response: HttpResponse, *, named: bool = False) -> Shape:
+def _shown(mirror: Mirror, response: HttpResponse, *, with_names: bool = False) -> Shape:
     response["ETag"] = etag(mirror.pk, mirror.version)
-    return shapes.one(mirror, named=named)
+    return shapes.one(mirror, with_names=with_names)
 
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from channels.errors import WrongState
 from channels.models import Channel
-from ecosystems.base import Record
+from ecosystems.base import Record, Stop
 from mirrors.inputs import Inputs, channel_rules, gather, one_input
 from mirrors.judge import Part, complete, judged, present
 from mirrors.models import Run, Snapshot
-
-NAMED = 100
 
 
 class Line(NamedTuple):
@@ -26,8 +24,17 @@ class Line(NamedTuple):
     size: int
 
 
-def files(run: Run, reason: str | None = None) -> Iterator[Line]:
-    """The run's files, all or those of one reason; `WrongState` once its snapshots are gone."""
+def files(
+    run: Run,
+    reason: str | None = None,
+    *,
+    among: Mapping[str, Collection[str]] | None = None,
+    stop: Stop = lambda: None,
+) -> Iterator[Line]:
+    """The run's files, all or those of one reason; `WrongState` once its snapshots are gone.
+
+    `among`: only files of these packages, by section.
+    """
     if reason == "failed":
         for failure in run.failures.order_by("section", "filename"):
             yield Line(failure.section, failure.filename, "failed", failure.message, -1)
@@ -36,7 +43,8 @@ def files(run: Run, reason: str | None = None) -> Iterator[Line]:
     ecosystem = inputs.mirrors[0].ecosystem
     for section in inputs.sections(ecosystem):
         case = inputs.case(ecosystem, section)
-        for batch in judged(case, case.names(), stop=lambda: None):
+        names = case.names() if among is None else sorted(among.get(section, ()))
+        for batch in judged(case, names, stop=stop):
             here = present(batch)
             parts = (part for one in batch for part in one.parts)
             for part in parts:
@@ -58,31 +66,6 @@ def _lines(section: str, part: Part, here: set[str]) -> Iterator[Line]:
         if complete(record, here):
             state = "active"
         yield Line(section, record.filename, state, "", record.size)
-
-
-def first_names(run: Run) -> dict[str, dict[str, list[str]]]:
-    """The first 100 file names of each reason, in the shape of `sync_state.logs`."""
-    logs: dict[str, dict[str, list[str]]] = {"mirror_filtered": {}, "channel_filtered": {}}
-    wanted = {
-        f"{by}.{rule}"
-        for by in ("mirror", "channel")
-        for rule, number in run.counts.get(f"{by}_filtered", {}).items()
-        if number
-    }
-    full: set[str] = set()
-    if not wanted:
-        return logs
-    for line in files(run):
-        if line.reason not in wanted or line.reason in full:
-            continue
-        by, rule = line.reason.split(".", 1)
-        names = logs[f"{by}_filtered"].setdefault(rule, [])
-        names.append(line.filename)
-        if len(names) >= NAMED:
-            full.add(line.reason)
-            if full == wanted:
-                break
-    return logs
 
 
 def _inputs(run: Run) -> Inputs:

@@ -204,6 +204,19 @@ class Run(Leased):
         return f"run {self.number} of {self.mirror}"
 
 
+class LeftOut(models.Model):
+    """The first names of the files a run left out, apart from it: runs are read often."""
+
+    run = models.OneToOneField(
+        Run, on_delete=models.CASCADE, primary_key=True, related_name="left_out"
+    )
+    names = models.JSONField(default=dict)
+    """{"mirror_filtered" | "channel_filtered": {rule: [file names]}}"""
+
+    def __str__(self) -> str:
+        return f"what {self.run} left out"
+
+
 class Failure(models.Model):
     """A file that a run could not get, with the cause."""
 

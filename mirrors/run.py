@@ -16,7 +16,7 @@ from channels.lease import Fenced, Heart
 from channels.models import Channel
 from ecosystems.base import EcosystemError
 from history.models import EventType
-from mirrors import control, counted, intake, knock, rebuild
+from mirrors import control, counted, intake, knock, named, rebuild
 from mirrors.compare import compare
 from mirrors.control import tell
 from mirrors.download import Download
@@ -205,6 +205,7 @@ def _channel(mirror: Mirror) -> Channel:
 def _finish(work: Work, counts: dict[str, Any]) -> None:
     work.step(8)
     work.run.write(counts=counts, percent=100)
+    named.keep(work.run, stop=work.check)
     _end(work, "completed")
 
 

@@ -1,7 +1,7 @@
 """Mirrors and runs as the API shows them: prefixed keys in a channel, short ones over all.
 
 The rule: every key is on every item. A list costs a handful of queries, however long it is; the
-file names in `logs` are looked up for a single mirror only.
+file names in `logs` are read for a single mirror only.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.cache import cache
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from accounts.answers import stamp
-from channels.errors import WrongState
-from mirrors import lists, schedule, sources
+from mirrors import named, schedule, sources
 from mirrors.models import Accepted, Mirror, Run
 
-LOGS_KEPT = 24 * 3600
 COUNTS = ("active", "passive", "failed", "removed", "active_planned")
 MIRROR_REASONS = (
     "cve", "date", "signed", "license", "only_specs", "exclude_specs", "subdirs",
@@ -66,11 +63,11 @@ def short(mirrors: Iterable[Mirror]) -> list[Shape]:
     ]
 
 
-def one(mirror: Mirror, *, named: bool = False) -> Shape:
-    """One mirror; `named`: with the names of the files left out (the first 100 a reason)."""
+def one(mirror: Mirror, *, with_names: bool = False) -> Shape:
+    """One mirror; `with_names`: with those of the files left out (the first 100 a reason)."""
     row = with_all(Mirror.objects.filter(pk=mirror.pk)).get()
     shape = prefixed([row])[0]
-    run = _latest([row]).get(row.pk) if named else None
+    run = _latest([row]).get(row.pk) if with_names else None
     if run:
         shape["sync_state"]["logs"] = logs(run)
     return shape
@@ -125,21 +122,11 @@ def counts(found: Shape) -> Shape:
 
 
 def logs(run: Run) -> Shape:
-    """The first names of the files left out; none while it runs, none without its snapshots.
-
-    Looking them up judges again what the run judged, so the answer is kept.
-    """
+    """The first names of the files left out; none while it runs."""
     empty = _empty_logs()
     if run.state in Run.ACTIVE:
         return empty
-    key = f"run-logs:{run.pk}:{run.ended.timestamp() if run.ended else 0}"
-    found = cache.get(key)
-    if found is None:
-        try:
-            found = lists.first_names(run)
-        except WrongState:
-            return empty
-        cache.set(key, found, timeout=LOGS_KEPT)
+    found = named.kept(run)
     return {key: {**empty[key], **found.get(key, {})} for key in empty}
 
 

@@ -55,16 +55,6 @@ def test_the_lists_of_a_run_are_as_long_as_its_counts(done: Run) -> None:
     invariants.check()
 
 
-def test_the_first_names_of_each_reason_are_logged(done: Run) -> None:
-    assert lists.first_names(done) == {
-        "mirror_filtered": {
-            "exclude_specs": ["six-1.15.0-0.tar.bz2"],
-            "license": ["numpy-2.0-0.conda"],
-        },
-        "channel_filtered": {"exclude_specs": ["zlib-1.3-0.conda"]},
-    }
-
-
 def test_lists_are_of_the_filter_the_run_began_with(done: Run, mirror: Mirror) -> None:
     before = list(lists.files(done))
     manage.edit(mirror, {"filters": {}}, actor="admin")
