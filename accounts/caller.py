@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from ninja.security import APIKeyHeader, HttpBasicAuth, HttpBearer, SessionAuth
 from ninja.utils import check_csrf
 
-from accounts import jwt, tokens
+from accounts import addresses, jwt, tokens
 from accounts.access import can
 from accounts.answers import ApiError
 from accounts.models import Token, User
@@ -79,7 +79,7 @@ def sign_in(request: HttpRequest, username: str, password: str, *, each: bool = 
     `each` counts every try before it is judged; else only failed ones count, for clients that
     send their password with many requests at once.
     """
-    key = f"sign-in:{tokens.digest(username)}:{request.META.get('REMOTE_ADDR', '')}"
+    key = f"sign-in:{tokens.digest(username)}:{addresses.of_client(request)}"
     if (_count(key) if each else cache.get(key, 0) + 1) > SIGN_INS_A_MINUTE:
         raise ApiError(429, "Too many tries to sign in. Wait a minute, then try again.")
     user = authenticate(request, username=username, password=password)

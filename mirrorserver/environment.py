@@ -83,6 +83,7 @@ class Environment:
     # What follows is for operators with unusual needs and for tests, which cannot wait.
     debug: bool
     x_accel: bool
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     workers: int
     web_threads: int
     run_processes: int
@@ -128,6 +129,7 @@ def read(variables: Mapping[str, str]) -> Environment:
         s3=get.object_storage(),
         debug=get.flag("DEBUG"),
         x_accel=get.flag("X_ACCEL"),
+        trusted_proxies=get.networks("TRUSTED_PROXIES"),
         workers=get.whole("WORKERS", 2, low=1, high=64),
         web_threads=get.whole("WEB_THREADS", 64, low=1, high=1024),
         run_processes=get.whole("RUN_PROCESSES", 2, low=1, high=64),
@@ -234,6 +236,18 @@ class _Reader:
                     "https, '*.' in front of a host for its subdomains, ':*' for any port",
                 )
         return tuple(pattern.rstrip("/") for pattern in patterns)
+
+    def networks(self, name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        found = []
+        for part in (self.text(name) or "").split(","):
+            if not part.strip():
+                continue
+            try:
+                found.append(ipaddress.ip_network(part.strip()))
+            except ValueError as error:
+                expected = "addresses or networks like 10.0.0.0/8 separated by commas expected"
+                raise BadEnvironment(name, part.strip(), expected) from error
+        return tuple(found)
 
     def time_zone(self) -> str:
         value = self.text("TZ") or "UTC"

@@ -24,6 +24,7 @@ DISPATCH_SECONDS = ENV.dispatch_seconds
 PUBLISH_MINUTES = ENV.publish_minutes
 DOWNLOAD_THREADS = ENV.download_threads
 X_ACCEL = ENV.x_accel
+TRUSTED_PROXIES = ENV.trusted_proxies
 PREVIEW_HOURS = 24
 KEEP_HOURS = 72
 KEEP_DAYS = 30

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 
 import pytest
+from django.conf import LazySettings
 from django.core.cache import cache
 from django.test import Client
 
@@ -63,6 +65,18 @@ def test_a_wrong_password_is_401_and_the_sixth_try_in_a_minute_429(admin: User) 
     assert Api().post("/auth/login", right)[0] == 429
     other = {"username": "someone", "password": "wrong"}
     assert Api().post("/auth/login", other)[0] == 401
+
+
+def test_behind_a_trusted_proxy_one_clients_tries_are_not_anothers(
+    admin: User, settings: LazySettings
+) -> None:
+    settings.TRUSTED_PROXIES = (ip_network("127.0.0.1"),)
+    wrong = {"username": "admin", "password": "wrong"}
+    for _ in range(6):
+        status = Api(X_Forwarded_For="203.0.113.1").post("/auth/login", wrong)[0]
+    assert status == 429
+    right = {"username": "admin", "password": PASSWORD}
+    assert Api(X_Forwarded_For="203.0.113.2").post("/auth/login", right)[0] == 200
 
 
 def test_a_client_that_sends_its_password_with_every_request_is_let_in(admin: User) -> None:

@@ -96,6 +96,8 @@ def test_links_show_an_address_that_can_be_opened(tmp_path: Path, host: str, sho
         ("UPSTREAM_ALLOW", "file:///srv"),
         ("UPSTREAM_ALLOW", "https://*"),
         ("UPSTREAM_ALLOW", "https://a.example/path"),
+        ("TRUSTED_PROXIES", "nginx"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TZ", "Mars/Olympus"),
         ("TZ", "../etc/passwd"),
         ("SECRET_KEY", "short"),

@@ -1,0 +1,36 @@
+"""From which address a request comes.
+
+The rule: a proxy is believed only if `TRUSTED_PROXIES` names it. Anybody can send the header
+X-Forwarded-For, so it is read from its end, up to the first address that no trusted proxy has.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def of_client(request: HttpRequest) -> str:
+    """The address of whoever asked, as far as it can be known."""
+    address: str = request.META.get("REMOTE_ADDR", "")
+    passed_on = request.headers.get("X-Forwarded-For", "").split(",")
+    while _is_proxy(address) and passed_on:
+        before = passed_on.pop().strip()
+        if _read(before) is None:
+            break
+        address = before
+    return address
+
+
+def _is_proxy(address: str) -> bool:
+    found = _read(address)
+    return found is not None and any(found in network for network in settings.TRUSTED_PROXIES)
+
+
+def _read(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
