@@ -1,29 +1,25 @@
-"""REST: channels and subchannels, their packages and files, their revisions."""
+"""REST: channels and subchannels."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict
 from typing import Any, Literal
 
 from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from ninja import Field, Path, Query, Router, Schema, Status
+from ninja import Path, Query, Router, Schema, Status
 
 from accounts.answers import (
     ERRORS,
-    LARGEST,
     ApiError,
     ItemList,
     Paging,
     invalid,
     listed,
-    not_found,
     part,
 )
 from accounts.caller import Caller, caller
-from channels import access, manage, packages, rollback, shapes
+from channels import manage, shapes
 from channels.asking import (
     CHANNEL,
     SUBCHANNEL,
@@ -31,12 +27,12 @@ from channels.asking import (
     asked,
     etag,
     expected_version,
+    is_visible,
     need_level,
+    seen,
     visible,
 )
 from channels.models import Channel
-from channels.revisions import difference
-from ecosystems import registry
 from mirrors import knock
 from mirrors.manage import delete_channel, warn_again
 
@@ -62,64 +58,79 @@ class ChannelChange(Schema):
     filters: Filters | None = None
 
 
-class Search(Paging):
-    q: str = Field("", max_length=200)
-    sort: str = "name"
+class Listed(Paging):
+    include_subchannels: bool = False
 
 
-class Told(Schema):
-    """How many file names of each kind are told."""
-
-    limit: int = Field(1000, ge=0, le=LARGEST)
+class Owned(Paging):
+    include_subchannels: bool = True
 
 
-class Pinning(Schema):
-    pinned: bool = True
+class NewNamespaceChannel(Schema):
+    """`namespace` is the parent; a channel without one has none."""
+
+    channel_name: str
+    namespace: str | None = None
+    privacy: Literal["public", "authenticated", "private"] | None = None
 
 
 @router.get("/account/channels", tags=["account"], response={200: ItemList, **ERRORS})
-def my_channels(request: HttpRequest, paging: Query[Paging]) -> Shape:
+def my_channels(request: HttpRequest, paging: Query[Owned]) -> Shape:
     """The channels and subchannels you own."""
     who = caller(request)
     who.need("channel:view")
-    mine = _seen(who).filter(Q(owner=who.user) | Q(parent__owner=who.user))
-    return _list(mine.order_by("name", "id"), paging)
+    mine = seen(who).filter(Q(owner=who.user) | Q(parent__owner=who.user))
+    if not paging.include_subchannels:
+        mine = mine.filter(parent=None)
+    return _list(mine.order_by("name", "id"), paging, access="owner")
 
 
 @router.get("/channels", response={200: ItemList, **ERRORS})
-def list_channels(request: HttpRequest, paging: Query[Paging]) -> Shape:
+def list_channels(request: HttpRequest, paging: Query[Listed]) -> Shape:
     """All channels you may know of."""
     who = caller(request)
     who.need("channel:view")
-    return _list(_seen(who).filter(parent=None).order_by("name"), paging)
+    found = seen(who)
+    if not paging.include_subchannels:
+        found = found.filter(parent=None)
+    return _list(found.order_by("name", "id"), paging)
 
 
 @router.post("/channels", response={201: Shape, **ERRORS})
 def create_channel(request: HttpRequest, body: NewChannel) -> Status[Shape]:
     """Create a channel; you own it."""
-    who = caller(request)
-    who.need("channel:create")
-    who.need_level("channel", "write")
-    if who.token and who.token.resources:
-        raise ApiError(403, "A token that is limited to some channels cannot create another.")
-    return Status(201, _create(who, body, None))
+    return Status(201, _create_top(caller(request), body))
 
 
 @router.get(CHANNEL + "/subchannels", response={200: ItemList, **ERRORS})
 def list_subchannels(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
     """The subchannels of a channel that you may know of."""
     parent = asked(request, where, "view")
-    return _list(_seen(caller(request)).filter(parent=parent).order_by("name"), paging)
+    return _list(seen(caller(request)).filter(parent=parent).order_by("name"), paging)
 
 
 @router.post(CHANNEL + "/subchannels", response={201: Shape, **ERRORS})
 def create_subchannel(request: HttpRequest, where: Path[Where], body: NewChannel) -> Status[Shape]:
     """Create a subchannel."""
+    return Status(201, _create_below(caller(request), where.channel, body))
+
+
+@router.post("/namespace-channels", response={200: Shape, 201: Shape, **ERRORS})
+def create_namespace_channel(request: HttpRequest, body: NewNamespaceChannel) -> Status[Shape]:
+    """A channel, in a namespace if one is named; 200 where it exists and you may see it."""
     who = caller(request)
-    parent = visible(who, where)
-    who.need("subchannel:create", "channel:edit")
-    need_level(who, parent, "write")
-    return Status(201, _create(who, body, parent))
+    names = [name for name in (body.namespace, body.channel_name) if name]
+    path = {"channel_path": "/".join(names)}
+    where = Where(channel=names[0], sub=names[1] if body.namespace else None)
+    if is_visible(who, where):
+        who.need("channel:view", "subchannel:view")
+        return Status(200, path)
+    new = NewChannel(name=body.channel_name, privacy=body.privacy)
+    if body.namespace:
+        _create_below(who, body.namespace, new)
+    else:
+        _create_top(who, new)
+    return Status(201, path)
 
 
 def get_channel(request: HttpRequest, where: Path[Where], response: HttpResponse) -> Shape:
@@ -146,87 +157,19 @@ def remove_channel(request: HttpRequest, where: Path[Where]) -> Status[Shape]:
     return Status(202, {"deleted": channel.path})
 
 
-def list_artifacts(request: HttpRequest, where: Path[Where], search: Query[Search]) -> Shape:
-    """The packages a channel lists now; at most 1,000 at once, 100 where no limit is given."""
-    channel = asked(request, where, "view-artifacts", "view")
-    rows = packages.listed([channel], query=search.q)
-    return listed(*packages.page(rows, sort=_sort(search.sort), paging=search))
+def _create_top(who: Caller, body: NewChannel) -> Shape:
+    who.need("channel:create")
+    who.need_level("channel", "write")
+    if who.token and who.token.resources:
+        raise ApiError(403, "A token that is limited to some channels cannot create another.")
+    return _create(who, body, None)
 
 
-def get_artifact(request: HttpRequest, where: Path[Where], family: str, name: str) -> Shape:
-    """One package."""
-    channel = asked(request, where, "view-artifacts", "view")
-    rows = packages.listed([channel]).filter(family=family, name=_normal(family, name))
-    found, _ = packages.page(rows, sort="name", paging=Paging(offset=0, limit=1))
-    if not found:
-        raise not_found("package")
-    return found[0]
-
-
-def list_files(
-    request: HttpRequest, where: Path[Where], family: str, name: str, paging: Query[Paging]
-) -> Shape:
-    """The files of a package."""
-    channel = asked(request, where, "view-artifacts", "view")
-    found = packages.files(channel, family, name=_normal(family, name), paging=paging)
-    if found is None:
-        raise not_found("package")
-    return listed(*found)
-
-
-@router.get("/artifacts", tags=["packages"], response={200: ItemList, **ERRORS})
-def search_artifacts(request: HttpRequest, search: Query[Search]) -> Shape:
-    """Packages over all channels you may know of."""
-    who = caller(request)
-    who.need("artifact:view", "channel:view-artifacts", "channel:view")
-    rows = packages.listed(_seen(who).values("pk"), query=search.q)
-    return listed(*packages.page(rows, sort=_sort(search.sort), paging=search))
-
-
-def list_revisions(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
-    """The kept revisions, newest first."""
-    channel = asked(request, where, "history", "view")
-    rows = channel.revisions.filter(number__lte=channel.current).order_by("-number")
-    items = [shapes.revision(row, channel.current) for row in part(rows, paging)]
-    return listed(items, rows.count())
-
-
-def compare_revisions(
-    request: HttpRequest, where: Path[Where], span: str, told: Query[Told]
-) -> Shape:
-    """What changed between two revisions, written `<a>..<b>`: counts and the first files."""
-    channel = asked(request, where, "history", "view")
-    match = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", span, re.ASCII)
-    if not match:
-        raise not_found("such difference (write it as two numbers, like 3..5)")
-    first, last = (_revision(channel, int(number)) for number in match.groups())
-    found = asdict(difference(channel, first, last))
-    lists = {key: found[key] for key in ("added", "replaced", "removed")}
-    return {
-        "from_revision": first,
-        "to_revision": last,
-        "count": {key: len(files) for key, files in lists.items()},
-        **{key: files[: told.limit] for key, files in lists.items()},
-    }
-
-
-def roll_back(request: HttpRequest, where: Path[Where], number: int) -> Shape:
-    """Show clients the content of an older revision again, and freeze the channel there."""
-    channel = asked(request, where, "edit", level="write")
-    _revision(channel, number)
-    row = rollback.roll_back(channel, number, actor=caller(request).name)
-    return shapes.revision(row, row.number)
-
-
-def pin_revision(
-    request: HttpRequest, where: Path[Where], number: int, body: Pinning | None = None
-) -> Shape:
-    """Keep a revision for ever; `{"pinned": false}` lets it go again."""
-    channel = asked(request, where, "edit", level="write")
-    _revision(channel, number)
-    pinned = body.pinned if body else True
-    row = manage.pin(channel, number, pinned=pinned, actor=caller(request).name)
-    return shapes.revision(row, channel.current)
+def _create_below(who: Caller, name: str, body: NewChannel) -> Shape:
+    parent = visible(who, Where(channel=name))
+    who.need("subchannel:create", "channel:edit")
+    need_level(who, parent, "write")
+    return _create(who, body, parent)
 
 
 def _create(who: Caller, body: NewChannel, parent: Channel | None) -> Shape:
@@ -274,46 +217,10 @@ def _shown(channel: Channel, response: HttpResponse, **extra: Any) -> Shape:
     return {**shapes.one_channel(channel), **extra}
 
 
-def _seen(who: Caller) -> Any:
-    """The channels the caller may know of; with a limited token, those it is for."""
-    channels = access.visible_channels(who.user)
-    if who.token and who.token.resources:
-        paths = [resource["channel"] for resource in who.token.resources]
-        tops = [path for path in paths if "/" not in path]
-        reach = Q(parent=None, name__in=tops) | Q(parent__name__in=tops)
-        for path in paths:
-            top, _, sub = path.partition("/")
-            if sub:
-                reach |= Q(parent__name=top, name=sub)
-        channels = channels.filter(reach)
-    return channels
-
-
-def _list(channels: Any, paging: Paging) -> Shape:
+def _list(channels: Any, paging: Paging, **extra: Any) -> Shape:
     rows = part(shapes.counted(channels), paging)
-    return listed(shapes.channel_list(rows), channels.count())
-
-
-def _revision(channel: Channel, number: int) -> int:
-    kept = 0 < number <= min(channel.current, LARGEST)
-    if not kept or not channel.revisions.filter(number=number).exists():
-        raise not_found(f"revision {number}")
-    return number
-
-
-def _sort(sort: str) -> str:
-    if sort.removeprefix("-") not in packages.SORTS:
-        raise invalid(
-            "sort", f"Packages are sorted by {', '.join(packages.SORTS)}, - for downwards."
-        )
-    return sort
-
-
-def _normal(family: str, name: str) -> str:
-    try:
-        return registry.of_family(family).normalize(name)
-    except KeyError:
-        raise not_found("package") from None
+    items = [{**shape, **extra} for shape in shapes.channel_list(rows)]
+    return listed(items, channels.count())
 
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
@@ -321,13 +228,6 @@ for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
         ("GET", "", get_channel, 200, Shape),
         ("PUT", "", change_channel, 200, Shape),
         ("DELETE", "", remove_channel, 202, Shape),
-        ("GET", "/artifacts", list_artifacts, 200, ItemList),
-        ("GET", "/artifacts/{family}/{name}", get_artifact, 200, Shape),
-        ("GET", "/artifacts/{family}/{name}/files", list_files, 200, ItemList),
-        ("GET", "/revisions", list_revisions, 200, ItemList),
-        ("GET", "/revisions/{span}", compare_revisions, 200, Shape),
-        ("POST", "/revisions/{number}/rollback", roll_back, 200, Shape),
-        ("POST", "/revisions/{number}/pin", pin_revision, 200, Shape),
     ):
         router.add_api_operation(
             base + path,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from ninja import Schema
 
@@ -32,17 +33,43 @@ class Where(Schema):
 
 def visible(who: Caller, where: Where) -> Channel:
     """The channel at this address, or 404 where the caller may not know of it."""
+    found = _find(who, where)
+    if found is None:
+        raise not_found("subchannel" if where.sub else "channel")
+    return found
+
+
+def is_visible(who: Caller, where: Where) -> bool:
+    """Whether there is a channel at this address that the caller may know of."""
+    return _find(who, where) is not None
+
+
+def _find(who: Caller, where: Where) -> Channel | None:
     name = where.sub or where.channel
     rows = Channel.objects.filter(deleted=None, name=name)
     rows = rows.filter(parent__name=where.channel) if where.sub else rows.filter(parent=None)
     found = rows.select_related("parent__filter", "parent__owner", "filter", "owner").first()
-    what = "subchannel" if where.sub else "channel"
     if found is None or not access.can(who.user, found, "read"):
-        raise not_found(what)
+        return None
     public = access.privacy(found) == Channel.Privacy.PUBLIC
     if who.token and not access.covers(who.token, found) and not public:
-        raise not_found(what)
+        return None
     return found
+
+
+def seen(who: Caller) -> QuerySet[Channel]:
+    """The channels the caller may know of; with a limited token, those it is for."""
+    channels = access.visible_channels(who.user)
+    if who.token and who.token.resources:
+        paths = [resource["channel"] for resource in who.token.resources]
+        tops = [path for path in paths if "/" not in path]
+        reach = Q(parent=None, name__in=tops) | Q(parent__name__in=tops)
+        for path in paths:
+            top, _, sub = path.partition("/")
+            if sub:
+                reach |= Q(parent__name=top, name=sub)
+        channels = channels.filter(reach)
+    return channels
 
 
 def asked(request: HttpRequest, where: Where, *verbs: str, level: Level = "read") -> Channel:

@@ -120,7 +120,7 @@ def _package(found: dict[str, Any], channel: Channel, rows: list[Package]) -> di
         "name": found["name"],
         "family": found["family"],
         "channel": top.name,
-        "subchannel": channel.name if channel.parent else None,
+        "subchannel": channel.name if channel.parent else "",
         "privacy": access.privacy(channel),
         "metadata": {
             "license": newest.license,
@@ -157,7 +157,7 @@ def _files(
             "family": family,
             "type": f"{family}_package_1",
             "channel": top.name,
-            "subchannel": channel.name if channel.parent else None,
+            "subchannel": channel.name if channel.parent else "",
             "metadata": {
                 "index.json": {},
                 "about.json": {},
@@ -211,13 +211,16 @@ def _age(record: Record) -> tuple[int, str]:
     return record.timestamp or 0, record.filename
 
 
-def _when(record: Record) -> str | None:
-    """When a file was built, as the API writes times."""
+def _when(record: Record) -> str:
+    """When a file was built, as the API writes times; "" where the upstream does not say.
+
+    The vendor's newer client refuses null here, as it does for the subchannel.
+    """
     if record.timestamp is None:
-        return None
+        return ""
     seconds, milliseconds = divmod(record.timestamp, 1000)
     try:
         built = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
-        return None
+        return ""
     return built.replace(microsecond=milliseconds * 1000).isoformat()

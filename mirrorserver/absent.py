@@ -29,6 +29,10 @@ MISSING = (
     (r"\w+ diagnose/.*", "This server has no diagnosis of blobs."),
     (r"\w+ reports/.*", "This server makes no reports yet."),
     (r"GET auth/authorize", "Single sign-on is not configured; use POST /api/auth/login."),
+    (
+        r"POST namespaces/.*/sharing",
+        "This server does not share channels with single people; roles and privacy decide.",
+    ),
     (rf"\w+ {_CHANNEL}/groups(/.*)?", "This server has no groups yet."),
     (rf"\w+ {_CHANNEL}/cves(/.*)?", "This server has no list of vulnerabilities yet."),
 )

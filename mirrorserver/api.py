@@ -23,6 +23,8 @@ from accounts.api import router as accounts
 from accounts.caller import AUTH
 from channels.api import router as channels
 from channels.errors import NoSpace, WrongState
+from channels.packages_api import router as packages
+from channels.revisions_api import router as revisions
 from channels.terms import Stale
 from ecosystems.upstream.errors import UpstreamError
 from history.api import router as history
@@ -206,6 +208,8 @@ def _unprocessable(fields: dict[str, list[str]]) -> ApiError:
 
 api.add_router("", accounts)
 api.add_router("", channels)
+api.add_router("", packages)
+api.add_router("", revisions)
 api.add_router("", history)
 api.add_router("", mirrors)
 api.add_router("", runs)

@@ -18,6 +18,8 @@ from channels.serving import addresses  # noqa: E402
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answer one request."""
+    if alias := addresses.alias(environ["PATH_INFO"]):
+        return _django({**environ, "PATH_INFO": alias}, start_response)
     if addresses.ours(environ["PATH_INFO"]):
         return repo.application(environ, start_response)
     return _django(environ, start_response)

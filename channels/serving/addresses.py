@@ -29,6 +29,7 @@ _CLEAN = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9_.+!=~@,:&'()*$-]+(?:/|$))+
 _CHANNEL = re.compile(
     r"([a-z][a-z0-9_-]{0,63})(?:\.(r[1-9][0-9]{0,8}|[0-9]{4}-[0-9]{2}-[0-9]{2}))?"
 )
+_API = re.compile(PREFIX + "(?:channels|account|namespaces|namespace-channels)(?:/|$)")
 
 
 class BadAddress(Exception):
@@ -67,6 +68,15 @@ def ours(path: str) -> bool:
     So everything with a token in it is.
     """
     return path.startswith((PREFIX, TOKEN))
+
+
+def alias(path: str) -> str:
+    """The address in the REST API that a path below `PREFIX` stands for; "" = none.
+
+    The vendor's newer client has all of the API there; no channel has one of these names.
+    """
+    found = _API.match(path)
+    return f"/api/{path[len(PREFIX) :]}" if found else ""
 
 
 def form(path: str, accept: str) -> str:

@@ -238,7 +238,7 @@ class TestPackages:
         assert status == 200
         assert [one["name"] for one in body["items"]] == ["six", "six-extra", "zlib"]
         six = body["items"][0]
-        assert (six["family"], six["channel"], six["subchannel"]) == ("conda", "main", None)
+        assert (six["family"], six["channel"], six["subchannel"]) == ("conda", "main", "")
         assert six["file_count"] == 2
         assert six["metadata"]["license"] == "MIT"
         assert six["metadata"]["subdirs"] == ["noarch"]

@@ -1,0 +1,100 @@
+"""REST: the revisions of a channel, what differs between two, rollback and pins."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Field, Path, Query, Router, Schema
+
+from accounts.answers import ERRORS, LARGEST, ItemList, Paging, listed, not_found, part
+from accounts.caller import caller
+from channels import manage, rollback, shapes
+from channels.asking import CHANNEL, SUBCHANNEL, Where, asked
+from channels.models import Channel
+from channels.revisions import difference
+
+router = Router(tags=["channels"])
+
+Shape = dict[str, Any]
+
+
+class Told(Schema):
+    """How many file names of each kind are told."""
+
+    limit: int = Field(1000, ge=0, le=LARGEST)
+
+
+class Pinning(Schema):
+    pinned: bool = True
+
+
+def list_revisions(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
+    """The kept revisions, newest first."""
+    channel = asked(request, where, "history", "view")
+    rows = channel.revisions.filter(number__lte=channel.current).order_by("-number")
+    items = [shapes.revision(row, channel.current) for row in part(rows, paging)]
+    return listed(items, rows.count())
+
+
+def compare_revisions(
+    request: HttpRequest, where: Path[Where], span: str, told: Query[Told]
+) -> Shape:
+    """What changed between two revisions, written `<a>..<b>`: counts and the first files."""
+    channel = asked(request, where, "history", "view")
+    match = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", span, re.ASCII)
+    if not match:
+        raise not_found("such difference (write it as two numbers, like 3..5)")
+    first, last = (_revision(channel, int(number)) for number in match.groups())
+    found = asdict(difference(channel, first, last))
+    lists = {key: found[key] for key in ("added", "replaced", "removed")}
+    return {
+        "from_revision": first,
+        "to_revision": last,
+        "count": {key: len(files) for key, files in lists.items()},
+        **{key: files[: told.limit] for key, files in lists.items()},
+    }
+
+
+def roll_back(request: HttpRequest, where: Path[Where], number: int) -> Shape:
+    """Show clients the content of an older revision again, and freeze the channel there."""
+    channel = asked(request, where, "edit", level="write")
+    _revision(channel, number)
+    row = rollback.roll_back(channel, number, actor=caller(request).name)
+    return shapes.revision(row, row.number)
+
+
+def pin_revision(
+    request: HttpRequest, where: Path[Where], number: int, body: Pinning | None = None
+) -> Shape:
+    """Keep a revision for ever; `{"pinned": false}` lets it go again."""
+    channel = asked(request, where, "edit", level="write")
+    _revision(channel, number)
+    pinned = body.pinned if body else True
+    row = manage.pin(channel, number, pinned=pinned, actor=caller(request).name)
+    return shapes.revision(row, channel.current)
+
+
+def _revision(channel: Channel, number: int) -> int:
+    kept = 0 < number <= min(channel.current, LARGEST)
+    if not kept or not channel.revisions.filter(number=number).exists():
+        raise not_found(f"revision {number}")
+    return number
+
+
+for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
+    for method, path, view, answer in (
+        ("GET", "/revisions", list_revisions, ItemList),
+        ("GET", "/revisions/{span}", compare_revisions, Shape),
+        ("POST", "/revisions/{number}/rollback", roll_back, Shape),
+        ("POST", "/revisions/{number}/pin", pin_revision, Shape),
+    ):
+        router.add_api_operation(
+            base + path,
+            [method],
+            view,
+            response={200: answer, **ERRORS},
+            operation_id=view.__name__ + suffix,
+        )
