@@ -9,7 +9,7 @@ snapshots of every mirror, and those of its last runs.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -20,6 +20,7 @@ from channels.models import (
     FOREVER,
     Channel,
     Document,
+    Download,
     Origin,
     Package,
     Publication,
@@ -53,6 +54,7 @@ def clean_up() -> None:
         forget_channels,
         retire_revisions,
         forget_snapshots,
+        forget_details_of_runs,
         forget_small_things,
         sweep.sweep_blobs,
         strays.sweep,
@@ -94,6 +96,7 @@ def forget_channels() -> None:
         for rows in (
             Package.objects.filter(channel=channel),
             Document.objects.filter(channel=channel),
+            Download.objects.filter(channel=channel),
         ):
             _delete(rows)
         with transaction.atomic():
@@ -104,25 +107,22 @@ def forget_channels() -> None:
 def retire_revisions() -> None:
     """Forget revisions past their time, and the rows only they showed."""
     now = timezone.now()
-    recent, old = (
-        now - timedelta(hours=settings.KEEP_HOURS),
-        now - timedelta(days=settings.KEEP_DAYS),
-    )
+    recent = now - timedelta(hours=settings.KEEP_HOURS)
+    old = now - timedelta(days=settings.KEEP_DAYS)
     for channel in Channel.objects.all():
-        revisions = list(
-            channel.revisions.exclude(number=channel.current)
-            .filter(pinned=False, retired__lt=recent)
-            .order_by("-number")
-        )
-        days: set[object] = set()
-        for revision in revisions:
-            day = revision.created.date()
-            if revision.created >= old and day not in days:
-                days.add(day)
-                continue
-            revision.delete()
-        if revisions:
+        past = channel.revisions.exclude(number=channel.current)
+        past = past.filter(pinned=False, retired__lt=recent)
+        gone = [revision.pk for revision in past if not _ended_a_day(revision, since=old)]
+        for start in range(0, len(gone), BATCH):
+            past.filter(pk__in=gone[start : start + BATCH]).delete()
+        if gone or past.exists():
             _forget_intervals(channel)
+
+
+def _ended_a_day(revision: Revision, *, since: datetime) -> bool:
+    """Whether it was current when a day ended, and so is the channel's state of that day."""
+    retired = revision.retired
+    return retired is None or (retired >= since and revision.created.date() < retired.date())
 
 
 def _forget_intervals(channel: Channel) -> None:
@@ -179,6 +179,16 @@ def _forget_snapshots_of(upstream: Upstream, needed: set[int]) -> None:
         upstream.delete()
 
 
+def forget_details_of_runs() -> None:
+    """Delete the failures and log lines of old runs; a mirror's last runs keep theirs."""
+    old = timezone.now() - timedelta(days=settings.KEEP_DAYS)
+    for mirror in Mirror.objects.all():
+        last = mirror.runs.order_by("-number").values_list("pk", flat=True)[:RUNS_WITH_LISTS]
+        for model in (Failure, LogLine):
+            rows = model._default_manager.filter(run__mirror=mirror, run__ended__lt=old)
+            _delete(rows.exclude(run__in=list(last)))
+
+
 def forget_small_things() -> None:
     """Previews, refusals, ended publications and unused shards and origins."""
     now = timezone.now()
@@ -190,7 +200,7 @@ def forget_small_things() -> None:
     if not Publication.objects.filter(state="running").exists():
         _delete(Shard.objects.exclude(Exists(packages)))
     used = set(Snapshot.objects.values_list("origin_id", flat=True))
-    for origins in Package.objects.values_list("origins", flat=True).iterator():
+    for origins in Package.objects.values_list("origins", flat=True).distinct().iterator():
         used.update(origin for origin, *_ in origins)
     if not Run.objects.filter(state__in=Run.ACTIVE).exists():
         Origin.objects.exclude(pk__in=used).delete()

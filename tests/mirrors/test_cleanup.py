@@ -24,11 +24,13 @@ from channels.models import (
     Revision,
     Shard,
 )
+from channels.serving import content
 from mirrors import cleanup, control, manage, strays, sweep
-from mirrors.models import Accepted, Mirror, Run, Snapshot, Upstream
+from mirrors.models import Accepted, Failure, Mirror, Run, Snapshot, Upstream
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
+from tests.rogue import failing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -123,13 +125,19 @@ def test_one_revision_a_day_stays_for_a_month(small: FakeConda, settings: LazySe
         scene.publish(channel)
     assert channel.current == 6
     noon = timezone.now().replace(hour=12, minute=0)
-    ages = {1: 40, 2: 10, 3: 10, 4: 4, 5: 2}
-    for number, days in ages.items():
-        moment = noon - timedelta(days=days) + timedelta(minutes=number)
-        channel.revisions.filter(number=number).update(created=moment, retired=moment)
+    ages = {1: 50, 2: 40, 3: 10, 4: 10, 5: 4, 6: 2}
+    begun = {
+        number: noon - timedelta(days=days) + timedelta(minutes=number)
+        for number, days in ages.items()
+    }
+    for number, moment in begun.items():
+        fields = {"created": moment, "retired": begun.get(number + 1)}
+        channel.revisions.filter(number=number).update(**fields)
     cleanup.clean_up()
     numbers = list(channel.revisions.order_by("number").values_list("number", flat=True))
-    assert numbers == [3, 4, 5, 6]
+    assert numbers == [2, 4, 5, 6], "2 was current until ten days ago, 3 for a minute"
+    days = [str((noon - timedelta(days=age)).date()) for age in (20, 10, 5, 3, 1)]
+    assert [content.revision(channel, day) for day in days] == [2, 4, 4, 5, 6]
     invariants.check(channel)
 
 
@@ -231,8 +239,8 @@ def test_bytes_somebody_has_just_found_are_not_taken(data: Path) -> None:
 
 def test_bytes_without_a_row_go_after_the_grace_time(settings: LazySettings, data: Path) -> None:
     settings.BLOB_GRACE_HOURS = 24
-    for content, age_of in ((b"left behind", OLD), (b"just written", timedelta(0))):
-        blob = blobs.keep_bytes(content, "test")
+    for body, age_of in ((b"left behind", OLD), (b"just written", timedelta(0))):
+        blob = blobs.keep_bytes(body, "test")
         moment = (timezone.now() - age_of).timestamp()
         os.utime(blobs.path(blob.sha256), (moment, moment))
         blob.delete()
@@ -350,3 +358,21 @@ def test_files_that_came_for_a_frozen_channel_stay(small: FakeConda, data: Path)
     scene.publish(channel)
     assert len(scene.listed(channel, "linux-64")) == 2
     invariants.check(channel)
+
+
+def test_failures_and_log_of_old_runs_go_and_their_counts_stay(
+    small: FakeConda, settings: LazySettings
+) -> None:
+    settings.KEEP_DAYS = 30
+    mirror = scene.mirror(scene.channel(), small.channel, mirror_mode="active")
+    small.behave(small.path("linux-64", "zlib-1.3-0.conda"), failing(404))
+    scene.run_now(mirror)
+    for _ in range(cleanup.RUNS_WITH_LISTS):
+        scene.run_now(mirror)
+    cleanup.clean_up()
+    assert Failure.objects.count() == 11, "a month is not over"
+    Run.objects.update(ended=timezone.now() - OLD)
+    cleanup.clean_up()
+    first, *others = mirror.runs.order_by("number")
+    assert (first.failures.count(), first.log.count(), first.counts["failed"]) == (0, 0, 1)
+    assert all(one.failures.count() == 1 and one.log.exists() for one in others)
