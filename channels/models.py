@@ -246,7 +246,7 @@ class Revision(models.Model):
     bytes = models.BigIntegerField(default=0)
     packages = models.IntegerField(default=0)
     inputs = models.JSONField(default=dict)
-    """What was judged: {"mirrors": {id: {"rules", "active", "sections": {section: snapshot}}}}"""
+    """What was judged: {"channel": [...], "mirrors": {id: as `mirrors.inputs.Input.identity`}}"""
     pinned = models.BooleanField(default=False)
     rollback_of = models.IntegerField(null=True)
     retired = models.DateTimeField(null=True)

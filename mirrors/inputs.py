@@ -34,7 +34,13 @@ class Input:
             "rules": self.rules.digest,
             "active": self.mirror.active,
             "sections": {section: snap.pk for section, snap in sorted(self.snapshots.items())},
+            "extras": {section: extras for section, extras in self.extras() if extras},
         }
+
+    def extras(self) -> list[tuple[str, dict[str, str]]]:
+        """What goes with the index of each section; "" is what lies beside the sections."""
+        found = [(section, snap.extras) for section, snap in sorted(self.snapshots.items())]
+        return [("", self.mirror.upstream.extras), *found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from channels.errors import Interrupted, WrongState
 from channels.lease import Fenced, Heart
 from channels.models import Channel, Document, Package, Publication
 from channels.publish import Build, Listing
+from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import NAMES, Ecosystem, Progress, Stop
 from filters.rules import refused
@@ -245,10 +246,17 @@ def _section(
         changed
         or not served.exists()
         or (not section and build.changes.total)
+        or _extras_known(known, section) != _extras_known(inputs.identity(), section)
         or (_has_names(inputs, section) and known != inputs.identity())
     ):
         with scratch() as folder:
             build.documents(case.ecosystem, section, extras(inputs, section, folder))
+
+
+def _extras_known(identity: dict[str, Any], section: str) -> dict[str, dict[str, str]]:
+    """Files that go with a section's index, by mirror; they change without any record."""
+    mirrors = identity.get("mirrors", {}).items()
+    return {key: one["extras"][section] for key, one in mirrors if section in one.get("extras", {})}
 
 
 def _changed_names(inputs: Inputs, known: dict[str, Any], case: Case) -> set[str] | None:
@@ -288,13 +296,8 @@ def _gone(channel: Channel, case: Case) -> set[str]:
 
 
 def _differing(older: Snapshot, newer: Snapshot) -> set[str]:
-    old, new = pack(older.pack_id).names(), pack(newer.pack_id).names()
-    names = {name for name in old if name not in new}
-    for name, entry in new.items():
-        before = old.get(name)
-        if before is None or before.digest != entry.digest:
-            names.add(name)
-    return names
+    difference = packs.changed(pack(older.pack_id), pack(newer.pack_id))
+    return {*difference.added, *difference.replaced, *difference.removed}
 
 
 def _has_names(inputs: Inputs, section: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.conf import LazySettings
 
@@ -256,3 +258,32 @@ def test_what_a_run_lists_is_told_as_its_own(small: FakeConda) -> None:
     run = scene.run_now(scene.mirror(channel, small.channel))
     events = Event.objects.filter(type="artifact_registered", channel_id=channel.pk)
     assert {event.run_id for event in events} == {run.pk}
+
+
+def test_files_beside_the_index_change_without_any_record(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, filters={"exclude_specs": ["noise"]})
+
+    def upstream_says(exports: str, summary: str) -> None:
+        listed = {"zlib-1.3-0.conda": {"run_exports": {"weak": [exports]}}}
+        body = {"info": {"subdir": "linux-64"}, "packages": {}, "packages.conda": listed}
+        small.set(small.path("linux-64", "run_exports.json"), json.dumps(body).encode())
+        packages = {"packages": {"zlib": {"summary": summary}}, "subdirs": ["linux-64"]}
+        small.set(f"{small.root}/channeldata.json", json.dumps(packages).encode())
+        # The index changes too, in what is left out of the channel.
+        small.add("linux-64", "noise", exports)
+        small.publish()
+        scene.run_now(mirror)
+
+    upstream_says("1", "old")
+    upstream_says("2", "new")
+    exports = json.loads(scene.document(channel, "linux-64", "run_exports.json"))
+    assert exports["packages.conda"]["zlib-1.3-0.conda"]["run_exports"] == {"weak": ["2"]}
+    summary = json.loads(scene.document(channel, "", "channeldata.json"))
+    assert summary["packages"]["zlib"]["summary"] == "new"
+    invariants.check(channel)
+    revision = channel.current
+    small.publish()
+    scene.run_now(mirror)
+    channel.refresh_from_db()
+    assert channel.current == revision, "nothing that clients see is different"
