@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from ninja import Field, Schema
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
 LARGEST = 1_000_000_000
 """Of a number in an address or a query; databases refuse much larger ones."""
@@ -64,8 +64,32 @@ class ItemList(Schema):
     items: list[dict[str, Any]]
 
 
-ERRORS: dict[int, type[Schema]] = dict.fromkeys((401, 403, 404, 409, 412, 422), ErrorAnswer)
+ERRORS: dict[int, type[Schema]] = dict.fromkeys(
+    (400, 401, 403, 404, 409, 412, 413, 422, 429), ErrorAnswer
+)
 """What any operation may answer beside its success."""
+
+
+class Body(Schema):
+    """What a request may say; a field that nobody reads would be a wish nobody grants.
+
+    So it is refused, unless it is empty, or a GET shows it: whoever reads, edits and sends back
+    need not take those out.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    SHOWN: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_what_is_shown(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {
+            key: value
+            for key, value in values.items()
+            if key in cls.model_fields or (value and key not in cls.SHOWN)
+        }
 
 
 class Paging(Schema):

@@ -12,7 +12,7 @@ from ninja import Field, Query, Router, Schema, Status
 
 from accounts import jwt, tokens
 from accounts.access import level
-from accounts.answers import ERRORS, ItemList, Paging, invalid, listed, not_found, part, stamp
+from accounts.answers import ERRORS, Body, ItemList, Paging, invalid, listed, not_found, part, stamp
 from accounts.caller import SCOPES, caller, sign_in
 from accounts.models import ATTRIBUTES, Token, User
 from history.models import EventType, record
@@ -24,7 +24,7 @@ DAYS = 30
 """How long a token lives when its maker does not say."""
 
 
-class Login(Schema):
+class Login(Body):
     username: str = Field(max_length=200)
     password: str = Field(max_length=1000)
 
@@ -34,21 +34,21 @@ class LoginAnswer(Schema):
     refresh_token: str
 
 
-class Resource(Schema):
+class Resource(Body):
     """A channel (or `channel/subchannel`; a channel covers what is in it) and a level."""
 
     channel: str
     level: Literal["read", "write", "manage"] = "read"
 
 
-class NewToken(Schema):
+class NewToken(Body):
     name: str = Field(min_length=1, max_length=200)
     expires_at: date | None = None
     scopes: list[str] | None = None
     resources: list[Resource] | None = None
 
 
-class Rotation(Schema):
+class Rotation(Body):
     expires_at: date | None = None
 
 

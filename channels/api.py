@@ -7,11 +7,12 @@ from typing import Any, Literal
 from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
-from ninja import Path, Query, Router, Schema, Status
+from ninja import Field, Path, Query, Router, Status
 
 from accounts.answers import (
     ERRORS,
     ApiError,
+    Body,
     ItemList,
     Paging,
     invalid,
@@ -42,16 +43,22 @@ Shape = dict[str, Any]
 Filters = dict[str, Any]
 
 
-class NewChannel(Schema):
+class NewChannel(Body):
+    SHOWN = shapes.CHANNEL_KEYS
+
     name: str
     description: str | None = None
     privacy: Literal["public", "authenticated", "private"] | None = None
+    indexing_behavior: Literal["default"] | None = None
     filters: Filters | None = None
 
 
-class ChannelChange(Schema):
+class ChannelChange(Body):
     """Absent keys keep their value; `filters` replaces the whole filter."""
 
+    SHOWN = shapes.CHANNEL_KEYS
+
+    name: str | None = Field(None, description="never changes")
     description: str | None = None
     privacy: Literal["public", "authenticated", "private"] | None = None
     indexing_behavior: Literal["frozen", "default"] | None = None
@@ -66,7 +73,7 @@ class Owned(Paging):
     include_subchannels: bool = True
 
 
-class NewNamespaceChannel(Schema):
+class NewNamespaceChannel(Body):
     """`namespace` is the parent; a channel without one has none."""
 
     channel_name: str
@@ -144,6 +151,8 @@ def change_channel(
     """Change, freeze or unfreeze a channel."""
     channel = asked(request, where, "edit", level="write")
     sent = body.model_dump(exclude_unset=True)
+    if body.name not in (None, channel.name):
+        raise invalid("name", "The name of a channel never changes; clients have it in addresses.")
     if sent.get("privacy"):
         need_level(caller(request), channel, "manage")
     return _shown(channel, response, changed=_change(request, channel, sent))

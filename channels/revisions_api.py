@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema
 
-from accounts.answers import ERRORS, LARGEST, ItemList, Paging, listed, not_found, part
+from accounts.answers import ERRORS, LARGEST, Body, ItemList, Paging, listed, not_found, part
 from accounts.caller import caller
 from channels import manage, rollback, shapes
 from channels.asking import CHANNEL, SUBCHANNEL, Where, asked
@@ -27,7 +27,7 @@ class Told(Schema):
     limit: int = Field(1000, ge=0, le=LARGEST)
 
 
-class Pinning(Schema):
+class Pinning(Body):
     pinned: bool = True
 
 

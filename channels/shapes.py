@@ -10,6 +10,15 @@ from django.db.models import Count, Q, QuerySet
 from accounts.answers import stamp
 from channels.models import Channel, Revision
 
+CHANNEL_KEYS = frozenset(
+    {
+        "id", "artifact_count", "file_count", "size", "download_count", "subchannel_count",
+        "group_count", "mirror_count", "owners", "created", "updated", "frozen",
+        "current_revision", "publishing", "parent", "access", "changed",
+    }
+)  # fmt: skip
+"""What a channel shows that nobody can set by sending it."""
+
 
 def counted(channels: QuerySet[Channel]) -> QuerySet[Channel]:
     """With all that `channel_list` reads, in one query."""

@@ -8,19 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Field, Schema
+from ninja import Field
 
-from accounts.answers import not_found
+from accounts.answers import Body, not_found
 from accounts.caller import caller
 from channels.asking import Level, Where, need_level, visible
 from channels.models import Channel
 from mirrors.models import Mirror
+from mirrors.shapes import MIRROR_KEYS
 
 MIRROR = "/mirrors/{mirror}"
 
 
-class MirrorBody(Schema):
+class MirrorBody(Body):
     """A mirror's form. Absent keys keep their value (or get their default, when created)."""
+
+    SHOWN = MIRROR_KEYS
 
     mirror_name: str | None = None
     source_root: str | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Field, Router, Schema, Status
+from ninja import Field, Router, Status
 
-from accounts.answers import ERRORS, LARGEST, ApiError, ErrorAnswer, not_found
+from accounts.answers import ERRORS, LARGEST, ApiError, Body, ErrorAnswer, not_found
 from accounts.caller import Caller, caller
 from channels import terms
 from channels.asking import Where
@@ -22,7 +22,7 @@ router = Router(tags=["previews"])
 Shape = dict[str, Any]
 
 
-class Tested(Schema):
+class Tested(Body):
     """Where to look: an address and what is expected there."""
 
     source_root: str

@@ -22,6 +22,13 @@ MIRROR_REASONS = (
     "duplicated_legacy_conda", "invalid",
 )  # fmt: skip
 CHANNEL_REASONS = ("type", "cve", "date", "license", "only_specs", "exclude_specs", "subdirs")
+MIRROR_KEYS = frozenset(
+    {
+        "mirror_id", "state", "last_run_at", "last_success_at", "next_run_at", "created_at",
+        "updated_at", "frequency", "held", "warnings", "run_again", "run_number", "sync_state",
+    }
+)  # fmt: skip
+"""What a mirror shows in its channel that nobody can set by sending it."""
 
 Shape = dict[str, Any]
 

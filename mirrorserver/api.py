@@ -168,7 +168,9 @@ def on_invalid_request(request: HttpRequest, error: ValidationError) -> HttpResp
         # ("body", "body", "filters", "date_from"): where, the parameter's name, then the field.
         where = [str(step) for step in problem["loc"]]
         name = ".".join(where[2:] if len(where) > 2 else where[1:])
-        fields.setdefault(name or "body", []).append(f"{problem['msg']}.")
+        unknown = problem["type"] == "extra_forbidden"
+        sentence = "There is no such field here." if unknown else f"{problem['msg']}."
+        fields.setdefault(name or "body", []).append(sentence)
     return answer(request, _unprocessable(fields))
 
 

@@ -20,6 +20,8 @@ LISTS = ("types", "subdirs", *SPEC_LISTS, *LICENSE_LISTS)
 FLAGS = ("exclude_non_curated_cve", "keep_legacy")
 DATES = ("date_from", "date_to")
 FIELDS = (*LISTS, "cve_score_threshold", *FLAGS, *DATES)
+SIGNED = "only_signed"
+"""Sent by the vendor's client, which always names it; this server looks at no signatures."""
 
 MOST_ENTRIES = 100_000
 LONGEST_ENTRY = 200
@@ -57,9 +59,12 @@ def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror")
     """All that keeps `filters` from being saved for a mirror or a channel."""
     found = [
         Problem(field, None, f'"{field}" is no filter; the filters are {", ".join(FIELDS)}')
-        for field in filters
-        if field not in FIELDS
+        for field in map(_short, filters)
+        if field not in (*FIELDS, SIGNED)
     ]
+    if filters.get(SIGNED):
+        why = "this server looks at no signatures, so it cannot keep to signed packages"
+        found.append(Problem(SIGNED, None, why))
     if by == "mirror" and filters.get("types"):
         why = "types can be chosen for a channel, and a mirror has the one type it was made with"
         found.append(Problem("types", None, why))
@@ -95,7 +100,7 @@ def _list_problems(field: str, value: object, spec: ParseSpec) -> list[Problem]:
 def _read_entry(field: str, entry: object, spec: ParseSpec) -> bool:
     """Refuses a bad entry; tells whether it is a spec that fits many names."""
     if not isinstance(entry, str):
-        raise SpecError(f"{entry!r} is not a text")
+        raise SpecError(f"{_short(entry)} is not a text")
     if not entry.strip():
         raise SpecError("the entry is empty")
     if len(entry) > LONGEST_ENTRY:
@@ -148,7 +153,13 @@ def day(value: object) -> dt.date | None:
             return dt.date.fromisoformat(value.strip())
         except ValueError as error:
             raise ValueError(f'"{value}" is no day of the calendar') from error
-    raise ValueError(f'"{value}" is no date; dates look like 2026-01-31')
+    raise ValueError(f'"{_short(value)}" is no date; dates look like 2026-01-31')
+
+
+def _short(value: object) -> str:
+    """A value of any type and size, as a sentence can hold it."""
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _together(filters: Mapping[str, Any]) -> list[Problem]:

@@ -136,6 +136,23 @@ def test_a_stale_if_match_is_412_and_changes_nothing(api: Api) -> None:
     assert api.put("/channels/main", {"description": "3"}, If_Match="*")[0] == 200
 
 
+def test_a10_what_cannot_be_set_is_refused_or_ignored_as_shown(api: Api) -> None:
+    shown = api.post("/channels", {"name": "main"})[1]
+    for field in ("owner", "owner_id", "mode", "filter", "deleted", "current"):
+        status, text = message(api.put("/channels/main", {field: 7}))
+        assert (status, text) == (422, f"{field}: There is no such field here.")
+        assert message(api.post("/channels", {"name": "other", field: 7}))[0] == 422
+    assert message(api.put("/channels/main", {"name": "renamed"}))[0] == 422
+    # What was read may be sent back as it is, whatever of it others count.
+    other = {**shown, "owners": ["rita"], "download_count": 9, "artifact_count": 9, "id": 77}
+    status, after = api.put("/channels/main", other)
+    assert (status, after.pop("changed")) == (200, False)
+    assert after == shown
+    assert api.post("/channels", {**shown, "name": "copy"})[0] == 201
+    # An empty wish is none.
+    assert api.put("/channels/main", {"policy": None, "groups": []})[0] == 200
+
+
 def test_a_private_channel_is_404_for_others_and_a_visible_one_403_to_change(api: Api) -> None:
     api.post("/channels", {"name": "private", "privacy": "private"})
     api.post("/channels", {"name": "shared"})

@@ -287,6 +287,10 @@ def test_specs_of_an_exact_name_are_not_asked_about_other_names() -> None:
     [
         ({"colour": 1}, "colour", None, '"colour" is no filter; the filters are types'),
         ({"only_specs": "numpy"}, "only_specs", None, "is a list of texts"),
+        ({"c" * 99: 1}, "c" * 60 + "…", None, "is no filter"),
+        ({"only_signed": True}, "only_signed", None, "this server looks at no signatures"),
+        ({"only_specs": [["a"] * 99]}, "only_specs", 0, "… is not a text"),
+        ({"date_from": "9" * 99}, "date_from", None, '…" is no date'),
         ({"only_specs": ["a", 5]}, "only_specs", 1, "5 is not a text"),
         ({"only_specs": ["a", " "]}, "only_specs", 1, "the entry is empty"),
         ({"exclude_specs": ["a", "b>>2"]}, "exclude_specs", 1, '(character 3 of "b>>2")'),

@@ -436,3 +436,26 @@ class TestRuns:
         assert nothing["sections"] == []
         conda.behave("*", Behaviour(status=403))
         assert message(api.post("/mirrors/test", {"source_root": conda.channel}))[0] == 502
+
+
+def test_a10_what_cannot_be_set_is_refused_or_ignored_as_shown(api: Api) -> None:
+    shown = api.post(MIRRORS, body())[1]
+    for field in ("channel", "owner", "mode", "name", "held_since", "filter", "exclude_specs"):
+        status, text = message(api.put(f"{MIRRORS}/m", {field: "x"}))
+        assert (status, text) == (422, f"{field}: There is no such field here.")
+        assert message(api.post(MIRRORS, {**body("other"), field: "x"}))[0] == 422
+    other = {**shown, "state": "completed", "mirror_id": 77, "last_run_at": "2020-01-01"}
+    status, after = api.put(f"{MIRRORS}/m", other)
+    assert status == 202
+    assert after == {**shown, "updated_at": after["updated_at"]}
+    assert message(api.put(f"{MIRRORS}/m", {"mirror_mode": "active"}))[0] == 422
+    assert api.put(f"{MIRRORS}/m", {"policy_id": None})[0] == 202
+
+
+def test_the_vendors_client_may_always_name_signatures(api: Api) -> None:
+    made = body(filters={"only_signed": False, "exclude_specs": ["six"]})
+    status, shown = api.post(MIRRORS, made)
+    assert (status, shown["filters"]["exclude_specs"]) == (201, ["six"])
+    assert "only_signed" not in shown["filters"]
+    status, text = message(api.put(f"{MIRRORS}/m", {"filters": {"only_signed": True}}))
+    assert (status, "no signatures" in text) == (422, True)
