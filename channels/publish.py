@@ -209,13 +209,13 @@ class Build:
                 fresh.append((item, row))
             elif _adopt(row, item):
                 update.append(row)
-        shards = self._new_shards(ecosystem, [item for item, _ in fresh if item.body])
         bodies = _bodies([row for _, row in fresh if row])
         for item, row in fresh:
             old = bodies.get(row.shard_id or "", b"") if row else b""
             self.changes.compare(ecosystem, item.name, item.filenames, item.body, old)
         with transaction.atomic():
             self.publication.write(revision=self.number)
+            shards = self._new_shards(ecosystem, [item for item, _ in fresh if item.body])
             Shard.objects.bulk_create(shards, ignore_conflicts=True)
             Package.objects.bulk_update(update, ["tally", "origins", "present", "stale"])
             gone = [row.pk for _, row in fresh if row is not None]
@@ -228,8 +228,10 @@ class Build:
             )
 
     def _new_shards(self, ecosystem: Ecosystem, items: list[Listing]) -> list[Shard]:
-        digests = [item.digest for item in items]
-        known = set(Shard.objects.filter(pk__in=digests).values_list("pk", flat=True))
+        # Locked, so that clean-up takes none of them before a package points at it.
+        there = Shard.objects.select_for_update(no_key=True).order_by("pk")
+        there = there.filter(pk__in=[item.digest for item in items])
+        known = set(there.values_list("pk", flat=True))
         shards = []
         for item in items:
             if item.digest not in known:

@@ -197,8 +197,7 @@ def forget_small_things() -> None:
     ended = now - timedelta(hours=settings.KEEP_HOURS)
     _delete(Publication.objects.filter(ended__lt=ended))
     packages = Package.objects.filter(shard=OuterRef("pk"))
-    if not Publication.objects.filter(state="running").exists():
-        _delete(Shard.objects.exclude(Exists(packages)))
+    _delete(Shard.objects.exclude(Exists(packages)))
     used = set(Snapshot.objects.values_list("origin_id", flat=True))
     for origins in Package.objects.values_list("origins", flat=True).distinct().iterator():
         used.update(origin for origin, *_ in origins)
@@ -208,4 +207,4 @@ def forget_small_things() -> None:
 
 def _delete(rows: QuerySet) -> None:  # type: ignore[type-arg]
     while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
-        rows.model._default_manager.filter(pk__in=batch).delete()
+        rows.filter(pk__in=batch).delete()

@@ -6,6 +6,7 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from channels import blobs, rollback
 from channels import manage as channel_manage
+from channels.changes import Changes
 from channels.lease import Heart
 from channels.models import (
     Blob,
@@ -376,3 +378,29 @@ def test_failures_and_log_of_old_runs_go_and_their_counts_stay(
     first, *others = mirror.runs.order_by("number")
     assert (first.failures.count(), first.log.count(), first.counts["failed"]) == (0, 0, 1)
     assert all(one.failures.count() == 1 and one.log.exists() for one in others)
+
+
+def test_a_package_that_comes_back_while_its_shard_is_cleaned_up_has_one(
+    small: FakeConda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    manage.edit(mirror, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
+    scene.publish(channel)
+    age()
+    cleanup.retire_revisions()
+    assert Shard.objects.filter(package=None).count() == 1
+    manage.edit(mirror, {"filters": {}}, actor="admin")
+    proceed = Changes.compare
+
+    def compare(*args: Any) -> None:
+        proceed(*args)
+        # Also while a publication is going, for on a busy server there is always one.
+        cleanup.forget_small_things()
+        assert not Shard.objects.filter(package=None).exists()
+
+    monkeypatch.setattr(Changes, "compare", compare)
+    scene.publish(channel)
+    assert "zlib-1.3-0.conda" in scene.listed(channel, "linux-64")
+    invariants.check(channel)
