@@ -32,6 +32,8 @@ def measure(
     process = subprocess.Popen(
         [str(python), module, *args] if python else [sys.executable, "-m", module, *args],
         stdout=subprocess.PIPE,
+        # A peer's own log would bury the figures.
+        stderr=subprocess.DEVNULL if python else None,
         env={**os.environ, **(env or {})},
         text=True,
     )

@@ -39,6 +39,17 @@ FILES = 10_000
 SECONDS = 3.0
 LIST, CHANGES, PACK = "index.json", "changes.json", "old.pack"
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+PEER = r"""
+import json, pathlib, sys, time
+from bandersnatch.main import main
+_, config, home = sys.argv
+began = time.process_time(), time.monotonic()
+sys.argv = ["bandersnatch", "-c", config, "mirror"]
+main()
+cost = {"cpu": time.process_time() - began[0], "wall": time.monotonic() - began[1]}
+pages = sum(1 for _ in pathlib.Path(home).glob("web/simple/*/index.html"))
+print(json.dumps({**cost, "pages": pages}))
+"""
 
 
 def names() -> list[str]:
@@ -78,6 +89,58 @@ def page(name: str, serial: int, *, files: int = 2) -> bytes:
     return json.dumps({"files": found, "meta": meta, "name": name, "versions": []}).encode()
 
 
+def metadata(name: str, serial: int) -> bytes:
+    """The same project as the JSON that bandersnatch reads."""
+    found = json.loads(page(name, serial, files=3))["files"]
+    files = [
+        {
+            "digests": one["hashes"] | {"md5": "0" * 32},
+            "filename": one["filename"],
+            "md5_digest": "0" * 32,
+            "packagetype": "bdist_wheel",
+            "requires_python": one["requires-python"],
+            "size": one["size"],
+            "upload_time_iso_8601": one["upload-time"],
+            "url": one["url"],
+            "yanked": False,
+        }
+        for one in found
+    ]
+    info = {"name": name, "version": "0.0", "requires_python": ">=3.9"}
+    document = {"info": info, "last_serial": serial, "releases": {"0.0": files}, "urls": files}
+    return json.dumps(document).encode()
+
+
+def bandersnatch(folder: Path, url: str) -> Cost:
+    """bandersnatch 6.8 on the same 500 changed projects, pages only."""
+    venv = Path("var/bench-peers/bandersnatch")
+    python = venv / "bin" / "python"
+    if not (venv / "installed").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+        pip = [str(python), "-m", "pip", "install", "-qq", "bandersnatch==6.8.0"]
+        subprocess.run(pip, check=True)
+        (venv / "installed").touch()
+    home = folder / "bandersnatch"
+    home.mkdir()
+    # As after a whole pass: all but the changed projects have a serial at or below this one.
+    (home / "generation").write_text("5")
+    (home / "status").write_text(str(1000 + PROJECTS))
+    config = folder / "bandersnatch.conf"
+    config.write_text(
+        f"[mirror]\ndirectory = {home}\nmaster = {url}\nallow-non-https = true\n"
+        "api-method = simple\nrelease-files = false\njson = false\nworkers = 3\ntimeout = 60\n"
+        "hash-index = false\nstop-on-error = false\nlog-level = error\n"
+        # Without it the list of projects is written anew from a walk over all folders.
+        "simple-format = ALL\n"
+    )
+    script = folder / "peer.py"
+    script.write_text(PEER)
+    found = measure(str(script), str(config), str(home), python=python.absolute())
+    if found.answer["pages"] != CHANGED:
+        raise SystemExit(f"bandersnatch wrote {found.answer['pages']} pages of {CHANGED}")
+    return found
+
+
 def generate(folder: Path) -> dict[str, Any]:
     """The list after 500 changes, what changed, and the pack of the time before."""
     before = {name: 1000 + number for number, name in enumerate(names())}
@@ -107,12 +170,19 @@ def serve(folder: Path) -> None:
             """Silent."""
 
         def do_GET(self) -> None:
-            name = self.path.removeprefix("/simple/").rstrip("/")
+            old_way = self.path.startswith("/pypi/")
+            name = self.path.removeprefix("/simple").strip("/")
+            if old_way:
+                name = self.path.split("/")[2]
             unchanged = not name and self.headers.get("If-None-Match") == etag
             body = b"" if unchanged else page(name, changes[name], files=3) if name else index
+            if old_way:
+                body = metadata(name, changes[name])
             self.send_response(304 if unchanged else 200)
             self.send_header("Content-Type", JSON_TYPE)
             self.send_header("Content-Length", str(len(body)))
+            if old_way:
+                self.send_header("X-PyPI-Last-Serial", str(changes[name]))
             if not name:
                 self.send_header("ETag", etag)
             self.end_headers()
@@ -223,6 +293,7 @@ def bench() -> None:
         costs: dict[str, Cost] = {"limit": measure("bench.python", "limit", name)}
         with serving(folder) as url:
             costs["active: 500 pages changed"] = measure("bench.python", "refresh", name, url)
+            costs["bandersnatch 6.8, the same"] = bandersnatch(folder, url)
             env = environment(folder / "data", url)
             kind = ("{}", "python_simple")
             measure("bench.step", "setup", f"{url}/simple/", *kind, env=env)
