@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as Invalid
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -31,6 +31,7 @@ from history.api import router as history
 from mirrors.api import router as mirrors
 from mirrors.preview_api import router as previews
 from mirrors.runs_api import router as runs
+from mirrorserver import pages
 from mirrorserver.absent import router as absent
 from mirrorserver.absent import why
 
@@ -119,6 +120,16 @@ api = Api(
 def system(request: HttpRequest) -> dict[str, str]:
     """Which service this is, and its version."""
     return {"service_name": "repo", "version": settings.VERSION}
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400 for what no view sees, in the form that the asker reads."""
+    if not request.path.startswith("/api/"):
+        return pages.bad_request(request, exception)
+    detail = "The request cannot be read."
+    if isinstance(exception, DisallowedHost):
+        detail = "This server has another name; its PUBLIC_URL says which one clients use."
+    return answer(request, ApiError(400, detail))
 
 
 def _not_allowed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:

@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from mirrors import urls as mirrors
 from mirrorserver import pages
-from mirrorserver.api import api
+from mirrorserver.api import api, bad_request
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", pages.dashboard, name="dashboard"),
@@ -16,6 +16,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", api.urls),
 ]
 
-handler400 = pages.bad_request
+handler400 = bad_request
 handler403 = pages.forbidden
 handler404 = pages.not_found
