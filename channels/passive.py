@@ -31,7 +31,6 @@ from channels.lease import Fenced, Heart, Watch
 from channels.models import Blob, Fetch, Origin, Package, Refusal
 from channels.serving import content
 from channels.serving.content import Listed
-from ecosystems import registry
 from ecosystems.base import Stop, never_stop
 from ecosystems.upstream import (
     Client,
@@ -144,16 +143,18 @@ def obtain(
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
-def local(origin: Origin, section: str, filename: str, *, stop: Stop = never_stop) -> Digest:
+def local(
+    origin: Origin, section: str, filename: str, *, name: str, stop: Stop = never_stop
+) -> Digest:
     """Have a file of another channel of this server here, for a run that mirrors that channel.
 
-    For threads: leaves no database connection open. Raises `UpstreamError`.
+    `name` is its package's. For threads: leaves no database connection open. Raises
+    `UpstreamError`.
     """
     try:
         source = origin.channel
-        name = _name_of(section, filename)
-        if source is None or source.deleted is not None or name is None:
-            raise NotFound(origin.base_url, f"There is no {filename}.", permanent=True)
+        if source is None or source.deleted is not None:
+            raise NotFound(origin.base_url, "The source channel was deleted.", permanent=True)
         listed = content.file(source, section, filename, name=name, number=source.current)
         found = content.here(listed) or obtain(wish(listed), patience=float("inf"), stop=stop)
         assert isinstance(found, Blob)
@@ -166,13 +167,6 @@ def local(origin: Origin, section: str, filename: str, *, stop: Stop = never_sto
         ) from error
     finally:
         connection.close()
-
-
-def _name_of(section: str, filename: str) -> str | None:
-    try:
-        return registry.of_section(section).name_of(filename)
-    except KeyError:
-        return None
 
 
 def reap(watch: Watch) -> None:

@@ -17,13 +17,12 @@ from itertools import islice
 from django.conf import settings
 from django.db import transaction
 
-from channels import blobs, origins, pins
+from channels import blobs, origins, passive, pins
 from channels.errors import NoSpace
 from channels.models import Blob, Origin
 from channels.origins import client
 from ecosystems.upstream import Client, Digest, DigestMismatch, UpstreamError
 from history.models import Event, EventType, record
-from mirrors import own
 from mirrors.models import Failure
 from mirrors.plan import Beside, Plan, Wanted
 from mirrors.work import Work
@@ -118,7 +117,9 @@ class Download:
             return known
         origin, opened = self._clients[wanted.origin_id]
         if origin.channel_id is not None:
-            return own.bring(origin, wanted, file.filename, stop=self._stop)
+            return passive.local(
+                origin, wanted.section, file.filename, name=wanted.name, stop=self._stop
+            )
         temp = blobs.temporary(f"run{self.work.run.pk}")
         seen = 0
 

@@ -8,22 +8,17 @@ that no circle arises, is checked when the mirror is saved and again when it run
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import zstandard
-from django.db import connection
 from django.db.models import QuerySet
 
-from channels import blobs, passive
-from channels.models import Blob, Channel, Origin, Package
-from channels.serving import content
+from channels import blobs
+from channels.models import Channel, Package
 from ecosystems import registry
-from ecosystems.base import BadIndex, Raw, Read, Stop, Unchanged
+from ecosystems.base import BadIndex, Raw, Read, Unchanged
 from ecosystems.pack import Pack, PackWriter
-from ecosystems.upstream import Digest, UpstreamError
 from mirrors.models import Mirror, Snapshot, Upstream
-from mirrors.plan import Wanted
 
 
 def fetch(upstream: Upstream, section: str, before: Snapshot | None) -> Raw | Unchanged | None:
@@ -71,34 +66,6 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
         names=names,
         newest=newest,
     )
-
-
-def bring(origin: Origin, wanted: Wanted, filename: str, *, stop: Stop) -> Digest:
-    """Have a file of the source channel here, as if a client had asked that channel for it."""
-    channel = origin.channel
-    try:
-        if channel is None or channel.deleted:
-            raise UpstreamError(origin.base_url, "The source channel was deleted.", permanent=True)
-        listed = content.file(
-            channel,
-            wanted.section,
-            filename,
-            name=wanted.name,
-            number=channel.current,
-        )
-        wish = passive.wish(listed)
-        found: Blob | Iterator[bytes] | None = passive.obtain(wish)
-        if found is not None and not isinstance(found, Blob):
-            for _ in found:
-                stop()
-            found = content.here(wish.listed)
-        if found is None:
-            raise UpstreamError(origin.base_url, f"{filename} was removed while it was read.")
-        return Digest(sha256=found.sha256, md5=found.md5, size=found.size)
-    except (passive.Unavailable, passive.Cut, content.Missing) as error:
-        raise UpstreamError(origin.base_url, str(error)) from error
-    finally:
-        connection.close()
 
 
 def circle(channel: Channel, source: Channel) -> list[str]:

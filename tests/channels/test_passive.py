@@ -399,7 +399,8 @@ def test_a_run_gets_files_of_a_channel_of_this_server(
     origin = factory.origin("http://here/api/repo/tools/noarch", source=tools)
 
     def run(filename: str) -> str:
-        return passive.local(origin, "noarch", filename).sha256
+        name = filename.split("-", maxsplit=1)[0]
+        return passive.local(origin, "noarch", filename, name=name).sha256
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(run, BIG.filename).result() == BIG.sha256
