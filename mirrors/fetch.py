@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from channels import blobs
+from channels.lease import Leased
 from channels.origins import client_for, remember
 from ecosystems import registry
 from ecosystems.base import Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
@@ -36,14 +38,17 @@ class Fetch:
         *,
         stop: Stop,
         work: Path,
+        row: Leased,
         ecosystem: Ecosystem | None = None,
     ) -> None:
+        """`row`: what it is done for; whoever has lost it writes nothing any more."""
         self.upstream = upstream
         pages = Page.objects.filter(upstream=upstream.pk).values_list("name", flat=True)
         self.ecosystem = (ecosystem or registry.get(upstream.kind)).having(set(pages))
         self.sections = self.ecosystem.sections(asked)
         self.snapshots: dict[str, Snapshot | None] = {}
         self.bytes = 0
+        self._row = row
         self._stop = stop
         self._work = work
         self._raws: list[tuple[str, Raw]] = []
@@ -109,7 +114,8 @@ class Fetch:
             if isinstance(found, Raw):
                 fresh |= {"etag": found.etag, "last_modified": found.last_modified}
                 self.bytes += found.path.stat().st_size
-            Snapshot.objects.filter(pk=before.pk).update(**fresh)
+            with self._writing():
+                Snapshot.objects.filter(pk=before.pk).update(**fresh)
             self.snapshots[section] = before
         else:
             self.bytes += found.path.stat().st_size if found.path.is_file() else 0
@@ -117,7 +123,7 @@ class Fetch:
 
     def _keep(self, section: str, raw: Raw, read: Read) -> Snapshot:
         upstream = self.upstream
-        return Snapshot.objects.create(
+        snapshot = Snapshot(
             upstream=upstream,
             section=section,
             scope=self.ecosystem.scope,
@@ -140,6 +146,16 @@ class Fetch:
             warnings=read.warnings,
             extras={name: _extra(path) for name, path in read.extras.items()},
         )
+        with self._writing():
+            snapshot.save()
+        return snapshot
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction of the row's owner; a stale one would bury what its successor fetched."""
+        with transaction.atomic():
+            self._row.write(owner=self._row.owner)
+            yield
 
     def _before(self, section: str) -> Snapshot | None:
         return newest(self.upstream, section, self.ecosystem.scope)
@@ -153,7 +169,8 @@ class Fetch:
         extras = {path.name: _extra(path) for path in found}
         if extras != self.upstream.extras:
             self.upstream.extras = extras
-            self.upstream.save(update_fields=["extras"])
+            with self._writing():
+                self.upstream.save(update_fields=["extras"])
 
 
 def newest(upstream: Upstream, section: str, scope: str | None = None) -> Snapshot | None:

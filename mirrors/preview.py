@@ -89,7 +89,7 @@ class _Progress:
     """Shows how far the preview is, and ends it when nobody wants it."""
 
     def __init__(self, preview: Preview, heart: Heart, interrupted: Callable[[], bool]) -> None:
-        self._preview = preview
+        self.preview = preview
         self._heart = heart
         self._interrupted = interrupted
         self._written = 0.0
@@ -101,7 +101,7 @@ class _Progress:
         if self._interrupted():
             # Unless it was cancelled meanwhile.
             mine = Preview.objects.filter(
-                pk=self._preview.pk, fence=self._preview.fence, state="running"
+                pk=self.preview.pk, fence=self.preview.fence, state="running"
             )
             mine.update(state="pending", owner="")
             raise Cancelled
@@ -116,9 +116,7 @@ class _Progress:
         if now - self._written < LOOK_SECONDS:
             return
         self._written = now
-        rows = Preview.objects.filter(
-            pk=self._preview.pk, fence=self._preview.fence, state="running"
-        )
+        rows = Preview.objects.filter(pk=self.preview.pk, fence=self.preview.fence, state="running")
         fields: dict[str, Any] = {"doing": self.doing}
         if percent is not None:
             fields["percent"] = int(percent)
@@ -166,6 +164,7 @@ def _snapshots(
             terms.get("subdirs") or [],
             stop=progress.stop,
             work=work,
+            row=progress.preview,
             ecosystem=ecosystem,
         )
         progress.doing, progress.share = "Fetch remote index", (0.0, 30.0)

@@ -93,6 +93,7 @@ def _steps(work: Work) -> None:
             run.terms.get("subdirs") or [],
             stop=work.check,
             work=folder,
+            row=run,
             ecosystem=narrowed(mirror.channel, mirror.kind, run.terms, active=mirror.active),
         )
         work.step(1)

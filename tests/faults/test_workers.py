@@ -123,6 +123,8 @@ def test_W02_a_run_that_kills_its_worker_each_time_fails_with_the_cause(conda: F
 @pytest.mark.parametrize(
     "place",
     [
+        "mirrors.fetch.Fetch._keep",
+        "mirrors.fetch.Fetch._root",
         "mirrors.intake.take",
         "mirrors.download.Download.run",
         "channels.publish.Build.section",
