@@ -22,6 +22,8 @@ from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import F
 
 HOST = socket.gethostname()
+REMEMBERED = 1000
+"""So many rows a watch knows before it forgets those that are over."""
 
 
 class Fenced(Exception):
@@ -169,6 +171,12 @@ class Watch:
         beats, since = self._seen.get(key, (-1, 0.0))
         now = time.monotonic()
         if beats != row.beats:
+            if len(self._seen) >= REMEMBERED:
+                self._forget(now - 10 * settings.LEASE_SECONDS)
             self._seen[key] = (row.beats, now)
             return False
         return now - since > settings.LEASE_SECONDS
+
+    def _forget(self, before: float) -> None:
+        """Drop rows whose hearts stood still even then: they have ended, or were taken away."""
+        self._seen = {key: seen for key, seen in self._seen.items() if seen[1] > before}

@@ -1,0 +1,35 @@
+"""Who is alive, as others see it."""
+
+from __future__ import annotations
+
+from django.conf import LazySettings
+
+from channels.lease import REMEMBERED, Watch
+from channels.models import Publication
+
+
+def row(pk: int, beats: int) -> Publication:
+    return Publication(pk=pk, fence=1, owner="elsewhere:1:1", beats=beats)
+
+
+def test_a_heart_that_stands_still_for_a_lease_is_dead(settings: LazySettings) -> None:
+    settings.LEASE_SECONDS = 3600
+    watch = Watch()
+    assert not watch.dead(row(1, 5))
+    assert not watch.dead(row(1, 5))
+    settings.LEASE_SECONDS = 0
+    assert watch.dead(row(1, 5))
+    assert not watch.dead(row(1, 6))
+
+
+def test_a_watch_forgets_what_is_over_and_nothing_else(settings: LazySettings) -> None:
+    settings.LEASE_SECONDS = 0
+    watch = Watch()
+    for pk in range(3 * REMEMBERED):
+        watch.dead(row(pk, 1))
+    assert len(watch._seen) <= REMEMBERED
+    settings.LEASE_SECONDS = 3600
+    for pk in range(3 * REMEMBERED):
+        watch.dead(row(pk, 2))
+    settings.LEASE_SECONDS = 0
+    assert watch.dead(row(0, 2))
