@@ -91,8 +91,11 @@ def token_info(request: HttpRequest) -> dict[str, Any]:
 
 @router.get("/account/tokens", response={200: ItemList, **ERRORS})
 def list_tokens(request: HttpRequest, paging: Query[Paging]) -> dict[str, Any]:
-    """Your tokens; their secrets are not kept."""
-    mine = Token.objects.filter(user=caller(request).user).order_by("id")
+    """Your tokens; their secrets are not kept. A limited token sees itself only."""
+    who = caller(request)
+    mine = Token.objects.filter(user=who.user).order_by("id")
+    if who.token and who.limited:
+        mine = mine.filter(pk=who.token.pk)
     return listed([_token(token) for token in part(mine, paging)], mine.count())
 
 

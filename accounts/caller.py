@@ -61,9 +61,14 @@ class Caller:
         if not can(self.user, what, level):
             raise ApiError(403, f"Your role does not have {what} = {level}.")
 
+    @property
+    def limited(self) -> bool:
+        """Whether a token stands for the user that may do less than they."""
+        return bool(self.token and (self.token.scopes or self.token.resources))
+
     def need_whole(self) -> None:
         """Raise 403 for a limited token: it must not be used to make a mightier one."""
-        if self.token and (self.token.scopes or self.token.resources):
+        if self.limited:
             raise ApiError(403, "A token with scopes or resources cannot do this.")
 
 

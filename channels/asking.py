@@ -44,17 +44,19 @@ def is_visible(who: Caller, where: Where) -> bool:
     return _find(who, where) is not None
 
 
+def knows(who: Caller, channel: Channel) -> bool:
+    """Whether the caller may know of this channel."""
+    public = access.privacy(channel) == Channel.Privacy.PUBLIC
+    covered = public or not who.token or access.covers(who.token, channel)
+    return covered and access.can(who.user, channel, "read")
+
+
 def _find(who: Caller, where: Where) -> Channel | None:
     name = where.sub or where.channel
     rows = Channel.objects.filter(deleted=None, name=name)
     rows = rows.filter(parent__name=where.channel) if where.sub else rows.filter(parent=None)
     found = rows.select_related("parent__filter", "parent__owner", "filter", "owner").first()
-    if found is None or not access.can(who.user, found, "read"):
-        return None
-    public = access.privacy(found) == Channel.Privacy.PUBLIC
-    if who.token and not access.covers(who.token, found) and not public:
-        return None
-    return found
+    return found if found and knows(who, found) else None
 
 
 def seen(who: Caller) -> QuerySet[Channel]:
@@ -88,6 +90,12 @@ def need_level(who: Caller, channel: Channel, level: Level) -> None:
         raise ApiError(403, f"You may see the channel {channel.path}, but not change it this way.")
     if level != "read" and who.token and not _reaches(who.token, channel, level):
         raise ApiError(403, f"This token does not have {level} for the channel {channel.path}.")
+
+
+def writes_somewhere(token: Token) -> bool:
+    """Whether the token may change any channel; without resources it may what its user may."""
+    levels = [LEVELS.index(one["level"]) for one in token.resources]
+    return not levels or max(levels) >= LEVELS.index("write")
 
 
 def _reaches(token: Token, channel: Channel, level: Level) -> bool:

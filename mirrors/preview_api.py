@@ -10,7 +10,7 @@ from ninja import Field, Router, Status
 from accounts.answers import ERRORS, LARGEST, ApiError, Body, ErrorAnswer, not_found
 from accounts.caller import Caller, caller
 from channels import terms
-from channels.asking import Where
+from channels.asking import Where, knows, writes_somewhere
 from channels.models import Channel
 from ecosystems.base import EcosystemError
 from mirrors import manage, preview, probe, sources
@@ -66,6 +66,8 @@ def test_connection(request: HttpRequest, body: Tested) -> Shape:
     who = caller(request)
     who.need("channel.mirror:edit", "subchannel.mirror:edit")
     who.need_level("mirror", "write")
+    if who.token and not writes_somewhere(who.token):
+        raise ApiError(403, "This token does not have write for any channel.")
     manage.check_kind(body.mirror_type)
     source = sources.checked(body.source_root, into=None, owner=who.user)
     proxy = sources.checked_proxy(body.proxy or "")
@@ -85,8 +87,9 @@ def _preview(request: HttpRequest, preview_id: int) -> Preview:
     who.need("channel.mirror:edit", "subchannel.mirror:edit")
     found = None
     if 0 < preview_id <= LARGEST:
-        found = Preview.objects.filter(pk=preview_id, asker=who.user).first()
-    if found is None:
+        rows = Preview.objects.select_related("channel__parent")
+        found = rows.filter(pk=preview_id, asker=who.user).first()
+    if found is None or not knows(who, found.channel):
         raise not_found("preview")
     return found
 
