@@ -64,6 +64,10 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
     """The WSGI application for the paths that `addresses.ours` names."""
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return problem(environ, start_response, Problem(405, "Only GET and HEAD.", ALLOWED))
+    if "sbom=" in environ.get("QUERY_STRING", ""):
+        return problem(
+            environ, start_response, Problem(404, "This server has no bills of materials.")
+        )
     form = addresses.form(environ["PATH_INFO"], environ.get("HTTP_ACCEPT", ""))
     key = (
         environ["PATH_INFO"],

@@ -329,6 +329,8 @@ def test_the_vendors_newer_client_finds_the_api_below_repo(stage: Stage) -> None
     assert (upload.status_code, upload.json()["message"]) == (
         404, "This server does not take uploads.",
     )  # fmt: skip
+    bill = stage.send(f"{OPEN}?sbom=download")
+    assert (bill.status, b"no bills of materials" in bill.body) == (404, True)
     for path in ("third/subchannels/part", "third/subchannels/kid", "third"):
         assert stage.api("DELETE", f"{base}/{path}").status_code == 202
     assert stage.send(base).status == 401
