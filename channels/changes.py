@@ -97,6 +97,7 @@ class Changes:
                 channel_id=channel.pk,
                 mirror_id=mirror_id,
                 run_id=run_id,
+                folded=run_id is not None,
                 revision=number,
                 data={"artifact_family": family, "name": name, "channel": channel.path},
                 meta={

@@ -54,13 +54,17 @@ class Event(models.Model):
     run_id = models.BigIntegerField(null=True)
     revision = models.IntegerField(null=True)
     """Set on events written ahead of a revision: seen once the channel has reached it."""
+    folded = models.BooleanField(default=False)
+    """One of many package events of a run: the page shows it under the run's own."""
     data = models.JSONField(default=dict)
     meta = models.JSONField(default=dict)
 
     class Meta:
         indexes = [
             models.Index(fields=["channel_id", "id"]),
+            models.Index(fields=["channel_id", "folded", "id"]),
             models.Index(fields=["channel_id", "type", "id"]),
+            models.Index(fields=["run_id", "folded"]),
             models.Index(fields=["mirror_id", "id"]),
             models.Index(fields=["channel_id", "revision"]),
         ]

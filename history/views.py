@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from accounts.pages import COUNTED, SIZE, signed_in, text_in
@@ -27,6 +27,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet would take a cell for a formula by."""
 COLUMNS = ("Event ID", "Type", "Artifact family", "Date/time (UTC)", "Actor", "Subject", "Metadata")
 LARGEST_ID = 2**63 - 1
+ENDS = (EventType.MIRROR_COMPLETED, EventType.MIRROR_FAILED, EventType.MIRROR_STOPPED)
+"""The events under which a run's package events stand."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Asked:
     def filtered(self) -> bool:
         return bool(self.type or self.family or self.actor or self.first or self.last or self.run)
 
+    @property
+    def folding(self) -> bool:
+        """Whether the package events of runs stand under their run's own event."""
+        return not (self.type or self.family or self.run)
+
     def rows(self, channel: Channel) -> QuerySet[Event]:
         """The events, in no order."""
         rows = Event.objects.filter(channel_id=channel.pk)
@@ -80,9 +87,12 @@ def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     channel = shown(request, c, s)
     asked = Asked.of(request)
     rows = asked.rows(channel)
+    if asked.folding:
+        rows = rows.filter(folded=False)
     found, before, after = _window(request, rows, downwards=asked.downwards)
     context = {
         "events": found,
+        "folded": _folded(found) if asked.folding else {},
         "asked": asked,
         "types": EventType.choices,
         "families": FAMILIES,
@@ -93,6 +103,14 @@ def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         "query": _query(request),
     }
     return tab(request, channel, "channel-history", template="history/events.html", context=context)
+
+
+def _folded(shown_events: list[Event]) -> dict[int, int]:
+    """How many package events stand under each run that ended on this page, by event id."""
+    ended = {one.run_id: one.pk for one in shown_events if one.run_id and one.type in ENDS}
+    rows = Event.objects.filter(run_id__in=ended, folded=True).order_by()
+    counts = rows.values_list("run_id").annotate(count=Count("pk"))
+    return {ended[run_id]: count for run_id, count in counts}
 
 
 @signed_in

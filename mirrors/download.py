@@ -94,6 +94,7 @@ class Download:
                 channel_id=channel_id,
                 mirror_id=mirror_id,
                 run_id=self.work.run.pk,
+                folded=True,
                 data={"artifact_family": self._family, "name": name, "channel": path},
                 meta={"count": files.total(), "files": list(files)[:FILES_TOLD]},
             )

@@ -126,3 +126,25 @@ def test_what_one_may_not_see_has_no_history(channel: Channel) -> None:
     stranger.force_login(person("ann", "reader"))
     assert stranger.get("/channels/main/history/").status_code == 404
     assert stranger.get("/channels/main/history/export.csv").status_code == 404
+
+
+def test_a_runs_package_events_stand_under_its_end(client: Client, channel: Channel) -> None:
+    for at in range(3):
+        Event.objects.create(
+            type="artifact_registered",
+            family="conda",
+            channel_id=channel.pk,
+            run_id=7,
+            folded=True,
+            data={"name": f"folded{at}"},
+        )
+    record(EventType.MIRROR_COMPLETED, channel_id=channel.pk, run_id=7, data={"mirror": "one"})
+    page = client.get("/channels/main/history/?order=desc").content.decode()
+    assert "folded1" not in page
+    assert '<a href="?run=7">3 package events of this run</a>' in page
+    of_run = client.get("/channels/main/history/?run=7").content.decode()
+    assert "folded1" in of_run
+    assert len(ids(of_run)) == 4
+    assert (
+        "folded1" in client.get("/channels/main/history/?family=conda&order=desc").content.decode()
+    )
