@@ -35,6 +35,8 @@ DEFAULT_UPSTREAM_ALLOW = (
 )
 
 SHORTEST_SECRET_KEY = 32
+SHORTEST_PASSWORD = 8
+"""As for every other user, see AUTH_PASSWORD_VALIDATORS."""
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _ALLOW_PATTERN = re.compile(
@@ -120,7 +122,7 @@ def read(variables: Mapping[str, str]) -> Environment:
         host=host,
         port=port,
         data=data,
-        admin_password=get.text("ADMIN_PASSWORD"),
+        admin_password=get.password("ADMIN_PASSWORD"),
         database=get.database(data / "mirrorserver.sqlite3"),
         redis_url=get.url("REDIS_URL", ("redis", "rediss", "unix")),
         public_url=get.public_url(host, port),
@@ -150,6 +152,12 @@ class _Reader:
 
     def text(self, name: str) -> str | None:
         return self._variables.get(name, "").strip() or None
+
+    def password(self, name: str) -> str | None:
+        value = self.text(name)
+        if value is not None and len(value) < SHORTEST_PASSWORD:
+            raise BadEnvironment(name, "***", f"at least {SHORTEST_PASSWORD} characters expected")
+        return value
 
     def flag(self, name: str) -> bool:
         value = (self.text(name) or "0").lower()

@@ -101,6 +101,7 @@ def test_links_show_an_address_that_can_be_opened(tmp_path: Path, host: str, sho
         ("TZ", "Mars/Olympus"),
         ("TZ", "../etc/passwd"),
         ("SECRET_KEY", "short"),
+        ("ADMIN_PASSWORD", "a"),
         ("S3_BUCKET", "No Bucket"),
         ("DEBUG", "perhaps"),
         ("WORKERS", "-1"),
@@ -133,7 +134,7 @@ def test_no_secret_appears_in_an_error_or_in_a_dump(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         SECRET_KEY="s3cret" * 8,
-        ADMIN_PASSWORD="s3cret",
+        ADMIN_PASSWORD="s3cret" * 2,
         DATABASE_URL="postgres://u:s3cret@db/name",
         REDIS_URL="redis://:s3cret@redis",
         S3_BUCKET="bucket",
