@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from channels import blobs
 from channels.models import Channel
@@ -119,7 +122,7 @@ def one_input(mirror: Mirror, terms: Mapping[str, Any], snapshots: dict[str, Sna
     return Input(
         mirror=mirror,
         ecosystem=ecosystem,
-        rules=compile_rules(terms, spec=ecosystem.spec, by="mirror"),
+        rules=mirror_rules(mirror.kind, terms),
         snapshots={key: value for key, value in snapshots.items() if key in asked},
     )
 
@@ -140,17 +143,41 @@ def channel_rules(channel: Channel) -> dict[str, tuple[Rules, ...]]:
     """The channel's rules, then its parent's, as each artifact family reads them."""
     return {
         ecosystem.family: tuple(
-            compile_rules(filter_.terms, spec=lenient(ecosystem.spec), by="channel")
+            _compiled(_Terms.of(filter_.terms), ecosystem.kind, "channel")
             for filter_ in channel.filters
         )
         for ecosystem in map(registry.get, registry.kinds())
     }
 
 
+def mirror_rules(kind: str, terms: Mapping[str, Any]) -> Rules:
+    """A mirror's rules as its type reads them."""
+    return _compiled(_Terms.of(terms), kind, "mirror")
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """Terms known by their hash."""
+
+    key: str
+    terms: Mapping[str, Any] = field(compare=False)
+
+    @classmethod
+    def of(cls, terms: Mapping[str, Any]) -> _Terms:
+        return cls(hashlib.sha256(msgspec.json.encode(terms)).hexdigest(), terms)
+
+
+@lru_cache(maxsize=32)
+def _compiled(terms: _Terms, kind: str, by: str) -> Rules:
+    """Kept, because every client that asks for a refused file is told the rule."""
+    spec = registry.get(kind).spec
+    return compile_rules(terms.terms, spec=lenient(spec) if by == "channel" else spec, by=by)
+
+
 def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: bool) -> Ecosystem:
     """The ecosystem, fetching no more than a mirror with these terms can use."""
     ecosystem = registry.get(kind)
-    mine = compile_rules(terms, spec=ecosystem.spec, by="mirror")
+    mine = mirror_rules(kind, terms)
     every = (mine, *channel_rules(channel)[ecosystem.family])
     licenses = any(rules.exclude_licenses or rules.include_licenses for rules in every)
     return ecosystem.narrowed(mine.only.specs, active=active, licenses=licenses)
