@@ -29,8 +29,9 @@ from bench.limit import cpu_seconds  # noqa: E402
 from channels import blobs  # noqa: E402
 from channels import manage as channel_manage  # noqa: E402
 from channels.lease import Heart  # noqa: E402
+from channels.listing import Listing  # noqa: E402
 from channels.models import Blob, Document, Package, Publication, Revision, Shard  # noqa: E402
-from channels.publish import Build, Listing  # noqa: E402
+from channels.publish import Build  # noqa: E402
 from ecosystems import registry  # noqa: E402
 from ecosystems.base import Ecosystem  # noqa: E402
 from history.models import Event  # noqa: E402

@@ -29,8 +29,9 @@ from accounts.firststart import ensure_admin  # noqa: E402
 from accounts.models import User  # noqa: E402
 from channels import manage as channel_manage  # noqa: E402
 from channels.lease import Heart  # noqa: E402
+from channels.listing import Listing  # noqa: E402
 from channels.models import Channel, Publication  # noqa: E402
-from channels.publish import Build, Listing  # noqa: E402
+from channels.publish import Build  # noqa: E402
 from ecosystems import registry  # noqa: E402
 from filters.models import Filter  # noqa: E402
 from filters.rules import normalized  # noqa: E402

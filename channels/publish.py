@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +24,7 @@ from channels import blobs
 from channels.changes import Changes
 from channels.errors import WrongState
 from channels.lease import Heart
+from channels.listing import BATCH_NAMES, Listing, adopt, batches, bodies_of, package_row, shard_row
 from channels.models import (
     FOREVER,
     Channel,
@@ -38,30 +38,6 @@ from channels.models import (
 from ecosystems import registry
 from ecosystems.base import Ecosystem, Stop
 from history.models import Event
-
-BATCH_NAMES = 200
-BATCH_BYTES = 8 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Listing:
-    """What judging found for one package name in one section.
-
-    `body` is empty where nothing of the name is listed; `filenames` are the
-    listed files; `digest` is the SHA-256 of `body` and `packed` its zstd form, where
-    the caller has them.
-    """
-
-    name: str
-    body: bytes
-    filenames: list[str]
-    size: int
-    present: int = 0
-    stale: bool = False
-    tally: dict[str, dict[str, int]] = field(default_factory=dict)
-    origins: list[list[Any]] = field(default_factory=list)
-    digest: str = ""
-    packed: bytes = b""
 
 
 class Build:
@@ -99,7 +75,7 @@ class Build:
         """
         before = self.changes.total
         seen: set[str] = set()
-        for batch in _batches(listings):
+        for batch in batches(listings):
             self.stop()
             self.heart.check()
             if whole:
@@ -207,9 +183,9 @@ class Build:
             row = rows.get(item.name)
             if row is None or (row.shard_id or "") != item.digest:
                 fresh.append((item, row))
-            elif _adopt(row, item):
+            elif adopt(row, item):
                 update.append(row)
-        bodies = _bodies([row for _, row in fresh if row])
+        bodies = bodies_of([row for _, row in fresh if row])
         for item, row in fresh:
             old = bodies.get(row.shard_id or "", b"") if row else b""
             self.changes.compare(ecosystem, item.name, item.filenames, item.body, old)
@@ -222,7 +198,7 @@ class Build:
             Package.objects.filter(pk__in=gone).update(removed_in=self.number)
             Package.objects.bulk_create(
                 [
-                    _package(self.channel, ecosystem.family, section, item, added_in=self.number)
+                    package_row(self.channel, ecosystem.family, section, item, added_in=self.number)
                     for item, _ in fresh
                 ]
             )
@@ -237,7 +213,7 @@ class Build:
             if item.digest not in known:
                 known.add(item.digest)
                 body = item.packed or self._compress.compress(item.body)
-                shards.append(_shard(ecosystem, item, body))
+                shards.append(shard_row(ecosystem, item, body))
         return shards
 
     def _remove_others(self, ecosystem: Ecosystem, section: str, seen: set[str]) -> None:
@@ -247,7 +223,7 @@ class Build:
         gone = [pk for pk, name in rows.values_list("pk", "name") if name not in seen]
         for start in range(0, len(gone), BATCH_NAMES):
             some = rows.filter(pk__in=gone[start : start + BATCH_NAMES])
-            bodies = _bodies(some)
+            bodies = bodies_of(some)
             for row in some:
                 old = bodies.get(row.shard_id or "", b"")
                 self.changes.compare(ecosystem, row.name, [], b"", old)
@@ -305,9 +281,9 @@ def insert(
     """
     if item.body:
         item.digest = hashlib.sha256(item.body).hexdigest()
-        shard = _shard(ecosystem, item, zstandard.compress(item.body, 1))
+        shard = shard_row(ecosystem, item, zstandard.compress(item.body, 1))
         Shard.objects.bulk_create([shard], ignore_conflicts=True)
-    row = _package(channel, ecosystem.family, section, item, added_in=at)
+    row = package_row(channel, ecosystem.family, section, item, added_in=at)
     row.removed_in = until
     row.save(force_insert=True)
 
@@ -340,63 +316,3 @@ def publish_first(channel: Channel) -> Revision:
     if revision is None:
         raise WrongState("The channel has been published before.")
     return revision
-
-
-def _shard(ecosystem: Ecosystem, item: Listing, body: bytes) -> Shard:
-    served = ecosystem.served(item.body)
-    return Shard(
-        sha256=item.digest,
-        body=body,
-        served=served,
-        served_sha256=hashlib.sha256(served).hexdigest() if served else "",
-    )
-
-
-def _package(
-    channel: Channel, family: str, section: str, item: Listing, *, added_in: int
-) -> Package:
-    return Package(
-        channel=channel,
-        family=family,
-        section=section,
-        name=item.name,
-        shard_id=item.digest or None,
-        files=len(item.filenames),
-        bytes=item.size,
-        present=item.present,
-        stale=item.stale,
-        tally=item.tally,
-        origins=item.origins,
-        added_in=added_in,
-    )
-
-
-def _adopt(row: Package, item: Listing) -> bool:
-    """Copy what clients do not see onto the row; True if that changes it."""
-    changed = False
-    for name in ("tally", "origins", "present", "stale"):
-        if getattr(row, name) != getattr(item, name):
-            setattr(row, name, getattr(item, name))
-            changed = True
-    return changed
-
-
-def _bodies(rows: Iterable[Package]) -> dict[str, bytes]:
-    """The shard bodies of these rows by their hash."""
-    expand = zstandard.ZstdDecompressor()
-    wanted = {row.shard_id for row in rows if row.shard_id}
-    stored = Shard.objects.filter(pk__in=wanted).values_list("pk", "body")
-    return {pk: expand.decompress(bytes(body)) for pk, body in stored}
-
-
-def _batches(listings: Iterable[Listing]) -> Iterator[list[Listing]]:
-    batch: list[Listing] = []
-    size = 0
-    for item in listings:
-        batch.append(item)
-        size += len(item.body)
-        if len(batch) >= BATCH_NAMES or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from channels import blobs, pins
-from channels.publish import Listing
+from channels.listing import Listing
 from ecosystems.base import Ecosystem, Invalid, Record, Stop
 from ecosystems.pack import Layered, Pack
 from filters.rules import Reason, Rules, judge

@@ -16,9 +16,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from channels import blobs, publish
+from channels.listing import Listing
 from channels.models import FOREVER, Channel, Generation, Package, Revision
 from channels.origins import client_for
-from channels.publish import Listing
 from channels.serving.content import Missing
 from ecosystems.base import NAMES, BadIndex, Record
 from ecosystems.upstream import UpstreamError

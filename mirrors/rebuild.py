@@ -17,8 +17,9 @@ from django.utils import timezone
 from channels import blobs
 from channels.errors import Interrupted, WrongState
 from channels.lease import Fenced, Heart
+from channels.listing import Listing
 from channels.models import Channel, Document, Package, Publication
-from channels.publish import Build, Listing
+from channels.publish import Build
 from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import NAMES, Ecosystem, Progress, Stop

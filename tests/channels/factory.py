@@ -11,8 +11,9 @@ from typing import Any
 from accounts.models import Role, User
 from channels import blobs, origins
 from channels.lease import Heart
+from channels.listing import Listing
 from channels.models import Channel, Origin, Publication, Revision
-from channels.publish import Build, Listing
+from channels.publish import Build
 from ecosystems import registry
 from filters.models import Filter
 

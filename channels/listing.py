@@ -1,0 +1,103 @@
+"""What judging found for a package name, and the rows that say so.
+
+A publication writes these rows; nothing here decides what is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import zstandard
+
+from channels.models import Channel, Package, Shard
+from ecosystems.base import Ecosystem
+
+BATCH_NAMES = 200
+BATCH_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Listing:
+    """What judging found for one package name in one section.
+
+    `body` is empty where nothing of the name is listed; `filenames` are the
+    listed files; `digest` is the SHA-256 of `body` and `packed` its zstd form, where
+    the caller has them.
+    """
+
+    name: str
+    body: bytes
+    filenames: list[str]
+    size: int
+    present: int = 0
+    stale: bool = False
+    tally: dict[str, dict[str, int]] = field(default_factory=dict)
+    origins: list[list[Any]] = field(default_factory=list)
+    digest: str = ""
+    packed: bytes = b""
+
+
+def shard_row(ecosystem: Ecosystem, item: Listing, body: bytes) -> Shard:
+    """The row of a listing's records; `body` is their zstd form."""
+    served = ecosystem.served(item.body)
+    return Shard(
+        sha256=item.digest,
+        body=body,
+        served=served,
+        served_sha256=hashlib.sha256(served).hexdigest() if served else "",
+    )
+
+
+def package_row(
+    channel: Channel, family: str, section: str, item: Listing, *, added_in: int
+) -> Package:
+    """The row of a name, visible from revision `added_in` on."""
+    return Package(
+        channel=channel,
+        family=family,
+        section=section,
+        name=item.name,
+        shard_id=item.digest or None,
+        files=len(item.filenames),
+        bytes=item.size,
+        present=item.present,
+        stale=item.stale,
+        tally=item.tally,
+        origins=item.origins,
+        added_in=added_in,
+    )
+
+
+def adopt(row: Package, item: Listing) -> bool:
+    """Copy what clients do not see onto the row; True if that changes it."""
+    changed = False
+    for name in ("tally", "origins", "present", "stale"):
+        if getattr(row, name) != getattr(item, name):
+            setattr(row, name, getattr(item, name))
+            changed = True
+    return changed
+
+
+def bodies_of(rows: Iterable[Package]) -> dict[str, bytes]:
+    """The shard bodies of these rows by their hash."""
+    expand = zstandard.ZstdDecompressor()
+    wanted = {row.shard_id for row in rows if row.shard_id}
+    stored = Shard.objects.filter(pk__in=wanted).values_list("pk", "body")
+    return {pk: expand.decompress(bytes(body)) for pk, body in stored}
+
+
+def batches(listings: Iterable[Listing]) -> Iterator[list[Listing]]:
+    """What is written in one transaction: so many names, or so many bytes."""
+    batch: list[Listing] = []
+    size = 0
+    for item in listings:
+        batch.append(item)
+        size += len(item.body)
+        if len(batch) >= BATCH_NAMES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
