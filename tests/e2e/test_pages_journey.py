@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -277,3 +278,22 @@ def test_pages_can_be_read_and_sent_without_scripts(
     terms = Channel.objects.get(name="empty").filter.terms
     assert terms["exclude_specs"] == ["zlib", "numpy >=1.26"]
     context.close()
+
+
+def test_the_api_can_be_read_and_tried_on_its_own_page(admin_page: Page, live_server: Any) -> None:
+    page = admin_page
+    page.goto(f"{live_server.url}/api/docs")
+    page.get_by_role("button", name=re.compile("^GET .*system")).first.click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Execute").click()
+    expect(page.get_by_text('"service_name"').first).to_be_visible()
+
+
+def test_fields_of_the_settings_are_found_by_their_exact_names(
+    stage: stages.Stage, admin_page: Page, live_server: Any
+) -> None:
+    page = admin_page
+    page.goto(f"{live_server.url}/channels/main/settings/")
+    for name in ("Exclude Packages", "Include Packages"):
+        expect(page.get_by_role("combobox", name=name, exact=True)).to_be_visible()
+    expect(page.get_by_role("textbox", name="Description", exact=True)).to_be_visible()

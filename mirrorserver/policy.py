@@ -1,0 +1,32 @@
+"""The strict content-security policy on whatever leaves without one.
+
+The rule: pages set it themselves (`accounts.pages.render`); this is for what no view of ours
+renders: errors before a view, the page after a failure, the browsable API, static files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponseBase
+
+from accounts.pages import POLICY
+
+HEADER = "Content-Security-Policy"
+DOCS = "/api/docs"
+DOCS_POLICY = POLICY.replace("img-src 'self'", "img-src 'self' data:")
+"""Of the browsable API, whose style sheet carries its pictures."""
+
+
+def set_policy(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware; the outermost, so that it sees every answer."""
+
+    def answered(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        docs = request.path == DOCS
+        response.headers.setdefault(HEADER, DOCS_POLICY if docs else POLICY)
+        return response
+
+    return answered
