@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.condatree import FakeConda
-from tests.mirrorserver.server import PROJECT, Server, until
+from tests.mirrorserver.server import Server, until
 
 PASSWORD = "correct horse battery"
 CONFIG = """
@@ -80,6 +80,6 @@ def _fuzz(folder: Path, asker: Asker, paths: str, mirror: str) -> None:
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "4"),
         *("--generation-deterministic", "--continue-on-failure", "--no-color"),
     ]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     if done.returncode:
         pytest.fail(done.stdout[-20_000:] + done.stderr)
