@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import F, Max
 from django.utils import timezone
 
 from channels.errors import WrongState
@@ -64,8 +64,32 @@ def stop(mirror: Mirror, *, actor: str) -> Run | None:
             run.save(update_fields=["state", "ended"])
             tell(run, EventType.MIRROR_STOPPED, actor=actor)
         elif run.state == "running":
-            run.state = "stopping"
-            run.save(update_fields=["state"])
+            run.state, run.stop_asked = "stopping", timezone.now()
+            run.save(update_fields=["state", "stop_asked"])
+    return run
+
+
+def mark_stopped(mirror: Mirror, *, actor: str) -> Run:
+    """End a run whose worker has not stopped long after it was asked to.
+
+    The worker's fence is void from then on: should it go on, it writes nothing.
+    """
+    run, now = active_run(mirror), timezone.now()
+    if run is None or not run.stuck:
+        minutes = Run.STUCK.seconds // 60
+        raise WrongState(
+            f"A run of {mirror.name} can be marked as stopped {minutes} minutes after it was asked "
+            "to stop and has not.",
+            run_id=run.pk if run else None,
+        )
+    with transaction.atomic():
+        rows = Run.objects.filter(pk=run.pk, fence=run.fence, state="stopping")
+        steps = run.steps_until(now)
+        if not rows.update(state="stopped", ended=now, steps=steps, fence=F("fence") + 1):
+            raise WrongState(f"The run of {mirror.name} has ended meanwhile.")
+        tell(run, EventType.MIRROR_STOPPED, actor=actor, marked=True)
+    run.refresh_from_db()
+    follow(mirror)
     return run
 
 

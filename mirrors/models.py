@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from channels.lease import Leased
 from channels.models import Blob, Channel, Origin
@@ -159,6 +163,7 @@ class Run(Leased):
     """
 
     ACTIVE = ("pending", "running", "stopping")
+    STUCK = timedelta(minutes=10)
     STEPS = (
         "Fetch remote index",
         "Read remote packages",
@@ -188,6 +193,7 @@ class Run(Leased):
     """{section: snapshot id} it judged."""
     held = models.JSONField(default=dict)
     wanted = models.IntegerField(default=0)
+    stop_asked = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -202,6 +208,19 @@ class Run(Leased):
 
     def __str__(self) -> str:
         return f"run {self.number} of {self.mirror}"
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it should have stopped long ago, so that people may say it has."""
+        asked = self.stop_asked if self.state == "stopping" else None
+        return asked is not None and asked + self.STUCK <= timezone.now()
+
+    def steps_until(self, now: datetime) -> list[list[Any]]:
+        """The steps with their times; the one that goes on ends now."""
+        steps = [*self.steps]
+        if steps and steps[-1][2] is None:
+            steps[-1] = [steps[-1][0], steps[-1][1], now.isoformat()]
+        return steps
 
 
 class LeftOut(models.Model):

@@ -214,9 +214,7 @@ def _end(work: Work, state: str, error: str = "") -> None:
     """The run's last write, with its event, and what follows from it."""
     run = work.run
     now = timezone.now()
-    steps = [*run.steps]
-    if steps and steps[-1][2] is None:
-        steps[-1] = [steps[-1][0], steps[-1][1], now.isoformat()]
+    steps = run.steps_until(now)
     try:
         with transaction.atomic():
             _lock_mirror(run)

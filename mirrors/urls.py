@@ -22,6 +22,7 @@ urlpatterns = [
     path("<int:pk>/row/", listing.row, name="mirror-row"),
     path("<int:pk>/edit/", edit.edit, name="mirror-edit"),
     path("<int:pk>/stop/", actions.stop, name="mirror-stop"),
+    path("<int:pk>/mark-stopped/", actions.mark_stopped, name="mirror-mark-stopped"),
     path("<int:pk>/restart/", actions.restart, name="mirror-restart"),
     path("<int:pk>/release/", actions.release, name="mirror-release"),
     path("<int:pk>/delete/", actions.delete, name="mirror-delete"),

@@ -47,6 +47,30 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
 
 
 @signed_in
+def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """End a run that was asked to stop and does not."""
+    mirror = mirror_of(request, c, s, pk, level="write")
+    if request.method == "POST":
+        try:
+            control.mark_stopped(mirror, actor=_actor(request))
+            messages.success(request, f"{mirror.name} is marked as stopped.")
+        except WrongState as error:
+            messages.error(request, str(error))
+        return redirect(back(request, mirror.channel, mirror=mirror))
+    return confirm(
+        request,
+        title=f"Mark {mirror.name} as stopped?",
+        losses=[
+            "Its worker was asked to stop more than ten minutes ago and has not. The mirror can be "
+            "restarted at once; whatever the worker still does is not published.",
+            "What it has downloaded is kept.",
+        ],
+        verb="Mark as stopped",
+        back=back(request, mirror.channel),
+    )
+
+
+@signed_in
 def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Run a stopped mirror again, from the first step."""
     mirror = mirror_of(request, c, s, pk, level="write")

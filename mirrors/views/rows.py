@@ -52,6 +52,10 @@ class Row:
         return self.state in ("pending", "running")
 
     @property
+    def stuck(self) -> bool:
+        return self.run is not None and self.run.stuck
+
+    @property
     def restartable(self) -> bool:
         return self.state == "stopped"
 

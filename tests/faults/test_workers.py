@@ -19,7 +19,7 @@ from channels.errors import WrongState
 from channels.models import Blob, Channel, Document, Publication
 from channels.publish import Build
 from history.models import Event
-from mirrors import control, dispatch, manage, rebuild, run
+from mirrors import control, dispatch, intake, manage, rebuild, run
 from mirrors.models import Mirror, Run
 from mirrorserver import environment
 from tests import invariants, scene
@@ -348,6 +348,39 @@ def test_W09_a_run_stops_in_the_middle_of_its_publication(
     assert invariants.served(channel) == before
     scene.publish(channel)
     assert len(scene.listed(channel)) == 2
+    invariants.check(channel)
+
+
+def test_a_run_marked_as_stopped_writes_nothing_when_its_worker_goes_on(
+    conda: FakeConda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, conda.channel)
+    row = request(mirror)
+    reached, go_on = threading.Event(), threading.Event()
+    real = intake.take
+
+    def slowly(*args: Any) -> Any:
+        reached.set()
+        assert go_on.wait(60)
+        return real(*args)
+
+    monkeypatch.setattr(intake, "take", slowly)
+    worker = Threads()
+    worker.start(lambda: run.execute(row.pk, interrupted=lambda: False))
+    assert reached.wait(60)
+    control.stop(mirror, actor="admin")
+    long_ago = timezone.now() - Run.STUCK
+    Run.objects.filter(pk=row.pk).update(stop_asked=long_ago)
+    control.mark_stopped(mirror, actor="admin")
+    again = control.restart(mirror, actor="admin")
+    go_on.set()
+    worker.join()
+    row.refresh_from_db()
+    assert row.state == "stopped"
+    run.execute(again.pk, interrupted=lambda: False)
+    again.refresh_from_db()
+    assert again.state == "completed"
     invariants.check(channel)
 
 

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from channels import manage as channel_manage
 from channels.models import Channel
@@ -101,8 +103,10 @@ def test_the_menu_has_what_the_state_allows_and_nothing_else(channel: Channel) -
     assert menu() == always
     run = control.request_run(mirror, cause="manual", actor="admin")
     assert menu() == always | {"stop"}
-    Run.objects.filter(pk=run.pk).update(state="stopping")
+    Run.objects.filter(pk=run.pk).update(state="stopping", stop_asked=timezone.now())
     assert menu() == always
+    Run.objects.filter(pk=run.pk).update(stop_asked=timezone.now() - Run.STUCK)
+    assert menu() == always | {"marked"}
     Run.objects.filter(pk=run.pk).update(state="stopped")
     assert menu() == always | {"restart"}
     Run.objects.filter(pk=run.pk).update(state="failed")
@@ -110,6 +114,31 @@ def test_the_menu_has_what_the_state_allows_and_nothing_else(channel: Channel) -
     held = {"noarch": {"snapshot": None, "reason": "noarch is empty now."}}
     Mirror.objects.filter(pk=mirror.pk).update(held=held)
     assert menu() == always | {"release"}
+
+
+def test_a_run_that_does_not_stop_is_marked_as_stopped_after_ten_minutes(
+    channel: Channel,
+) -> None:
+    mirror = scene.mirror(channel, SOURCE, "m")
+    run = control.request_run(mirror, cause="manual", actor="admin")
+    asked = timezone.now() - Run.STUCK + timedelta(minutes=1)
+    going = Run.objects.filter(pk=run.pk)
+    going.update(state="stopping", step=1, steps=[[1, asked.isoformat(), None]], stop_asked=asked)
+    client = browser()
+    address = f"{TAB}{mirror.pk}/mark-stopped/"
+    assert "10 minutes after it was asked" in text(client.post(address, follow=True))
+    assert going.get().state == "stopping"
+
+    going.update(stop_asked=timezone.now() - Run.STUCK)
+    assert "Mark m as stopped?" in text(client.get(address))
+    assert "m is marked as stopped." in text(client.post(address, follow=True))
+    marked = going.get()
+    assert (marked.state, marked.fence) == ("stopped", run.fence + 1)
+    assert marked.steps[0][2] == marked.ended.isoformat()
+    event = Event.objects.get(type="mirror_stopped")
+    assert (event.actor, event.run_id, event.meta["marked"]) == ("admin", run.pk, True)
+    assert "10 minutes after it was asked" in text(client.post(address, follow=True))
+    control.restart(mirror, actor="admin")
 
 
 def test_a_row_is_polled_only_while_its_state_can_change(channel: Channel) -> None:
