@@ -2,7 +2,7 @@
 
 The rule: signals are blocked and waited for, so the loop below is the only place where anything
 happens. Each part runs in a session of its own: Ctrl-C reaches only this process, which passes it
-on as TERM, once, to the part's main process; KILL goes to the part's whole group.
+on as TERM to the part's main process; KILL goes to the part's whole group.
 """
 
 import contextlib
@@ -14,12 +14,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 KILL_AFTER_SECONDS = 12.0
+TERM_AGAIN_SECONDS = 4.0
+"""For parts that were only starting when the first one came, and may have missed it."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 # Whoever lived this long was healthy: the next restart is again a quick one.
@@ -42,6 +44,11 @@ class Part:
     started: float = field(default=0.0, init=False)
     due: float = field(default=0.0, init=False)
     pause: float = field(default=FIRST_PAUSE_SECONDS, init=False)
+
+    @property
+    def young(self) -> bool:
+        """Whether it may still be starting."""
+        return time.monotonic() - self.started < 2 * KILL_AFTER_SECONDS
 
 
 class Supervisor:
@@ -115,12 +122,13 @@ class Supervisor:
         """TERM to all; a second signal, or twelve seconds, and it is KILL."""
         _say("Ending. Once more Ctrl-C ends at once.")
         running = [part for part in self._parts if part.process and part.process.poll() is None]
-        for part in running:
-            assert part.process is not None
-            part.process.terminate()
         deadline = time.monotonic() + KILL_AFTER_SECONDS
+        again = 0.0
         while any(part.process and part.process.poll() is None for part in running):
             left = deadline - time.monotonic()
+            if time.monotonic() >= again:
+                _terminate(part for part in running if not again or part.young)
+                again = time.monotonic() + TERM_AGAIN_SECONDS
             if left <= 0:
                 _say("Not all parts ended in time; they are killed and continue at the next start.")
                 return 1
@@ -135,6 +143,12 @@ class Supervisor:
             if part.process is not None:
                 _kill_group(part.process)
                 part.process.wait()
+
+
+def _terminate(parts: Iterable[Part]) -> None:
+    for part in parts:
+        if part.process is not None and part.process.poll() is None:
+            part.process.terminate()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
