@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from dataclasses import replace
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Window
+from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
 
 from accounts.access import can
@@ -13,8 +14,9 @@ from accounts.pages import render, signed_in, user_of
 from channels import access
 from channels.models import Channel
 from channels.views.snippets import snippets
-from mirrors import shapes
 from mirrors.models import Mirror, Run
+from mirrors.views.reach import may_write
+from mirrors.views.rows import Row, lines, mirrors
 
 CHANNELS = 30
 MIRRORS_EACH = 5
@@ -26,24 +28,27 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """My channels with their mirrors, what runs, what needs attention, and the first steps."""
     user = user_of(request)
     visible = access.visible_channels(user)
-    mine = visible.filter(Q(owner=user) | Q(parent__owner=user))
+    mine = visible
+    if not can(user, "channel", "manage"):
+        mine = visible.filter(Q(owner=user) | Q(parent__owner=user))
     owned = mine.exists()
     some = list((mine if owned else visible).order_by("-updated", "pk")[:CHANNELS])
-    mirrors = _mirrors_of(some)
-    busy, wrong = _noted(user, visible)
+    counts, mirrors = _mirrors_of(request, some)
+    busy, wrong = _noted(request, visible)
     channel = some[0] if some else None
     ready = next((one for one in some if one.current > 1), None)
     context = {
         "owned": owned,
-        "channels": [(one, mirrors[one.pk][:MIRRORS_EACH], len(mirrors[one.pk])) for one in some],
+        "channels": [(one, mirrors[one.pk], counts.get(one.pk, 0)) for one in some],
         "more": len(some) == CHANNELS,
         "each": MIRRORS_EACH,
         "busy": busy,
         "wrong": wrong,
         "first": channel,
-        "has_mirror": any(mirrors.values()),
+        "has_mirror": bool(counts),
         "ready": ready,
-        "starting": not (channel and any(mirrors.values()) and ready),
+        "starting": not (channel and counts and ready),
+        "next": request.path,
         "snippet": snippets(ready or channel)[0] if channel else None,
         "may_mirror": can(user, "mirror", "write"),
         "may_create": can(user, "channel", "write"),
@@ -51,33 +56,40 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard.html", context)
 
 
-def _mirrors_of(channels: list[Channel]) -> dict[int, list[dict[str, Any]]]:
-    """The mirrors of these channels, by the channel's id."""
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    rows = list(
-        shapes.with_all(Mirror.objects.filter(channel__in=channels, deleted=None)).order_by("name")[
-            : CHANNELS * 10
-        ]
-    )
-    for row, shape in zip(rows, shapes.prefixed(rows), strict=True):
-        found[row.channel_id].append(shape)
-    return found
+def _mirrors_of(
+    request: HttpRequest, channels: list[Channel]
+) -> tuple[dict[int, int], dict[int, list[Row]]]:
+    """How many mirrors these channels have, and the first of them, by the channel's id."""
+    all_ = Mirror.objects.filter(channel__in=channels, deleted=None).order_by()
+    counts = dict(all_.values_list("channel_id").annotate(count=Count("pk")))
+    place = Window(RowNumber(), partition_by="channel_id", order_by="name")
+    first = all_.annotate(place=place).filter(place__lte=MIRRORS_EACH).values_list("pk", flat=True)
+    found: dict[int, list[Row]] = defaultdict(list)
+    for row in _rows(request, mirrors().filter(pk__in=list(first))):
+        found[row.mirror.channel_id].append(row)
+    return counts, found
 
 
-def _noted(user: Any, visible: QuerySet[Channel]) -> tuple[list[Any], list[Any]]:
-    """What runs now and what needs somebody, each with its channel."""
-    if not can(user, "mirror", "read"):
+def _noted(request: HttpRequest, visible: QuerySet[Channel]) -> tuple[list[Row], list[Row]]:
+    """What runs now and what needs somebody."""
+    if not can(request.user, "mirror", "read"):
         return [], []
     last = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number").values("state")[:1]
-    rows = Mirror.objects.filter(deleted=None, channel__in=visible.values("pk"))
-    busy = rows.filter(runs__state__in=Run.ACTIVE).order_by("name")
+    rows = Mirror.objects.filter(deleted=None, channel__in=visible.values("pk")).order_by("name")
+    busy = rows.filter(runs__state__in=Run.ACTIVE)
     wrong = rows.annotate(last=Subquery(last)).filter(Q(last="failed") | ~Q(held={}))
-    return _with_channel(busy), _with_channel(wrong.order_by("name"))
+    running, failed = (set(part.values_list("pk", flat=True)[:NOTED]) for part in (busy, wrong))
+    found = _rows(request, mirrors().filter(pk__in=running | failed))
+    return (
+        [row for row in found if row.mirror.pk in running],
+        [row for row in found if row.mirror.pk in failed],
+    )
 
 
-def _with_channel(rows: QuerySet[Mirror]) -> list[tuple[Channel, dict[str, Any]]]:
-    some = list(shapes.with_all(rows)[:NOTED])
-    return [(row.channel, shape) for row, shape in zip(some, shapes.prefixed(some), strict=True)]
+def _rows(request: HttpRequest, some: QuerySet[Mirror]) -> list[Row]:
+    """The lines of these mirrors, each with what the user may do with it."""
+    found = lines(some.order_by("name"), may_write=False)
+    return [replace(row, may_write=may_write(request, row.mirror.channel)) for row in found]
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001

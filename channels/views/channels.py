@@ -19,8 +19,8 @@ from channels.models import Channel
 from channels.views.frame import address, shown, tab
 from channels.views.snippets import TOKEN, snippets
 from history.models import Event
-from mirrors import shapes as mirror_shapes
-from mirrors.models import Mirror
+from mirrors.views import rows as mirror_rows
+from mirrors.views.reach import may_write
 
 SORTS = {"name": "name", "updated": "updated", "downloads": "download_count"}
 
@@ -99,6 +99,7 @@ def overview(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
         "token": TOKEN,
         "needs_token": access.privacy(channel) != Channel.Privacy.PUBLIC,
         "mirrors": _mirrors(request, channel),
+        "next": request.path,
         "events": Event.objects.filter(channel_id=channel.pk, revision=None).order_by("-id")[:6],
     }
     return tab(request, channel, "channel", template="channels/overview.html", context=context)
@@ -134,8 +135,8 @@ def _shapes(rows: Any) -> list[dict[str, Any]]:
     return [{**by_id[pk], "path": paths[pk]} for pk in order]
 
 
-def _mirrors(request: HttpRequest, channel: Channel) -> list[dict[str, Any]]:
+def _mirrors(request: HttpRequest, channel: Channel) -> list[mirror_rows.Row]:
     if not role_can(request.user, "mirror", "read") and not access.is_owner(request.user, channel):
         return []
-    rows = Mirror.objects.filter(channel=channel, deleted=None).order_by("name")[:10]
-    return mirror_shapes.prefixed(mirror_shapes.with_all(rows))
+    some = mirror_rows.mirrors().filter(channel=channel).order_by("name")[:10]
+    return mirror_rows.lines(some, may_write=may_write(request, channel))
