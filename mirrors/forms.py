@@ -205,7 +205,7 @@ class MirrorForm(FilterForm):
         data = self.cleaned_data
         keys = ("mirror_name", "source_root", "cron", "run_now", "proxy")
         return {
-            **{key: data[key] for key in keys},
+            **{key: data.get(key) for key in keys},
             "cron_timezone": data["cron_timezone"] or None,
             "mirror_mode": data["mirror_mode"],
             "mirror_type": self.kind,

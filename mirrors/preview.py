@@ -15,17 +15,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
+from channels import terms
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart
 from channels.models import Channel
 from ecosystems.base import Ecosystem, EcosystemError
 from filters.models import Filter
-from mirrors import knock
+from mirrors import knock, manage, sources
 from mirrors.compare import Difference, compare
 from mirrors.fetch import Fetch, scratch
 from mirrors.inputs import Inputs, gather, narrowed, on_demand, one_input
 from mirrors.judge import count
-from mirrors.models import Mirror, Preview, Snapshot, Upstream
+from mirrors.models import Kind, Mirror, Preview, Snapshot, Upstream
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,31 @@ LOOK_SECONDS = 0.5
 
 class Cancelled(Exception):
     """Nobody waits for the preview any more."""
+
+
+def begin(
+    channel: Channel, body: manage.Body, *, asker: User, mirror: Mirror | None = None
+) -> Preview:
+    """A preview of a mirror's body, checked as if it were saved; `mirror` is the edited one."""
+    kept = mirror.upstream if mirror else None
+    kind = kept.kind if kept else body.get("mirror_type") or Kind.CONDA.value
+    mode = mirror.mode if mirror else body.get("mirror_mode") or Mirror.Mode.PASSIVE.value
+    manage.check_kind(kind)
+    manage.check_mode(mode)
+    filters = body.get("filters")
+    if filters is None and mirror:
+        filters = mirror.filter.terms
+    checked = terms.checked(filters or {}, "mirror", kind)
+    owner = mirror.owner if mirror else asker
+    source, proxy = manage.check_source(body, channel=channel, owner=owner, kept=kept)
+    return request(
+        channel,
+        upstream=sources.upstream_for(kind, source, proxy),
+        mode=mode,
+        terms=checked,
+        asker=asker,
+        mirror=mirror,
+    )
 
 
 def request(

@@ -8,14 +8,12 @@ from django.http import HttpRequest
 from ninja import Field, Router, Status
 
 from accounts.answers import ERRORS, LARGEST, ApiError, Body, ErrorAnswer, not_found
-from accounts.caller import Caller, caller
-from channels import terms
+from accounts.caller import caller
 from channels.asking import Where, knows, writes_somewhere
-from channels.models import Channel
 from ecosystems.base import EcosystemError
 from mirrors import manage, preview, probe, sources
 from mirrors.asking import MirrorBody, find, mirrors_of, sent_keys
-from mirrors.models import Kind, Mirror, Preview, Upstream
+from mirrors.models import Kind, Preview, Upstream
 
 router = Router(tags=["previews"])
 
@@ -44,7 +42,8 @@ def start_preview(request: HttpRequest, body: PreviewBody) -> Status[Shape]:
     sent = sent_keys(body)
     sent.pop("channel", None)
     sent.pop("mirror", None)
-    return Status(202, _preview_shape(_begin_preview(sent, channel, mirror, caller(request))))
+    row = preview.begin(channel, sent, asker=caller(request).user, mirror=mirror)
+    return Status(202, _preview_shape(row))
 
 
 @router.get("/mirrors/preview/{preview_id}", response={200: Shape, **ERRORS})
@@ -103,26 +102,3 @@ def _preview_shape(row: Preview) -> Shape:
         "error": row.error or None,
         "result": row.result or None,
     }
-
-
-def _begin_preview(body: Shape, channel: Channel, mirror: Mirror | None, who: Caller) -> Preview:
-    """A preview of the form, which is checked as if it were saved."""
-    kept = mirror.upstream if mirror else None
-    kind = kept.kind if kept else body.get("mirror_type") or Kind.CONDA.value
-    mode = mirror.mode if mirror else body.get("mirror_mode") or Mirror.Mode.PASSIVE.value
-    manage.check_kind(kind)
-    manage.check_mode(mode)
-    filters = body.get("filters")
-    if filters is None and mirror:
-        filters = mirror.filter.terms
-    checked = terms.checked(filters or {}, "mirror", kind)
-    owner = mirror.owner if mirror else who.user
-    source, proxy = manage.check_source(body, channel=channel, owner=owner, kept=kept)
-    return preview.request(
-        channel,
-        upstream=sources.upstream_for(kind, source, proxy),
-        mode=mode,
-        terms=checked,
-        asker=who.user,
-        mirror=mirror,
-    )

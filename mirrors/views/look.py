@@ -43,7 +43,7 @@ def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     context: dict[str, Any] = {"problems": _problems(form, ("source_root", "proxy", "mirror_type"))}
     if not context["problems"]:
         try:
-            context["found"] = probe.probe(_upstream(request, form, channel, save=False))
+            context["found"] = probe.probe(_upstream(request, form, channel))
         except ValidationError as error:
             context["problems"] = [(None, text) for text in error.messages]
         except EcosystemError as error:
@@ -81,19 +81,10 @@ def begin(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     form = _form(request, channel)
     if form.is_valid() or set(form.errors) <= {"mirror_name"}:
         try:
-            checked = terms.checked(form.terms_of(), "mirror", form.kind)
-            upstream = _upstream(request, form, channel, save=True)
+            row = preview.begin(channel, form.body(), asker=user_of(request), mirror=form.mirror)
         except ValidationError as error:
             tell(form, error)
         else:
-            row = preview.request(
-                channel,
-                upstream=upstream,
-                mode=form.cleaned_data["mirror_mode"],
-                terms=checked,
-                asker=user_of(request),
-                mirror=form.mirror,
-            )
             return _shown(request, channel, row)
     problems = _problems(form, [name for name in form.errors if name != "mirror_name"])
     return render(request, "mirrors/preview.html", {"problems": problems, "channel": channel})
@@ -159,7 +150,7 @@ def _other_type(request: HttpRequest, form: MirrorForm, channel: Channel) -> str
     for kind in registry.kinds():
         if kind == form.kind:
             continue
-        upstream = _upstream(request, form, channel, save=False, kind=kind)
+        upstream = _upstream(request, form, channel, kind=kind)
         with suppress(EcosystemError):
             if probe.probe(upstream)["sections"]:
                 return str(Kind(kind).label)
@@ -167,13 +158,14 @@ def _other_type(request: HttpRequest, form: MirrorForm, channel: Channel) -> str
 
 
 def _upstream(
-    request: HttpRequest, form: MirrorForm, channel: Channel, *, save: bool, kind: str = ""
+    request: HttpRequest, form: MirrorForm, channel: Channel, *, kind: str = ""
 ) -> Upstream:
+    """The place that the form names; nothing is saved."""
     kept = form.mirror.upstream if form.mirror else None
     owner = form.mirror.owner if form.mirror else user_of(request)
     body = {key: form.cleaned_data[key] for key in ("source_root", "proxy")}
     source, proxy = manage.check_source(body, channel=channel, owner=owner, kept=kept)
-    return sources.upstream_for(kind or form.kind, source, proxy, save=save)
+    return sources.upstream_for(kind or form.kind, source, proxy, save=False)
 
 
 def _problems(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
