@@ -59,7 +59,9 @@ def _counts(work: Work, counts: dict[str, Any], terms: Mapping[str, Any]) -> dic
     return counts
 
 
-def removed(mirror: Mirror, since: int) -> int:
-    """Files that revisions published during this run took from the channel."""
+def removed(mirror: Mirror, since: int) -> dict[str, Any]:
+    """Files that revisions published during this run took from the channel, and which these are."""
     revisions = Revision.objects.filter(channel_id=mirror.channel_id, number__gt=since)
-    return sum(revisions.values_list("removed", flat=True))
+    numbers = list(revisions.order_by("number").values_list("number", "removed"))
+    files = sum(count for _, count in numbers)
+    return {"removed": files, "revisions": [since, numbers[-1][0]]} if files else {"removed": 0}

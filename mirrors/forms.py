@@ -139,13 +139,20 @@ class MirrorForm(FilterForm):
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, mirror: Mirror | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        mirror: Mirror | None = None,
+        like: Mirror | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Of the mirror that is edited, or of a new one that begins as `like` is."""
         self.mirror = mirror
-        kwargs["initial"] = _kept(mirror) if mirror else _fresh()
-        super().__init__(*args, terms=_terms(mirror), **kwargs)
+        kwargs["initial"] = _kept(mirror) if mirror else _copied(like) if like else _fresh()
+        super().__init__(*args, terms=_terms(mirror or like), **kwargs)
         kinds = [(kind, Kind(kind).label) for kind in registry.kinds()]
         self._choose("mirror_type", kinds)
-        self._choose("cron_timezone", [(zone, zone) for zone in _zones(mirror)])
+        self._choose("cron_timezone", [(zone, zone) for zone in _zones(mirror or like)])
         if mirror:
             for name in ("mirror_mode", "mirror_type"):
                 self.fields[name].disabled = True
@@ -237,6 +244,18 @@ def _kept(mirror: Mirror) -> dict[str, Any]:
         "cron": mirror.cron,
         "cron_timezone": mirror.cron_timezone,
         "version": mirror.version,
+    }
+
+
+def _copied(mirror: Mirror) -> dict[str, Any]:
+    """As the mirror is, under another name and without its logins, which nobody may read."""
+    source, proxy = sources.shown(mirror.upstream), sources.shown_proxy(mirror.upstream) or ""
+    return {
+        **_kept(mirror),
+        "mirror_name": f"{mirror.name[: LONGEST_NAME - 5]}_copy",
+        "source_root": mirror.upstream.url if sources.HIDDEN in source else source,
+        "proxy": "" if sources.HIDDEN in proxy else proxy,
+        "version": None,
     }
 
 

@@ -113,7 +113,7 @@ def _steps(work: Work) -> None:
     _download(work)
     work.step(7)
     counts = _publish(work)
-    counts["removed"] = counted.removed(mirror, first)
+    counts |= counted.removed(mirror, first)
     _finish(work, counts)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mirrors.views import actions, bulk, details, edit, listing, look, runs
+from mirrors.views import actions, bulk, call, details, edit, listing, look, runs
 
 urlpatterns = [
     path("", listing.tab_page, name="channel-mirrors"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("bulk/", bulk.of_channel, name="mirrors-bulk"),
     path("test/", look.probed, name="mirror-test"),
     path("check/", look.check, name="mirror-check"),
+    path("call/", call.call, name="mirror-call"),
     path("preview/", look.begin, name="preview-begin"),
     path("preview/<int:number>/", look.follow, name="preview"),
     path("preview/<int:number>/cancel/", look.cancel, name="preview-cancel"),

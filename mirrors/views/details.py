@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 
 from accounts.pages import render, signed_in
+from channels.models import Revision
 from channels.views.frame import tab
 from mirrors.models import LogLine, Mirror, Run
 from mirrors.views.funnel import funnel
@@ -63,6 +64,7 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "last": not mirror.runs.filter(number__gt=run.number).exists(),
         "words": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
         "funnel": funnel(run, earlier.first()),
+        "removed_in": _published(run),
         "steps": _steps(run),
         "queued": run.started - run.created if run.started else None,
         "lasted": (run.ended or now()) - run.started if run.started else None,
@@ -71,6 +73,15 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "failures": run.failures.order_by("section", "filename")[:FAILURES],
         "failed": run.failures.count(),
     }
+
+
+def _published(run: Run) -> list[int] | None:
+    """The revisions before and after the run; None where one of them is not kept any more."""
+    both = run.counts.get("revisions")
+    if both is None:
+        return None
+    kept = Revision.objects.filter(channel_id=run.mirror.channel_id, number__in=both)
+    return list(both) if kept.count() == len(set(both)) else None
 
 
 def _steps(run: Run) -> list[dict[str, Any]]:

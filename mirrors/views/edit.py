@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from accounts.pages import SIZE, signed_in, user_of
+from accounts.pages import SIZE, number_in, signed_in, user_of
 from channels import access
 from channels.errors import WrongState
 from channels.forms import tell
@@ -25,6 +25,7 @@ from mirrors.views.facts import channel_filters
 from mirrors.views.reach import channel_of, mirror_of
 
 OWN_CHANNELS = 100
+LARGEST = 999_999_999
 EXAMPLES = {
     Kind.CONDA.value: (
         ("https://conda.anaconda.org/conda-forge", "conda-forge"),
@@ -51,14 +52,16 @@ LACKS = {
 
 @signed_in
 def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
-    """The Create mirror form."""
+    """The Create mirror form; filled in as another mirror of the channel, where one is named."""
     channel = channel_of(request, c, s, level="write")
-    form = MirrorForm(request.POST or None)
+    number = number_in(request, "like", most=LARGEST, default=0)
+    like = mirror_of(request, c, s, number, level="write") if number else None
+    form = MirrorForm(request.POST or None, like=like)
     if request.method == "POST" and form.is_valid():
         mirror = _saved(request, form, channel, None)
         if mirror:
             return _done(request, mirror, f"The mirror {mirror.name} is created.")
-    return _page(request, channel, form)
+    return _page(request, channel, form, like=like)
 
 
 @signed_in
@@ -100,11 +103,15 @@ def _done(request: HttpRequest, mirror: Mirror, words: str) -> HttpResponse:
     return redirect(f"{where}{f'?page={page}' if page > 1 else ''}#mirror-{mirror.pk}")
 
 
-def _page(request: HttpRequest, channel: Channel, form: MirrorForm) -> HttpResponse:
+def _page(
+    request: HttpRequest, channel: Channel, form: MirrorForm, *, like: Mirror | None = None
+) -> HttpResponse:
     owns = access.visible_channels(request.user).exclude(pk=channel.pk).order_by("name")
     context: dict[str, Any] = {
         "form": form,
         "mirror": form.mirror,
+        "like": like,
+        "without_login": like and (like.upstream.credential or like.upstream.proxy),
         "examples": [
             (kind, Kind(kind).label, EXAMPLES[kind])
             for kind in registry.kinds()

@@ -37,10 +37,12 @@ EXAMPLES = 20
 def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What is at the address in the form."""
     channel = channel_of(request, c, s, level="write")
-    form = _form(request, channel)
+    form = form_of(request, channel)
     form.is_valid()
     wrong = False
-    context: dict[str, Any] = {"problems": _problems(form, ("source_root", "proxy", "mirror_type"))}
+    context: dict[str, Any] = {
+        "problems": problems_of(form, ("source_root", "proxy", "mirror_type"))
+    }
     if not context["problems"]:
         try:
             context["found"] = probe.probe(_upstream(request, form, channel))
@@ -62,7 +64,7 @@ def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What the form means so far: specs that cannot be read, conflicts, when it would run."""
     channel = channel_of(request, c, s, level="write")
-    form = _form(request, channel)
+    form = form_of(request, channel)
     form.is_valid()
     lists = ("only_specs", "exclude_specs", "include_specs")
     context: dict[str, Any] = {
@@ -78,7 +80,7 @@ def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 def begin(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Start a preview of the form, checked as if it were saved."""
     channel = channel_of(request, c, s, level="write")
-    form = _form(request, channel)
+    form = form_of(request, channel)
     if form.is_valid() or set(form.errors) <= {"mirror_name"}:
         try:
             row = preview.begin(channel, form.body(), asker=user_of(request), mirror=form.mirror)
@@ -86,7 +88,7 @@ def begin(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
             tell(form, error)
         else:
             return _shown(request, channel, row)
-    problems = _problems(form, [name for name in form.errors if name != "mirror_name"])
+    problems = problems_of(form, [name for name in form.errors if name != "mirror_name"])
     return render(request, "mirrors/preview.html", {"problems": problems, "channel": channel})
 
 
@@ -136,7 +138,7 @@ def _mine(request: HttpRequest, channel: Channel, number: int) -> Preview:
     return found
 
 
-def _form(request: HttpRequest, channel: Channel) -> MirrorForm:
+def form_of(request: HttpRequest, channel: Channel) -> MirrorForm:
     """The form as it was sent, of the mirror that is edited if it names one."""
     text = request.POST.get("mirror", "")
     rows = Mirror.objects.filter(channel=channel, deleted=None)
@@ -168,7 +170,7 @@ def _upstream(
     return sources.upstream_for(kind or form.kind, source, proxy, save=False)
 
 
-def _problems(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
+def problems_of(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
     """What is wrong with these fields: (the field's label, the words)."""
     return [
         (str(form.fields[name].label) if name in form.fields else None, str(text))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -99,7 +102,7 @@ def test_the_menu_has_what_the_state_allows_and_nothing_else(channel: Channel) -
         ids = [part.split('"')[0] for part in row.split('role="menuitem" id="')[1:]]
         return {one.rsplit("-", 1)[0] for one in ids}
 
-    always = {"edit", "details", "delete"}
+    always = {"edit", "duplicate", "details", "delete"}
     assert menu() == always
     run = control.request_run(mirror, cause="manual", actor="admin")
     assert menu() == always | {"stop"}
@@ -691,3 +694,68 @@ def test_a_preview_is_cancelled_and_a_bad_form_says_why_there_is_none(channel: C
     assert "cannot be previewed yet" in bad
     assert "External Source Channel" in bad
     assert Preview.objects.count() == 1
+
+
+def test_what_a_run_removed_is_listed_by_the_difference_of_its_revisions(
+    channel: Channel, conda: FakeConda
+) -> None:
+    mirror = scene.mirror(channel, conda.channel, "m", filters={"keep_legacy": True})
+    scene.run_now(mirror)
+    conda.drop("noarch", "six-1.16.0-0.conda")
+    conda.publish()
+    run = scene.run_now(mirror)
+    client = browser()
+    before, after = run.counts["revisions"]
+    address = f"/channels/main/revisions/{before}..{after}/"
+    assert f'href="{address}#removed">1</a>' in text(client.get(f"{TAB}{mirror.pk}/"))
+    assert "six-1.16.0-0.conda" in text(client.get(address))
+    channel.revisions.filter(number=before).delete()
+    assert address not in text(client.get(f"{TAB}{mirror.pk}/"))
+
+
+def test_a_duplicate_begins_as_the_mirror_is_but_for_its_name_and_logins(channel: Channel) -> None:
+    source = "https://ann:s3cret@mirror.example.org/conda/main"
+    mirror = scene.mirror(
+        channel, source, "rocks", mirror_mode="active", cron="30 2 * * 1-5",
+        filters={"subdirs": ["linux-64"], "exclude_specs": ["numpy <2"]},
+    )  # fmt: skip
+    client = browser()
+    page = text(client.get(f"{TAB}create/?like={mirror.pk}"))
+    for words in (
+        'value="rocks_copy"', "30 2 * * 1-5", "numpy &lt;2", f'value="{SOURCE}"',
+        "Its logins are not copied",
+    ):  # fmt: skip
+        assert words in page
+    assert "s3cret" not in page
+    assert "***@" not in page
+    sent = {
+        "mirror_mode": "active", "mirror_name": "rocks_copy", "source_root": SOURCE,
+        "mirror_type": "conda", "frequency": "0 0 * * *", "subdirs": ["linux-64"],
+    }  # fmt: skip
+    assert client.post(f"{TAB}create/?like={mirror.pk}", sent).status_code == 302
+    copy = Mirror.objects.get(name="rocks_copy")
+    assert (copy.mode, copy.filter.terms["subdirs"]) == ("active", ["linux-64"])
+    assert client.get(f"{TAB}create/?like=12345").status_code == 404
+
+
+def test_the_form_is_shown_as_a_call_of_the_api_that_does_the_same(channel: Channel) -> None:
+    client = browser()
+    sent = {
+        "mirror_mode": "passive", "mirror_name": "it's", "source_root": SOURCE,
+        "mirror_type": "conda", "frequency": "0 0 * * *", "exclude_specs": "numpy <2\nq*",
+        "cve_score_threshold": "0",
+    }  # fmt: skip
+    page = html.unescape(text(client.post(f"{TAB}call/", sent)))
+    command = page.split("<code>")[-1].split("</code>")[0]
+    words = shlex.split(command)
+    assert words[:4] == ["curl", "-X", "POST", f"{settings.PUBLIC_URL}/api/channels/main/mirrors"]
+    body = json.loads(words[words.index("-d") + 1])
+    assert body["filters"] == {"exclude_specs": ["numpy <2", "q*"], "cve_score_threshold": 0}
+    assert not Mirror.objects.exists()
+    client.post("/api/channels/main/mirrors", body, content_type="application/json")
+    mirror = Mirror.objects.get(name="it's")
+    assert mirror.filter.terms["exclude_specs"] == ["numpy <2", "q*"]
+    edited = html.unescape(text(client.post(f"{TAB}call/", {**sent, "mirror": mirror.pk})))
+    assert f"curl -X PUT {settings.PUBLIC_URL}/api/channels/main/mirrors/{mirror.pk} " in edited
+    assert "mirror_mode" not in edited
+    assert "Say where to mirror from." in text(client.post(f"{TAB}call/", {}))
