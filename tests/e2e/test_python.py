@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -202,3 +203,37 @@ def test_a_private_channel_takes_a_token_as_user(
         done = install(with_login, folder, "tool")
         assert done.returncode == 0, done.stderr
         assert modules(folder)["tool"] == "3.0"
+
+
+def test_pip_tells_the_versions_and_downloads_sdists(
+    script: Script, simple: FakeSimple, tmp_path: Path
+) -> None:
+    index = mirrored(script, "versions", simple)
+    where = ("--index-url", index, "--disable-pip-version-check", "--no-cache-dir")
+    told = run(sys.executable, "-m", "pip", "index", "versions", "Base.Lib", *where)
+    assert "Available versions: 2.0, 1.0" in told.stdout, told.stderr
+    into = ("--dest", str(tmp_path), "--no-binary", ":all:")
+    done = run(sys.executable, "-m", "pip", "download", "Source_Only", *into, *where)
+    assert done.returncode == 0, done.stderr
+    name = "source_only-0.1.tar.gz"
+    digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    assert simple.listing("source-only", name)["hashes"] == {"sha256": digest}
+
+
+def test_uv_locks_and_syncs_a_project(script: Script, simple: FakeSimple, tmp_path: Path) -> None:
+    index = mirrored(script, "locked", simple)
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "mine"\nversion = "1"\nrequires-python = ">=3.11,<4"\n'
+        'dependencies = ["tool", "source-only"]\n'
+        f'[[tool.uv.index]]\nname = "ours"\nurl = "{index}"\ndefault = true\n'
+    )
+    for verb in ("lock", "sync"):
+        where = ("--project", str(tmp_path), "--no-cache", "--python", sys.executable)
+        done = run(find_uv_bin(), verb, *where)
+        assert done.returncode == 0, done.stderr
+    lock = (tmp_path / "uv.lock").read_text()
+    files = re.findall(r'url = "([^"]+)", hash = "sha256:[0-9a-f]{64}"', lock)
+    assert len(files) == 3
+    assert all(one.startswith(f"{index}/") for one in files), files
+    site = next((tmp_path / ".venv" / "lib").glob("python*/site-packages"))
+    assert modules(site) == {"tool": "3.0", "base_lib": "2.0", "source_only": "0.1"}

@@ -100,6 +100,40 @@ def test_every_file_is_served_at_both_its_places(cran: FakeCran, client: Client)
     assert cran.count(cran.path("aa_1.1-2.tar.gz")) == 1
 
 
+def test_renv_finds_what_it_asks_for(cran: FakeCran, client: Client) -> None:
+    scene.run_now(mirror(scene.channel(), cran))
+    probe = client.head(f"{BASE}/{SOURCE}/PACKAGES")
+    index = client.get(f"{BASE}/{SOURCE}/PACKAGES")
+    assert (probe.status, probe.body) == (200, b"")
+    assert probe.headers["Content-Length"] == str(len(index.body))
+    assert probe.headers["ETag"] == index.headers["ETag"]
+    for name in ("PACKAGES.rds", "PACKAGES.gz", "PACKAGES", "Meta/archive.rds"):
+        assert client.get(f"{BASE}/{SOURCE}/{name}").status == 200
+    for place in ("Archive/aa/aa_1.0.tar.gz", "Archive/bb/bb_2.0.tar.gz", "bb_2.0.tar.gz"):
+        assert client.head(f"{BASE}/{SOURCE}/{place}").status == 200
+        assert client.get(f"{BASE}/{SOURCE}/{place}").status == 200
+    # What it tries where a version is in neither place.
+    assert client.head(f"{BASE}/{SOURCE}/Archive/bb/bb_9.0.tar.gz").status == 404
+
+
+def test_pak_asks_again_by_the_etag_of_each_file(cran: FakeCran, client: Client) -> None:
+    scene.run_now(mirror(scene.channel(), cran))
+    for name in ("PACKAGES.gz", "PACKAGES", "Meta/archive.rds"):
+        etag = client.get(f"{BASE}/{SOURCE}/{name}").headers["ETag"]
+        again = client.get(f"{BASE}/{SOURCE}/{name}", if_none_match=etag)
+        assert (again.status, again.body) == (304, b"")
+    etags = {
+        client.get(f"{BASE}/{SOURCE}/{name}").headers["ETag"]
+        for name in ("PACKAGES.gz", "PACKAGES")
+    }
+    assert len(etags) == 2
+    # It tries the archive first, then the current place.
+    for version in ("1.0", "1.1-2"):
+        for place in (f"Archive/aa/aa_{version}.tar.gz", f"aa_{version}.tar.gz"):
+            answer = client.get(f"{BASE}/{SOURCE}/{place}")
+            assert answer.body == cran.body(f"aa_{version}.tar.gz")
+
+
 def test_indexes_are_served_in_all_forms_and_never_the_upstreams_own(
     cran: FakeCran, client: Client
 ) -> None:
