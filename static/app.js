@@ -265,7 +265,7 @@ function enhance(root) {
   localTimes(root);
 }
 enhance(document);
-document.querySelector(".tab[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+for (const here of document.querySelectorAll(".topbar-nav [aria-current], .tab[aria-current]")) here.scrollIntoView({ inline: "center", block: "nearest" });
 document.querySelector("[data-focus]")?.focus();
 document.body.addEventListener("htmx:load", (event) => enhance(event.detail.elt));
 

@@ -9,11 +9,25 @@ from accounts import tokens
 from accounts.models import Role, User
 from channels import manage
 from channels.models import Channel
+from history.models import Event
 from mirrors.models import Mirror
 from tests import scene
 from tests.condatree import FakeConda
 
 HOSTILE = "<script>alert(1)</script> \u202egnirts\u202c \x1b[31mred\x1b[0m " + "long" * 40
+
+
+NOARCH = (
+    "attrs", "boto3", "botocore", "cachetools", "certifi", "charset-normalizer", "click",
+    "cloudpickle", "colorama", "dask", "decorator", "defusedxml", "distlib", "docutils",
+    "fastapi", "filelock", "flask", "fsspec", "idna", "importlib-metadata", "jinja2", "joblib",
+    "jsonschema", "jupyter", "jupyter_client", "jupyter_core", "jupyter_events",
+    "jupyter_server", "jupyter-lsp", "jupyterhub", "jupyterlab", "jupyterlab_server",
+    "jupytext", "mistune", "nbformat", "networkx", "packaging", "partd", "pip", "platformdirs",
+    "plotly", "pluggy", "pygments", "pytest", "python-dateutil", "pytz", "requests", "rich",
+    "seaborn", "setuptools", "six", "sympy", "tomli", "toolz", "tqdm", "typing_extensions",
+    "urllib3", "werkzeug", "wheel", "zipp",
+)  # fmt: skip
 
 
 @dataclass
@@ -29,8 +43,8 @@ class Stage:
 
 def upstream(conda: FakeConda) -> None:
     """A small channel with everything the pages show."""
-    for at in range(60):
-        conda.add("noarch", f"package{at:02}", "1.0", license="MIT")
+    for name in NOARCH:
+        conda.add("noarch", name, "1.0", license="MIT")
     for version in ("1.24.0", "1.26.4", "2.0.1"):
         conda.add("linux-64", "numpy", version, license="BSD-3-Clause", depends=("python >=3.9",))
         conda.add("win-64", "numpy", version, license="BSD-3-Clause", depends=("python >=3.9",))
@@ -55,12 +69,12 @@ def build(conda: FakeConda) -> Stage:
         conda.channel,
         "approved_software",
         mirror_mode="passive",
-        filters={"exclude_licenses": ["GPL"], "exclude_specs": ["package1*"]},
+        filters={"exclude_licenses": ["GPL"], "exclude_specs": ["jupyter*"]},
     )
     scene.run_now(mirror)
     scene.publish(main)
-    conda.add("noarch", "later", "2.0", license="MIT")
-    conda.drop("noarch", "package02-1.0-0.conda")
+    conda.add("noarch", "polars", "2.0", license="MIT")
+    conda.drop("noarch", "botocore-1.0-0.conda")
     conda.publish()
     scene.run_now(mirror)
     scene.publish(main)
@@ -77,6 +91,7 @@ def pages(stage: Stage) -> dict[str, str]:
     """Every page by a short name."""
     main = f"/channels/{stage.main.name}"
     event = f"{main}/history/"
+    mirror = f"{main}/mirrors/{stage.mirror.pk}"
     return {
         "dashboard": "/",
         "channels": "/channels/",
@@ -90,11 +105,17 @@ def pages(stage: Stage) -> dict[str, str]:
         "subchannel": f"{main}/staging/",
         "mirrors": f"{main}/mirrors/",
         "create-mirror": f"{main}/mirrors/create/",
-        "edit-mirror": f"{main}/mirrors/{stage.mirror.pk}/edit/",
-        "mirror-details": f"{main}/mirrors/{stage.mirror.pk}/",
+        "edit-mirror": f"{mirror}/edit/",
+        "mirror-details": f"{mirror}/",
+        "duplicate-mirror": f"{main}/mirrors/create/?like={stage.mirror.pk}",
+        "past-runs": f"{mirror}/runs/",
+        "left-out": f"{mirror}/runs/2/files/?reason=mirror.exclude_specs",
+        "stop-mirror": f"{mirror}/stop/",
+        "delete-mirror": f"{mirror}/delete/",
         "all-mirrors": "/mirrors/",
         "cves": f"{main}/cves/",
         "history": event,
+        "event": f"{event}{Event.objects.filter(mirror_id=stage.mirror.pk).latest('pk').pk}/",
         "revisions": f"{main}/revisions/",
         "changes": f"{main}/revisions/2..3/",
         "settings": f"{main}/settings/",

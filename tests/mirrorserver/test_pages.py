@@ -55,11 +55,11 @@ def test_a_line_of_a_mirror_has_its_actions() -> None:
     assert f"/channels/geology/mirrors/{mirror.pk}/stop/?next=%2F" in page
 
 
-def test_who_may_only_read_gets_no_action_but_details() -> None:
-    mirror = scene.mirror(scene.channel("geology"), SOURCE, "rocks")
+def test_who_may_only_read_gets_no_actions() -> None:
+    scene.mirror(scene.channel("geology"), SOURCE, "rocks")
     page = dashboard("rita", "reader")
-    assert f'id="edit-{mirror.pk}"' not in page
-    assert f'id="delete-{mirror.pk}"' not in page
+    assert "rocks" in page
+    assert "Actions for rocks" not in page
 
 
 def test_each_channel_shows_its_first_mirrors_however_many_another_has() -> None:
