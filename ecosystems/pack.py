@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +50,8 @@ class Pack:
         self.path = path
         self._descriptor = -1
         self._descriptor = os.open(path, os.O_RDONLY)
-        self._zstd = zstandard.ZstdDecompressor()
+        # Packs are shared by threads; a decompressor must not be.
+        self._threads = threading.local()
         try:
             contents = self._contents()
         except BaseException:
@@ -99,9 +101,15 @@ class Pack:
 
     def _decompressed(self, data: bytes) -> bytes:
         try:
-            return self._zstd.decompress(data)
+            return self._decompressor().decompress(data)
         except zstandard.ZstdError as error:
             raise DamagedPack(f"{self.path} is damaged: {error}.") from error
+
+    def _decompressor(self) -> zstandard.ZstdDecompressor:
+        found: zstandard.ZstdDecompressor | None = getattr(self._threads, "zstd", None)
+        if found is None:
+            found = self._threads.zstd = zstandard.ZstdDecompressor()
+        return found
 
     def _contents(self) -> _Contents:
         size = os.fstat(self._descriptor).st_size

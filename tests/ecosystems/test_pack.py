@@ -1,6 +1,7 @@
 """Packs: what is written is read back, copied without work, and compared by digest."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -100,3 +101,10 @@ def test_a_flipped_bit_in_a_body_is_noticed(tmp_path):
     (tmp_path / "b").write_bytes(data)
     with Pack(tmp_path / "b") as pack, pytest.raises(DamagedPack):
         pack.read("numpy")
+
+
+def test_threads_read_one_pack_at_the_same_time_whole(tmp_path):
+    bodies = {f"name{number}": bytes([number]) * 200_000 for number in range(40)}
+    with write(tmp_path / "a", bodies) as pack, ThreadPoolExecutor(8) as pool:
+        asked = list(bodies) * 20
+        assert list(pool.map(pack.read, asked)) == [bodies[name] for name in asked]
