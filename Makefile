@@ -38,7 +38,6 @@ check: .venv/dev.stamp
 	$(BIN)/python manage.py check && $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/hadolint Dockerfile
 	POSTGRES_PASSWORD=check $(COMPOSE) config --quiet
-	tools/check_hosts.sh
 
 # Everything, in some minutes; `make bench-quick` is the one for every day.
 bench: .venv/dev.stamp

@@ -36,6 +36,7 @@ def client_for(credential: bytes | memoryview, proxy: bytes | memoryview) -> Cli
         credential=Credential.load(secret) if secret else None,
         proxy=unseal(proxy) or None,
         settings=settings.UPSTREAM_LIMITS,
+        ca_files=settings.CA_FILES,
     )
 
 

@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 import secrets
+import ssl
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +21,14 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from ecosystems.upstream.authorities import add_authorities
+from ecosystems.upstream.policy import Pattern
+from mirrorserver.pipindex import python_index
+
 PROJECT = Path(__file__).resolve().parent.parent
 
-# The vendor's conda hosts, conda-forge's (which is conda.anaconda.org) and CRAN's main host.
+# The vendor's conda hosts, conda-forge's (which is conda.anaconda.org), the storage that both
+# redirect to, CRAN's main host and its content network, and the Python index that pip uses.
 DEFAULT_UPSTREAM_ALLOW = (
     "https://repo.anaconda.com",
     "https://repo.anaconda.cloud",
@@ -30,18 +36,33 @@ DEFAULT_UPSTREAM_ALLOW = (
     "https://anaconda.org",
     "https://anaconda.com",
     "https://api.anaconda.cloud",
+    "https://binstar-cio-packages-prod.s3.amazonaws.com",
     "https://cran.r-project.org",
     "https://cloud.r-project.org",
+    *python_index().allow,
 )
+
+NOT_YET = {
+    **dict.fromkeys(
+        (
+            "S3_BUCKET", "S3_ENDPOINT_URL", "S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY",
+            "S3_PREFIX",
+        ),
+        "keep files in object storage",
+    ),
+    **dict.fromkeys(
+        ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"), "offer single sign-on"
+    ),
+    **dict.fromkeys(("OSV_URL", "NVD_URL", "CONDA_MAPPING_URL"), "fetch advisories"),
+    "METRICS_TOKEN": "offer /metrics",
+}  # fmt: skip
+"""Variables whose feature does not exist yet: whoever sets one must not think that it acts."""
 
 SHORTEST_SECRET_KEY = 32
 SHORTEST_PASSWORD = 8
 """As for every other user, see AUTH_PASSWORD_VALIDATORS."""
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_ALLOW_PATTERN = re.compile(
-    rf"https?://(?:\*\.)?(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?:\*|[0-9]{{1,5}}))?/?"
-)
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -53,18 +74,6 @@ class BadEnvironment(Exception):
     def __init__(self, name: str, value: str, expected: str) -> None:
         super().__init__(f"{name}={value!r} cannot be used: {expected}.")
         self.name = name
-
-
-@dataclass(frozen=True)
-class ObjectStorage:
-    """Where blobs go instead of the disk (S3 and what speaks like it)."""
-
-    bucket: str
-    endpoint_url: str | None
-    region: str | None
-    access_key_id: str | None
-    secret_access_key: str | None = field(repr=False)
-    prefix: str
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,9 @@ class Environment:
     secret_key: str = field(repr=False)
     public_url: str
     upstream_allow: tuple[str, ...]
+    upstream_timeout: float
+    ca_files: tuple[str, ...]
     time_zone: str
-    s3: ObjectStorage | None
     # What follows is for operators with unusual needs and for tests, which cannot wait.
     debug: bool
     x_accel: bool
@@ -110,6 +120,7 @@ def load() -> Environment:
 def read(variables: Mapping[str, str]) -> Environment:
     """`variables` as an Environment, or `BadEnvironment`."""
     get = _Reader(variables)
+    get.refuse_not_yet()
     host, port = get.host(), get.whole("PORT", 8000, low=1, high=65535)
     data = _data_folder(get.text("DATA"))
     lease = get.number("LEASE_SECONDS", 60)
@@ -127,8 +138,9 @@ def read(variables: Mapping[str, str]) -> Environment:
         redis_url=get.url("REDIS_URL", ("redis", "rediss", "unix")),
         public_url=get.public_url(host, port),
         upstream_allow=get.upstream_allow(),
+        upstream_timeout=get.number("UPSTREAM_TIMEOUT", 60),
+        ca_files=get.ca_files(),
         time_zone=get.time_zone(),
-        s3=get.object_storage(),
         debug=get.flag("DEBUG"),
         x_accel=get.flag("X_ACCEL"),
         trusted_proxies=get.networks("TRUSTED_PROXIES"),
@@ -152,6 +164,12 @@ class _Reader:
 
     def text(self, name: str) -> str | None:
         return self._variables.get(name, "").strip() or None
+
+    def refuse_not_yet(self) -> None:
+        for name, purpose in NOT_YET.items():
+            if self.text(name) is not None:
+                expected = f"this version does not {purpose} yet; start without the variable"
+                raise BadEnvironment(name, "***", expected)
 
     def password(self, name: str) -> str | None:
         value = self.text(name)
@@ -234,16 +252,29 @@ class _Reader:
         value = self.text("UPSTREAM_ALLOW")
         if value is None:
             return DEFAULT_UPSTREAM_ALLOW
-        patterns = [part.strip() for part in value.split(",") if part.strip()]
+        patterns = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         for pattern in patterns:
-            if not _ALLOW_PATTERN.fullmatch(pattern):
+            try:
+                Pattern.parse(pattern)
+            except ValueError as error:
                 raise BadEnvironment(
-                    "UPSTREAM_ALLOW",
-                    pattern,
-                    "patterns scheme://host[:port] separated by commas expected, with http or "
-                    "https, '*.' in front of a host for its subdomains, ':*' for any port",
-                )
-        return tuple(pattern.rstrip("/") for pattern in patterns)
+                    "UPSTREAM_ALLOW", pattern, str(error).partition(": ")[2].rstrip(".")
+                ) from error
+        return patterns
+
+    def ca_files(self) -> tuple[str, ...]:
+        """Further certificate authorities; without our variable, those of other programs."""
+        for names in (("CA_BUNDLE",), ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")):
+            found = {value: name for name in names if (value := self.text(name)) is not None}
+            for path, name in found.items():
+                try:
+                    add_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
+                except OSError as error:
+                    expected = f"a file of certificates in PEM format expected ({error})"
+                    raise BadEnvironment(name, path, expected) from error
+            if found:
+                return tuple(found)
+        return ()
 
     def networks(self, name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         found = []
@@ -265,21 +296,6 @@ class _Reader:
             expected = "a time zone like Europe/Berlin or UTC expected"
             raise BadEnvironment("TZ", value, expected) from error
         return value
-
-    def object_storage(self) -> ObjectStorage | None:
-        bucket = self.text("S3_BUCKET")
-        if bucket is None:
-            return None
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
-            raise BadEnvironment("S3_BUCKET", bucket, "the name of a bucket expected")
-        return ObjectStorage(
-            bucket=bucket,
-            endpoint_url=self.url("S3_ENDPOINT_URL", ("https", "http")),
-            region=self.text("S3_REGION"),
-            access_key_id=self.text("S3_ACCESS_KEY_ID"),
-            secret_access_key=self.text("S3_SECRET_ACCESS_KEY"),
-            prefix=(self.text("S3_PREFIX") or "").strip("/"),
-        )
 
     def secret_key(self, file: Path) -> str:
         value = self.text("SECRET_KEY")

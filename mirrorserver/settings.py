@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ecosystems.upstream.limits import Limits
 from mirrorserver import environment
+from mirrorserver.pipindex import python_index
 
 ENV = environment.load()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -17,7 +18,9 @@ VERSION = "0.1.0"
 DATA = ENV.data
 PUBLIC_URL = ENV.public_url
 UPSTREAM_ALLOW = ENV.upstream_allow
-UPSTREAM_LIMITS = Limits()
+UPSTREAM_LIMITS = Limits.patient(ENV.upstream_timeout)
+CA_FILES = ENV.ca_files
+PYTHON_INDEX = python_index()
 LEASE_SECONDS = ENV.lease_seconds
 HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 DISPATCH_SECONDS = ENV.dispatch_seconds

@@ -8,7 +8,7 @@ it raises comes through untouched.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         user_agent: str = "mirrorserver",
-        ca_file: str | None = None,
+        ca_files: Sequence[str] = (),
     ) -> None:
         self.limits = settings or Limits()
         self._courier = Courier(
@@ -75,7 +75,7 @@ class Client:
             clock=clock,
             sleep=sleep,
             user_agent=user_agent,
-            ca_file=ca_file,
+            ca_files=ca_files,
         )
 
     def __enter__(self) -> Self:

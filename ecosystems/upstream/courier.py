@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import requests
 import requests.exceptions
@@ -95,13 +95,13 @@ class Courier:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         user_agent: str = "mirrorserver",
-        ca_file: str | None = None,
+        ca_files: Sequence[str] = (),
     ) -> None:
         self.limits, self.gate, self.clock, self.sleep = limits, gate, clock, sleep
         self._policy, self._credential = policy, credential
         self._proxies = _proxies(proxy)
         self._user_agent = user_agent
-        self._adapter = PolicyAdapter(policy, connections=limits.connections, ca_file=ca_file)
+        self._adapter = PolicyAdapter(policy, connections=limits.connections, ca_files=ca_files)
         self._slots: dict[Place, threading.BoundedSemaphore] = {}
         self._lock = threading.Lock()
 
@@ -199,7 +199,7 @@ class Courier:
         if not location:
             message = f"{where.host} redirects to nowhere."
             raise UpstreamError(answer.url, message, permanent=True)
-        target = urljoin(answer.url, location)
+        target = urljoin(answer.url, _encoded(location))
         try:
             there = place(target)
         except ValueError:
@@ -237,6 +237,14 @@ class Courier:
             if where not in self._slots:
                 self._slots[where] = threading.BoundedSemaphore(self.limits.connections)
             return self._slots[where]
+
+
+def _encoded(location: str) -> str:
+    """A `Location` as an address: servers leave spaces, quotes and raw UTF-8 in it.
+
+    The header's bytes were read as Latin-1, so that encoding gives them back.
+    """
+    return quote(location.strip().encode("latin-1"), safe="%/?#[]@!$&'()*+,;=:~")
 
 
 def _proxies(proxy: str | None) -> dict[str, str]:

@@ -31,7 +31,8 @@ class EgressRefused(UpstreamError):
         super().__init__(
             url,
             f"This server may not fetch from {redact(url)}. "
-            "An administrator can allow a host by naming it in UPSTREAM_ALLOW.",
+            "An administrator can allow a host by naming it in UPSTREAM_ALLOW, "
+            "a private one together with its network.",
             permanent=True,
         )
 

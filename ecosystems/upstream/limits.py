@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
+
+HEADERS = 30.0
+"""Seconds that an answer's headers may take once they have begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +35,12 @@ class Limits:
     index_cap: int = 1 << 30
     file_cap: int = 20 << 30
     header_bytes: int = 64 * 1024
+
+    @classmethod
+    def patient(cls, seconds: float) -> Self:
+        """Limits under which an upstream counts as dead after `seconds` without a byte.
+
+        A caching proxy may fetch all of an index before it sends the first byte, and pause
+        while it does.
+        """
+        return cls(read_timeout=seconds, header_timeout=seconds + HEADERS, rate_window=seconds)

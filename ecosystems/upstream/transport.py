@@ -14,11 +14,10 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
-import certifi
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -26,6 +25,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
+from ecosystems.upstream.authorities import trust
 from ecosystems.upstream.errors import UpstreamError
 from ecosystems.upstream.policy import Address, Policy, SockAddr
 from ecosystems.upstream.watch import WatchedSocket, WatchedTLS, current
@@ -63,9 +63,9 @@ class _Checked(HTTPConnection):
 class PolicyAdapter(HTTPAdapter):
     """requests' adapter over connections that ask the policy."""
 
-    def __init__(self, policy: Policy, *, connections: int, ca_file: str | None = None) -> None:
+    def __init__(self, policy: Policy, *, connections: int, ca_files: Sequence[str] = ()) -> None:
         self._pools = _pool_classes(policy)
-        self._context = _context(ca_file)
+        self._context = _context(tuple(ca_files))
         super().__init__(pool_connections=16, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -96,13 +96,11 @@ class PolicyAdapter(HTTPAdapter):
 
 
 @lru_cache(maxsize=8)
-def _context(ca_file: str | None) -> ssl.SSLContext:
+def _context(ca_files: tuple[str, ...]) -> ssl.SSLContext:
     """The TLS settings, shared by clients: reading the authorities costs as much as a request."""
     context = create_urllib3_context()
     context.sslsocket_class = WatchedTLS
-    context.load_verify_locations(certifi.where())
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
+    trust(context, ca_files)
     return context
 
 

@@ -33,8 +33,11 @@ EXAMPLES = {
         ("https://repo.anaconda.com/pkgs/r", "Anaconda r"),
         ("https://repo.anaconda.com/pkgs/msys2", "Anaconda msys2"),
     ),
-    Kind.PYTHON.value: (),
-    Kind.CRAN.value: (("https://cran.r-project.org", "CRAN"),),
+    Kind.PYTHON.value: ((settings.PYTHON_INDEX.url, settings.PYTHON_INDEX.name),),
+    Kind.CRAN.value: (
+        ("https://cran.r-project.org", "CRAN"),
+        ("https://cloud.r-project.org", "CRAN's nearest mirror"),
+    ),
 }
 HINTS = {
     Kind.CONDA.value: "The address of a conda channel, without a platform at its end.",

@@ -1,13 +1,19 @@
 """The environment: what stands for what, and the sentence for each bad value."""
 
+import os
+import re
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from ecosystems.upstream import Policy
 from mirrorserver import environment
 from mirrorserver.environment import BadEnvironment, Environment
+from tests.certificates import Authority
 
 
 def read(tmp_path: Path, **variables: str) -> Environment:
@@ -23,7 +29,7 @@ def test_nothing_set_means_the_documented_defaults(tmp_path: Path) -> None:
     assert found.redis_url is None
     assert found.admin_password is None
     assert found.time_zone == "UTC"
-    assert found.s3 is None
+    assert (found.upstream_timeout, found.ca_files) == (60, ())
     assert "https://conda.anaconda.org" in found.upstream_allow
     assert (found.lease_seconds, found.heartbeat_seconds) == (60, 5)
 
@@ -102,7 +108,12 @@ def test_links_show_an_address_that_can_be_opened(tmp_path: Path, host: str, sho
         ("TZ", "../etc/passwd"),
         ("SECRET_KEY", "short"),
         ("ADMIN_PASSWORD", "a"),
-        ("S3_BUCKET", "No Bucket"),
+        ("UPSTREAM_ALLOW", "https://files.internal=10.0.0.1/8"),
+        ("UPSTREAM_TIMEOUT", "never"),
+        ("UPSTREAM_TIMEOUT", "0"),
+        ("CA_BUNDLE", "/no/such/file"),
+        ("SSL_CERT_FILE", "/no/such/file"),
+        ("REQUESTS_CA_BUNDLE", __file__),
         ("DEBUG", "perhaps"),
         ("WORKERS", "-1"),
         ("LEASE_SECONDS", "0"),
@@ -113,7 +124,8 @@ def test_a_bad_value_is_named_in_a_sentence(tmp_path: Path, name: str, value: st
     with pytest.raises(BadEnvironment) as raised:
         read(tmp_path, **{name: value})
     assert str(raised.value).startswith(f"{name}=")
-    assert str(raised.value).endswith(" expected.") or "expected, with" in str(raised.value)
+    assert " cannot be used: " in str(raised.value)
+    assert str(raised.value).endswith(".")
 
 
 def test_a_heartbeat_must_be_shorter_than_the_lease(tmp_path: Path) -> None:
@@ -137,7 +149,78 @@ def test_no_secret_appears_in_an_error_or_in_a_dump(tmp_path: Path) -> None:
         ADMIN_PASSWORD="s3cret" * 2,
         DATABASE_URL="postgres://u:s3cret@db/name",
         REDIS_URL="redis://:s3cret@redis",
-        S3_BUCKET="bucket",
-        S3_SECRET_ACCESS_KEY="s3cret",
     )
     assert "s3cret" not in repr(found)
+
+
+@pytest.mark.parametrize("name", environment.NOT_YET)
+def test_a_variable_whose_feature_does_not_exist_stops_the_start(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadEnvironment, match=rf"^{name}=.*this version does not .* yet") as raised:
+        read(tmp_path, **{name: "s3cret"})
+    assert "s3cret" not in str(raised.value)
+
+
+class Recorded(dict[str, str]):
+    """Variables that remember which of them were asked for."""
+
+    def __init__(self, **variables: str) -> None:
+        super().__init__(variables)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+def test_the_readme_lists_every_variable_and_no_other(tmp_path: Path) -> None:
+    variables = Recorded(DATA=str(tmp_path / "var"))
+    environment.read(variables)
+    readme = (environment.PROJECT / "README.md").read_text()
+    section = readme.partition("## Configuration")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    listed = re.findall(r"`([A-Z0-9_]+)`", " ".join(cells))
+    assert len(listed) == len(set(listed))
+    assert set(listed) == variables.asked
+
+
+def _authority(folder: Path) -> str:
+    folder.mkdir()
+    return Authority(folder).ca_file
+
+
+def test_further_authorities_come_from_our_variable_or_else_from_the_usual_ones(
+    tmp_path: Path,
+) -> None:
+    first, second = (_authority(tmp_path / name) for name in "ab")
+    usual = {"SSL_CERT_FILE": first, "REQUESTS_CA_BUNDLE": second}
+    assert read(tmp_path, **usual).ca_files == (first, second)
+    assert read(tmp_path, **usual, CA_BUNDLE=second).ca_files == (second,)
+    assert read(tmp_path, SSL_CERT_FILE=first, REQUESTS_CA_BUNDLE=first).ca_files == (first,)
+    assert read(tmp_path, REQUESTS_CA_BUNDLE=str(tmp_path)).ca_files == (str(tmp_path),)
+
+
+def test_the_storage_that_the_conda_hosts_redirect_to_is_allowed_by_default() -> None:
+    url = "https://binstar-cio-packages-prod.s3.amazonaws.com/570e/58e3?X-Amz-Expires=600"
+    Policy(environment.DEFAULT_UPSTREAM_ALLOW).check(url)
+
+
+def test_the_operators_time_zone_reaches_the_processes_that_django_begins(tmp_path: Path) -> None:
+    script = (
+        "import django, subprocess, sys; django.setup();"
+        "child = 'from mirrorserver import environment; print(environment.load().time_zone)';"
+        "sys.exit(subprocess.call([sys.executable, '-c', child]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={
+            **os.environ,
+            "TZ": "Asia/Tokyo",
+            "DATA": str(tmp_path / "var"),
+            "DJANGO_SETTINGS_MODULE": "mirrorserver.settings",
+        },
+        cwd=environment.PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "Asia/Tokyo", done.stderr

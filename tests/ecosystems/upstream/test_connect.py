@@ -14,7 +14,7 @@ from tests.rogue import Behaviour
 from tests.upstream import FakeUpstream
 
 MakeClient = Callable[..., Client]
-NAMED = ["http://repo.corp:*", "https://repo.corp:*"]
+NAMED = ["http://repo.corp:*=127.0.0.0/8", "https://repo.corp:*=127.0.0.0/8"]
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_N01_an_unknown_certificate_fails_at_once_with_its_reason(
 def test_A02_tls_is_verified_for_the_name_while_the_checked_address_is_connected_to(
     make_client: MakeClient, authority: Authority, tmp_path: Path
 ):
-    policy = Policy([*NAMED, "https://other.corp:*"], to_loopback)
-    client = make_client(policy, ca_file=authority.ca_file)
+    policy = Policy([*NAMED, "https://other.corp:*=127.0.0.0/8"], to_loopback)
+    client = make_client(policy, ca_files=[authority.ca_file])
     with FakeUpstream({"/x": b"{}"}, tls=authority.server("repo.corp")) as secure:
         assert client.fetch_index(f"https://repo.corp:{secure.port}/x", tmp_path / "x")
         with pytest.raises(
@@ -173,7 +173,7 @@ def test_N22_https_is_tunnelled_and_the_origin_never_sees_the_proxys_login(
     with FakeUpstream({"/x": b"{}"}, tls=authority.server("repo.corp")) as secure:
         upstream.tunnel_to = ("127.0.0.1", secure.port)
         proxy = f"http://user:canary@127.0.0.1:{upstream.port}"
-        client = make_client(policy, proxy=proxy, ca_file=authority.ca_file)
+        client = make_client(policy, proxy=proxy, ca_files=[authority.ca_file])
         assert client.fetch_index("https://repo.corp/x", tmp_path / "x")
         assert [(r.method, r.path) for r in upstream.requests()] == [("CONNECT", "repo.corp:443")]
         assert "proxy-authorization" in upstream.requests()[0].headers

@@ -264,7 +264,7 @@ def test_N11_stop_works_while_nothing_comes_and_comes_through_untouched(
 def test_N11_stop_works_inside_a_tls_connection_too(make_client: MakeClient, tmp_path: Path):
     authority = Authority(tmp_path)
     holding = Behaviour(hold_at=20_000)
-    client = make_client(ca_file=authority.ca_file)
+    client = make_client(ca_files=[authority.ca_file])
 
     def stop() -> None:
         if holding.held.is_set():

@@ -175,6 +175,29 @@ def test_N08_redirects_are_followed_up_to_five(
         client.fetch_index(f"{upstream.url}/5", tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["/store/dépôt/index", "/store/my repo/index", '/store/index?f="a b"', " /store/index"],
+)
+def test_N08_a_location_that_is_not_percent_encoded_is_followed(
+    client: Client, upstream: FakeUpstream, tmp_path: Path, target: str
+):
+    """As browsers, curl and pip do; the header's bytes are UTF-8."""
+    upstream.set(target.strip().partition("?")[0], BODY)
+    upstream.behave("/a", redirecting(target.encode().decode("latin-1")))
+    assert client.fetch_index(f"{upstream.url}/a", tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == BODY
+
+
+def test_N08_a_location_in_latin_1_keeps_its_bytes(
+    client: Client, upstream: FakeUpstream, tmp_path: Path
+):
+    upstream.behave("/a", redirecting("/d\xe9p\xf4t"))
+    with pytest.raises(NotFound):
+        client.fetch_index(f"{upstream.url}/a", tmp_path / "x")
+    assert upstream.requests()[-1].path == "/d%E9p%F4t"
+
+
 def test_N08_a_redirect_loop_is_refused(client: Client, upstream: FakeUpstream, tmp_path: Path):
     upstream.behave("/a", redirecting("/b"))
     upstream.behave("/b", redirecting("/a"))
@@ -204,7 +227,7 @@ def test_N08_https_never_leads_to_http(
     with FakeUpstream(tls=authority.server("127.0.0.1")) as secure:
         secure.behave("/a", redirecting(f"{upstream.url}/index"))
         with pytest.raises(UpstreamError, match="from https to http"):
-            make_client(ca_file=authority.ca_file).fetch_index(f"{secure.url}/a", tmp_path / "x")
+            make_client(ca_files=[authority.ca_file]).fetch_index(f"{secure.url}/a", tmp_path / "x")
     assert upstream.count() == 0
 
 

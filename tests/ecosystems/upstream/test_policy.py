@@ -145,15 +145,46 @@ def test_A01_a_wildcard_never_leads_to_an_address_inside(address: str):
 
 
 @pytest.mark.parametrize("address", INNER)
-def test_a_host_named_literally_may_be_inside(address: str):
-    found = Policy(["https://a.example.org"], answers(address)).addresses("a.example.org", 443)
-    assert [sockaddr[0] for _, sockaddr in found] == [address]
+def test_A01_a_host_named_exactly_is_refused_where_its_name_leads_inside(address: str, caplog):
+    """Whoever controls the name would choose what this server asks."""
+    with pytest.raises(EgressRefused):
+        Policy(["https://a.example.org"], answers(address)).addresses("a.example.org", 443)
+    assert f"a.example.org stands for {address}" in caplog.text
+
+
+@pytest.mark.parametrize("address", INNER)
+@pytest.mark.parametrize("pattern", ["https://a.example.org={}", "https://*.example.org={}"])
+def test_a_name_may_be_inside_the_network_that_its_pattern_names(address: str, pattern: str):
+    policy = Policy([pattern.format(address)], answers(address))
+    assert [sockaddr[0] for _, sockaddr in policy.addresses("a.example.org", 443)] == [address]
+
+
+def test_a_network_belongs_to_its_own_pattern_only():
+    allow = ["https://a.example.org=10.0.0.0/8", "https://b.example.org"]
+    policy = Policy(allow, answers("10.1.2.3"))
+    assert policy.addresses("a.example.org", 443)
+    with pytest.raises(EgressRefused):
+        policy.addresses("b.example.org", 443)
+    with pytest.raises(EgressRefused):
+        Policy(allow, answers("192.168.0.9")).addresses("a.example.org", 443)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_localhost_stands_for_loopback_and_for_nothing_else_inside(address: str):
+    allow = ["http://localhost:*", "http://a.localhost:*"]
+    for name in ("localhost", "a.localhost"):
+        assert Policy(allow, answers(address)).addresses(name, 80, scheme="http")
+        with pytest.raises(EgressRefused):
+            Policy(allow, answers("10.0.0.1")).addresses(name, 80, scheme="http")
 
 
 @pytest.mark.parametrize("address", NEVER)
-def test_A02_a_host_named_literally_never_leads_to_metadata_or_multicast(address: str):
+@pytest.mark.parametrize(
+    "pattern", ["https://a.example.org", "https://a.example.org=0.0.0.0/0", "https://a.example.org=::/0"]
+)  # fmt: skip
+def test_A02_a_host_named_exactly_never_leads_to_metadata_or_multicast(address: str, pattern: str):
     with pytest.raises(EgressRefused):
-        Policy(["https://a.example.org"], answers(address)).addresses("a.example.org", 443)
+        Policy([pattern], answers(address)).addresses("a.example.org", 443)
 
 
 def test_A02_one_bad_address_among_good_ones_refuses_the_name():
@@ -197,7 +228,7 @@ def test_a_metadata_address_needs_a_pattern_with_exactly_this_address():
     "pattern",
     ["", "conda.example.org", "ftp://a.b", "https://", "https://a.b/path", "https://a.b/", "https://*",
      "https://a.*.b", "https://u:p@a.b", "https://a.b:0", "https://a.b:70000", "https://a.b:x", "http://127.1",
-     "http://*.127.0.0.1", "https://a b"],
+     "http://*.127.0.0.1", "https://a b", "https://a.b=", "https://a.b=10.0.0.1/8", "https://a.b=corp"],
 )  # fmt: skip
 def test_a_pattern_that_is_none_is_refused_with_a_sentence(pattern: str):
     with pytest.raises(ValueError, match="is not an address pattern"):
