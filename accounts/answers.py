@@ -16,9 +16,18 @@ LARGEST = 1_000_000_000
 class ApiError(Exception):
     """An answer that is not a success; `message` is a sentence for the person who reads it."""
 
-    def __init__(self, status: int, message: str, *, code: str = "", **extra: Any) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str = "",
+        retry_after: int | None = None,
+        **extra: Any,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
         self.message = message
         self.code = code or CODES.get(status, "error")
         self.extra = extra

@@ -21,6 +21,7 @@ from ninja.parser import Parser
 from accounts.answers import ApiError
 from accounts.api import router as accounts
 from accounts.caller import AUTH
+from accounts.limits import TooMany
 from channels.api import router as channels
 from channels.errors import NoSpace, WrongState
 from channels.packages_api import router as packages
@@ -145,12 +146,19 @@ def answer(request: HttpRequest, error: ApiError) -> HttpResponse:
     response = api.create_response(request, error.body(), status=error.status)
     if error.status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="api"'
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
     return response
 
 
 @api.exception_handler(ApiError)
 def on_api_error(request: HttpRequest, error: ApiError) -> HttpResponse:
     return answer(request, error)
+
+
+@api.exception_handler(TooMany)
+def on_too_many(request: HttpRequest, error: TooMany) -> HttpResponse:
+    return answer(request, ApiError(429, error.message, retry_after=error.retry_after))
 
 
 @api.exception_handler(Http404)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from accounts.access import can
+from accounts.limits import TooMany
 from accounts.pages import render, signed_in, user_of
 from channels import access
 from channels.models import Channel
@@ -108,6 +110,25 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     told = exception.args[0] if exception.args and isinstance(exception.args[0], str) else ""
     detail = told or "There is no page at this address."
     return _error(request, 404, "There is nothing here", detail)
+
+
+def show_too_many(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware that answers a reached limit with 429 and Retry-After."""
+
+    def answered(request: HttpRequest) -> HttpResponseBase:
+        return get_response(request)
+
+    def process_exception(request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, TooMany):
+            return None
+        response = _error(request, 429, "Too many requests", exception.message)
+        response["Retry-After"] = str(exception.retry_after)
+        return response
+
+    answered.process_exception = process_exception  # type: ignore[attr-defined]
+    return answered
 
 
 def _error(request: HttpRequest, status: int, title: str, detail: str) -> HttpResponse:

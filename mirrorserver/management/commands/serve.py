@@ -55,6 +55,7 @@ class Command(BaseCommand):
     def _prepare(self, env: environment.Environment) -> None:
         try:
             call_command("migrate", interactive=False, verbosity=0)
+            call_command("createcachetable", verbosity=0)
         except OperationalError as error:
             raise CommandError(
                 f"The database cannot be used: {str(error).strip()}", returncode=BAD_START

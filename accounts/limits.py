@@ -1,0 +1,124 @@
+"""How often somebody may do something: counters that all processes of the server share.
+
+A counter belongs to a name, a key (an account, an address) and a window of time. It lives in the
+cache: Redis, or the table of `accounts.cache` without it. A hit is counted before the work it
+stands for, so that parallel requests cannot pass together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import time
+from dataclasses import dataclass
+
+from django.core.cache import cache
+
+PATTERN = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
+"""How a rate is written in settings and variables: `5/60` = five in sixty seconds."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `amount` in `seconds`."""
+
+    amount: int
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """The rate of `5/60`; ValueError for other texts."""
+        match = PATTERN.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(text)
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.amount}/{self.seconds}"
+
+
+class TooMany(Exception):
+    """A limit is reached; the text is a sentence for the person, `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One counted hit: the state of its counter, and the way to take it back."""
+
+    cache_key: str
+    rate: Rate
+    number: int
+    retry_after: int
+
+    @property
+    def over(self) -> bool:
+        """Whether it is one more than the rate allows."""
+        return self.number > self.rate.amount
+
+    @property
+    def first_over(self) -> bool:
+        """Whether it is the very first one too many in this window."""
+        return self.number == self.rate.amount + 1
+
+    def take_back(self) -> None:
+        """Count this hit no longer."""
+        try:
+            cache.incr(self.cache_key, -1)
+        except ValueError:
+            return  # The window is over and its counter gone.
+
+
+def hit(name: str, key: str, rate: Rate) -> Hit:
+    """Count one hit of `key`; the caller looks at `over`."""
+    cache_key, left = _window(name, key, rate)
+    cache.add(cache_key, 0, timeout=rate.seconds + 60)
+    try:
+        number = cache.incr(cache_key)
+    except ValueError:  # It was dropped between the two calls.
+        number = 1
+    return Hit(cache_key, rate, number, left)
+
+
+def need(name: str, key: str, rate: Rate, message: str) -> Hit:
+    """Count one hit of `key`, or raise `TooMany` with this message."""
+    found = hit(name, key, rate)
+    if found.over:
+        raise TooMany(message, found.retry_after)
+    return found
+
+
+def reached(name: str, key: str, rate: Rate) -> int:
+    """The seconds until `key` may go on; 0 while the rate allows it. Counts nothing."""
+    cache_key, left = _window(name, key, rate)
+    number: int = cache.get(cache_key, 0)
+    return left if number >= rate.amount else 0
+
+
+def network(address: str) -> str:
+    """The address as limits count it: of IPv6 its /64, as that is what one subscriber has."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
+
+
+def _window(name: str, key: str, rate: Rate) -> tuple[str, int]:
+    """The key of the counter, which is another one in each window, and the rest of the window."""
+    number, since = divmod(_now(), rate.seconds)
+    digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:32]
+    return f"limit:{name}:{rate.seconds}:{number}:{digest}", rate.seconds - since
+
+
+def _now() -> int:
+    return int(time.time())
