@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import zstandard
 
-from ecosystems.base import EcosystemError
+from ecosystems import leftout
+from ecosystems.base import EcosystemError, Invalid, Record
+from ecosystems.leftout import LeftOut
 
 _MAGIC = b"MPACK1\n\0"
 _TRAILER = len(_MAGIC) + 16
@@ -41,6 +43,11 @@ class _Contents(msgspec.Struct, gc=False):
     names: list[str]
     digests: bytes
     places: list[tuple[int, int, int]]
+    left_out: dict[str, list[LeftOut]] = {}
+
+
+Records = Callable[[str, bytes], Iterable[Record | Invalid]]
+"""The records of a name's body, as the ecosystem reads them."""
 
 
 class Pack:
@@ -58,6 +65,7 @@ class Pack:
             self.close()
             raise
         self.meta = contents.meta
+        self.left_out = contents.left_out
         digests = contents.digests
         self._names = {
             name: Entry(digests[32 * number : 32 * number + 32], *place)
@@ -131,6 +139,7 @@ class Layered:
 
     def __init__(self, pack: Pack, later: Mapping[str, tuple[bytes, int]]) -> None:
         self._pack = pack
+        self.left_out = pack.left_out
         self._zstd = zstandard.ZstdDecompressor()
         self._later = {name: one for name, one in later.items() if name not in pack.names()}
         self._names = dict(pack.names())
@@ -157,12 +166,21 @@ class PackWriter:
     """Writes a pack. Leaving the `with` block before `close` removes the file.
 
     With `old`, a body that the old pack has under the same name is copied as
-    it lies there instead of being compressed again.
+    it lies there instead of being compressed again. With `records`, the pack
+    remembers which records of each body are invalid.
     """
 
-    def __init__(self, path: Path, *, level: int = 1, old: Pack | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        level: int = 1,
+        old: Pack | None = None,
+        records: Records | None = None,
+    ) -> None:
         self.path = path
-        self._old = old
+        self.left_out: dict[str, list[LeftOut]] = {}
+        self._old, self._records = old, records
         self._file = path.open("xb")
         self._zstd = zstandard.ZstdCompressor(level=level, write_checksum=True)
         self._names: dict[str, Entry] = {}
@@ -186,12 +204,16 @@ class PackWriter:
         digest = hashlib.sha256(body).digest()
         old = self._old.names().get(name) if self._old else None
         if self._old and old and old.digest == digest:
+            self._note(name, self._old.left_out.get(name))
             return self._append(name, self._old.read_compressed(name), digest, count)
+        if self._records is not None:
+            self._note(name, leftout.of(self._records(name, body)))
         return self._append(name, self._zstd.compress(body), digest, count)
 
     def copy(self, name: str, other: Pack) -> Entry:
         """Adds the body that `other` has under this name, without decompressing it."""
         entry = other.names()[name]
+        self._note(name, other.left_out.get(name))
         return self._append(name, other.read_compressed(name), entry.digest, entry.count)
 
     def close(self, meta: dict[str, Any] | None = None) -> str:
@@ -204,6 +226,7 @@ class PackWriter:
             names=list(self._names),
             digests=b"".join(entry.digest for entry in self._names.values()),
             places=[(one.offset, one.length, one.count) for one in self._names.values()],
+            left_out=self.left_out,
         )
         text = self._zstd.compress(msgspec.msgpack.encode(contents))
         self._write(text)
@@ -211,6 +234,10 @@ class PackWriter:
         self._write(_MAGIC)
         self._file.close()
         return self._hash.hexdigest()
+
+    def _note(self, name: str, found: list[LeftOut] | None) -> None:
+        if found:
+            self.left_out[name] = found
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)

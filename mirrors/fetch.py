@@ -16,12 +16,13 @@ from django.utils import timezone
 from channels import blobs
 from channels.lease import Leased
 from channels.origins import client_for, remember
-from ecosystems import registry
+from ecosystems import leftout, registry
 from ecosystems.base import Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
+from ecosystems.pack import Pack
 from ecosystems.upstream import Client
 from mirrors import own
 from mirrors.models import Page, Snapshot, Upstream
-from mirrors.texts import storable
+from mirrors.texts import UNREADABLE, storable
 
 
 class Fetch:
@@ -123,6 +124,7 @@ class Fetch:
 
     def _keep(self, section: str, raw: Raw, read: Read) -> Snapshot:
         upstream = self.upstream
+        noted = warnings(read)
         snapshot = Snapshot(
             upstream=upstream,
             section=section,
@@ -143,7 +145,7 @@ class Fetch:
             newest=read.newest,
             invalid=read.invalid,
             invalid_names=[storable(name) for name in read.invalid_names],
-            warnings=read.warnings,
+            warnings=noted,
             extras={name: _extra(path) for name, path in read.extras.items()},
         )
         with self._writing():
@@ -171,6 +173,18 @@ class Fetch:
             self.upstream.extras = extras
             with self._writing():
                 self.upstream.save(update_fields=["extras"])
+
+
+def warnings(read: Read) -> list[str]:
+    """What is odd about an index, and which of its records are left out because they are invalid.
+
+    Asked before the pack moves to the blobs.
+    """
+    others = leftout.named(read.invalid_names, read.invalid, UNREADABLE)
+    with Pack(read.pack) as pack:
+        return [
+            storable(text) for text in (*read.warnings, *leftout.warnings(pack.left_out, others))
+        ]
 
 
 def newest(upstream: Upstream, section: str, scope: str | None = None) -> Snapshot | None:

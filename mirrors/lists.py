@@ -11,6 +11,7 @@ from ecosystems.base import Record, Stop
 from mirrors.inputs import Inputs, channel_rules, gather, one_input
 from mirrors.judge import Part, complete, judged, present
 from mirrors.models import Run, Snapshot
+from mirrors.texts import UNREADABLE
 
 
 class Line(NamedTuple):
@@ -87,5 +88,4 @@ def _inputs(run: Run) -> Inputs:
 def _invalid(run: Run) -> Iterator[Line]:
     for snapshot in Snapshot.objects.filter(pk__in=run.snapshots.values()):
         for name in snapshot.invalid_names:
-            detail = "The package name in the file name breaks the naming rules."
-            yield Line(snapshot.section, name, "mirror.invalid", detail, -1)
+            yield Line(snapshot.section, name, "mirror.invalid", UNREADABLE, -1)

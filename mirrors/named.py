@@ -7,11 +7,12 @@ reasons are judged again, not the whole mirror, and reading a mirror judges noth
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Sum
 
 from channels.models import Channel, Package
 from ecosystems.base import Stop
 from mirrors import lists
-from mirrors.models import LeftOut, Run
+from mirrors.models import LeftOut, Run, Snapshot
 
 NAMED = 100
 """How many files of each reason are named."""
@@ -70,7 +71,11 @@ def _among(run: Run, wanted: Wanted) -> Among | None:
     channel = Channel.objects.get(pk=run.mirror.channel_id)
     if channel.frozen:
         return None
-    missing = {reason: number for reason, number in wanted.items() if reason != "mirror.invalid"}
+    missing = dict(wanted)
+    # Those whose package cannot be told are in no tally; their names come with the snapshots.
+    unnamed = Snapshot.objects.filter(pk__in=run.snapshots.values()).aggregate(n=Sum("invalid"))
+    if unnamed["n"] and "mirror.invalid" in missing:
+        _took(missing, "mirror.invalid", unnamed["n"])
     found: Among = {}
     key = str(run.mirror_id)
     rows = Package.objects.at(channel.current).filter(channel=channel).order_by("section", "name")

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from channels import blobs
 from channels.models import Channel, Package
 from ecosystems import registry
-from ecosystems.base import BadIndex, Raw, Read, Unchanged
+from ecosystems.base import BadIndex, Invalid, Raw, Read, Record, Unchanged
 from ecosystems.pack import Pack, PackWriter
 from mirrors.models import Mirror, Snapshot, Upstream
 
@@ -44,7 +44,11 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
     target = work / f"{section.replace('/', '-')}.pack"
     old = Pack(blobs.path(before.pack_id)) if before else None
     listed = newest = names = 0
-    writer = PackWriter(target)
+
+    def checked(name: str, body: bytes) -> list[Record | Invalid]:
+        return ecosystem.records(body, section=section, name=name)
+
+    writer = PackWriter(target, records=checked)
     rows = _rows(upstream, channel, section).values_list("name", "shard_id", "shard__body")
     for name, digest, body in rows.iterator(chunk_size=100):
         raw = expand.decompress(bytes(body))

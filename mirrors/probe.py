@@ -9,7 +9,7 @@ from channels.origins import client_for
 from ecosystems import registry
 from ecosystems.base import Unchanged
 from mirrors import own
-from mirrors.fetch import scratch
+from mirrors.fetch import scratch, warnings
 from mirrors.models import Upstream
 
 
@@ -56,5 +56,5 @@ def probe(upstream: Upstream) -> dict[str, Any]:
                 read = ecosystem.read(client, raw, section, seen=None, work=work, stop=lambda: None)
             found.files += read.listed
             found.packages += read.names
-            found.warnings += [f"{section}: {text}" for text in read.warnings]
+            found.warnings += [f"{section}: {text}" for text in warnings(read)]
     return asdict(found)

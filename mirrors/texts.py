@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+UNREADABLE = "The package name in the file name breaks the naming rules."
+"""Why a record is in no package, and so is not published."""
+
 
 def storable(text: str) -> str:
     """`text` without what PostgreSQL cannot store: NUL and halves of characters."""

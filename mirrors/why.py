@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import zstandard
@@ -9,10 +10,11 @@ import zstandard
 from channels.models import Channel, Package
 from channels.verdicts import Verdict
 from ecosystems import registry
-from ecosystems.base import Record
+from ecosystems.base import Ecosystem, Record
 from filters.rules import Reason, judge
 from mirrors.inputs import Inputs, gather
 from mirrors.judge import Case, complete, judge_name, present
+from mirrors.texts import UNREADABLE
 
 MOST = 1000
 ROWS = 20
@@ -39,15 +41,41 @@ def why(channel: Channel, query: str) -> list[dict[str, object]]:
     inputs = gather(channel)
     found: list[dict[str, object]] = []
     for ecosystem in inputs.ecosystems():
-        name = ecosystem.name_of(query) or ecosystem.normalize(query)
-        wanted = query if ecosystem.name_of(query) else None
         for section in inputs.sections(ecosystem):
-            for answer in _answers(inputs.case(ecosystem, section), name):
-                if wanted in (None, answer.filename):
-                    found.append(asdict(answer))
+            for answer in _asked(inputs, ecosystem, section, query):
+                found.append(asdict(answer))
                 if len(found) >= MOST:
                     return found
     return found
+
+
+def _asked(inputs: Inputs, ecosystem: Ecosystem, section: str, query: str) -> Iterator[Answer]:
+    """Of a package's files, or of the one file that `query` names, whatever its name is like."""
+    case = inputs.case(ecosystem, section)
+    name = ecosystem.name_of(query)
+    if name is not None:
+        yield from (one for one in _answers(case, name) if one.filename == query)
+        return
+    plain = ecosystem.normalize(query)
+    yield from _answers(case, plain)
+    # A file whose name is no file name of this type: it is among what was left out.
+    for odd in sorted(_left_out_of(case, plain)):
+        yield from (one for one in _answers(case, odd) if one.filename == query)
+    for one in inputs.mirrors:
+        snapshot = one.snapshots.get(section) if one.ecosystem.kind == ecosystem.kind else None
+        if snapshot is not None and query in snapshot.invalid_names:
+            reason = ("mirror", "invalid", UNREADABLE)
+            yield Answer(query, section, "", one.mirror.name, False, "left_out", *reason)
+
+
+def _left_out_of(case: Case, text: str) -> set[str]:
+    """The packages with invalid records whose name `text` begins with."""
+    return {
+        name
+        for source in case.sources
+        for name in source.pack.left_out
+        if name != text and text.startswith(name)
+    }
 
 
 def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ecosystems import leftout
 from ecosystems.base import (
     BadIndex,
     Document,
@@ -90,15 +91,20 @@ class Conda(Whole):
         target = work / f"{section}.pack"
         old = Pack(seen.pack) if seen is not None else None
         newest = 0
+
+        def checked(name: str, body: bytes) -> list[Record | Invalid]:
+            """Asked of changed shards only: their records, and the newest time among them."""
+            nonlocal newest
+            found = self.records(body, section=section, name=name)
+            newest = max(newest, leftout.newest(found))
+            return found
+
         with (
             read(blocks, subdir=section, work=work, stop=stop) as index,
-            PackWriter(target, old=old) as writer,
+            PackWriter(target, old=old, records=checked) as writer,
         ):
             for shard in index.shards(stop):
-                before = old.names().get(shard.name) if old is not None else None
-                entry = writer.add(shard.name, shard.body, shard.count)
-                if before is None or before.digest != entry.digest:
-                    newest = max(newest, records.newest(shard.body))
+                writer.add(shard.name, shard.body, shard.count)
             known = old.meta.get("newest", 0) if old is not None else 0
             newest = max(newest, known if isinstance(known, int) else 0)
             sha256 = writer.close({"newest": newest})
@@ -175,6 +181,4 @@ def _warnings(index: Index) -> list[str]:
             f"{number:,} records of the index's `v3` part are not taken over; clients of today"
             " read the other parts."
         )
-    if index.invalid_count:
-        found.append(f"{index.invalid_count:,} records have no valid package name.")
     return found

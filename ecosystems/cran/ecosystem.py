@@ -22,7 +22,7 @@ from ecosystems.base import (
     Whole,
 )
 from ecosystems.cran import contents, documents, layout, packages, spec
-from ecosystems.cran.contents import Contents, Facts
+from ecosystems.cran.contents import Facts
 from ecosystems.pack import Pack, PackWriter
 from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
 from ecosystems.upstream.decode import Encoding
@@ -129,7 +129,11 @@ class Cran(Whole):
         found = contents.read(blocks, section=section, facts=facts, stop=stop)
         target = work / f"{section.replace('/', '-')}.pack"
         old = Pack(seen.pack) if seen is not None else None
-        with PackWriter(target, old=old) as writer:
+
+        def checked(name: str, body: bytes) -> list[Record | Invalid]:
+            return self.records(body, section=section, name=name)
+
+        with PackWriter(target, old=old, records=checked) as writer:
             for number, (name, body, count) in enumerate(found.bodies()):
                 if number % contents.STOP_EVERY == 0:
                     stop()
@@ -144,7 +148,7 @@ class Cran(Whole):
             newest=found.newest,
             invalid=len(found.invalid),
             invalid_names=found.invalid[:1000],
-            warnings=[*warnings, *_warnings(found, facts)],
+            warnings=[*warnings, *_warnings(facts)],
         )
 
     def root_extras(self, client: Client, base_url: str, work: Path, *, stop: Stop) -> list[Path]:
@@ -220,10 +224,8 @@ def _read_meta(client: Client, base: str, facts: Facts, work: Path, *, stop: Sto
     return warnings
 
 
-def _warnings(found: Contents, facts: Facts) -> list[str]:
+def _warnings(facts: Facts) -> list[str]:
     warnings = []
-    if found.invalid:
-        warnings.append(f"{len(found.invalid):,} entries have no valid package name.")
     if facts.odd:
         warnings.append(
             f"{facts.odd:,} files of the archive are passed over: their names are no package's."

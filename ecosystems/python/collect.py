@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from ecosystems.base import BadIndex, Progress, Stop
+from ecosystems.base import BadIndex, Invalid, Progress, Record, Stop
 from ecosystems.pack import Pack, PackWriter
 from ecosystems.python.body import Body, License, join, split
 from ecosystems.python.licensing import metadata_files, stated
@@ -125,7 +125,7 @@ class Collector:
 
         Raises the first error where nothing at all could be had.
         """
-        with PackWriter(path, old=self._known.pack) as writer:
+        with PackWriter(path, old=self._known.pack, records=_records) as writer:
             names = sorted(wanted)
             current = {name for name in names if self._is_current(name, wanted[name])}
             for number, name in enumerate(names):
@@ -303,6 +303,10 @@ class Collector:
             *_some(self.failed.values(), "further pages could not be had"),
             *_some((f"There is no project {name}." for name in self.absent), "are missing too"),
         ]
+
+
+def _records(name: str, body: bytes) -> list[Record | Invalid]:
+    return records(body, name=name)
 
 
 def _some(texts: Iterable[str], more: str) -> list[str]:
