@@ -28,6 +28,19 @@ class BadIndex(EcosystemError):
     """An index that is not what its address promises; `str()` is a sentence."""
 
 
+NAMED = 3
+"""So many names stand in a sentence; the rest is a number."""
+LONGEST_NAMED = 100
+
+
+def first_names(names: Sequence[str], total: int | None = None) -> str:
+    """ "a, b, c and 12 more" of `total` names (all of `names`, if not said)."""
+    total = len(names) if total is None else total
+    shown = [name if len(name) <= LONGEST_NAMED else f"{name[:LONGEST_NAMED]}…" for name in names]
+    more = total - len(shown[:NAMED])
+    return ", ".join(shown[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
 class Record(msgspec.Struct, gc=False, kw_only=True):
     """One file as the upstream lists it, with the fields that rules look at.
 
@@ -182,6 +195,8 @@ class Read:
     """How many of `listed` are in no shard, because not even their name can be read."""
     invalid_names: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    """What was dropped, skipped or kept from an earlier state: sentences with counts and first
+    names (`first_names`). They are shown on every mirror that publishes from this index."""
     extras: dict[str, Path] = field(default_factory=dict)
 
 

@@ -59,6 +59,11 @@ def _counts(work: Work, counts: dict[str, Any], terms: Mapping[str, Any]) -> dic
     return counts
 
 
+def files(number: int) -> str:
+    """ "1 file", "1,234 files"."""
+    return f"{number:,} file{'' if number == 1 else 's'}"
+
+
 def removed(mirror: Mirror, since: int) -> dict[str, Any]:
     """Files that revisions published during this run took from the channel, and which these are."""
     revisions = Revision.objects.filter(channel_id=mirror.channel_id, number__gt=since)

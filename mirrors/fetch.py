@@ -48,6 +48,8 @@ class Fetch:
         self.ecosystem = (ecosystem or registry.get(upstream.kind)).having(set(pages))
         self.sections = self.ecosystem.sections(asked)
         self.snapshots: dict[str, Snapshot | None] = {}
+        self.warnings: list[str] = []
+        """What could not be had beside the indexes, in sentences; see `mirrors.warnings`."""
         self.bytes = 0
         self._row = row
         self._stop = stop

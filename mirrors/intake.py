@@ -82,7 +82,7 @@ def take(work: Work, fetch: Fetch) -> Taken:
             work.run.write(wanted=mirror.channel.raise_wanted())
             channel_id = mirror.channel_id
             transaction.on_commit(lambda: knock.channel(channel_id))
-    _warn(work, fetch, accepted)
+    _warn(work, fetch, accepted, held)
     return Taken(changed=bool(news), held=held)
 
 
@@ -123,17 +123,27 @@ def _tell_held(work: Work, mirror: Mirror, held: dict[str, dict[str, object]]) -
         tell(work.run, EventType.MIRROR_HELD, held=held)
 
 
-def _warn(work: Work, fetch: Fetch, accepted: dict[str, Snapshot]) -> None:
+def _warn(
+    work: Work,
+    fetch: Fetch,
+    accepted: dict[str, Snapshot],
+    held: dict[str, dict[str, object]],
+) -> None:
+    """Tell of everything about this fetch that people do not expect."""
     asked = work.run.terms.get("subdirs") or []
     for section, snapshot in fetch.snapshots.items():
-        if snapshot is None and section not in accepted:
+        if snapshot is None and section not in held:
             if section in asked:
-                work.log(f"The upstream has never had {section}.", level="warning")
+                what = "no longer has" if section in accepted else "has never had"
+                work.warn(f"The upstream {what} {section}, which the mirror asks for.")
             elif section == "noarch":
-                work.log("The upstream has no noarch; it is published empty.", level="warning")
-        elif snapshot is not None:
+                work.warn("The upstream has no noarch; it is published empty.")
+        elif snapshot is not None and section not in held:
+            # Shown on the mirror as long as it publishes from this snapshot; the log is of the run.
             for warning in snapshot.warnings:
                 work.log(f"{section}: {warning}", level="warning")
+    for warning in fetch.warnings:
+        work.warn(warning)
 
 
 def _words(sections: list[str]) -> str:

@@ -66,6 +66,7 @@ class Snapshot(models.Model):
     extras = models.JSONField(default=dict)
     """{file name: SHA-256 of the blob}: what goes with the index (`run_exports.json`)."""
     warnings = models.JSONField(default=list)
+    """As `ecosystems.base.Read.warnings`; see `mirrors.warnings`."""
     created = models.DateTimeField(auto_now_add=True)
     checked = models.DateTimeField(auto_now_add=True)
 
@@ -117,6 +118,13 @@ class Mirror(models.Model):
     held = models.JSONField(default=dict)
     """{section: {"snapshot": id or None, "reason": text}}; empty when nothing is held."""
     warnings = models.JSONField(default=list)
+    """What its saved form will probably not do; `mirrors.warnings` has all there is to say."""
+    incomplete = models.BooleanField(default=False)
+    """Of an active mirror: the new index is accepted, and no run has brought all of its files yet.
+    Publications only add: what the upstream dropped stays."""
+    waiting = models.JSONField(default=dict)
+    """{"failed", "planned", "kept", "names"}: too many of a run's new files failed, so what the
+    upstream dropped stays until a complete run, or until it is released."""
     run_again = models.BooleanField(default=False)
     """Saved with Run Now while a run was going: one more run follows."""
     skip_guard = models.BooleanField(default=False)
@@ -153,6 +161,14 @@ class Accepted(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mirror} {self.section}"
+
+
+class Outcome(models.TextChoices):
+    """How a completed run turned out."""
+
+    OK = "ok", "Completed"
+    ERRORS = "errors", "Completed with errors"
+    HELD = "held", "Completed, with something held"
 
 
 class Run(Leased):
@@ -192,6 +208,10 @@ class Run(Leased):
     snapshots = models.JSONField(default=dict)
     """{section: snapshot id} it judged."""
     held = models.JSONField(default=dict)
+    warnings = models.JSONField(default=list)
+    """What it dropped, skipped, or kept from an earlier state, in words."""
+    outcome = models.CharField(max_length=8, blank=True, choices=Outcome.choices)
+    """Of a completed run; else empty."""
     wanted = models.IntegerField(default=0)
     stop_asked = models.DateTimeField(null=True)
 
@@ -243,7 +263,6 @@ class Failure(models.Model):
     section = models.CharField(max_length=128)
     filename = models.CharField(max_length=255)
     message = models.TextField()
-    tries = models.IntegerField(default=1)
 
     class Meta:
         constraints = [

@@ -14,7 +14,7 @@ from django.utils import timezone
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart
 from channels.models import Channel
-from ecosystems.base import EcosystemError
+from ecosystems.base import NAMED, EcosystemError, first_names
 from history.models import EventType
 from mirrors import control, counted, intake, knock, named, rebuild
 from mirrors.compare import compare
@@ -22,7 +22,7 @@ from mirrors.control import tell
 from mirrors.download import Download
 from mirrors.fetch import Fetch, scratch
 from mirrors.inputs import as_begun, gather, narrowed
-from mirrors.models import Mirror, Run
+from mirrors.models import Mirror, Outcome, Run
 from mirrors.plan import Plan
 from mirrors.work import HandBack, Stopped, Work
 
@@ -67,7 +67,9 @@ def _claim(run: Run) -> bool:
     begun = run.started is not None
     with transaction.atomic():
         _lock_mirror(run)
-        if not run.claim(state="running", started=now, step=0, percent=0, steps=[], error=""):
+        if not run.claim(
+            state="running", started=now, step=0, percent=0, steps=[], error="", warnings=[]
+        ):
             return False
         run.failures.all().delete()
         Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=now)
@@ -206,8 +208,27 @@ def _channel(mirror: Mirror) -> Channel:
 def _finish(work: Work, counts: dict[str, Any]) -> None:
     work.step(8)
     work.run.write(counts=counts, percent=100)
+    _warn(work)
     named.keep(work.run, stop=work.check)
     _end(work, "completed")
+
+
+def _warn(work: Work) -> None:
+    """Say it when the run ended well and clients have nothing, or less, of it."""
+    counts = work.run.counts
+    kept = counts["active"] + counts["passive"]
+    if counts["failed"]:
+        names = list(work.run.failures.order_by("pk").values_list("filename", flat=True)[:NAMED])
+        some = first_names(names, counts["failed"])
+        work.warn(f"{counted.files(counts['failed'])} could not be downloaded: {some}.")
+    if counts["listed"] and not kept:
+        work.warn(f"None of the {counts['listed']:,} files that the upstream lists is mirrored.")
+
+
+def _outcome(run: Run) -> Outcome:
+    if run.counts.get("failed"):
+        return Outcome.ERRORS
+    return Outcome.HELD if run.held else Outcome.OK
 
 
 def _end(work: Work, state: str, error: str = "") -> None:
@@ -218,7 +239,10 @@ def _end(work: Work, state: str, error: str = "") -> None:
     try:
         with transaction.atomic():
             _lock_mirror(run)
-            run.write(state=state, ended=now, error=error, steps=steps, bytes=work.bytes)
+            outcome = _outcome(run) if state == "completed" else ""
+            run.write(
+                state=state, ended=now, error=error, steps=steps, bytes=work.bytes, outcome=outcome
+            )
             fields: dict[str, Any] = {"last_success_at": now} if state == "completed" else {}
             Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=run.started, **fields)
             tell(run, ENDED[state], counts=run.counts, error=error)

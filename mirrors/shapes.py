@@ -6,15 +6,14 @@ file names in `logs` are read for a single mirror only.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from accounts.answers import stamp
-from mirrors import named, schedule, sources
-from mirrors.models import Accepted, Mirror, Run
+from mirrors import named, schedule, sources, warnings
+from mirrors.models import Mirror, Outcome, Run
 
 COUNTS = ("active", "passive", "failed", "removed", "active_planned")
 MIRROR_REASONS = (
@@ -25,7 +24,8 @@ CHANNEL_REASONS = ("type", "cve", "date", "license", "only_specs", "exclude_spec
 MIRROR_KEYS = frozenset(
     {
         "mirror_id", "state", "last_run_at", "last_success_at", "next_run_at", "created_at",
-        "updated_at", "frequency", "held", "warnings", "run_again", "run_number", "sync_state",
+        "updated_at", "frequency", "held", "warnings", "outcome",
+        "run_again", "run_number", "sync_state",
     }
 )  # fmt: skip
 """What a mirror shows in its channel that nobody can set by sending it."""
@@ -91,6 +91,8 @@ def run_shape(run: Run) -> Shape:
         "started": stamp(run.started),
         "ended": stamp(run.ended),
         "held": run.held,
+        "warnings": run.warnings,
+        "outcome": run.outcome or None,
         "filters": run.terms,
         "steps": [
             {"number": number, "description": Run.STEPS[number - 1], "started": begin, "ended": end}
@@ -146,11 +148,11 @@ def _empty_logs() -> Shape:
 
 def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
     rows = list(mirrors)
-    latest, noted = _latest(rows), _noted(rows)
-    return [(row, _common(row, latest.get(row.pk), noted[row.pk])) for row in rows]
+    latest, said = _latest(rows), warnings.of_all(rows)
+    return [(row, _common(row, latest.get(row.pk), said[row.pk])) for row in rows]
 
 
-def _common(mirror: Mirror, run: Run | None, noted: list[str]) -> Shape:
+def _common(mirror: Mirror, run: Run | None, said: list[str]) -> Shape:
     return {
         "source_root": sources.shown(mirror.upstream),
         "state": run.state if run else "pending",
@@ -165,7 +167,8 @@ def _common(mirror: Mirror, run: Run | None, noted: list[str]) -> Shape:
         "proxy": sources.shown_proxy(mirror.upstream),
         "filters": mirror.filter.terms,
         "held": _held(mirror),
-        "warnings": [*mirror.warnings, *noted],
+        "warnings": said,
+        "outcome": _outcome(mirror, run),
         "run_again": mirror.run_again,
         "run_number": run.number if run else None,
         "sync_state": sync_state(run),
@@ -188,6 +191,15 @@ def _held(mirror: Mirror) -> str | None:
     return " ".join(reasons) or None
 
 
+def _outcome(mirror: Mirror, run: Run | None) -> str | None:
+    """How the last run turned out; `held` also where the guard holds something since."""
+    if run is None or run.state != "completed":
+        return None
+    if run.outcome == Outcome.HELD and not mirror.held:
+        return str(Outcome.OK)
+    return run.outcome or None
+
+
 def _latest(mirrors: list[Mirror]) -> dict[int, Run]:
     """The last run of each mirror, by the mirror's id."""
     ids = [mirror.latest_run for mirror in mirrors if mirror.latest_run]  # type: ignore[attr-defined]
@@ -195,18 +207,4 @@ def _latest(mirrors: list[Mirror]) -> dict[int, Run]:
     for start in range(0, len(ids), 500):
         for run in Run.objects.filter(pk__in=ids[start : start + 500]).defer("steps"):
             found[run.mirror_id] = run
-    return found
-
-
-def _noted(mirrors: list[Mirror]) -> dict[int, list[str]]:
-    """What was odd about the indexes that the mirrors publish from."""
-    found: dict[int, list[str]] = defaultdict(list)
-    ids = [mirror.pk for mirror in mirrors]
-    for start in range(0, len(ids), 500):
-        rows = Accepted.objects.filter(mirror__in=ids[start : start + 500])
-        rows = rows.exclude(snapshot__warnings=[]).order_by("section")
-        for mirror, section, texts in rows.values_list(
-            "mirror_id", "section", "snapshot__warnings"
-        ):
-            found[mirror] += [f"{section}: {text}" for text in texts]
     return found

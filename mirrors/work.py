@@ -16,6 +16,8 @@ from mirrors.models import LogLine, Run
 LOOK_SECONDS = 0.5
 """How often the row is read for a stop, and progress written."""
 
+MOST_WARNINGS = 200
+
 
 class Stopped(Interrupted):
     """Somebody asked the run to stop."""
@@ -73,6 +75,12 @@ class Work:
         with transaction.atomic():
             self.run.write(owner=self.run.owner)
             LogLine.objects.create(run=self.run, level=level, text=text[:2000])
+
+    def warn(self, text: str) -> None:
+        """Log what the run dropped, skipped or kept, and show it on the mirror."""
+        self.log(text, level="warning")
+        if text not in self.run.warnings and len(self.run.warnings) < MOST_WARNINGS:
+            self.run.write(warnings=[*self.run.warnings, text[:2000]])
 
     def counts(self, **fields: Any) -> None:
         """Merge into the run's counts."""

@@ -16,7 +16,7 @@ from accounts.pages import render, signed_in, user_of
 from channels import access
 from channels.models import Channel
 from channels.views.snippets import snippets
-from mirrors.models import Mirror, Run
+from mirrors.models import Mirror, Outcome, Run
 from mirrors.views.reach import may_write
 from mirrors.views.rows import Row, lines, mirrors
 
@@ -76,10 +76,12 @@ def _noted(request: HttpRequest, visible: QuerySet[Channel]) -> tuple[list[Row],
     """What runs now and what needs somebody."""
     if not can(request.user, "mirror", "read"):
         return [], []
-    last = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number").values("state")[:1]
+    last = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
     rows = Mirror.objects.filter(deleted=None, channel__in=visible.values("pk")).order_by("name")
     busy = rows.filter(runs__state__in=Run.ACTIVE)
-    wrong = rows.annotate(last=Subquery(last)).filter(Q(last="failed") | ~Q(held={}))
+    wrong = rows.annotate(
+        last=Subquery(last.values("state")[:1]), outcome=Subquery(last.values("outcome")[:1])
+    ).filter(Q(last="failed") | Q(outcome=Outcome.ERRORS) | ~Q(held={}) | ~Q(waiting={}))
     running, failed = (set(part.values_list("pk", flat=True)[:NOTED]) for part in (busy, wrong))
     found = _rows(request, mirrors().filter(pk__in=running | failed))
     return (

@@ -11,7 +11,9 @@ from django.utils.timezone import now
 from accounts.pages import render, signed_in
 from channels.models import Revision
 from channels.views.frame import tab
-from mirrors.models import LogLine, Mirror, Run
+from mirrors import warnings
+from mirrors.models import LogLine, Mirror, Outcome, Run
+from mirrors.views import rows
 from mirrors.views.funnel import funnel
 from mirrors.views.reach import may_write, mirror_of, run_of
 
@@ -61,7 +63,9 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
     return {
         **context,
         "live": run.state in Run.ACTIVE,
-        "last": not mirror.runs.filter(number__gt=run.number).exists(),
+        "state": rows.ERRORS if run.outcome == Outcome.ERRORS else run.state,
+        "said": _said(mirror, run),
+        "last": _is_last(mirror, run),
         "words": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
         "funnel": funnel(run, earlier.first()),
         "removed_in": _published(run),
@@ -73,6 +77,18 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "failures": run.failures.order_by("section", "filename")[:FAILURES],
         "failed": run.failures.count(),
     }
+
+
+def _is_last(mirror: Mirror, run: Run) -> bool:
+    return not mirror.runs.filter(number__gt=run.number).exists()
+
+
+def _said(mirror: Mirror, run: Run) -> list[str]:
+    """The last run's page has all that the mirror warns of, an earlier one's what that run did."""
+    own: list[str] = run.warnings
+    if not _is_last(mirror, run):
+        return own
+    return list(dict.fromkeys([*warnings.of(mirror), *own]))
 
 
 def _published(run: Run) -> list[int] | None:

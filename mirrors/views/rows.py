@@ -6,18 +6,20 @@ The rule: a page of a list costs a handful of queries, however many mirrors ther
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, QueryDict
 
-from mirrors.models import Kind, Mirror, Run
+from mirrors import warnings
+from mirrors.models import Kind, Mirror, Outcome, Run
 
 NEVER = "never run"
 HELD = "held"
-STATES = ("pending", "running", "stopping", "stopped", "completed", "failed", NEVER, HELD)
+ERRORS = "errors"
+STATES = ("pending", "running", "stopping", "stopped", "completed", ERRORS, "failed", NEVER, HELD)
 SORTS = {
     "name": "name",
     "channel": "channel__name",
@@ -37,10 +39,15 @@ class Row:
     mirror: Mirror
     run: Run | None
     may_write: bool
+    warnings: list[str] = field(default_factory=list)
+    """All there is to say about the mirror without being asked."""
 
     @property
     def state(self) -> str:
-        return self.run.state if self.run else NEVER
+        """The last run's; `errors` where it completed and files failed."""
+        if self.run is None:
+            return NEVER
+        return ERRORS if self.run.outcome == Outcome.ERRORS else self.run.state
 
     @property
     def live(self) -> bool:
@@ -92,10 +99,15 @@ class Row:
 def mirrors() -> QuerySet[Mirror]:
     """All living mirrors with what a line shows, and with `latest_run` and `latest_state`."""
     latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
+    # Of the last run only, of which there is one by its number.
+    latest_errors = Run.objects.filter(pk=Subquery(latest.values("pk")[:1]), outcome=Outcome.ERRORS)
     rows = Mirror.objects.filter(deleted=None, channel__deleted=None)
     return rows.select_related("channel__parent", "upstream", "owner").annotate(
         latest_run=Subquery(latest.values("pk")[:1]),
-        latest_state=Coalesce(Subquery(latest.values("state")[:1]), Value(NEVER)),
+        latest_state=Case(
+            When(Exists(latest_errors), then=Value(ERRORS)),
+            default=Coalesce(Subquery(latest.values("state")[:1]), Value(NEVER)),
+        ),
     )
 
 
@@ -104,7 +116,8 @@ def lines(mirrors: Iterable[Mirror], *, may_write: bool) -> list[Row]:
     found = list(mirrors)
     ids = [one.latest_run for one in found if one.latest_run]  # type: ignore[attr-defined]
     runs = {run.mirror_id: run for run in Run.objects.filter(pk__in=ids).defer("steps", "terms")}
-    return [Row(one, runs.get(one.pk), may_write) for one in found]
+    said = warnings.of_all(found)
+    return [Row(one, runs.get(one.pk), may_write, said[one.pk]) for one in found]
 
 
 def matching(rows: QuerySet[Mirror], query: QueryDict) -> QuerySet[Mirror]:

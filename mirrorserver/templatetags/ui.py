@@ -26,6 +26,7 @@ BADGES = {
     "stopping": ("loader-2", "orange", "Stopping"),
     "stopped": ("player-stop", "secondary", "Stopped"),
     "completed": ("circle-check", "green", "Completed"),
+    "errors": ("alert-triangle", "orange", "Completed with errors"),
     "failed": ("circle-x", "red", "Failed"),
     "held": ("shield", "orange", "Held"),
     "frozen": ("snowflake", "azure", "Frozen"),

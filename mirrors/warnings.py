@@ -1,0 +1,86 @@
+"""`warnings[]` of a mirror: the one place for all that people must be told without asking.
+
+Rule: whatever is dropped, skipped, or kept from an earlier state without the administrator having
+asked for it stands here, in words, with counts and first names. Where a sentence comes from:
+
+- `Mirror.warnings`: the saved form (conflicts of filters, the schedule); written when it is saved.
+- `Snapshot.warnings`: a section's index. Ecosystems give them as `Read.warnings`; they show as
+  "<section>: <sentence>" for as long as the mirror publishes from that snapshot.
+- `Run.warnings`: one run. `Work.warn` adds to them and to the log; what a fetch meets beside the
+  indexes goes into `Fetch.warnings`. Those of the last run that completed are shown.
+- `Mirror.waiting`: removals that wait, because too many new files failed.
+
+Name the first few with `ecosystems.base.first_names`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from django.db.models import OuterRef, Subquery
+
+from ecosystems.base import first_names
+from mirrors.models import Accepted, Mirror, Run
+
+BATCH = 500
+
+
+def of(mirror: Mirror) -> list[str]:
+    """The warnings of one mirror."""
+    return of_all([mirror])[mirror.pk]
+
+
+def of_all(mirrors: Iterable[Mirror]) -> dict[int, list[str]]:
+    """The warnings of each mirror, by its id; a handful of queries, however many there are."""
+    found: dict[int, list[str]] = {}
+    rest = iter(mirrors)
+    while batch := list(islice(rest, BATCH)):
+        ids = [mirror.pk for mirror in batch]
+        indexes, runs = _of_indexes(ids), _of_runs(ids)
+        for mirror in batch:
+            said = [*_waiting(mirror), *mirror.warnings, *indexes[mirror.pk], *runs[mirror.pk]]
+            found[mirror.pk] = list(dict.fromkeys(said))
+    return found
+
+
+def _waiting(mirror: Mirror) -> Iterator[str]:
+    if mirror.waiting:
+        yield waiting(mirror.waiting)
+
+
+def waiting(facts: dict[str, Any]) -> str:
+    """Why files that the upstream no longer lists are still listed here."""
+    failed, planned, kept = facts["failed"], facts["planned"], facts["kept"]
+    names = first_names(facts["names"], facts["failed"])
+    what = _counted(planned, "new file")
+    stays = "stays" if kept == 1 else "stay"
+    return (
+        f"{failed:,} of {what} could not be downloaded ({names}); {_counted(kept, 'file')} that "
+        f"the upstream dropped {stays} until a complete run."
+    )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _of_indexes(ids: list[int]) -> dict[int, list[str]]:
+    """What was odd about the indexes that the mirrors publish from."""
+    found: dict[int, list[str]] = defaultdict(list)
+    rows = Accepted.objects.filter(mirror__in=ids).exclude(snapshot__warnings=[])
+    lines = rows.order_by("section").values_list("mirror_id", "section", "snapshot__warnings")
+    for mirror, section, texts in lines:
+        found[mirror] += [f"{section}: {text}" for text in texts]
+    return found
+
+
+def _of_runs(ids: list[int]) -> dict[int, list[str]]:
+    """What the last completed run of each mirror had to say."""
+    last = Run.objects.filter(mirror=OuterRef("mirror"), state="completed").order_by("-number")
+    rows = Run.objects.filter(mirror__in=ids, pk=Subquery(last.values("pk")[:1]))
+    found: dict[int, list[str]] = defaultdict(list)
+    found.update(rows.values_list("mirror_id", "warnings"))
+    return found
