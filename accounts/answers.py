@@ -50,6 +50,7 @@ CODES = {
     422: "invalid",
     429: "too_many_requests",
     502: "upstream_error",
+    503: "unavailable",
     507: "no_space",
 }
 
@@ -74,7 +75,7 @@ class ItemList(Schema):
 
 
 ERRORS: dict[int, type[Schema]] = dict.fromkeys(
-    (400, 401, 403, 404, 409, 412, 413, 422, 429), ErrorAnswer
+    (400, 401, 403, 404, 409, 412, 413, 422, 429, 503), ErrorAnswer
 )
 """What any operation may answer beside its success."""
 

@@ -18,6 +18,10 @@ from django.core.cache import cache
 PATTERN = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 """How a rate is written in settings and variables: `5/60` = five in sixty seconds."""
 
+REMEMBERED = 10_000
+_refused: set[str] = set()
+"""Counters that are over, as far as this process knows. Their names end with their window."""
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -91,6 +95,26 @@ def need(name: str, key: str, rate: Rate, message: str) -> Hit:
     if found.over:
         raise TooMany(message, found.retry_after)
     return found
+
+
+def need_setting(name: str, key: str, setting: str, message: str) -> None:
+    """Count one hit against a rate as settings have it, "" for none; `{}` in `message` is the rate.
+
+    Who is over it is refused from this process's memory until the window ends: a flood of
+    refused requests costs no further look.
+    """
+    if not setting:
+        return
+    rate = Rate.parse(setting)
+    cache_key, left = _window(name, key, rate)
+    words = message.format(f"{rate.amount:,} in {rate.seconds:,} seconds")
+    if cache_key in _refused:
+        raise TooMany(words, left)
+    if hit(name, key, rate).over:
+        if len(_refused) >= REMEMBERED:
+            _refused.clear()
+        _refused.add(cache_key)
+        raise TooMany(words, left)
 
 
 def reached(name: str, key: str, rate: Rate) -> int:

@@ -12,10 +12,12 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.core.cache import caches
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 
+from accounts.cache import SharedCache
 from channels.models import (
     FOREVER,
     Channel,
@@ -190,8 +192,10 @@ def forget_details_of_runs() -> None:
 
 
 def forget_small_things() -> None:
-    """Previews, refusals, ended publications and unused shards and origins."""
+    """Previews, refusals, counts of limits, ended publications and unused shards and origins."""
     now = timezone.now()
+    if isinstance(caches["default"], SharedCache):
+        caches["default"].forget_expired()
     Preview.objects.filter(created__lt=now - timedelta(hours=settings.PREVIEW_HOURS)).delete()
     Refusal.objects.filter(until__lt=now).delete()
     ended = now - timedelta(hours=settings.KEEP_HOURS)

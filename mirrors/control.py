@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max
 from django.utils import timezone
 
+from accounts import limits
 from channels.errors import WrongState
 from history.models import EventType, record
 from mirrors import knock
 from mirrors.models import Accepted, Mirror, Run, Snapshot
+
+BY_PEOPLE = frozenset({"manual", "restart"})
+"""Causes of runs that somebody asked for at this moment."""
 
 
 def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None = None) -> Run:
     """A pending run, or `WrongState` with the id of the one that is going."""
     if mirror.deleted:
         raise WrongState(f"The mirror {mirror.name} was deleted.")
+    if cause in BY_PEOPLE:
+        count_run(mirror)
     try:
         with transaction.atomic():
             last = mirror.runs.aggregate(last=Max("number"))["last"] or 0
@@ -42,6 +49,17 @@ def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None
             f"A run of {mirror.name} is already going.", run_id=going.pk if going else None
         ) from error
     return run
+
+
+def count_run(mirror: Mirror) -> None:
+    """Count a run that somebody asks for; `TooMany` where a mirror is asked for too many.
+
+    One that is asked for while another is going begins no fetch, so it does not count.
+    """
+    if mirror.pk is None or active_run(mirror) is not None:
+        return
+    message = f"Too many runs of {mirror.name} by hand: at most {{}}."
+    limits.need_setting("runs", str(mirror.pk), settings.LIMIT_RUNS, message)
 
 
 def active_run(mirror: Mirror) -> Run | None:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.limits import TooMany
 from accounts.models import User
 from channels import terms
 from channels.errors import NoSpace
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 NEW = 2**62
 """The id of a mirror that is not saved: younger than all others, so they win a file name."""
 LOOK_SECONDS = 0.5
+WAIT_SECONDS = 15
+"""After which a user with too many previews may try again."""
 
 
 class Cancelled(Exception):
@@ -75,6 +79,8 @@ def request(
 ) -> Preview:
     """A preview to be worked out; `mirror` is the one that is being edited, if any."""
     with transaction.atomic():
+        _lock(asker.pk)
+        _check_room(asker)
         preview = Preview.objects.create(
             channel=channel,
             mirror=mirror,
@@ -83,6 +89,21 @@ def request(
         )
         transaction.on_commit(lambda: knock.preview(preview.pk))
     return preview
+
+
+def _lock(asker: int) -> None:
+    """One at a time for each user: what is counted now still holds when it is written."""
+    User.objects.select_for_update().get(pk=asker)
+
+
+def _check_room(asker: User) -> None:
+    waiting = Preview.objects.filter(asker=asker, state__in=Preview.ACTIVE).count()
+    if waiting >= settings.LIMIT_PREVIEWS:
+        raise TooMany(
+            f"You have {waiting} previews that wait or run, and more are not taken. Cancel one, "
+            "or let one end.",
+            WAIT_SECONDS,
+        )
 
 
 def cancel(preview: Preview) -> None:
@@ -94,8 +115,33 @@ def cancel(preview: Preview) -> None:
 def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
     """Work a pending preview out, if nobody else does."""
     preview = Preview.objects.select_related("channel", "mirror").filter(pk=pk).first()
-    if preview is None or not preview.claim(state="running", started=timezone.now()):
+    if preview is None or not _claimed(preview):
         return
+    try:
+        _work(preview, interrupted)
+    finally:
+        _wake_next(preview)
+
+
+def _claimed(preview: Preview) -> bool:
+    """Whether it is this process's now; of each user one runs at a time."""
+    with transaction.atomic():
+        _lock(preview.asker_id)
+        others = Preview.objects.filter(asker=preview.asker_id, state="running")
+        if others.exists():
+            return False
+        return preview.claim(state="running", started=timezone.now())
+
+
+def _wake_next(ended: Preview) -> None:
+    rows = Preview.objects.filter(asker=ended.asker_id, state="pending").order_by("pk")
+    following = rows.values_list("pk", flat=True).first()
+    if following is not None and following != ended.pk:
+        knock.preview(following)
+
+
+def _work(preview: Preview, interrupted: Callable[[], bool]) -> None:
+    pk = preview.pk
     with Heart(preview) as heart:
         try:
             result = _result(preview, _Progress(preview, heart, interrupted))

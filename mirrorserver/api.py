@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, cast
@@ -11,11 +12,12 @@ from typing import Any, cast
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as Invalid
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver
 from ninja import NinjaAPI
-from ninja.errors import HttpError, ValidationError
+from ninja.errors import HttpError, Throttled, ValidationError
 from ninja.parser import Parser
 
 from accounts.answers import ApiError
@@ -32,9 +34,11 @@ from history.api import router as history
 from mirrors.api import router as mirrors
 from mirrors.preview_api import router as previews
 from mirrors.runs_api import router as runs
-from mirrorserver import pages
+from mirrorserver import pages, throttle
 from mirrorserver.absent import router as absent
 from mirrorserver.absent import why
+
+logger = logging.getLogger(__name__)
 
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 """What no database takes: NUL, and halves of surrogate pairs."""
@@ -114,6 +118,7 @@ api = Api(
     "Sign in at /auth/login or send a token as X-Auth.",
     auth=AUTH,
     parser=FitParser(),
+    throttle=[throttle.Writes()],
 )
 
 
@@ -164,6 +169,19 @@ def on_too_many(request: HttpRequest, error: TooMany) -> HttpResponse:
 @api.exception_handler(Http404)
 def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return answer(request, ApiError(404, "There is nothing at this address."))
+
+
+@api.exception_handler(Throttled)
+def on_throttled(request: HttpRequest, error: Throttled) -> HttpResponse:
+    return on_too_many(request, throttle.refusal(request, error))
+
+
+@api.exception_handler(OperationalError)
+@api.exception_handler(InterfaceError)
+def on_busy_database(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.error("The database did not answer: %s", error)
+    busy = ApiError(503, pages.DATABASE_BUSY, retry_after=pages.DATABASE_BUSY_SECONDS)
+    return answer(request, busy)
 
 
 @api.exception_handler(HttpError)

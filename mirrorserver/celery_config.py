@@ -16,6 +16,8 @@ task_serializer = "json"
 task_ignore_result = True
 task_acks_late = False
 task_publish_retry = False
+# Previews have a worker of their own, so that they never keep a run waiting.
+task_routes = {"mirrors.tasks.make_preview": {"queue": "previews"}}
 worker_prefetch_multiplier = 1
 worker_hijack_root_logger = False
 worker_proc_alive_timeout = 30

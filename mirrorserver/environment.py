@@ -64,6 +64,7 @@ SHORTEST_PASSWORD = 8
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_RATE = re.compile(r"[1-9][0-9]{0,8}/[1-9][0-9]{0,8}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -104,6 +105,10 @@ class Environment:
     heartbeat_seconds: float
     dispatch_seconds: float
     publish_minutes: float
+    limit_writes: str
+    limit_runs: str
+    limit_tests: str
+    limit_previews: int
 
     @property
     def sqlite(self) -> bool:
@@ -152,6 +157,10 @@ def read(variables: Mapping[str, str]) -> Environment:
         heartbeat_seconds=heartbeat,
         dispatch_seconds=get.number("DISPATCH_SECONDS", 5),
         publish_minutes=get.number("PUBLISH_MINUTES", 15),
+        limit_writes=get.rate("LIMIT_WRITES", "600/60"),
+        limit_runs=get.rate("LIMIT_RUNS", "12/60"),
+        limit_tests=get.rate("LIMIT_TESTS", "20/60"),
+        limit_previews=get.whole("LIMIT_PREVIEWS", 4, low=1, high=1000),
         secret_key=get.secret_key(data / "secret.key"),
     )
 
@@ -190,6 +199,16 @@ class _Reader:
         if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
             raise BadEnvironment(name, value, f"a whole number from {low} to {high} expected")
         return int(value)
+
+    def rate(self, name: str, default: str) -> str:
+        """`60/60` (requests and seconds); "" where the operator wants no limit."""
+        value = (self.text(name) or default).lower()
+        if value == "off":
+            return ""
+        if not _RATE.fullmatch(value):
+            expected = "a rate like 60/60 (so many requests in so many seconds), or off, expected"
+            raise BadEnvironment(name, value, expected)
+        return value
 
     def number(self, name: str, default: float) -> float:
         value = self.text(name)

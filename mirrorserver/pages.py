@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 
 from accounts.access import can
 from accounts.limits import TooMany
@@ -23,6 +24,8 @@ from mirrors.views.rows import Row, lines, mirrors
 CHANNELS = 30
 MIRRORS_EACH = 5
 NOTED = 10
+DATABASE_BUSY = "The database of this server is busy or does not answer now. Try again."
+DATABASE_BUSY_SECONDS = 5
 
 
 @signed_in
@@ -114,23 +117,28 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _error(request, 404, "There is nothing here", detail)
 
 
-def show_too_many(
-    get_response: Callable[[HttpRequest], HttpResponseBase],
-) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Middleware that answers a reached limit with 429 and Retry-After."""
+def too_many(request: HttpRequest, error: TooMany) -> HttpResponse:
+    """429; a part of a page gets the sentence alone."""
+    if "HX-Request" in request.headers:
+        response = HttpResponse(error.message, status=429, content_type="text/plain; charset=utf-8")
+    else:
+        response = _error(request, 429, "Too many requests", error.message)
+    response["Retry-After"] = str(error.retry_after)
+    return response
 
-    def answered(request: HttpRequest) -> HttpResponseBase:
-        return get_response(request)
 
-    def process_exception(request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, TooMany):
-            return None
-        response = _error(request, 429, "Too many requests", exception.message)
-        response["Retry-After"] = str(exception.retry_after)
-        return response
+def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
+    """500; 503 where the database is busy or away, which passes."""
+    if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return _plain(500, "An error of this server ended the request. Its log says more.")
+    response = _plain(503, DATABASE_BUSY)
+    response["Retry-After"] = str(DATABASE_BUSY_SECONDS)
+    return response
 
-    answered.process_exception = process_exception  # type: ignore[attr-defined]
-    return answered
+
+def _plain(status: int, text: str) -> HttpResponse:
+    """Without the database, which a page needs to know who is signed in."""
+    return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
 
 
 def _error(request: HttpRequest, status: int, title: str, detail: str) -> HttpResponse:

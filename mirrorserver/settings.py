@@ -26,6 +26,10 @@ HEARTBEAT_SECONDS = ENV.heartbeat_seconds
 DISPATCH_SECONDS = ENV.dispatch_seconds
 PUBLISH_MINUTES = ENV.publish_minutes
 DOWNLOAD_THREADS = ENV.download_threads
+LIMIT_WRITES = ENV.limit_writes
+LIMIT_RUNS = ENV.limit_runs
+LIMIT_TESTS = ENV.limit_tests
+LIMIT_PREVIEWS = ENV.limit_previews
 X_ACCEL = ENV.x_accel
 TRUSTED_PROXIES = ENV.trusted_proxies
 PREVIEW_HOURS = 24
@@ -76,8 +80,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "mirrorserver.throttle.Pages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "mirrorserver.pages.show_too_many",
 ]
 
 TEMPLATES = [

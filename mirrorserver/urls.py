@@ -19,3 +19,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
 handler400 = bad_request
 handler403 = pages.forbidden
 handler404 = pages.not_found
+handler500 = pages.server_error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from accounts import limits
 from tests.upstream import FakeUpstream
 
 
@@ -23,3 +24,11 @@ def upstream() -> Iterator[FakeUpstream]:
     """A server on a real port that can misbehave."""
     with FakeUpstream() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def unlimited(settings: object) -> None:
+    """Tests ask as fast as they can; limits have tests of their own, which set them."""
+    for name in ("LIMIT_WRITES", "LIMIT_RUNS", "LIMIT_TESTS"):
+        setattr(settings, name, "")
+    limits._refused.clear()

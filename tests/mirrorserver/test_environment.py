@@ -32,6 +32,8 @@ def test_nothing_set_means_the_documented_defaults(tmp_path: Path) -> None:
     assert (found.upstream_timeout, found.ca_files) == (60, ())
     assert "https://conda.anaconda.org" in found.upstream_allow
     assert (found.lease_seconds, found.heartbeat_seconds) == (60, 5)
+    assert (found.limit_writes, found.limit_runs) == ("600/60", "12/60")
+    assert (found.limit_tests, found.limit_previews) == ("20/60", 4)
 
 
 def test_an_empty_value_counts_as_absent(tmp_path: Path) -> None:
@@ -224,3 +226,11 @@ def test_the_operators_time_zone_reaches_the_processes_that_django_begins(tmp_pa
         timeout=60,
     )
     assert done.stdout.strip() == "Asia/Tokyo", done.stderr
+
+
+def test_a_rate_is_requests_and_seconds_or_off(tmp_path: Path) -> None:
+    assert read(tmp_path, LIMIT_WRITES="5/10").limit_writes == "5/10"
+    assert read(tmp_path, LIMIT_WRITES="Off").limit_writes == ""
+    for bad in ("0/60", "60", "60 per minute", "-1/60", "1/minute", "9999999999/60"):
+        with pytest.raises(BadEnvironment, match=r"LIMIT_WRITES.*a rate like 60/60"):
+            read(tmp_path, LIMIT_WRITES=bad)

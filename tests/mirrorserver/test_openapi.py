@@ -50,7 +50,9 @@ def test_generated_requests_get_what_the_document_says(tmp_path: Path) -> None:
     with FakeConda() as conda:
         conda.add("noarch", "six", "1.16.0")
         conda.publish()
-        server = Server(tmp_path / "data", ADMIN_PASSWORD=PASSWORD, UPSTREAM_ALLOW=conda.url)
+        server = Server(
+            tmp_path / "data", ADMIN_PASSWORD=PASSWORD, UPSTREAM_ALLOW=conda.url, LIMIT_WRITES="off"
+        )
         try:
             until(server.system)
             asker = Asker(server)

@@ -18,6 +18,7 @@ from mirrorserver.celery import app
 from mirrorserver.supervisor import Part, Supervisor
 
 PARTS = ("web", "worker", "beat")
+QUEUES = ("celery", "previews")
 BAD_START = 2
 
 
@@ -33,6 +34,8 @@ class Command(BaseCommand):
     def handle(self, *_: Any, only: str | None = None, **__: Any) -> None:
         env = environment.load()
         names = (only,) if only else PARTS
+        if "worker" in names:
+            names = (*names, "previews")
         locks = _claim(env, names)
         if "web" in names:
             _require_free_port(env)
@@ -64,7 +67,8 @@ class Command(BaseCommand):
         if not env.redis_url:
             # Now, as two processes declaring a queue for the first time would race.
             with app.connection_for_write() as connection:
-                app.amqp.queues["celery"].bind(connection.default_channel).declare()
+                for queue in QUEUES:
+                    app.amqp.queues[queue].bind(connection.default_channel).declare()
         first_start = not User.objects.exists()
         generated = firststart.ensure_admin(env.admin_password)
         if first_start:
@@ -84,7 +88,9 @@ class Command(BaseCommand):
 
 def _claim(env: environment.Environment, names: tuple[str, ...]) -> list[IO[str]]:
     # With Redis several workers may share the work; the embedded broker is for one.
-    single = [name for name in names if name != "worker" or not env.redis_url or len(names) > 1]
+    workers = ("worker", "previews")
+    alone = set(names) <= set(workers)
+    single = [name for name in names if not (name in workers and env.redis_url and alone)]
     try:
         return [instance.claim(env.data, name) for name in single]
     except instance.AlreadyRunning as error:
@@ -112,7 +118,13 @@ def _part(name: str, env: environment.Environment) -> Part:
     if not env.redis_url:
         # Messages pass through the temporary folder; on one filesystem that is a rename.
         variables["TMPDIR"] = str(_temporary(env.data))
-    modules = {"web": _web(env), "worker": _worker(env), "beat": _beat()}
+    modules = {
+        "web": _web(env),
+        "worker": _worker("worker", "celery", "prefork", env.run_processes),
+        # It waits for upstreams most of the time; a process for it would stand idle.
+        "previews": _worker("previews", "previews", "threads", 1),
+        "beat": _beat(),
+    }
     return Part(name, [sys.executable, "-m", *modules[name]], variables)
 
 
@@ -135,13 +147,13 @@ def _web(env: environment.Environment) -> list[str]:
     ]
 
 
-def _worker(env: environment.Environment) -> list[str]:
+def _worker(name: str, queue: str, pool: str, size: int) -> list[str]:
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     return [
-        *("celery", "--quiet", "--app", "mirrorserver", "worker", "--pool", "prefork"),
-        *("--concurrency", str(env.run_processes), "--loglevel", "INFO", *quiet),
+        *("celery", "--quiet", "--app", "mirrorserver", "worker", "--queues", queue),
+        *("--pool", pool, "--concurrency", str(size), "--loglevel", "INFO", *quiet),
         # Several workers on one host need names of their own.
-        *("--hostname", f"worker-{os.getpid()}@%h"),
+        *("--hostname", f"{name}-{os.getpid()}@%h"),
     ]
 
 
