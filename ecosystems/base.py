@@ -157,7 +157,11 @@ def never_stop() -> None:
 
 @dataclass(slots=True)
 class Seen:
-    """What is known of an index from the last time it was read."""
+    """What is known of an index from the last time it was read.
+
+    `etag` and `last_modified` are empty where another part of the index was read then: what
+    is unchanged since says nothing of the part that is asked for now.
+    """
 
     address: str
     sha256: str
@@ -175,6 +179,8 @@ class Raw:
     sha256: str
     etag: str
     last_modified: str
+    note: str = ""
+    """How the index was asked for, for the log; "" for nothing to tell."""
 
 
 @dataclass(slots=True)

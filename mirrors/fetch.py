@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +18,7 @@ from channels import blobs
 from channels.lease import Leased
 from channels.origins import client_for, remember
 from ecosystems import leftout, registry
-from ecosystems.base import Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
+from ecosystems.base import BadIndex, Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
 from ecosystems.pack import Pack
 from ecosystems.upstream import Client
 from mirrors import own
@@ -50,6 +51,8 @@ class Fetch:
         self.snapshots: dict[str, Snapshot | None] = {}
         self.warnings: list[str] = []
         """What could not be had beside the indexes, in sentences; see `mirrors.warnings`."""
+        self.notes: list[str] = []
+        """How the indexes were asked for, for the log."""
         self.bytes = 0
         self._row = row
         self._stop = stop
@@ -109,10 +112,11 @@ class Fetch:
                 stop=self._stop,
                 progress=progress,
             )
+        if isinstance(found, Raw) and found.note:
+            self.notes.append(f"{section}: {found.note}")
         if found is None:
             self.snapshots[section] = None
-        elif isinstance(found, Unchanged) or _same(before, found):
-            assert before is not None
+        elif before is not None and (isinstance(found, Unchanged) or _same(before, found)):
             fresh: dict[str, Any] = {"checked": timezone.now()}
             if isinstance(found, Raw):
                 fresh |= {"etag": found.etag, "last_modified": found.last_modified}
@@ -120,6 +124,8 @@ class Fetch:
             with self._writing():
                 Snapshot.objects.filter(pk=before.pk).update(**fresh)
             self.snapshots[section] = before
+        elif isinstance(found, Unchanged):
+            raise BadIndex(f"The upstream says that {section} is what it was, unasked.")
         else:
             self.bytes += found.path.stat().st_size if found.path.is_file() else 0
             self._raws.append((section, found))
@@ -166,7 +172,12 @@ class Fetch:
 
     def _seen(self, section: str) -> Seen | None:
         """What was read last: of this scope, else of any other, which has parts of it."""
-        return _seen(self._before(section) or newest(self.upstream, section))
+        before = self._before(section)
+        if before is not None:
+            return _seen(before)
+        other = _seen(newest(self.upstream, section))
+        # That it is unchanged would not say what this scope has.
+        return other and replace(other, etag="", last_modified="")
 
     def _root(self, client: Client) -> None:
         found = self.ecosystem.root_extras(client, self.upstream.url, self._work, stop=self._stop)
@@ -226,8 +237,13 @@ def _seen(before: Snapshot | None) -> Seen | None:
 
 
 def _same(before: Snapshot | None, raw: Raw) -> bool:
-    """The same bytes from the same address are the same snapshot, whatever the headers say."""
-    return before is not None and (before.sha256, before.address) == (raw.sha256, raw.address)
+    """The same bytes from the same address are the same snapshot, whatever the headers say.
+
+    Unless what was read of them is lost: then it is read again.
+    """
+    if before is None or (before.sha256, before.address) != (raw.sha256, raw.address):
+        return False
+    return blobs.path(before.pack_id).exists()
 
 
 def _extra(path: Path) -> str:

@@ -130,6 +130,8 @@ def _warn(
     held: dict[str, dict[str, object]],
 ) -> None:
     """Tell of everything about this fetch that people do not expect."""
+    for note in fetch.notes:
+        work.log(note)
     asked = work.run.terms.get("subdirs") or []
     for section, snapshot in fetch.snapshots.items():
         if snapshot is None and section not in held:

@@ -10,23 +10,24 @@ import hashlib
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-from ecosystems.base import BadIndex, Invalid, Progress, Record, Stop
-from ecosystems.pack import Pack, PackWriter
+from ecosystems.base import BadIndex, Invalid, Progress, Record, Stop, first_names
+from ecosystems.pack import PackWriter
+from ecosystems.python import ask
 from ecosystems.python.body import Body, License, join, split
+from ecosystems.python.known import Known
 from ecosystems.python.licensing import metadata_files, stated
-from ecosystems.python.records import newest, records
-from ecosystems.python.simple import ACCEPT, project
+from ecosystems.python.records import borrowed, newest, records
+from ecosystems.python.simple import project
 from ecosystems.upstream import Client, EgressRefused, NotFound, NotModified, UpstreamError
 
 THREADS = 8
 LOOK_SECONDS = 0.25
-PAGE_CAP = 256 << 20
 FAILURES_TOLD = 20
 
 
@@ -58,50 +59,29 @@ class Got:
     serial: int | None = None
 
 
-@dataclass(slots=True)
-class Known:
-    """What the last pack says of its pages."""
-
-    pack: Pack | None = None
-    etags: dict[str, list[str]] = field(default_factory=dict)
-    serials: dict[str, int] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-    licensed: bool = False
-    newest: int = 0
-
-    @classmethod
-    def of(cls, path: Path | None, root: str) -> Known:
-        """The last pack, unless it was filled from another place."""
-        if path is None:
-            return cls()
-        pack = Pack(path)
-        meta: dict[str, Any] = pack.meta
-        if meta.get("root") != root:
-            return cls()
-        return cls(
-            pack,
-            meta["etags"],
-            meta["serials"],
-            meta["failed"],
-            meta["licensed"],
-            meta["newest"],
-        )
-
-    def has(self, name: str) -> bool:
-        return self.pack is not None and name in self.pack.names()
-
-
 class Collector:
     """Fills one pack. `failed` has the pages that could not be had, with the reason."""
 
     def __init__(
-        self, client: Client, root: str, *, known: Known, licenses: bool, work: Path
+        self,
+        client: Client,
+        root: str,
+        *,
+        known: Known,
+        licenses: bool,
+        work: Path,
+        serials: bool = False,
     ) -> None:
+        """`serials`: those of the list of projects can be trusted."""
         self.failed: dict[str, str] = {}
         self.absent: list[str] = []
         self.closed: set[str] = set()
         """Hosts that have files and that the policy does not name."""
+        self.borrowed: set[str] = set()
+        """Files whose stated metadata hash is that of a file."""
         self.found = 0
+        self._trusted = serials
+        self._looked: set[str] = set()
         self._error: UpstreamError | BadIndex | None = None
         self._client, self._root = client, root
         self._known, self._licenses, self._work = known, licenses, work
@@ -156,7 +136,7 @@ class Collector:
 
     def _is_current(self, name: str, serial: int | None) -> bool:
         known = self._known
-        if serial is None or not known.has(name) or name in known.failed:
+        if not self._trusted or serial is None or not known.has(name) or name in known.failed:
             return False
         return known.serials.get(name) == serial and known.licensed >= self._licenses
 
@@ -167,7 +147,7 @@ class Collector:
         self.found += 1
         if name in known.serials:
             self._serials[name] = known.serials[name]
-        if name in known.etags:
+        if name in known.etags and not self._trusted:
             self._etags[name] = known.etags[name]
 
     def _fetch_all(
@@ -201,7 +181,9 @@ class Collector:
 
     def _task(self, name: str, serial: int | None) -> Task:
         known = self._known
-        etag, last_modified = known.etags.get(name, ("", "")) if known.has(name) else ("", "")
+        # Where the list says that a page has changed, a cache's "not modified" is a stale one.
+        asked = known.has(name) and not (self._trusted and serial is not None)
+        etag, last_modified = known.etags.get(name, ("", "")) if asked else ("", "")
         body = known.pack.read(name) if self._licenses and known.pack and known.has(name) else b""
         return Task(name, serial, etag, last_modified, body)
 
@@ -225,7 +207,8 @@ class Collector:
         self._newest = max(self._newest, newest(got.body))
         if got.serial is not None:
             self._serials[name] = got.serial
-        elif got.etag or got.last_modified:
+        # A large index has hundreds of thousands: they are kept where they are needed.
+        if (got.etag or got.last_modified) and not (self._trusted and got.serial is not None):
             self._etags[name] = [got.etag, got.last_modified]
 
     def bring(self, task: Task) -> Got | None:
@@ -233,29 +216,28 @@ class Collector:
         url = urljoin(self._root, f"{task.name}/")
         path = self._work / f"page-{next(self._numbers)}"
         try:
-            answer = self._client.fetch_index(
+            answer = ask.page(
+                self._client,
                 url,
                 path,
-                etag=task.etag or None,
-                last_modified=task.last_modified or None,
+                etag=task.etag,
+                last_modified=task.last_modified,
                 stop=self._check,
-                cap=PAGE_CAP,
-                accept=ACCEPT,
-                html=True,
             )
             if isinstance(answer, NotModified):
                 body = self._licensed(task.body, task.body) if task.body else b""
                 number = len(split(body).files) if body else 0
-                return Got(
-                    b"" if body == task.body else body, number, task.etag, task.last_modified
-                )
+                body = b"" if body == task.body else body
+                serial = self._known.serials.get(task.name)
+                return Got(body, number, task.etag, task.last_modified, serial)
             page = project(path.read_bytes(), name=task.name, asked=url, found=answer.final_url)
         except NotFound:
             return None
         finally:
             path.unlink(missing_ok=True)
-        self._look_at(page.place)
-        if task.serial is not None and page.serial is not None and page.serial < task.serial:
+        self._look_at(page.places)
+        self.borrowed.update(borrowed(page.body))
+        if self._trusted and task.serial is not None and -1 < (page.serial or -1) < task.serial:
             raise BadIndex(f"The page of {task.name} is older than the list of projects says.")
         body = self._licensed(page.body, task.body) if self._licenses else page.body
         serial = task.serial if page.serial is None else page.serial
@@ -278,14 +260,15 @@ class Collector:
         kept = {version: licenses[version] for version in files}
         return join(Body(stored.name, stored.files, stored.status, kept))
 
-    def _look_at(self, place: str) -> None:
-        parts = urlsplit(place)
-        where = f"{parts.scheme}://{parts.netloc}"
-        try:
-            if place:
-                self._client.check(place)
-        except EgressRefused:
-            self.closed.add(where)
+    def _look_at(self, places: Iterable[str]) -> None:
+        """Note the servers of files from which nothing may be fetched."""
+        for place in places:
+            if place not in self._looked:
+                self._looked.add(place)
+                try:
+                    self._client.check(f"{place}/")
+                except EgressRefused:
+                    self.closed.add(place)
 
     def _check(self) -> None:
         if self._cancel.is_set():
@@ -300,8 +283,18 @@ class Collector:
                 ),
                 "further hosts have files",
             ),
+            *self._without_metadata(),
             *_some(self.failed.values(), "further pages could not be had"),
             *_some((f"There is no project {name}." for name in self.absent), "are missing too"),
+        ]
+
+    def _without_metadata(self) -> list[str]:
+        names = sorted(self.borrowed)
+        if not names:
+            return []
+        return [
+            f"The metadata of {first_names(names)} is not offered: the index states a file's own "
+            "hash as that of its metadata."
         ]
 
 

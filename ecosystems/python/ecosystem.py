@@ -9,6 +9,7 @@ from typing import Any
 
 from ecosystems.base import (
     NAMES,
+    BadIndex,
     Document,
     Invalid,
     Page,
@@ -25,10 +26,12 @@ from ecosystems.base import (
 )
 from ecosystems.pack import Pack
 from ecosystems.python import body as bodies
-from ecosystems.python import pages, records, simple, specifiers
-from ecosystems.python.collect import Collector, Known, Task
+from ecosystems.python import listing, pages, records, specifiers
+from ecosystems.python.collect import Collector, Task
+from ecosystems.python.known import Known
+from ecosystems.python.listing import Listed
 from ecosystems.python.names import METADATA, is_file, is_name, name_of, normalize
-from ecosystems.upstream import Client, NotFound, NotModified
+from ecosystems.upstream import Client, NotFound, UpstreamError
 
 SECTION = "simple"
 
@@ -113,27 +116,60 @@ class PythonSimple(Whole):
         stop: Stop,
         progress: Progress,
     ) -> Raw | Unchanged | None:
+        refused: UpstreamError | BadIndex | None = None
         for root in _roots(base_url, seen):
-            known = Known.of(seen.pack if seen else None, root)
-            listed = self._list(client, root, seen=seen, known=known, work=work, stop=stop)
-            if isinstance(listed, Unchanged):
-                return listed
-            if listed is None:
+            try:
+                found = self._fetch(
+                    client, root, section, seen=seen, work=work, stop=stop, progress=progress
+                )
+            except (UpstreamError, BadIndex) as error:
+                # A welcome page, or what a server says where it has no index.
+                if isinstance(error, UpstreamError) and not error.permanent:
+                    raise
+                refused = refused or error
                 continue
-            wanted, etag, last_modified, warnings = listed
-            collector = Collector(client, root, known=known, licenses=self._licenses, work=work)
-            path = work / f"{section}.collected"
-            state = collector.collect(
-                wanted, path, stop=stop, progress=progress, meta={"more_warnings": warnings}
-            )
-            if self._names is not None and not collector.found and not collector.failed:
-                path.unlink()
-                continue
-            sha256 = hashlib.sha256(
-                f"{self.scope}\0{state}\0{self._told(work)}".encode()
-            ).hexdigest()
-            return Raw(root, path, sha256, etag, last_modified)
+            if found is not None:
+                return found
+        if refused is not None:
+            raise refused
         return None
+
+    def _fetch(
+        self,
+        client: Client,
+        root: str,
+        section: str,
+        *,
+        seen: Seen | None,
+        work: Path,
+        stop: Stop,
+        progress: Progress,
+    ) -> Raw | Unchanged | None:
+        """The index at one address; None: there is none."""
+        known = Known.of(seen.pack if seen else None, root)
+        try:
+            listed = self._list(client, root, seen=seen, known=known, work=work, stop=stop)
+        except NotFound:
+            return None
+        if listed is None:
+            return Unchanged()
+        collector = Collector(
+            client,
+            root,
+            known=known,
+            licenses=self._licenses,
+            work=work,
+            serials=listed.trusted,
+        )
+        path = work / f"{section}.collected"
+        meta = {"more_warnings": listed.warnings, **listed.meta}
+        state = collector.collect(listed.names, path, stop=stop, progress=progress, meta=meta)
+        if self._names is not None and not collector.found and not collector.failed:
+            path.unlink()
+            return None
+        told = f"{self.scope}\0{state}\0{self._told(work)}\0{listed.trusted}"
+        sha256 = hashlib.sha256(told.encode()).hexdigest()
+        return Raw(root, path, sha256, listed.etag, listed.last_modified, listed.note)
 
     def read(
         self,
@@ -228,47 +264,22 @@ class PythonSimple(Whole):
         known: Known,
         work: Path,
         stop: Stop,
-    ) -> tuple[dict[str, int | None], str, str, list[str]] | Unchanged | None:
-        """The projects to ask for, with what identifies the list; None: there is no list here."""
+    ) -> Listed | None:
+        """The projects to ask for; None: nothing has changed. NotFound: there is no list."""
         if self._names is not None:
-            return dict.fromkeys(self._names), "", "", []
+            return Listed(dict.fromkeys(self._names))
         path = work / "projects"
-        # Without serials nobody knows what an unchanged list of names leaves unsaid.
-        same = known.pack is not None and not known.failed and seen is not None
-        if known.pack is not None:
-            same = same and len(known.serials) == len(known.pack.names())
-            same = same and self._asked.issubset(known.pack.names())
-        etag = seen.etag if same and seen else None
-        modified = seen.last_modified if same and seen else None
-        try:
-            answer = client.fetch_index(
-                root,
-                path,
-                etag=etag,
-                last_modified=modified,
-                stop=stop,
-                accept=simple.ACCEPT,
-                html=True,
-            )
-            if isinstance(answer, NotModified):
-                return Unchanged()
-            names, invalid = simple.index(path.read_bytes())
-        except NotFound:
+        listed = listing.fetch(
+            client, root, path, known=known, seen=seen, asked=self._asked, stop=stop
+        )
+        if listed is None:
             return None
-        finally:
-            path.unlink(missing_ok=True)
-        if self._only:
-            names = {
-                name: serial
-                for name, serial in names.items()
-                if any(spec.matches_name(name) for spec in self._only)
-            }
+        listing.only(listed, self._only)
         if self._on_demand:
-            (work / NAMES).write_text("\n".join(sorted(names)))
+            (work / NAMES).write_text("\n".join(sorted(listed.names)))
             wanted = self._asked.union(known.pack.names() if known.pack else ())
-            names = {name: serial for name, serial in names.items() if name in wanted}
-        warnings = [f"{invalid:,} names are no names of projects."] if invalid else []
-        return names, answer.etag, answer.last_modified, warnings
+            listed.names = {name: serial for name, serial in listed.names.items() if name in wanted}
+        return listed
 
     def _told(self, work: Path) -> str:
         """A hash of the names that are listed without their pages."""

@@ -20,10 +20,14 @@ _RUNS = re.compile(r"[-_.]+")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 # What an address may consist of: nothing that proxies and file systems read differently.
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!=~@,-]*")
-_ARCHIVES = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.Z", ".tar")
+_ARCHIVES = (
+    *(".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.Z", ".tar"),
+    *(".tbz", ".txz", ".tlz", ".tar.lz", ".tar.lzma"),
+)
 _OLD = (".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg")
 _PLATFORM = re.compile(r"[.-](?:win|linux|macosx|cygwin|noarch|src|i[3-6]86|x86_64|py\d).*")
 _WHEEL = ".whl"
+_SIMILAR = ("7z", "bz2", "gz", "lz", "lzma", "rar", "xz", "zst")
 
 
 def normalize(name: str) -> str:
@@ -39,6 +43,17 @@ def is_name(text: str) -> bool:
 def is_file(text: str) -> bool:
     """Whether `text` can be a file's name here: its characters, not its parts."""
     return len(text) <= LONGEST_FILE and _FILE.fullmatch(text) is not None
+
+
+def is_distribution(text: str) -> bool:
+    """Whether `text` ends as a file does that a client can install from."""
+    return _stem(text)[0] != ""
+
+
+def seems_distribution(text: str) -> bool:
+    """Whether whoever lists this file takes it for a distribution, though it may be none here."""
+    lower = text.lower()
+    return is_distribution(lower) or lower.rpartition(".")[2] in _SIMILAR
 
 
 def name_of(filename: str) -> str | None:

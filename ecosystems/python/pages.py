@@ -17,10 +17,11 @@ from urllib.parse import quote
 import msgspec
 import zstandard
 
-from ecosystems.base import Document, Invalid, Page
-from ecosystems.python.body import Body, filename_of, split
+from ecosystems.base import Document, Page, Record
+from ecosystems.python.body import Body, split
+from ecosystems.python.entries import Entry, published
 from ecosystems.python.names import version
-from ecosystems.python.records import Entry, records
+from ecosystems.python.records import records
 from ecosystems.python.simple import HTML_TYPE, JSON_TYPE
 
 NEWEST, OLDEST = "1.4", "1.0"
@@ -41,7 +42,6 @@ class _Shown(msgspec.Struct, rename={"status": "project-status"}):
 
 
 _shown_decoder = msgspec.json.Decoder(_Shown)
-_entry_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def served(body: bytes) -> bytes:
@@ -52,13 +52,11 @@ def served(body: bytes) -> bytes:
 def project_json(body: bytes) -> bytes:
     """The JSON form of a project's page."""
     stored = split(body)
-    kept = {one.filename: one for one in records(body, name=stored.name) if not _invalid(one)}
     files: list[dict[str, msgspec.Raw]] = []
     complete = True
     versions: set[str] = set()
-    for raw in stored.files:
-        record = kept.pop(filename_of(raw), None)
-        if record is not None and not isinstance(record, Invalid):
+    for raw, record in zip(stored.files, records(body, name=stored.name), strict=True):
+        if isinstance(record, Record):
             metadata = record.beside[0].sha256 if record.beside else ""
             files.append(_file(raw, record.filename, metadata=metadata))
             versions.add(record.version)
@@ -135,13 +133,9 @@ def _weight(text: str) -> float:
         return 0.0
 
 
-def _invalid(one: object) -> bool:
-    return isinstance(one, Invalid)
-
-
 def _file(raw: bytes, filename: str, *, metadata: str) -> dict[str, msgspec.Raw]:
     """An upstream's entry as we serve it; values that nobody looks at stay as they are."""
-    entry = _entry_decoder.decode(raw)
+    entry = published(raw)
     entry["url"] = msgspec.Raw(msgspec.json.encode(quote(filename)))
     for key in _METADATA_KEYS:
         entry.pop(key, None)

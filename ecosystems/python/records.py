@@ -1,50 +1,31 @@
 """Reads the records out of a shard's body: one per file, checked, or Invalid with the reason.
 
-Rule: one bad entry never costs its neighbours. All are decoded in one go; only where that
-fails is each looked at alone.
+Rule: one bad entry never costs its neighbors.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from ecosystems.base import Invalid, Record
-from ecosystems.python.body import License, filename_of, split
-from ecosystems.python.names import METADATA, is_file, version_of
+from ecosystems.python import entries
+from ecosystems.python.body import License, split
+from ecosystems.python.entries import LARGEST_FILE, milliseconds
+from ecosystems.python.names import (
+    LONGEST_FILE,
+    METADATA,
+    is_distribution,
+    is_file,
+    version_of,
+)
 
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_MD5 = re.compile(r"[0-9a-fA-F]{32}")
+QUARANTINED = "the upstream has quarantined the project"
+
 _URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<place>[^/?]*))?")
 _NOBODY: License = ("", "")
-
-
-class Entry(msgspec.Struct, gc=False, rename="kebab"):
-    """The fields of a file entry that we or clients rely on, with the types they must have."""
-
-    filename: str
-    url: str
-    hashes: dict[str, str] = {}
-    size: int | None = None
-    upload_time: str | None = None
-    requires_python: str | None = None
-    yanked: bool | str | None = None
-    provenance: str | None = None
-    core_metadata: bool | dict[str, str] | None = None
-    dist_info_metadata: bool | dict[str, str] | None = None
-    data_dist_info_metadata: bool | dict[str, str] | None = None
-
-    @property
-    def metadata(self) -> str:
-        """The sha256 of the wheel's metadata where the upstream serves it and says it; or ""."""
-        for one in (self.core_metadata, self.dist_info_metadata, self.data_dist_info_metadata):
-            if isinstance(one, dict) and _SHA256.fullmatch(one.get("sha256", "")):
-                return one["sha256"].lower()
-        return ""
 
 
 class PythonRecord(Record, gc=False, kw_only=True):
@@ -55,73 +36,80 @@ class PythonRecord(Record, gc=False, kw_only=True):
         return found if isinstance(found, str | int) else None
 
 
-class _Entries(msgspec.Struct):
-    files: list[Entry]
-
-
-_entry_decoder = msgspec.json.Decoder(Entry)
-_entries_decoder = msgspec.json.Decoder(_Entries)
-
-
 def records(body: bytes, *, name: str) -> list[Record | Invalid]:
-    """The records of a project, in the order of their file names."""
+    """The records of a project: one for each of its body's files, in their order."""
     stored = split(body)
-    try:
-        decoded: list[Entry | Invalid] = [*_entries_decoder.decode(body).files]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        decoded = [_alone(raw) for raw in stored.files]
+    decoded = entries.decode(body, stored.files)
+    if quarantined(stored.status):
+        return [Invalid(one.filename[:LONGEST_FILE], QUARANTINED) for one in decoded]
+    hashes = _hashes(decoded)
     found: list[Record | Invalid] = []
     seen: set[str] = set()
     for raw, entry in zip(stored.files, decoded, strict=True):
         if isinstance(entry, Invalid):
             found.append(entry)
             continue
-        key = entry.filename.lower()
-        if key in seen:
-            found.append(Invalid(entry.filename, "the upstream lists a file of this name twice"))
-            continue
-        seen.add(key)
-        found.append(_checked(entry, raw, name, stored.licenses))
+        record = _checked(entry, raw, name, stored.licenses, hashes)
+        # What cannot be used never hides a usable entry of the same name.
+        if isinstance(record, Record):
+            key = record.filename.lower()
+            if key in seen:
+                why = "the upstream lists a file of this name twice"
+                record = Invalid(record.filename, why)
+            seen.add(key)
+        found.append(record)
     return found
 
 
 def newest(body: bytes) -> int:
     """The newest upload time in a body, in milliseconds; 0 if no entry tells one."""
-    try:
-        files = _entries_decoder.decode(body).files
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return 0
-    return max((milliseconds(one.upload_time or "") or 0 for one in files), default=0)
+    times = (
+        milliseconds(one.upload_time or "") or 0
+        for one in entries.decode(body, split(body).files)
+        if isinstance(one, entries.Entry)
+    )
+    return max(times, default=0)
 
 
-@lru_cache(maxsize=65536)
-def milliseconds(text: str) -> int | None:
-    """An upload time in milliseconds since 1970 UTC; None for none that makes sense."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+def borrowed(body: bytes) -> list[str]:
+    """Names of files whose metadata hash is the hash of a listed file, so no metadata's."""
+    decoded = entries.decode(body, split(body).files)
+    hashes = _hashes(decoded)
+    return [
+        one.filename
+        for one in decoded
+        if isinstance(one, entries.Entry) and one.metadata and one.metadata in hashes
+    ]
 
 
-def _alone(raw: bytes) -> Entry | Invalid:
-    try:
-        return _entry_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Invalid(filename_of(raw)[:240], f"its entry cannot be read: {error}")
+def quarantined(status: bytes) -> bool:
+    """Whether a project status says that the upstream withdrew the project as unsafe."""
+    return bool(status) and msgspec.json.decode(status, type=_Status).status == "quarantined"
 
 
-def _checked(entry: Entry, raw: bytes, name: str, licenses: dict[str, License]) -> Record | Invalid:
+class _Status(msgspec.Struct):
+    status: str = ""
+
+
+def _hashes(decoded: list[entries.Entry | Invalid]) -> set[str]:
+    return {
+        one.hashes["sha256"].lower()
+        for one in decoded
+        if isinstance(one, entries.Entry) and "sha256" in one.hashes
+    }
+
+
+def _checked(
+    entry: entries.Entry, raw: bytes, name: str, licenses: dict[str, License], hashes: set[str]
+) -> Record | Invalid:
     filename = entry.filename
-    if not is_file(filename):
-        return Invalid(filename[:240], "its file name has characters that no address may have")
     version = version_of(filename, name)
-    if version is None:
-        return Invalid(filename, f"its file name does not name {name} and a version")
+    if wrong := _wrong_name(filename, name, version):
+        return Invalid(filename[:LONGEST_FILE], wrong)
+    assert version is not None
     sha256, md5 = entry.hashes.get("sha256", ""), entry.hashes.get("md5", "")
-    sha256 = sha256.lower() if _SHA256.fullmatch(sha256) else ""
-    md5 = md5.lower() if _MD5.fullmatch(md5) else ""
+    sha256 = sha256.lower() if entries.SHA256.fullmatch(sha256) else ""
+    md5 = md5.lower() if entries.MD5.fullmatch(md5) else ""
     if not sha256 and not md5:
         return Invalid(
             filename, "the upstream states no sha256 and no md5, so nobody could verify it"
@@ -130,7 +118,7 @@ def _checked(entry: Entry, raw: bytes, name: str, licenses: dict[str, License]) 
     if address is None:
         return Invalid(filename, "its address is not one of http or https without a login")
     stated = licenses.get(version, _NOBODY)
-    metadata = entry.metadata
+    metadata = "" if entry.metadata in hashes else entry.metadata
     return PythonRecord(
         filename=filename,
         raw=raw,
@@ -139,12 +127,23 @@ def _checked(entry: Entry, raw: bytes, name: str, licenses: dict[str, License]) 
         license=stated[0],
         license_family=stated[1],
         timestamp=milliseconds(entry.upload_time) if entry.upload_time else None,
-        size=entry.size if entry.size is not None and entry.size >= 0 else -1,
+        size=entry.size if entry.size is not None and 0 <= entry.size <= LARGEST_FILE else -1,
         sha256=sha256,
         md5=md5,
         address=address,
         beside=(_metadata(filename, metadata, name, version, address),) if metadata else (),
     )
+
+
+def _wrong_name(filename: str, project: str, version: str | None) -> str:
+    """Why no file can have this name here; "" where one can."""
+    if len(filename) > LONGEST_FILE:
+        return f"its file name is too long: {len(filename)} characters, {LONGEST_FILE} at most"
+    if not is_file(filename):
+        return "its file name has characters that no address may have"
+    if not is_distribution(filename):
+        return "its file name does not end as one of a wheel or an archive of Python's does"
+    return "" if version else f"its file name does not name {project} and a version"
 
 
 def _metadata(filename: str, sha256: str, name: str, version: str, address: str) -> Record:

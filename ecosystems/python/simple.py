@@ -2,69 +2,82 @@
 
 Rule: what comes as JSON stays as it is, entry for entry; HTML is turned into the
 entries that JSON would have had. Addresses are understood from where the page was found.
+Optional values that make no sense are as if they were not there.
 """
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from ecosystems.base import BadIndex
+from ecosystems.python import anchors
 from ecosystems.python.body import Body, join
-from ecosystems.python.names import is_file, is_name, name_of, normalize
+from ecosystems.python.names import is_name, normalize
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 HTML_TYPE = "application/vnd.pypi.simple.v1+html"
 ACCEPT = f"{JSON_TYPE}, {HTML_TYPE};q=0.2, text/html;q=0.1"
-HASHES = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
-
-
-class _Meta(msgspec.Struct, gc=False, rename={"version": "api-version", "serial": "_last-serial"}):
-    version: str = "1.0"
-    serial: int | None = None
+ACCEPT_HTML = "text/html"
+STATUSES = ("active", "archived", "deprecated", "quarantined")
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Project(msgspec.Struct, rename={"status": "project-status"}):
     files: list[msgspec.Raw]
-    meta: _Meta = msgspec.field(default_factory=_Meta)
-    name: str = ""
-    status: dict[str, str | None] | None = None
+    meta: Any = None
+    name: Any = None
+    status: Any = None
 
 
 class _Links(msgspec.Struct, gc=False):
-    filename: str = ""
-    url: str = ""
-    provenance: str | None = None
+    url: Any = None
+    provenance: Any = None
 
 
 class _Name(msgspec.Struct, gc=False, rename={"serial": "_last-serial"}):
-    name: str
-    serial: int | None = None
+    name: Any = None
+    serial: Any = None
 
 
 class _Index(msgspec.Struct):
+    projects: list[msgspec.Raw]
+    meta: Any = None
+
+
+class _Names(msgspec.Struct):
     projects: list[_Name]
-    meta: _Meta = msgspec.field(default_factory=_Meta)
 
 
 _project_decoder = msgspec.json.Decoder(_Project)
 _index_decoder = msgspec.json.Decoder(_Index)
+_names_decoder = msgspec.json.Decoder(_Names)
+_name_decoder = msgspec.json.Decoder(_Name)
 _links_decoder = msgspec.json.Decoder(_Links)
 
 
-class Page(msgspec.Struct):
+@dataclass(frozen=True, slots=True)
+class Page:
     """A project's page as read.
 
-    `serial` is the upstream's number of its last change, `place` the address of one of its files.
+    `serial` is the upstream's number of its last change, `places` the servers of its files.
     """
 
     body: bytes
     count: int
     serial: int | None = None
-    place: str = ""
+    places: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Index:
+    """A list of projects in their one spelling, with serials; `others` cannot be projects."""
+
+    names: dict[str, int | None] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
 
 
 def project(text: bytes, *, name: str, asked: str, found: str) -> Page:
@@ -75,46 +88,80 @@ def project(text: bytes, *, name: str, asked: str, found: str) -> Page:
         # Entries stay bytes, so what is no text would come through to clients.
         text.decode()
         page = _project_decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _BROKEN as error:
         raise BadIndex(f"The page of {name} cannot be read: {error}.") from error
-    _check_version(page.meta.version, name)
-    if page.name and normalize(page.name) != name:
+    _check_version(_meta(page.meta, "api-version"), name)
+    if isinstance(page.name, str) and page.name and normalize(page.name) != name:
         raise BadIndex(f"The page of {name} calls itself {page.name}.")
-    files = [_resolved(bytes(raw), asked, found) for raw in page.files]
-    status = msgspec.json.encode(page.status) if page.status else b""
-    body = join(Body(name, files, status=status))
-    return Page(body, len(files), page.meta.serial, _place(files, found))
+    resolved = [_resolved(bytes(raw), asked, found) for raw in page.files]
+    body = join(Body(name, [raw for raw, _ in resolved], status=_status(page.status)))
+    serial = _serial(_meta(page.meta, "_last-serial"))
+    return Page(body, len(resolved), serial, _places(place for _, place in resolved))
 
 
-def index(text: bytes) -> tuple[dict[str, int | None], int]:
-    """The projects (in their one spelling) with their serials, and how many names are no names."""
+def index(text: bytes, *, found: str) -> Index:
+    """The list of projects, found at an address."""
     if _is_html(text):
-        parser = _Parser(text)
-        if not parser.version and not parser.anchors:
-            raise BadIndex("The index is a web page without a list of projects.")
-        hrefs = (urlsplit(anchor["href"]).path for anchor in parser.anchors)
-        listed = [_Name(unquote(path.rstrip("/").rpartition("/")[2])) for path in hrefs]
-    else:
+        return _html_index(text, found)
+    try:
+        text.decode()
+        page = _index_decoder.decode(text)
         try:
-            found = _index_decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadIndex(f"The list of projects cannot be read: {error}.") from error
-        _check_version(found.meta.version, "projects")
-        listed = found.projects
-    names: dict[str, int | None] = {}
-    invalid = 0
+            listed = _names_decoder.decode(text).projects
+        except msgspec.ValidationError:
+            listed = [_named(bytes(raw)) for raw in page.projects]
+    except _BROKEN as error:
+        raise BadIndex(f"The list of projects cannot be read: {error}.") from error
+    _check_version(_meta(page.meta, "api-version"), "projects")
+    made = Index()
     for one in listed:
-        name = normalize(one.name)
-        # Of two spellings of one name the first is taken.
-        if not is_name(one.name) or name in names:
-            invalid += 1
-        else:
-            names[name] = one.serial
-    return names, invalid
+        _add(made, one.name, _serial(one.serial))
+    return made
 
 
-def _check_version(text: str, what: str) -> None:
-    if text.partition(".")[0] != "1":
+def _add(made: Index, name: Any, serial: int | None = None) -> None:
+    """Of two spellings of one name the first is taken."""
+    right = normalize(name) if isinstance(name, str) and is_name(name) else ""
+    if not right or right in made.names:
+        made.others.append(str(name)[:100])
+    else:
+        made.names[right] = serial
+
+
+def _named(raw: bytes) -> _Name:
+    try:
+        return _name_decoder.decode(raw)
+    except msgspec.ValidationError:
+        return _Name(f"({raw[:100].decode(errors='replace')})")
+
+
+def _meta(meta: Any, key: str) -> Any:
+    return meta.get(key) if isinstance(meta, dict) else None
+
+
+def _serial(value: Any) -> int | None:
+    """A serial, which some tools write as text; None for none that makes sense."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        value = int(value)
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return value if number and 0 <= value < 1 << 63 else None
+
+
+def _status(value: Any) -> bytes:
+    """A project's status as JSON; b"" where it is none of PEP 792."""
+    if not isinstance(value, dict) or value.get("status") not in STATUSES:
+        return b""
+    status = {"status": value["status"]}
+    if isinstance(value.get("reason"), str):
+        status["reason"] = value["reason"]
+    return msgspec.json.encode(status)
+
+
+def _check_version(version: Any, what: str) -> None:
+    """Refuse a later major version; what says none, or nothing that makes sense, is the first."""
+    number = isinstance(version, int | float) and not isinstance(version, bool)
+    text = str(version) if number or isinstance(version, str) else ""
+    if text.partition(".")[0].strip() not in ("1", ""):
         raise BadIndex(f"The page of {what} is of version {text} of the Simple API; 1 is known.")
 
 
@@ -122,103 +169,77 @@ def _is_html(text: bytes) -> bool:
     return text[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
-def _resolved(raw: bytes, asked: str, found: str) -> bytes:
-    """The entry, with addresses that only its page's own address makes sense of made absolute."""
+def _resolved(raw: bytes, asked: str, found: str) -> tuple[bytes, str]:
+    """The entry, with addresses that only its page's own address makes sense of made absolute.
+
+    With it comes where its file lies, "" where that is not to be known.
+    """
     try:
         links = _links_decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        url = links.url if isinstance(links.url, str) else ""
+        absolute = not url or url.startswith(("https://", "http://"))
+        full = url if absolute else urljoin(found, url)
+        elsewhere = asked != found and not absolute and full != urljoin(asked, url)
+    except (*_BROKEN, ValueError):
         # Told apart and refused when the records are read.
-        return raw
-    if asked == found and (not links.provenance or "://" in links.provenance):
-        return raw
+        return raw, ""
+    provenance = links.provenance if isinstance(links.provenance, str) else ""
     changed: dict[str, str] = {}
-    if urljoin(asked, links.url) != urljoin(found, links.url):
-        changed["url"] = urljoin(found, links.url)
-    if links.provenance and not urlsplit(links.provenance).scheme:
-        changed["provenance"] = urljoin(found, links.provenance)
+    if elsewhere:
+        changed["url"] = full
+    try:
+        if provenance and not urlsplit(provenance).scheme:
+            changed["provenance"] = urljoin(found, provenance)
+    except ValueError:
+        changed["provenance"] = ""
     if not changed:
-        return raw
-    return msgspec.json.encode({**msgspec.json.decode(raw, type=dict[str, Any]), **changed})
+        return raw, full
+    values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    values |= {key: msgspec.Raw(msgspec.json.encode(one)) for key, one in changed.items()}
+    return msgspec.json.encode(values), full
 
 
-def _place(files: list[bytes], found: str) -> str:
-    """Where the first file with an address lies."""
-    for raw in files:
-        try:
-            if url := _links_decoder.decode(raw).url:
-                return urljoin(found, url)
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-            continue
-    return ""
-
-
-class _Parser(HTMLParser):
-    """The anchors of a page with their attributes, its base and its meta data."""
-
-    def __init__(self, text: bytes) -> None:
-        super().__init__()
-        self.anchors: list[dict[str, str]] = []
-        self.metas: dict[str, str] = {}
-        self.base = ""
-        self.feed(text.decode("utf-8", "replace"))
-        self.close()
-
-    @property
-    def version(self) -> str:
-        return self.metas.get("pypi:repository-version", "")
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {key: value or "" for key, value in attrs}
-        if tag == "a" and found.get("href"):
-            self.anchors.append(found)
-        elif tag == "base" and not self.base:
-            self.base = found.get("href", "")
-        elif tag == "meta" and "name" in found:
-            self.metas.setdefault(found["name"].lower(), found.get("content", ""))
+def _places(addresses: Any) -> frozenset[str]:
+    """The servers of these addresses, as `scheme://host[:port]`."""
+    found: set[str] = set()
+    for address in addresses:
+        parts = address.split("/", 3)
+        if len(parts) > 2 and parts[0].lower() in ("http:", "https:"):
+            found.add("/".join(parts[:3]))
+    return frozenset(found)
 
 
 def _html_project(text: bytes, *, name: str, asked: str, found: str) -> Page:
-    parser = _Parser(text)
-    if parser.version:
-        _check_version(parser.version, name)
-    here = urljoin(found, parser.base) if parser.base else found
-    entries = [entry for anchor in parser.anchors if (entry := _entry(anchor, asked, here))]
-    if not entries and not parser.version:
+    parser = anchors.Parser(text)
+    _check_version(parser.version, name)
+    entries = list(anchors.entries(parser, asked, found))
+    state = parser.metas.get("pypi:project-status", "")
+    reason = parser.metas.get("pypi:project-status-reason") or None
+    status = _status({"status": state, "reason": reason})
+    if not entries and not parser.version and not status:
         raise BadIndex(f"The page of {name} is a web page without files or a version of its form.")
-    status: dict[str, str] = {}
-    if state := parser.metas.get("pypi:project-status"):
-        status["status"] = state
-        if reason := parser.metas.get("pypi:project-status-reason"):
-            status["reason"] = reason
-    body = Body(name, entries, status=msgspec.json.encode(status) if status else b"")
-    return Page(join(body), len(entries), place=_place(entries, found))
+    body = Body(name, [raw for raw, _ in entries], status=status)
+    return Page(join(body), len(entries), places=_places(place for _, place in entries))
 
 
-def _entry(anchor: dict[str, str], asked: str, here: str) -> bytes | None:
-    """An anchor as the JSON form has it; None for one that leads to no distribution."""
-    try:
-        url, fragment = urldefrag(anchor["href"].strip())
-        filename = unquote(urlsplit(url).path).rpartition("/")[2]
-        full = urljoin(here, url)
-        relative = urljoin(asked, url) == full
-    except ValueError:
-        return None
-    if not is_file(filename) or name_of(filename) is None:
-        return None
-    kind, _, value = fragment.partition("=")
-    entry: dict[str, Any] = {
-        "filename": filename,
-        "url": url if relative else full,
-        "hashes": {kind: value.partition("&")[0].lower()} if kind in HASHES and value else {},
-    }
-    if wanted := anchor.get("data-requires-python"):
-        entry["requires-python"] = wanted
-    metadata = anchor.get("data-core-metadata", anchor.get("data-dist-info-metadata"))
-    if metadata is not None and metadata != "false":
-        algorithm, _, digest = metadata.partition("=")
-        entry["core-metadata"] = {algorithm: digest.lower()} if digest else True
-    if "data-yanked" in anchor:
-        entry["yanked"] = anchor["data-yanked"] or True
-    if provenance := anchor.get("data-provenance"):
-        entry["provenance"] = urljoin(here, provenance)
-    return msgspec.json.encode(entry)
+def _html_index(text: bytes, found: str) -> Index:
+    parser = anchors.Parser(text)
+    _check_version(parser.version, "projects")
+    names, others = anchors.projects(parser, found)
+    if not parser.version:
+        _refuse_home_page(names, others, found)
+    made = Index(others=[other[:100] for other in others])
+    for name in names:
+        _add(made, name)
+    return made
+
+
+def _refuse_home_page(names: list[str], others: list[str], found: str) -> None:
+    """A page that states no version is an index only if most of its links are projects."""
+    home = urljoin(found, ".")
+    # Whoever links to a folder `simple` means that one.
+    above = not home.endswith("/simple/") and any(
+        urljoin(home, link).rstrip("/") == f"{home}simple" for link in (*names, *others)
+    )
+    if not names or len(others) > len(names) or above:
+        raise BadIndex("The index is a web page, and no list of projects.")

@@ -387,7 +387,7 @@ class TestWhatIsRefused:
         assert run.counts["mirror_filtered"] == {"invalid": 1}
 
     def test_one_bad_entry_costs_no_other(self, simple: FakeSimple) -> None:
-        simple.add_wheel("six", "3.0", size="large")
+        simple.add_wheel("six", "3.0", url=3)
         simple.publish()
         channel = scene.channel()
         run = scene.run_now(mirror(channel, simple))

@@ -8,7 +8,7 @@ import pytest
 from ecosystems.base import BadIndex, Invalid, Record
 from ecosystems.python import pages, simple
 from ecosystems.python.body import entries
-from ecosystems.python.records import records
+from ecosystems.python.records import borrowed, records
 
 ASKED = "https://host.example/simple/six/"
 SHA = "a" * 64
@@ -87,6 +87,9 @@ def test_a_page_found_elsewhere_has_its_files_there() -> None:
         ("1970-01-01T00:00:01Z", 1000),
         ("1970-01-01T00:00:01.5Z", 1500),
         ("1970-01-01T00:00:00.123456Z", 123),
+        ("1970-01-01T23:59:59.999999Z", 86_399_999),
+        ("2024-01-01T23:59:59.9999999Z", 1_704_153_599_999),
+        ("1970-01-02T00:59:59.999999+01:00", 86_399_999),
         ("1970-01-01T01:00:00+01:00", 0),
         ("1970-01-01T00:00:01", 1000),
         ("yesterday", None),
@@ -99,9 +102,9 @@ def test_upload_times_become_milliseconds(text: str | None, milliseconds: int | 
 
 @pytest.mark.parametrize("key", ["core-metadata", "dist-info-metadata", "data-dist-info-metadata"])
 def test_metadata_with_a_hash_is_a_file_beside_the_wheel(key: str) -> None:
-    record = one(page(file(url=f"../{WHEEL}?v=1#x", **{key: {"sha256": SHA.upper()}})))
+    record = one(page(file(url=f"../{WHEEL}?v=1#x", **{key: {"sha256": "B" * 64}})))
     (beside,) = record.beside
-    assert (beside.filename, beside.sha256) == (f"{WHEEL}.metadata", SHA)
+    assert (beside.filename, beside.sha256) == (f"{WHEEL}.metadata", "b" * 64)
     assert beside.address == f"six/../{WHEEL}.metadata?v=1"
 
 
@@ -112,7 +115,7 @@ def test_metadata_without_a_usable_hash_is_not_offered(value: Any) -> None:
 
 def test_one_bad_entry_costs_no_other() -> None:
     text = page(
-        file(size="large"), file("six-2.0.zip"), {"filename": 3}, file("six-3.0.zip", hashes={})
+        file(url=["x"]), file("six-2.0.zip"), {"filename": 3}, file("six-3.0.zip", hashes={})
     )
     found = read(text)
     assert [one.filename for one in found if isinstance(one, Record)] == ["six-2.0.zip"]
@@ -149,7 +152,7 @@ def test_html_becomes_what_json_would_say() -> None:
     <meta name="pypi:repository-version" content="1.0">
     <meta name="pypi:project-status" content="archived"></head><body>
     <a href="six-1.0-py3-none-any.whl#sha256={SHA}" data-requires-python="&gt;=3" data-yanked
-       data-dist-info-metadata="sha256={SHA}">six</a>
+       data-dist-info-metadata="sha256={"c" * 64}">six</a>
     <a href="../b/six-1.0%2Blocal.tar.gz#md5={"b" * 32}" data-yanked="a &amp; b">six</a>
     <a href="six-2.0.zip">no hash</a><a href="/">Home</a><a>nothing</a></body>""".encode()
     found = {one.filename: one for one in read(text)}
@@ -159,7 +162,7 @@ def test_html_becomes_what_json_would_say() -> None:
     assert record.address == f"https://files.example/a/{WHEEL}"
     entry = json.loads(record.raw)
     assert (entry["requires-python"], entry["yanked"]) == (">=3", True)
-    assert record.beside[0].sha256 == SHA
+    assert record.beside[0].sha256 == "c" * 64
     other = found["six-1.0+local.tar.gz"]
     assert isinstance(other, Record)
     assert (other.md5, json.loads(other.raw)["yanked"]) == ("b" * 32, "a & b")
@@ -177,11 +180,191 @@ def test_values_that_nobody_knows_are_passed_on_as_they_are() -> None:
     assert b"six-1.0" in pages.project_html(served)
 
 
-@pytest.mark.parametrize("key", ["requires-python", "yanked", "upload-time", "provenance", "size"])
-def test_values_of_a_wrong_type_cost_their_entry(key: str) -> None:
-    found = read(page(file(**{key: ["x"]}), file("six-2.0.zip")))
-    assert [type(one).__name__ for one in found] == ["Invalid", "PythonRecord"]
-    assert key in found[0].why if isinstance(found[0], Invalid) else False
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("requires-python", ["x"]),
+        ("requires-python", ""),
+        ("requires-python", "whatever"),
+        ("upload-time", ["x"]),
+        ("upload-time", ""),
+        ("upload-time", 5),
+        ("upload-time", "2024-01-01 10:00:00"),
+        ("upload-time", "2024-13-01T10:00:00Z"),
+        ("provenance", {"x": 1}),
+        ("size", "large"),
+        ("size", -1),
+        ("size", True),
+        ("size", 1.5),
+        ("size", 1 << 70),
+        ("yanked", None),
+    ],
+)
+def test_optional_values_that_make_no_sense_are_missing(key: str, value: Any) -> None:
+    text = page(file(**{key: value}), file("six-2.0.zip", **{"requires-python": ">=3.8"}))
+    found = read(text)
+    assert [type(one).__name__ for one in found] == ["PythonRecord", "PythonRecord"]
+    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    odd, other = json.loads(pages.project_json(body))["files"]
+    assert key not in odd
+    assert odd["hashes"] == {"sha256": SHA}
+    assert other["requires-python"] == ">=3.8"
+    assert WHEEL.encode() in pages.project_html(pages.project_json(body))
+
+
+@pytest.mark.parametrize("value", [["x"], 1, {"reason": "bad"}])
+def test_an_odd_yank_still_yanks(value: Any) -> None:
+    body = simple.project(page(file(yanked=value)), name="six", asked=ASKED, found=ASKED).body
+    assert json.loads(pages.project_json(body))["files"][0]["yanked"] is True
+
+
+@pytest.mark.parametrize("odd", [3, None, "no digits", ["a"]])
+def test_an_odd_hash_does_not_hide_a_good_one(odd: Any) -> None:
+    text = page(file(hashes={"sha256": SHA, "sha512": odd}))
+    assert one(text).sha256 == SHA
+    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    assert json.loads(pages.project_json(body))["files"][0]["hashes"] == {"sha256": SHA}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"meta": {"api-version": "1.1", "_last-serial": "7"}},
+        {"meta": {"api-version": 1.1}},
+        {"meta": {"api-version": 1}},
+        {"meta": {"api-version": None, "_last-serial": [1]}},
+        {"meta": None},
+        {"name": None},
+        {"name": 5},
+        {"project-status": "archived"},
+        {"project-status": {"status": {"x": 1}}},
+        {"project-status": {"status": "unheard-of"}},
+        {"project-status": ["x"]},
+        {"versions": "all"},
+    ],
+)
+def test_odd_values_of_a_page_do_not_cost_the_page(more: dict[str, Any]) -> None:
+    found = simple.project(page(file(), **more), name="six", asked=ASKED, found=ASKED)
+    assert found.count == 1
+    meta = more.get("meta") or {}
+    assert found.serial == (7 if meta.get("_last-serial") == "7" else None)
+    assert "project-status" not in json.loads(pages.project_json(found.body))
+
+
+def test_a_status_keeps_its_reason_where_it_is_text() -> None:
+    for reason, kept in (("old", {"reason": "old"}), (5, {})):
+        status = {"status": "deprecated", "reason": reason}
+        text = page(file(), **{"project-status": status})
+        body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+        shown = json.loads(pages.project_json(body))["project-status"]
+        assert shown == {"status": "deprecated", **kept}
+
+
+def test_files_of_a_quarantined_project_are_refused_in_words() -> None:
+    status = {"status": "quarantined", "reason": "malware"}
+    (found,) = read(page(file(), **{"project-status": status}))
+    assert isinstance(found, Invalid)
+    assert "quarantined" in found.why
+
+
+@pytest.mark.parametrize(
+    ("first", "metadata"),
+    [(False, False), (True, False), ({"sha512": "b" * 128}, False), (None, True), ("x", False)],
+)
+def test_the_newest_name_of_the_metadata_key_decides_alone(first: Any, metadata: bool) -> None:
+    stale = {"dist-info-metadata": {"sha256": "b" * 64}}
+    assert bool(one(page(file(**{"core-metadata": first}, **stale))).beside) is metadata
+
+
+def test_the_hash_of_a_file_is_no_hash_of_metadata() -> None:
+    other = "c" * 64
+    text = page(
+        file(**{"core-metadata": {"sha256": SHA}}),
+        file("six-2.0-py3-none-any.whl", **{"core-metadata": {"sha256": SHA}}),
+        file("six-3.0-py3-none-any.whl", **{"core-metadata": {"sha256": other}}),
+    )
+    found = read(text)
+    assert [len(one.beside) for one in found if isinstance(one, Record)] == [0, 0, 1]
+    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    assert borrowed(body) == [WHEEL, "six-2.0-py3-none-any.whl"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_unusable_entry_never_hides_a_usable_one(order: int) -> None:
+    entries = [file(url=f"/a/{WHEEL}", hashes={}), file(url=f"/f/{WHEEL}")][::order]
+    text = page(*entries)
+    found = read(text)
+    assert sorted(type(one).__name__ for one in found) == ["Invalid", "PythonRecord"]
+    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    (shown,) = json.loads(pages.project_json(body))["files"]
+    assert shown["hashes"] == {"sha256": SHA}
+
+
+@pytest.mark.parametrize(
+    ("fragment", "sha256", "md5"),
+    [
+        (f"sha256={SHA}", SHA, ""),
+        (f"egg=six-1.0&amp;sha256={SHA}", SHA, ""),
+        (f"sha256={SHA}&amp;egg=six-1.0", SHA, ""),
+        (f"md5={'b' * 32}&amp;sha256={SHA}", SHA, "b" * 32),
+        (f"SHA256={SHA.upper()}", SHA, ""),
+        (SHA, SHA, ""),
+        ("b" * 32, "", "b" * 32),
+        (f"egg=six&amp;{SHA}", SHA, ""),
+    ],
+)
+def test_hashes_are_read_wherever_they_stand_in_a_fragment(
+    fragment: str, sha256: str, md5: str
+) -> None:
+    record = one(f'<html><a href="{WHEEL}#{fragment}">six</a></html>'.encode())
+    assert (record.sha256, record.md5) == (sha256, md5)
+
+
+LONG = "six-3." + "14159" * 46 + "-py3-none-any.whl"
+
+
+@pytest.mark.parametrize("form", ["json", "html"])
+@pytest.mark.parametrize(
+    ("filename", "why"),
+    [
+        (LONG, "too long"),
+        ("six-1.0 (1).tar.gz", "characters"),
+        ("six-1.0.ZIP", "does not end as"),
+        ("six-1.0.7z", "does not end as"),
+        ("seven-1.0.zip", "does not name six"),
+    ],
+)
+def test_files_that_cannot_be_named_are_counted_with_their_reason(
+    form: str, filename: str, why: str
+) -> None:
+    text = page(file(), file(filename))
+    if form == "html":
+        links = "".join(f'<a href="{name}#sha256={SHA}">x</a>' for name in (WHEEL, filename))
+        text = f"<html>{links}<a href='../'>up</a></html>".encode()
+    found = read(text)
+    assert len(found) == 2
+    (refused,) = [one for one in found if isinstance(one, Invalid)]
+    assert refused.filename == filename[:240]
+    assert why in refused.why
+
+
+@pytest.mark.parametrize("ending", [".tbz", ".txz", ".tlz", ".tar.lz", ".tar.lzma"])
+def test_what_pip_takes_is_taken(ending: str) -> None:
+    assert one(page(file(f"six-1.0{ending}"))).version == "1.0"
+
+
+def test_the_servers_of_all_files_are_told() -> None:
+    text = page(
+        file(),
+        file("six-2.0.zip", url="https://a.example/x/six-2.0.zip"),
+        file("six-3.0.zip", url="http://b.example:8080/y z"),
+        file("six-4.0.zip", url=4),
+    )
+    found = simple.project(text, name="six", asked=ASKED, found=ASKED)
+    assert found.places == {"https://host.example", "https://a.example", "http://b.example:8080"}
+
+
+LIST = "https://host.example/simple/"
 
 
 @pytest.mark.parametrize(
@@ -189,20 +372,52 @@ def test_values_of_a_wrong_type_cost_their_entry(key: str) -> None:
     [
         b'{"projects": [{"name": "Six", "_last-serial": 4}, {"name": "s.i_x"},'
         b' {"name": "-"}, {"name": "six"}]}',
-        b'<html><a href="Six/">Six</a><a href="/simple/s.i_x">s</a><a href="-/">-</a>'
+        b'<html><a href="Six/">Six</a><a href="/simple/s.i_x">s.i-x</a><a href="-/">-</a>'
         b'<a href="six/">six</a>',
     ],
 )
 def test_the_list_of_projects_has_each_name_once(text: bytes) -> None:
-    names, invalid = simple.index(text)
-    assert list(names) == ["six", "s-i-x"]
-    assert invalid == 2
+    index = simple.index(text, found=LIST)
+    assert list(index.names) == ["six", "s-i-x"]
+    assert len(index.others) == 2
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"<html>Please log in</html>"])
 def test_what_is_no_list_of_projects_is_refused(text: bytes) -> None:
     with pytest.raises(BadIndex, match="projects"):
-        simple.index(text)
+        simple.index(text, found=LIST)
+
+
+def test_odd_values_of_a_list_cost_their_project_at_most() -> None:
+    text = (
+        b'{"meta": {"api-version": 1.0, "_last-serial": "9"}, "projects": [{"name": "a",'
+        b' "_last-serial": "7"}, {"name": null}, "b", 5, {"name": "c", "_last-serial": [1]}]}'
+    )
+    index = simple.index(text, found=LIST)
+    assert index.names == {"a": 7, "c": None}
+    assert len(index.others) == 3
+
+
+def test_a_list_may_link_to_index_files_and_be_a_servers_listing() -> None:
+    text = b"""<html><a href="?C=N;O=D">Name</a><a href="../">Parent</a>
+    <a href="demo/index.html">demo</a><a href="two/">two/</a>
+    <a href="a-very-long-name-of-a-project/">a-very-long-name..&gt;</a></html>"""
+    names = simple.index(text, found=LIST).names
+    assert list(names) == ["demo", "two", "a-very-long-name-of-a-project"]
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        '<a href="/simple/">here</a><a href="/packages/">packages</a><a href="/login">log in</a>',
+        '<a href="/simple/">simple</a><a href="/docs/">docs</a>',
+        '<a href="https://other.example/six/">six</a>',
+        "",
+    ],
+)
+def test_a_welcome_page_is_no_list_of_projects(links: str) -> None:
+    with pytest.raises(BadIndex, match="no list"):
+        simple.index(f"<html>{links}</html>".encode(), found="https://host.example/")
 
 
 def test_hostile_texts_are_escaped_in_html() -> None:

@@ -1,0 +1,186 @@
+"""A file's entry of the Simple API: which of its values make sense.
+
+Rule: an entry needs a name, an address and its hashes. Every other value is optional: one
+that makes no sense counts as missing and is never passed on, because some clients refuse
+the whole page for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from ecosystems.base import Invalid
+from ecosystems.python.body import filename_of
+
+LARGEST_FILE = 1 << 50
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+MD5 = re.compile(r"[0-9a-fA-F]{32}")
+_HEX = re.compile(r"[0-9a-fA-F]{8,256}")
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_COMPARISON = re.compile(r"[\s'\"]*[<>=!~]")
+"""How every version specifier begins, clumsy ones too."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Entry(msgspec.Struct, gc=False, rename="kebab"):
+    """The fields of a file entry that we or clients rely on, with the types they must have."""
+
+    filename: str
+    url: str
+    hashes: dict[str, str] = {}
+    size: int | None = None
+    upload_time: str | None = None
+    requires_python: str | None = None
+    yanked: bool | str | None = None
+    provenance: str | None = None
+    core_metadata: bool | dict[str, str] | None = None
+    dist_info_metadata: bool | dict[str, str] | None = None
+    data_dist_info_metadata: bool | dict[str, str] | None = None
+
+    @property
+    def metadata(self) -> str:
+        """The sha256 of the wheel's metadata where the upstream serves it and says it; or "".
+
+        PEP 714: the newest of the key's names that is there decides alone.
+        """
+        for one in (self.core_metadata, self.dist_info_metadata, self.data_dist_info_metadata):
+            if one is not None:
+                digest = one.get("sha256", "") if isinstance(one, dict) else ""
+                return digest.lower() if SHA256.fullmatch(digest) else ""
+        return ""
+
+
+class _Entries(msgspec.Struct):
+    files: list[Entry]
+
+
+_decoder = msgspec.json.Decoder(Entry)
+_all_decoder = msgspec.json.Decoder(_Entries)
+_values_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def decode(body: bytes, raws: list[bytes]) -> list[Entry | Invalid]:
+    """The entries of a shard's body, whose parts `raws` are; odd optional values are missing."""
+    try:
+        return [*_all_decoder.decode(body).files]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # One odd value never costs its neighbors: each is looked at alone.
+        return [_alone(raw) for raw in raws]
+
+
+def published(raw: bytes) -> dict[str, msgspec.Raw]:
+    """An entry's values as they came, without the optional ones that make no sense."""
+    values = _values_decoder.decode(raw)
+    for key, check in _CHECKS.items():
+        if key in values:
+            right = _right(values[key], check)
+            if right is None:
+                del values[key]
+            else:
+                values[key] = right
+    return values
+
+
+@lru_cache(maxsize=65536)
+def milliseconds(text: str) -> int | None:
+    """An upload time in milliseconds since 1970 UTC, rounded down; None if it makes no sense."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
+    except (ValueError, OverflowError):
+        return None
+
+
+def _alone(raw: bytes) -> Entry | Invalid:
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        values = _values_decoder.decode(raw)
+        entry = Entry(
+            filename=msgspec.json.decode(values["filename"], type=str),
+            url=msgspec.json.decode(values["url"], type=str),
+        )
+    except KeyError as error:
+        return Invalid(filename_of(raw)[:240], f"its entry has no {error.args[0]}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Invalid(filename_of(raw)[:240], f"its entry cannot be read: {error}")
+    for key, check in (_CHECKS | _METADATA_CHECKS).items():
+        if key in values:
+            right = _right(values[key], check)
+            value = None if right is None else msgspec.json.decode(right)
+            setattr(entry, key.replace("-", "_"), value)
+    return entry
+
+
+def _right(raw: msgspec.Raw, check: Callable[[Any], Any]) -> msgspec.Raw | None:
+    """The value if it makes sense, mended where that is clear; None to leave it out."""
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    right = check(value)
+    if right is None:
+        return None
+    return raw if right is value else msgspec.Raw(msgspec.json.encode(right))
+
+
+def _hashes(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        return {}
+    right = {key: one for key, one in value.items() if isinstance(one, str) and _HEX.fullmatch(one)}
+    return value if len(right) == len(value) else right
+
+
+def _size(value: Any) -> int | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= LARGEST_FILE else None
+
+
+def _moment(value: Any) -> str | None:
+    right = isinstance(value, str) and _MOMENT.fullmatch(value) and milliseconds(value) is not None
+    return value if right else None
+
+
+def _requires(value: Any) -> str | None:
+    right = isinstance(value, str) and value.isprintable() and _COMPARISON.match(value)
+    return value if right else None
+
+
+def _yanked(value: Any) -> bool | str | None:
+    # Whatever else an upstream says there: it does not say that the file is fine.
+    return value if isinstance(value, bool | str) else (True if value else None)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _metadata(value: Any) -> bool | dict[str, str] | None:
+    if value is None or isinstance(value, bool):
+        return value
+    right = isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+    return value if right else False
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "hashes": _hashes,
+    "size": _size,
+    "upload-time": _moment,
+    "requires-python": _requires,
+    "yanked": _yanked,
+    "provenance": _text,
+}
+_METADATA_CHECKS: dict[str, Callable[[Any], Any]] = dict.fromkeys(
+    ("core-metadata", "dist-info-metadata", "data-dist-info-metadata"), _metadata
+)
