@@ -69,7 +69,7 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
             environ, start_response, Problem(404, "This server has no bills of materials.")
         )
     form = addresses.form(environ["PATH_INFO"], environ.get("HTTP_ACCEPT", ""))
-    key = (
+    key = generation.key(
         environ["PATH_INFO"],
         environ.get("HTTP_AUTHORIZATION"),
         environ.get("HTTP_X_AUTH"),
@@ -90,11 +90,11 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
 def _remember(environ: Environ, key: Any, caches: Caches) -> Answer:
     answer = _resolve(environ, caches)
     if answer.refusal is not None:
-        caches.answers.items.pop(key, None)
-        caches.refusals.put(key, answer)
+        caches.answers.drop(key)
+        caches.refusals.put(key, answer, generation.ROW_BYTES + 2 * len(answer.refusal.detail))
     elif answer.entity is None or len(answer.entity.body) < generation.MEMORY // 64:
         weight = len(answer.entity.body) if answer.entity else 0
-        caches.answers.put(key, answer, extra=weight)
+        caches.answers.put(key, answer, generation.ROW_BYTES + weight)
     return answer
 
 
@@ -142,7 +142,7 @@ def _channel(path: str, caches: Caches) -> Channel | None:
     if channel is None:
         channel = Channel.objects.at(path).select_related("parent").first()
         if channel is not None:
-            caches.channels.put(path, channel)
+            caches.channels.put(path, channel, generation.ROW_BYTES)
     return channel
 
 

@@ -19,6 +19,7 @@ from license_expression import (
     get_spdx_licensing,
 )
 
+from ecosystems import memo
 from ecosystems.base import SpecError
 
 Arm = frozenset[str]
@@ -109,7 +110,7 @@ def canonical(name: str) -> str:
     return family
 
 
-@lru_cache(maxsize=16384)
+@memo.short(16384)
 def families(license: str, license_family: str) -> frozenset[Arm]:
     """The alternatives that a licence offers, each as the families that hold together."""
     found = _of_spdx(license)
@@ -125,7 +126,7 @@ def families(license: str, license_family: str) -> frozenset[Arm]:
     return free
 
 
-@lru_cache(maxsize=16384)
+@memo.short(16384)
 def excluded(license: str, license_family: str, families_: frozenset[str]) -> str | None:
     """The family for which the licence is excluded, or None.
 
@@ -137,7 +138,7 @@ def excluded(license: str, license_family: str, families_: frozenset[str]) -> st
     return min(hits)[0] if hits and all(hits) else None
 
 
-@lru_cache(maxsize=16384)
+@memo.short(16384)
 def included(license: str, license_family: str, families_: frozenset[str]) -> str | None:
     """The family for which the licence is rescued, or None: one alternative lies wholly inside."""
     covered = _covered(families_)
@@ -145,7 +146,7 @@ def included(license: str, license_family: str, families_: frozenset[str]) -> st
     return min(hits)[0] if hits else None
 
 
-@lru_cache(maxsize=256)
+@memo.short(256)
 def _covered(chosen: frozenset[str]) -> frozenset[str]:
     return frozenset().union(*(_COVERS.get(family, {family}) for family in chosen))
 

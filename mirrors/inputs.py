@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +13,7 @@ from channels import blobs
 from channels.models import Channel
 from ecosystems import registry
 from ecosystems.base import NAMES, Ecosystem
+from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
 from filters.rules import Rules, compile_rules, lenient
 from mirrors.judge import Case, Source
@@ -167,11 +166,26 @@ class _Terms:
         return cls(hashlib.sha256(msgspec.json.encode(terms)).hexdigest(), terms)
 
 
-@lru_cache(maxsize=32)
+RULES_MEMORY = 128 * 1024 * 1024
+RULE_BYTES = 1700
+"""What an entry of a filter weighs once it is compiled."""
+PACKS_MEMORY = 192 * 1024 * 1024
+NAME_BYTES = 300
+"""What a name in an opened pack weighs."""
+
+_rules: Sized[Rules] = Sized(RULES_MEMORY)
+_packs: Sized[Pack] = Sized(PACKS_MEMORY)
+
+
 def _compiled(terms: _Terms, kind: str, by: str) -> Rules:
     """Kept, because every client that asks for a refused file is told the rule."""
-    spec = registry.get(kind).spec
-    return compile_rules(terms.terms, spec=lenient(spec) if by == "channel" else spec, by=by)
+    entries = sum(len(value) for value in terms.terms.values() if isinstance(value, list))
+
+    def made() -> Rules:
+        spec = registry.get(kind).spec
+        return compile_rules(terms.terms, spec=lenient(spec) if by == "channel" else spec, by=by)
+
+    return _rules.get((terms.key, kind, by), made, lambda _: RULE_BYTES * (10 + entries))
 
 
 def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: bool) -> Ecosystem:
@@ -200,11 +214,7 @@ def _records(snapshot: Snapshot) -> Pack | Layered:
     return Layered(opened, later) if later else opened
 
 
-@lru_cache(maxsize=32)
-def _opened(path: Path) -> Pack:
-    return Pack(path)
-
-
 def pack(sha256: str) -> Pack:
     """A snapshot's pack, opened once per process."""
-    return _opened(blobs.path(sha256))
+    path = blobs.path(sha256)
+    return _packs.get(path, lambda: Pack(path), lambda pack: NAME_BYTES * len(pack.names()))

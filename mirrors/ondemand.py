@@ -8,7 +8,6 @@ state cannot have had, by the time of its upload, is cut off.
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
 from pathlib import Path
 
 import zstandard
@@ -21,6 +20,7 @@ from channels.models import FOREVER, Channel, Generation, Package, Revision
 from channels.origins import client_for
 from channels.serving.content import Missing
 from ecosystems.base import NAMES, BadIndex, Record
+from ecosystems.memo import Sized
 from ecosystems.upstream import UpstreamError
 from filters.rules import Reason, refused
 from mirrors.fetch import scratch
@@ -30,6 +30,9 @@ from mirrors.models import Accepted, Page, Snapshot
 
 _LOCKS = tuple(threading.Lock() for _ in range(64))
 """Enough that different packages seldom wait for each other."""
+NAMES_MEMORY = 128 * 1024 * 1024
+NAME_BYTES = 120
+"""What a name of a list weighs."""
 
 
 def bring(channel: Channel, section: str, name: str, number: int) -> bool:
@@ -89,9 +92,15 @@ def _raise_refusal(inputs: Inputs, mirrors: list[Input], section: str, name: str
             raise Missing(f"{name} is left out by the {reason.by}'s filter: {reason.detail}.")
 
 
-@lru_cache(maxsize=4)
+_listed: Sized[frozenset[str]] = Sized(NAMES_MEMORY)
+
+
 def _names(path: Path) -> frozenset[str]:
-    return frozenset(path.read_text().split())
+    return _listed.get(
+        path,
+        lambda: frozenset(path.read_text().split()),
+        lambda names: NAME_BYTES * len(names),
+    )
 
 
 def _fetch(one: Input, section: str, name: str) -> None:

@@ -7,10 +7,8 @@ and one that a rule refuses now is not found at any address, freeze apart.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from threading import Lock
 
 import zstandard
 from django.conf import settings
@@ -26,10 +24,13 @@ from channels.serving.answers import FOREVER_AGE, INDEX_AGE, Entity, Item
 from channels.serving.ranges import http_date
 from ecosystems import registry
 from ecosystems.base import Ecosystem, Record, Spot
+from ecosystems.memo import Sized
 
 NOTICES = b'{"notices": []}'
 NOTICES_ETAG = '"notices-empty"'
-REMEMBERED_RECORDS = 200_000
+REMEMBERED_RECORDS = 48 * 1024 * 1024
+TOLD_BYTES = 400
+"""What a file of `Records` weighs beside its texts."""
 _SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
 
 
@@ -76,26 +77,21 @@ class Records:
     """What the last used shards tell of their files, by file name. Shards are immutable."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._count, self._lock = most, 0, Lock()
-        self._shards: OrderedDict[str, dict[str, Told]] = OrderedDict()
+        self._shards: Sized[dict[str, Told]] = Sized(most)
 
     def of(self, package: Package) -> dict[str, Told]:
         """The files of the package's shard, those beside them included."""
         key = package.shard_id
         if key is None:
             return {}
-        with self._lock:
-            if key in self._shards:
-                self._shards.move_to_end(key)
-                return self._shards[key]
-        found = _read(package, key)
-        with self._lock:
-            if key not in self._shards:
-                self._shards[key] = found
-                self._count += len(found)
-            while self._count > self._most and len(self._shards) > 1:
-                self._count -= len(self._shards.popitem(last=False)[1])
-        return found
+        return self._shards.get(
+            key, lambda: _read(package, key), lambda found: sum(map(_weight, found.items()))
+        )
+
+
+def _weight(item: tuple[str, Told]) -> int:
+    filename, (sha256, md5, _, address) = item
+    return TOLD_BYTES + len(filename) + len(sha256) + len(md5) + len(address)
 
 
 _records = Records(REMEMBERED_RECORDS)

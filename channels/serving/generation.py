@@ -6,40 +6,22 @@ request, by hand, because the whole answer may take no longer than Django's way 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from channels.models import Channel, Generation
+from ecosystems.memo import Sized
 
-Value = TypeVar("Value")
 READ = f"SELECT number FROM {Generation._meta.db_table} WHERE id = 1"
 MEMORY = 64 * 1024 * 1024
 REFUSED_MEMORY = 8 * 1024 * 1024
-ROW_BYTES = 2048
-
-
-class Bounded(Generic[Value]):
-    """A dictionary that forgets its oldest half when it grows over a number of bytes."""
-
-    def __init__(self, most: int) -> None:
-        self.items: dict[Any, Value] = {}
-        self._most = most
-        self._weight = 0
-        self._lock = threading.Lock()
-
-    def put(self, key: Any, value: Value, *, extra: int = 0) -> None:
-        """Remember; `extra` is what the value weighs beyond an ordinary one."""
-        with self._lock:
-            self._weight += ROW_BYTES + extra
-            if self._weight > self._most:
-                kept = list(self.items.items())[len(self.items) // 2 :]
-                self.items = dict(kept)
-                self._weight //= 2
-            self.items[key] = value
+ROW_BYTES = 4096
+"""What an answer, a caller or a channel weighs, beside its body or words."""
 
 
 class Caches:
@@ -47,14 +29,23 @@ class Caches:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.answers: Bounded[Any] = Bounded(MEMORY)
-        self.refusals: Bounded[Any] = Bounded(REFUSED_MEMORY)
-        self.callers: Bounded[Any] = Bounded(REFUSED_MEMORY)
-        self.channels: Bounded[Channel] = Bounded(REFUSED_MEMORY)
+        self.answers: Sized[Any] = Sized(MEMORY)
+        self.refusals: Sized[Any] = Sized(REFUSED_MEMORY)
+        self.callers: Sized[Any] = Sized(REFUSED_MEMORY)
+        self.channels: Sized[Channel] = Sized(REFUSED_MEMORY)
 
 
 _current = Caches(-1)
 _changing = threading.Lock()
+
+
+def key(*parts: str | None) -> bytes:
+    """What a request is remembered by: credentials and long addresses are in it by hash only."""
+    made = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        text = b"" if part is None else part.encode(errors="surrogatepass")
+        made.update(b"%d:" % (-1 if part is None else len(text)) + text)
+    return made.digest()
 
 
 def current() -> Caches:

@@ -14,6 +14,7 @@ from typing import Any
 
 from accounts import jwt, tokens
 from accounts.models import Token, User
+from channels.serving import generation
 from channels.serving.generation import Caches
 
 REMEMBERED_SECONDS = 15.0
@@ -67,10 +68,11 @@ def _user_name(text: str) -> str:
 
 def _known(secret: str, caches: Caches) -> Caller:
     now = time.monotonic()
-    known: Caller | None = caches.callers.items.get(secret)
+    digest = generation.key(secret)
+    known: Caller | None = caches.callers.items.get(digest)
     if known is None or known.until < now:
         known = _find(secret, now + REMEMBERED_SECONDS)
-        caches.callers.put(secret, known)
+        caches.callers.put(digest, known, generation.ROW_BYTES)
     return known
 
 

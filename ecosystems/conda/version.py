@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
-from ecosystems import globs
+from ecosystems import globs, memo
 from ecosystems.base import SpecError
 
 Component = tuple[int, int | str]
@@ -46,7 +45,7 @@ def key(version: str) -> Key:
     return found
 
 
-@lru_cache(maxsize=65536)
+@memo.short(65536)
 def _look(version: str) -> _Version:
     try:
         main, local, found = _read(version)
@@ -119,7 +118,7 @@ def _sign(component: Component) -> int:
     return 0 if component == _ZERO else (-1 if component[0] < _NUMBER else 1)
 
 
-@lru_cache(maxsize=65536)
+@memo.short(65536)
 def _segment_key(segment: Segment) -> tuple[tuple[object, ...], int]:
     made = _run(segment, [_sign(component) for component in segment])
     first = made[0]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
+from ecosystems import memo
 from ecosystems.base import SpecError
 
 Version = tuple[int, ...]
@@ -36,7 +36,7 @@ def is_version(text: str) -> bool:
     return len(text) <= LONGEST and _VERSION.fullmatch(text) is not None
 
 
-@lru_cache(maxsize=65536)
+@memo.short(65536)
 def parse(text: str) -> Version:
     """The numbers of a version; `is_version` must hold of it, or of it with more numbers."""
     return tuple(int(part) for part in re.split("[.-]", text))

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from ecosystems import memo
 from ecosystems.base import Invalid
 from ecosystems.python.body import filename_of
 
@@ -90,7 +90,7 @@ def published(raw: bytes) -> dict[str, msgspec.Raw]:
     return values
 
 
-@lru_cache(maxsize=65536)
+@memo.short(65536)
 def milliseconds(text: str) -> int | None:
     """An upload time in milliseconds since 1970 UTC, rounded down; None if it makes no sense."""
     try:

@@ -8,9 +8,10 @@ the version or between them.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from packaging.version import InvalidVersion, Version
+
+from ecosystems import memo
 
 LONGEST_NAME = 128
 LONGEST_FILE = 240
@@ -89,7 +90,7 @@ def version_of(filename: str, project: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=65536)
+@memo.short(65536)
 def canonical_version(text: str) -> str | None:
     """The one spelling of a version; None for what PEP 440 does not know."""
     try:
@@ -98,7 +99,7 @@ def canonical_version(text: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=65536)
+@memo.short(65536)
 def version(text: str) -> Version:
     """A canonical version, ready to be compared."""
     return Version(text)

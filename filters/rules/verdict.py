@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
-from ecosystems import licenses
+from ecosystems import licenses, memo
 from ecosystems.base import Invalid, Record
 from filters.rules.form import API_TYPES
 from filters.rules.model import DAY, Chosen, Reason, Rules
@@ -185,7 +184,7 @@ def _license_check(rules: Rules) -> _Check:
     return check
 
 
-@lru_cache(maxsize=4096)
+@memo.short(4096)
 def _license_reason(by: str, license: str, license_family: str, family: str) -> Reason:
     if license or license_family:
         text = license or license_family

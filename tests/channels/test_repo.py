@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from channels import blobs, verdicts
 from channels.models import Blob, Channel, Generation, Package
-from channels.serving.generation import ROW_BYTES, Bounded
 from channels.verdicts import Verdict
 from mirrorserver.wsgi import application
 from tests.channels import factory
@@ -434,14 +433,6 @@ def test_a_broken_database_connection_is_opened_again(client: Client, tools: Cha
     client.get(path)
     connection.connection.close()
     assert client.get(path).status == 200
-
-
-def test_memory_is_bounded_and_the_newest_answers_are_kept() -> None:
-    kept: Bounded[int] = Bounded(100 * ROW_BYTES)
-    for number in range(1000):
-        kept.put(number, number, extra=ROW_BYTES)
-        assert kept.items[number] == number
-    assert len(kept.items) <= 50
 
 
 def test_c06_clients_install_through_publications_without_a_404(tools: Channel) -> None:

@@ -206,7 +206,7 @@ def test_a_publication_that_cannot_read_its_snapshot_fails_and_the_next_heals(
     manage.edit(mirror, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
     from mirrors import inputs
 
-    inputs._opened.cache_clear()
+    inputs._packs.clear()
     with pytest.raises(FileNotFoundError):
         rebuild.publish(channel, stop=lambda: None)
     assert Publication.objects.latest("pk").state == "failed"

@@ -1,0 +1,100 @@
+"""What a process remembers of work done: bounded in bytes, whatever is asked for.
+
+The rule: keys count too, because whoever asks chooses them.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Hashable
+from functools import lru_cache, wraps
+from typing import Any, Generic, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+Value = TypeVar("Value")
+
+LONGEST = 200
+"""Of a text that `short` remembers."""
+
+
+class Sized(Generic[Value]):
+    """Values by key, the oldest forgotten when all weigh more than `most` bytes.
+
+    `items` may be read without a lock; only `put`, `find` and `drop` change it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.items: dict[Any, Value] = {}
+        self.weight = 0
+        self._most = most
+        self._weights: dict[Any, int] = {}
+        self._lock = threading.Lock()
+
+    def put(self, key: Hashable, value: Value, weight: int) -> None:
+        """Remember a value of about `weight` bytes; one that is larger than all is not kept."""
+        weight += sys.getsizeof(key)
+        with self._lock:
+            self._drop(key)
+            if weight > self._most:
+                return
+            self.items[key], self._weights[key] = value, weight
+            self.weight += weight
+            while self.weight > self._most:
+                self._drop(next(iter(self._weights)))
+
+    def get(self, key: Hashable, make: Callable[[], Value], weigh: Callable[[Value], int]) -> Value:
+        """The value, made at first; one that is larger than all displaces all others."""
+        found = self.find(key)
+        if found is None:
+            found = make()
+            room = self._most - sys.getsizeof(key)
+            self.put(key, found, min(weigh(found), room))
+        return found
+
+    def find(self, key: Hashable) -> Value | None:
+        """The value, which is then the newest."""
+        with self._lock:
+            if key not in self.items:
+                return None
+            value = self.items[key] = self.items.pop(key)
+            self._weights[key] = self._weights.pop(key)
+            return value
+
+    def drop(self, key: Hashable) -> None:
+        """Forget one."""
+        with self._lock:
+            self._drop(key)
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self.items.clear()
+            self._weights.clear()
+            self.weight = 0
+
+    def _drop(self, key: Hashable) -> None:
+        self.items.pop(key, None)
+        self.weight -= self._weights.pop(key, 0)
+
+
+def short(maxsize: int) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
+    """As `lru_cache`, but what is asked with a long text is worked out each time.
+
+    Upstreams and users write versions, licences and names of any length.
+    """
+
+    def decorate(function: Callable[P, Result]) -> Callable[P, Result]:
+        kept: Callable[..., Result] = lru_cache(maxsize)(function)
+
+        @wraps(function)
+        def remembered(*args: P.args, **kwargs: P.kwargs) -> Result:
+            for one in args:
+                if isinstance(one, str | tuple | frozenset) and len(one) > LONGEST:
+                    return function(*args, **kwargs)
+            return kept(*args, **kwargs)
+
+        return remembered
+
+    return decorate
