@@ -130,6 +130,26 @@ def listed(items: list[dict[str, Any]], total: int) -> dict[str, Any]:
     return {"total_count": total, "items": items}
 
 
+def with_text_ids(value: Any) -> Any:
+    """The same with every id as text: the vendor's clients join ids into addresses.
+
+    `metadata` is what an upstream wrote; nothing in it is ours.
+    """
+    if isinstance(value, dict):
+        return {key: _answered(key, one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [with_text_ids(one) for one in value]
+    return value
+
+
+def _answered(key: str, value: Any) -> Any:
+    if key == "metadata":
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if key == "id" or key.endswith("_id") else value
+    return with_text_ids(value)
+
+
 def stamp(moment: datetime | None) -> str | None:
     """A time as the API writes it."""
     return moment.isoformat() if moment else None

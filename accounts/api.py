@@ -54,7 +54,7 @@ class Rotation(Body):
 
 class Secret(Schema):
     token: str
-    id: int
+    id: str
 
 
 @router.post("/auth/login", auth=None, response={200: LoginAnswer, **ERRORS})
@@ -76,6 +76,11 @@ def me(request: HttpRequest) -> dict[str, Any]:
     return _account(caller(request).user)
 
 
+@router.get(
+    "/system/scopes",
+    response={200: dict[str, list[str]], **ERRORS},
+    operation_id="system_scopes",
+)
 @router.get("/account/scopes", response={200: dict[str, list[str]], **ERRORS})
 def scopes(request: HttpRequest) -> dict[str, list[str]]:
     """The scopes a token may be limited to."""
@@ -122,7 +127,7 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
             resources=[resource.model_dump() for resource in body.resources or ()],
         )
         _tell(EventType.TOKEN_CREATED, token)
-    return {"token": secret, "id": token.pk}
+    return {"token": secret, "id": str(token.pk)}
 
 
 @router.put("/account/tokens/{token_id}", response={200: Secret, **ERRORS})
@@ -141,7 +146,7 @@ def rotate_token(
             token.expires = expires or _today() + timedelta(days=DAYS)
             token.save(update_fields=["expires"])
         _tell(EventType.TOKEN_CREATED, token, rotated=True)
-    return {"token": secret, "id": token.pk}
+    return {"token": secret, "id": str(token.pk)}
 
 
 @router.delete("/account/tokens/{token_id}", response={204: None, **ERRORS})

@@ -69,10 +69,6 @@ class Listed(Paging):
     include_subchannels: bool = False
 
 
-class Owned(Paging):
-    include_subchannels: bool = True
-
-
 class NewNamespaceChannel(Body):
     """`namespace` is the parent; a channel without one has none."""
 
@@ -82,8 +78,8 @@ class NewNamespaceChannel(Body):
 
 
 @router.get("/account/channels", tags=["account"], response={200: ItemList, **ERRORS})
-def my_channels(request: HttpRequest, paging: Query[Owned]) -> Shape:
-    """The channels and subchannels you own."""
+def my_channels(request: HttpRequest, paging: Query[Listed]) -> Shape:
+    """The channels you own, and your subchannels where they are asked for."""
     who = caller(request)
     who.need("channel:view")
     mine = seen(who).filter(Q(owner=who.user) | Q(parent__owner=who.user))

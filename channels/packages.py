@@ -7,29 +7,20 @@ the packages of one page only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-import zstandard
-from django.conf import settings
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import F, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.answers import LARGEST, Paging
-from channels import access, pins
-from channels.models import Blob, Channel, Download, Package
-from channels.origins import origin_of
+from channels import artifacts, channeldata
+from channels.artifacts import Packages, file_items, records_of
+from channels.models import Channel, Download, Package
 from ecosystems import registry
-from ecosystems.base import Record
 
 SORTS = ("name", "file_count", "download_count", "size")
 MOST = 1000
 USUAL = 100
-COMMANDS = {
-    "conda": "conda install -c {url} {name}",
-    "python": "pip install --index-url {url}/simple {name}",
-    "cran": 'install.packages("{name}", repos="{url}/cran")',
-}
 
 
 def listed(channels: Iterable[Channel], *, query: str = "") -> QuerySet[Any]:
@@ -82,9 +73,18 @@ def files(
     records = [
         (row.section, record)
         for row in rows.select_related("shard").order_by("section")
-        for record in sorted(_records(row), key=lambda record: record.filename)
+        for record in sorted(records_of(row), key=lambda record: record.filename)
     ]
-    return _files(channel, family, name, records[paging.offset : end]), total
+    return file_items(channel, family, name, records[paging.offset : end]), total
+
+
+def newest(channel: Channel, family: str, *, name: str) -> dict[str, Any] | None:
+    """What the index says of the last build of a package's highest version; None without one."""
+    rows = Package.objects.at(channel.current).filter(
+        channel=channel, family=family, name=name, shard__isnull=False
+    )
+    found = Packages(channel, rows.select_related("shard")).newest
+    return artifacts.listed(channel, registry.of_family(family), *found) if found else None
 
 
 def _packages(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -92,6 +92,7 @@ def _packages(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     channels = Channel.objects.select_related("parent").in_bulk(ids)
     rows: dict[tuple[int, str, str], list[Package]] = {}
     counts: dict[tuple[int, str], int] = {}
+    words: dict[tuple[int, str], channeldata.Words] = {}
     for pk, channel in channels.items():
         names = [one["name"] for one in found if one["channel_id"] == pk]
         there = Package.objects.at(channel.current).filter(
@@ -101,126 +102,15 @@ def _packages(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             rows.setdefault((pk, row.family, row.name), []).append(row)
         sums = Download.objects.filter(channel=pk, name__in=names).order_by().values_list("name")
         counts |= {(pk, name): total for name, total in sums.annotate(sum=Sum("count"))}
+        conda = [
+            one["name"] for one in found if (one["channel_id"], one["family"]) == (pk, "conda")
+        ]
+        words |= {(pk, name): said for name, said in channeldata.words(channel, conda).items()}
     return [
-        _package(
-            {"download_count": counts.get((one["channel_id"], one["name"]), 0), **one},
-            channels[one["channel_id"]],
-            rows[one["channel_id"], one["family"], one["name"]],
+        Packages(channels[pk], rows[pk, family, name]).item(
+            {"download_count": counts.get((pk, name), 0), **one},
+            words.get((pk, name)) if family == "conda" else None,
         )
         for one in found
+        for pk, family, name in [(one["channel_id"], one["family"], one["name"])]
     ]
-
-
-def _package(found: dict[str, Any], channel: Channel, rows: list[Package]) -> dict[str, Any]:
-    records = [(row.section, record) for row in rows for record in _records(row)]
-    newest = max((record for _, record in records), key=_age, default=Record())
-    url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
-    top = channel.parent or channel
-    return {
-        "name": found["name"],
-        "family": found["family"],
-        "channel": top.name,
-        "subchannel": channel.name if channel.parent else "",
-        "privacy": access.privacy(channel),
-        "metadata": {
-            "license": newest.license,
-            "subdirs": sorted({section for section, _ in records}),
-            "version": newest.version,
-            "build_number": newest.build_number,
-            "install_cmd": COMMANDS[found["family"]].format(url=url, name=found["name"]),
-            "summary": None,
-            "description": None,
-            "home": None,
-        },
-        "download_count": found["download_count"],
-        "file_count": found["file_count"],
-        "size": found["size"],
-        "cve_count": 0,
-        "cve_score": None,
-        "cve_status": None,
-        "updated_at": _when(newest),
-    }
-
-
-def _files(
-    channel: Channel, family: str, name: str, some: list[tuple[str, Record]]
-) -> list[dict[str, Any]]:
-    here = _present([record for _, record in some])
-    counts = _downloads(channel, name)
-    top = channel.parent or channel
-    url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
-    ecosystem = registry.of_family(family)
-    return [
-        {
-            "ckey": f"{section}/{record.filename}",
-            "name": record.filename,
-            "family": family,
-            "type": f"{family}_package_1",
-            "channel": top.name,
-            "subchannel": channel.name if channel.parent else "",
-            "metadata": {
-                "index.json": {},
-                "about.json": {},
-                "repodata_record.json": ecosystem.shown(record.raw),
-            },
-            "signatures": {},
-            "created_at": _when(record),
-            "updated_at": _when(record),
-            "state": "active" if record.sha256 in here or record.md5 in here else "passive",
-            "size": record.size,
-            "url": f"{url}/{ecosystem.path(section, name, record.filename)}",
-            "download_count": counts.get((section, record.filename), 0),
-            "cve_score": None,
-            "cve_status": None,
-        }
-        for section, record in some
-    ]
-
-
-def _present(records: list[Record]) -> set[str]:
-    """The hashes, among those of the records, whose bytes are here."""
-    found: set[str] = set()
-    for start in range(0, len(records), 500):
-        batch = records[start : start + 500]
-        strong = [record.sha256 for record in batch if record.sha256]
-        weak = [record.md5 for record in batch if record.md5 and not record.sha256]
-        blobs = Blob.objects.filter(Q(pk__in=strong) | Q(md5__in=weak), deleting=False)
-        for sha256, md5 in blobs.values_list("sha256", "md5"):
-            found |= {sha256, md5}
-    return found - {""}
-
-
-def _downloads(channel: Channel, name: str) -> dict[tuple[str, str], int]:
-    rows = Download.objects.filter(channel=channel, name=name).order_by()
-    sums = rows.values_list("section", "filename").annotate(sum=Sum("count"))
-    return {(section, filename): total for section, filename, total in sums}
-
-
-def _records(row: Package) -> list[Record]:
-    if row.shard is None:
-        return []
-    body = zstandard.ZstdDecompressor().decompress(bytes(row.shard.body))
-    ecosystem = registry.of_family(row.family)
-    listed = ecosystem.records(body, section=row.section, name=row.name)
-    found = [record for record in listed if isinstance(record, Record)]
-    pins.fill((origin_of(row.origins, record.filename) or 0, record) for record in found)
-    return found
-
-
-def _age(record: Record) -> tuple[int, str]:
-    return record.timestamp or 0, record.filename
-
-
-def _when(record: Record) -> str:
-    """When a file was built, as the API writes times; "" where the upstream does not say.
-
-    The vendor's newer client refuses null here, as it does for the subchannel.
-    """
-    if record.timestamp is None:
-        return ""
-    seconds, milliseconds = divmod(record.timestamp, 1000)
-    try:
-        built = datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return ""
-    return built.replace(microsecond=milliseconds * 1000).isoformat()

@@ -31,6 +31,7 @@ from channels.lease import Fenced, Heart, Watch
 from channels.models import Blob, Fetch, Origin, Package, Refusal
 from channels.serving import content
 from channels.serving.content import Listed
+from ecosystems import registry
 from ecosystems.base import Stop, never_stop
 from ecosystems.upstream import (
     Client,
@@ -319,7 +320,9 @@ def _tell(event: EventType, claim: Listed, **meta: Any) -> None:
             "artifact_family": package.family,
             "name": package.name,
             "section": package.section,
-            "ckey": f"{package.section}/{claim.filename}",
+            "ckey": registry.of_family(package.family).key(
+                package.section, package.name, claim.filename
+            ),
             "channel": claim.channel.path,
         },
         meta={"files": [claim.filename], **meta},

@@ -147,6 +147,9 @@ class Page:
 NAMES = "names"
 """The extra of an index whose packages are fetched when asked for: their names, one a line."""
 
+Order = tuple[Any, ...]
+"""Sorts versions of one type; only compared with its like."""
+
 Stop = Callable[[], None]
 """Called between chunks; raises to end the work."""
 
@@ -238,10 +241,14 @@ class Whole:
         """Nothing is fetched by itself."""
         raise NotImplementedError
 
-    def path(self, section: str, name: str, filename: str) -> str:
+    def key(self, section: str, name: str, filename: str) -> str:
         """Below the section."""
         del name
-        inside = f"{section}/{filename}"
+        return f"{section}/{filename}"
+
+    def path(self, section: str, name: str, filename: str) -> str:
+        """The key behind the prefix."""
+        inside = self.key(section, name, filename)
         return f"{self.prefix}/{inside}" if self.prefix else inside
 
     def shown(self, raw: bytes) -> dict[str, Any]:
@@ -303,11 +310,20 @@ class Ecosystem(Protocol):
     def owns(self, section: str) -> bool:
         """Whether this can be the name of one of its sections."""
 
+    def key(self, section: str, name: str, filename: str) -> str:
+        """A file's key among the files of a channel ("ckey" in the API)."""
+
     def path(self, section: str, name: str, filename: str) -> str:
         """The address of a package's file inside a channel."""
 
     def shown(self, raw: bytes) -> dict[str, Any]:
         """A verbatim record as plain values, for people and the API."""
+
+    def metadata(self, record: Record) -> dict[str, Any]:
+        """What the API calls a file's metadata, in the shape that the vendor's clients read."""
+
+    def order(self, version: str) -> Order:
+        """What versions are sorted by; what is no version comes before all that are."""
 
     def moved(self, section: str, filename: str) -> str:
         """Where (as an `address`) a file goes that is no longer current; "" = it stays."""

@@ -54,9 +54,18 @@ def event_shape(event: Event) -> dict[str, Any]:
         "title": event.get_type_display(),
         "created": stamp(event.created),
         "actor": event.actor,
-        "data": {"ckey": None, "artifact_family": event.family or None, **event.data},
-        "meta": event.meta,
+        "data": _without_null({"ckey": "", "artifact_family": event.family, **event.data}),
+        "meta": _without_null(event.meta),
     }
+
+
+def _without_null(value: Any) -> Any:
+    """The vendor's client prints values as they are, and would print None."""
+    if isinstance(value, dict):
+        return {key: _without_null(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_null(one) for one in value]
+    return "" if value is None else value
 
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):

@@ -21,6 +21,7 @@ from channels import blobs, origins, passive, pins
 from channels.errors import NoSpace
 from channels.models import Blob, Origin
 from channels.origins import client
+from ecosystems import registry
 from ecosystems.upstream import Client, Digest, DigestMismatch, UpstreamError
 from history.models import Event, EventType, record
 from mirrors.models import Failure
@@ -202,7 +203,9 @@ class Download:
                 "artifact_family": self._family,
                 "name": wanted.name,
                 "section": wanted.section,
-                "ckey": f"{wanted.section}/{wanted.filename}",
+                "ckey": registry.of_family(self._family).key(
+                    wanted.section, wanted.name, wanted.filename
+                ),
                 "channel": mirror.channel.path,
             },
             meta={"files": [wanted.filename], "message": message},

@@ -1,4 +1,7 @@
-"""What the vendor's API has and this one does not: 404, with a sentence that says so."""
+"""What the vendor's API has and this one does not: 405, with a sentence that says so.
+
+Not 404: the vendor's client reads that as "sign in again".
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,15 @@ MISSING = (
     ),
     (rf"\w+ {_CHANNEL}/groups(/.*)?", "This server has no groups yet."),
     (rf"\w+ {_CHANNEL}/cves(/.*)?", "This server has no list of vulnerabilities yet."),
+    (
+        rf"\w+ {_CHANNEL}/artifacts/[^/]+/[^/]+/(readme|cves|dependencies)",
+        "This server does not look into packages yet.",
+    ),
+    (r"\w+ (account/)?groups(/.*)?", "This server has no groups yet."),
+    (
+        r"\w+ policies(/.*)?",
+        "This server has no policies; the filters of mirrors and channels say what they keep.",
+    ),
 )
 
 
@@ -51,4 +63,6 @@ def why(method: str, path: str) -> str | None:
 def absent(request: HttpRequest, rest: str) -> None:
     """Every address that no other operation has."""
     sentence = why(request.method or "GET", rest)
-    raise ApiError(404, sentence or "There is nothing at this address.")
+    if sentence:
+        raise ApiError(405, sentence)
+    raise ApiError(404, "There is nothing at this address.")

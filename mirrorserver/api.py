@@ -19,8 +19,9 @@ from django.urls import URLPattern, URLResolver
 from ninja import NinjaAPI
 from ninja.errors import HttpError, Throttled, ValidationError
 from ninja.parser import Parser
+from ninja.renderers import JSONRenderer
 
-from accounts.answers import ApiError
+from accounts.answers import ApiError, with_text_ids
 from accounts.api import router as accounts
 from accounts.caller import AUTH
 from accounts.limits import TooMany
@@ -72,6 +73,13 @@ def _check_fit(data: Any) -> None:
         )
 
 
+class Renderer(JSONRenderer):
+    """JSON in which ids are text, whichever operation answers."""
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> Any:
+        return super().render(request, with_text_ids(data), response_status=response_status)
+
+
 class Api(NinjaAPI):
     """NinjaAPI whose every error has our shape, also those that no operation sees."""
 
@@ -119,6 +127,7 @@ api = Api(
     auth=AUTH,
     parser=FitParser(),
     throttle=[throttle.Writes()],
+    renderer=Renderer(),
 )
 
 
@@ -140,15 +149,16 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def _not_allowed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
     sentence = why(request.method or "GET", request.path.partition("/api/")[2])
-    if sentence:
-        return answer(request, ApiError(404, sentence))
-    error = answer(request, ApiError(405, f"{request.method} is not possible here."))
+    message = sentence or f"{request.method} is not possible here."
+    error = answer(request, ApiError(405, message))
     error["Allow"] = response["Allow"]
     return error
 
 
 def answer(request: HttpRequest, error: ApiError) -> HttpResponse:
     response = api.create_response(request, error.body(), status=error.status)
+    if error.status == 405:
+        response["Allow"] = ""
     if error.status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="api"'
     if error.retry_after is not None:

@@ -79,22 +79,14 @@ def package(
     files = packages.files(channel, family, name=name, paging=paging) if some else None
     if not files or not files[0]:
         raise Http404(f"The channel {channel.path} lists no package {name} now.")
-    rows = [
-        {
-            **row,
-            "record": row["metadata"]["repodata_record.json"],
-            "section": row["ckey"].rpartition("/")[0],
-        }
-        for row in files[0]
-    ]
-    version = some[0]["metadata"]["version"]
-    newest = next((row for row in rows if row["record"].get("version") == version), rows[0])
+    newest = packages.newest(channel, family, name=name) or files[0][0]
+    record = _record(newest)
     context = {
         "package": some[0],
-        "page": Page(rows, number, files[1]),
+        "page": Page([_row(file) for file in files[0]], number, files[1]),
         "newest": newest,
-        "depends": _needs(family, newest["record"]),
-        "constrains": _texts(newest["record"].get("constrains")),
+        "depends": _needs(family, record),
+        "constrains": _texts(record.get("constrains")),
     }
     return tab(
         request,
@@ -143,6 +135,22 @@ def _downloaded(channel: Channel, names: list[str]) -> dict[str, int]:
     rows = Package.objects.at(channel.current).filter(channel=channel, name__in=names)
     sums = rows.order_by().values_list("name").annotate(here=Sum("present"))
     return dict(sums)
+
+
+def _row(file: dict[str, Any]) -> dict[str, Any]:
+    record = _record(file)
+    return {
+        **file,
+        "license": record.get("license") or record.get("License"),
+        "section": file["ckey"].rpartition("/")[0],
+    }
+
+
+def _record(file: dict[str, Any]) -> dict[str, Any]:
+    """What the index says of a file, whose type has it in a shape of its own."""
+    metadata: dict[str, Any] = file["metadata"]
+    record: dict[str, Any] = metadata.get("repodata_record.json", metadata)
+    return record
 
 
 def _needs(family: str, record: dict[str, Any]) -> list[str] | None:

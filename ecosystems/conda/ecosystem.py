@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ecosystems import leftout
 from ecosystems.base import (
     BadIndex,
     Document,
     Invalid,
+    Order,
     Progress,
     Raw,
     Read,
     Record,
     Seen,
     Spec,
+    SpecError,
     Stop,
     Unchanged,
     Whole,
 )
 from ecosystems.conda import channel, documents, matchspec, records, shards
 from ecosystems.conda.repodata import Index, read
+from ecosystems.conda.version import key
 from ecosystems.pack import Pack, PackWriter
 from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
 from ecosystems.upstream.decode import Encoding
@@ -39,6 +43,17 @@ class Conda(Whole):
 
     def owns(self, section: str) -> bool:
         return not section or channel.is_subdir(section)
+
+    def metadata(self, record: Record) -> dict[str, Any]:
+        # The first two are files inside a package, which nobody has opened here.
+        listed = {**self.shown(record.raw), "fn": record.filename}
+        return {"index.json": {}, "about.json": {}, "repodata_record.json": listed}
+
+    def order(self, version: str) -> Order:
+        try:
+            return 1, key(version)
+        except SpecError:
+            return 0, version
 
     def sections(self, asked: Sequence[str]) -> list[str]:
         return list(asked) or list(channel.KNOWN_SUBDIRS)

@@ -10,6 +10,7 @@ from ecosystems.base import (
     BadIndex,
     Document,
     Invalid,
+    Order,
     Progress,
     Raw,
     Read,
@@ -21,7 +22,7 @@ from ecosystems.base import (
     Unchanged,
     Whole,
 )
-from ecosystems.cran import contents, documents, layout, packages, spec
+from ecosystems.cran import contents, documents, layout, packages, spec, versions
 from ecosystems.cran.contents import Facts
 from ecosystems.pack import Pack, PackWriter
 from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
@@ -60,6 +61,12 @@ class Cran(Whole):
 
     def shown(self, raw: bytes) -> dict[str, Any]:
         return dict(packages.fields(packages.stanza(raw)))
+
+    def metadata(self, record: Record) -> dict[str, Any]:
+        return self.shown(record.raw)
+
+    def order(self, version: str) -> Order:
+        return (1, versions.parse(version)) if versions.is_version(version) else (0, version)
 
     def moved(self, section: str, filename: str) -> str:
         parts = layout.file_parts(filename)

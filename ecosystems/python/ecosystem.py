@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
 from ecosystems.base import (
     NAMES,
     BadIndex,
     Document,
     Invalid,
+    Order,
     Page,
     Progress,
     Raw,
@@ -77,8 +80,20 @@ class PythonSimple(Whole):
     def owns(self, section: str) -> bool:
         return section == SECTION
 
-    def path(self, section: str, name: str, filename: str) -> str:
+    def key(self, section: str, name: str, filename: str) -> str:
         return f"{section}/{name}/{filename}"
+
+    def path(self, section: str, name: str, filename: str) -> str:
+        return self.key(section, name, filename)
+
+    def metadata(self, record: Record) -> dict[str, Any]:
+        return records.metadata(record)
+
+    def order(self, version: str) -> Order:
+        try:
+            return 1, Version(version)
+        except InvalidVersion:
+            return 0, version
 
     def locate(self, path: str, form: str) -> Spot | None:
         name, slash, filename = path.partition("/")

@@ -26,6 +26,8 @@ QUARANTINED = "the upstream has quarantined the project"
 
 _URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<place>[^/?]*))?")
 _NOBODY: License = ("", "")
+_OURS = frozenset({"url", "filename", "hashes", "provenance"})
+"""What says where the upstream keeps a file: the API shows our own address."""
 
 
 class PythonRecord(Record, gc=False, kw_only=True):
@@ -80,6 +82,20 @@ def borrowed(body: bytes) -> list[str]:
         for one in decoded
         if isinstance(one, entries.Entry) and one.metadata and one.metadata in hashes
     ]
+
+
+def metadata(record: Record) -> dict[str, Any]:
+    """A file's entry as the API shows it: flat, with the names of core metadata."""
+    entry = msgspec.json.decode(record.raw, type=dict[str, Any])
+    plain = {key.replace("-", "_"): value for key, value in entry.items() if key not in _OURS}
+    return {
+        **plain,
+        "name": record.name,
+        "version": record.version,
+        "requires_python": plain.get("requires_python"),
+        "license": record.license,
+        "sha256": record.sha256,
+    }
 
 
 def quarantined(status: bytes) -> bool:

@@ -251,14 +251,22 @@ def test_addresses_that_do_not_exist_are_404_with_a_sentence(admin: User) -> Non
         ("POST", "/reports/artifact_downloads", "reports"),
         ("GET", "/auth/authorize", "Single sign-on"),
         ("GET", "/cves?offset=0&limit=1", "vulnerabilities"),
+        ("GET", "/channels/main/artifacts/conda/six/dependencies", "look into packages"),
+        ("GET", "/channels/main/subchannels/sub/cves", "vulnerabilities"),
+        ("GET", "/groups", "groups"),
+        ("POST", "/policies", "policies"),
     ],
 )
-def test_what_the_vendor_has_and_we_have_not_is_404_with_a_sentence(
+def test_what_the_vendor_has_and_we_have_not_is_405_with_a_sentence(
     admin: User, method: str, path: str, words: str
 ) -> None:
     status, text = message(Api(admin).ask(method, path))
-    assert status == 404
+    assert status == 405
     assert words in text
+
+
+def test_the_older_address_of_the_scopes_answers_too(admin: User) -> None:
+    assert Api(admin).get("/system/scopes") == Api(admin).get("/account/scopes")
 
 
 def test_the_openapi_document_declares_every_error_and_only_real_path_parameters(

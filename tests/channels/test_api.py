@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from channels.models import Channel, Download
 from tests import scene
 from tests.accounts.client import Api, message, person
-from tests.condatree import FakeConda
+from tests.condatree import BUILT, FakeConda
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +55,9 @@ def test_a_subchannel_has_a_parent_and_its_own_address(api: Api) -> None:
     assert api.get("/channels/main/subchannels")[1]["items"] == [body]
     assert api.get("/channels/main/subchannels/dev")[1] == body
     assert api.get("/channels/main")[1]["subchannel_count"] == 1
-    assert [one["name"] for one in api.get("/channels")[1]["items"]] == ["main"]
+    for path in ("/channels", "/account/channels"):
+        assert [one["name"] for one in api.get(path)[1]["items"]] == ["main"]
+        assert api.get(f"{path}?include_subchannels=true")[1]["total_count"] == 2
     assert message(api.get("/channels/dev"))[0] == 404
     assert message(api.delete("/channels/main"))[0] == 409
     assert api.delete("/channels/main/subchannels/dev")[0] == 202
@@ -281,6 +285,45 @@ class TestPackages:
         assert over_all["total_count"] == 3
         assert (over_all["items"][0]["name"], over_all["items"][0]["download_count"]) == ("zlib", 7)
 
+    def test_the_highest_version_is_shown_whenever_it_was_built(
+        self, api: Api, conda: FakeConda
+    ) -> None:
+        """As rebuilds for old Pythons are: numpy 1.5.2 was built after 1.6.0."""
+        for version, built in (("1.9.0", BUILT), ("1.10.0", BUILT), ("1.5.2", BUILT + 9_000)):
+            conda.add("linux-64", "numpy", version, timestamp=built)
+        conda.add(
+            "linux-64", "numpy", "1.10.0", build="1", build_number=1, license="BSD-3-Clause",
+            depends=["six"],
+        )  # fmt: skip
+        conda.publish()
+        scene.run_now(scene.mirror(scene.channel(), conda.channel))
+        numpy = api.get("/channels/main/artifacts/conda/numpy")[1]
+        assert numpy["version"] == numpy["metadata"]["version"] == "1.10.0"
+        assert numpy["available_versions"] == ["1.5.2", "1.9.0", "1.10.0"]
+        assert (numpy["metadata"]["build_number"], numpy["metadata"]["license"]) == (
+            1, "BSD-3-Clause",
+        )  # fmt: skip
+        browser = Client()
+        browser.force_login(person("rita", "reader"))
+        page = browser.get("/channels/main/packages/conda/numpy/").content.decode()
+        assert "Of numpy-1.10.0-1.conda" in page
+        listed = browser.get("/channels/main/packages/?q=numpy").content.decode()
+        assert ">1.10.0<" in listed
+
+    def test_the_words_about_a_package_come_from_channeldata(
+        self, api: Api, conda: FakeConda
+    ) -> None:
+        said = {"summary": "Six", "description": "Both.", "home": "https://six.example"}
+        packages = {"six": {**said, "subdirs": ["noarch"]}, "zlib": {"summary": None, "home": 7}}
+        data = {"channeldata_version": 1, "packages": packages, "subdirs": ["noarch"]}
+        conda.set(f"{conda.root}/channeldata.json", json.dumps(data).encode())
+        scene.run_now(scene.mirror(scene.channel(), conda.channel))
+        six, extra, zlib = api.get("/channels/main/artifacts")[1]["items"]
+        assert {key: six[key] for key in said} == said
+        assert {key: six["metadata"][key] for key in said} == said
+        for other in (extra, zlib):
+            assert {key: other[key] for key in said} == dict.fromkeys(said, "")
+
     def test_limit_0_is_sent_first_to_learn_the_number_of_files(
         self, api: Api, filled: Channel
     ) -> None:
@@ -292,13 +335,17 @@ class TestPackages:
             "noarch/six-1.16.0-0.conda",
         ]
         keys = {
-            "ckey", "name", "family", "type", "channel", "subchannel", "metadata", "signatures",
+            "ckey", "name", "basename", "version", "family", "type", "channel", "subchannel",
+            "metadata", "signatures",
             "created_at", "updated_at", "state", "size", "url", "download_count",
             "cve_score", "cve_status",
         }  # fmt: skip
         assert set(body["items"][0]) == keys
         assert body["items"][0]["state"] == "passive"
-        assert body["items"][0]["metadata"]["repodata_record.json"]["version"] == "1.15.0"
+        first = body["items"][0]
+        assert (first["name"], first["basename"]) == ("six", "six-1.15.0-0.tar.bz2")
+        listed = first["metadata"]["repodata_record.json"]
+        assert (listed["fn"], listed["version"]) == ("six-1.15.0-0.tar.bz2", "1.15.0")
         assert body["items"][1]["url"].endswith("/api/repo/main/noarch/six-1.16.0-0.conda")
 
     def test_a_file_whose_bytes_are_here_is_active(self, api: Api, conda: FakeConda) -> None:

@@ -21,7 +21,7 @@ from tests.channels.factory import made, publish
 from tests.condatree import FakeConda
 
 pytestmark = pytest.mark.django_db(transaction=True)
-MOST_QUERIES = 16
+MOST_QUERIES = 17
 
 
 def browser(user: User) -> Client:

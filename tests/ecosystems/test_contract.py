@@ -132,6 +132,34 @@ def test_all_that_is_listed_is_counted(taken: Taken) -> None:
     assert not [one for one in records if isinstance(one, Invalid)]
 
 
+def test_a_files_key_ends_its_address_and_its_metadata_name_its_version(taken: Taken) -> None:
+    for name, body in taken.bodies.items():
+        for one in taken.ecosystem.records(body, section=taken.section, name=name):
+            assert isinstance(one, Record)
+            key = taken.ecosystem.key(taken.section, name, one.filename)
+            assert taken.ecosystem.path(taken.section, name, one.filename).endswith(key)
+            assert key.startswith(f"{taken.section}/")
+            shown = taken.ecosystem.metadata(one)
+            shown = shown.get("repodata_record.json", shown)
+            assert shown.get("version", shown.get("Version")) == one.version
+
+
+@pytest.mark.parametrize(
+    ("family", "rising"),
+    [
+        (
+            "conda",
+            ["odd version", "1.0rc1", "1.0.dev1", "1.0", "1.0.post1", "1.9", "1.10", "1!0.1"],
+        ),
+        ("python", ["odd", "1.0.dev1", "1.0rc1", "1.0", "1.0.post1", "1.9", "1.10", "1!0.1"]),
+        ("cran", ["odd", "0.9-10", "1.0", "1.0-2", "1.0-10", "1.9", "1.10"]),
+    ],
+)
+def test_versions_are_sorted_as_the_type_says(family: str, rising: list[str]) -> None:
+    falling = rising[::-1]
+    assert sorted(falling, key=registry.of_family(family).order) == rising
+
+
 def test_names_are_told_from_file_names(taken: Taken) -> None:
     ecosystem = taken.ecosystem
     for name, body in taken.bodies.items():

@@ -33,8 +33,18 @@ def test_events_are_told_oldest_first_with_every_key(api: Api) -> None:
     assert {"ckey", "artifact_family"} <= set(first["data"])
     assert second["data"]["artifact_family"] == "conda"
     assert second["meta"] == {"added": 1}
+    assert first["data"]["ckey"] == ""
     newest = api.get("/channels/main/history?order=desc&limit=1")[1]["items"]
     assert newest == [second]
+
+
+def test_an_event_says_nothing_where_there_is_nothing_to_say(api: Api) -> None:
+    """The vendor's client would print None."""
+    meta = {"before": {"proxy": None}, "files": [None, "a"]}
+    record(EventType.MIRROR_UPDATED, channel_id=scene.channel().pk, data={"x": None}, meta=meta)
+    event = api.get("/channels/main/history?order=desc&limit=1")[1]["items"][0]
+    assert event["data"] == {"ckey": "", "artifact_family": "", "x": ""}
+    assert event["meta"] == {"before": {"proxy": ""}, "files": ["", "a"]}
 
 
 def test_events_are_chosen_by_type_and_family(api: Api) -> None:

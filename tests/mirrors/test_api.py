@@ -280,15 +280,55 @@ def test_a_token_needs_the_mirror_scope(api: Api) -> None:
     assert message(token("channel:edit").get(MIRRORS))[0] == 403
 
 
+def test_ids_are_texts_in_every_answer_and_numbers_are_taken(api: Api) -> None:
+    """The vendor's clients join ids into addresses."""
+    made = api.post(MIRRORS, {**body(), "run_now": True})[1]
+    assert made["mirror_id"] == str(Mirror.objects.get().pk)
+    run = api.get(f"{MIRRORS}/m/runs")[1]["items"][0]
+    assert run["id"] == str(Run.objects.get().pk)
+    assert api.get("/mirrors")[1]["items"][0]["id"] == made["mirror_id"]
+    assert api.get(f"{MIRRORS}/{int(made['mirror_id'])}")[1]["mirror_id"] == made["mirror_id"]
+    # What was read is sent back, by some with numbers in it.
+    for value in (made["mirror_id"], int(made["mirror_id"])):
+        assert api.put(f"{MIRRORS}/m", {**body(), "mirror_id": value})[0] == 202
+    answers = [
+        *(api.get(path)[1] for path in ("/channels/main", "/account", "/channels/main/history")),
+        api.post("/account/tokens", {"name": "t"})[1],
+        api.get("/account/tokens")[1],
+    ]
+    found = [one for answer in answers for one in ids_in(answer)]
+    assert len(found) > 5
+    assert all(isinstance(one, str) for one in found)
+
+
+def ids_in(value: object) -> Iterator[object]:
+    """The values of all keys that name an id, without those that name none."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if (key == "id" or key.endswith("_id")) and one is not None:
+                yield one
+            yield from ids_in(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from ids_in(one)
+
+
+def test_an_empty_proxy_clears_the_one_that_is_kept(api: Api) -> None:
+    api.post(MIRRORS, {**body(), "proxy": "http://me:s3cret@proxy.corp:3128"})
+    assert api.get(f"{MIRRORS}/m")[1]["proxy"] == "http://***@proxy.corp:3128"
+    assert api.put(f"{MIRRORS}/m", {"cron": "0 0 2 * *"})[1]["proxy"] is not None
+    assert api.put(f"{MIRRORS}/m", {"proxy": ""})[1]["proxy"] is None
+    assert api.get("/mirrors")[1]["items"][0]["proxy"] is None
+
+
 def test_run_is_409_with_the_runs_id_while_one_is_going(api: Api) -> None:
     api.post(MIRRORS, body())
     status, begun = api.post(f"{MIRRORS}/m/run")
     assert (status, begun["state"], begun["last_run_at"]) == (200, "pending", None)
     status, refused = api.post(f"{MIRRORS}/m/run")
     assert status == 409
-    assert (
-        refused["run_id"] == refused["error"]["run_id"] == begun["run_id"] == Run.objects.get().pk
-    )
+    run_id = str(Run.objects.get().pk)
+    assert refused["run_id"] == refused["error"]["run_id"] == begun["run_id"] == run_id
 
 
 def test_stopping_answers_200_with_json_also_where_nothing_runs(api: Api) -> None:

@@ -384,11 +384,40 @@ def test_the_api_shows_the_files_with_their_addresses(cran: FakeCran, client: Cl
     old, new = found[0]
     assert (old["state"], new["state"]) == ("active", "passive")
     assert new["url"].endswith("/api/repo/main/cran/src/contrib/aa_1.1-2.tar.gz")
-    assert new["metadata"]["repodata_record.json"]["License"] == "GPL-2"
+    assert (new["name"], new["basename"]) == ("aa", "aa_1.1-2.tar.gz")
+    assert (new["ckey"], new["version"]) == ("src/contrib/aa_1.1-2.tar.gz", "1.1-2")
+    assert (new["metadata"]["License"], new["metadata"]["Version"]) == ("GPL-2", "1.1-2")
+    for file, name in ((old, "aa_1.0.tar.gz"), (new, "aa_1.1-2.tar.gz")):
+        assert file["size"] == len(client.get(f"{BASE}/{SOURCE}/{name}").body)
     assert new["created_at"] == "2023-11-14T22:13:20+00:00"
     shown, total = packages.page(packages.listed([channel]), sort="name", paging=Paging())
     assert total == 3
-    assert shown[0]["metadata"]["version"] == "1.1-2"
+    assert shown[0]["metadata"]["version"] == shown[0]["version"] == "1.1-2"
+    assert shown[0]["available_versions"] == ["1.0", "1.1-2"]
+    assert shown[0]["size"] == old["size"] + new["size"]
+
+
+def test_a_size_that_the_upstream_does_not_say_is_known_once_the_file_came(
+    cran: FakeCran, client: Client
+) -> None:
+    """R's own index has none, and not every repository has a Meta folder."""
+    for name in ("current", "archive"):
+        cran.remove(cran.path(f"Meta/{name}.rds"))
+    channel = scene.channel()
+    scene.run_now(mirror(channel, cran))
+    channel.refresh_from_db()
+
+    def sizes() -> list[int | None]:
+        found = packages.files(channel, "cran", name="bb", paging=Paging())
+        shown, _ = packages.page(
+            packages.listed([channel], query="bb"), sort="name", paging=Paging()
+        )
+        assert found is not None
+        return [found[0][0]["size"], shown[0]["size"]]
+
+    assert sizes() == [None, 0]
+    body = client.get(f"{BASE}/{SOURCE}/bb_2.0.tar.gz").body
+    assert sizes() == [len(body)] * 2
 
 
 def test_older_states_subchannels_and_tokens_have_addresses_too(

@@ -327,7 +327,7 @@ def test_the_vendors_newer_client_finds_the_api_below_repo(stage: Stage) -> None
     assert stage.api("POST", "/api/repo/namespace-channels", json=nowhere).status_code == 404
     upload = stage.api("POST", f"{base}/third/artifacts", files={"content": b"x"})
     assert (upload.status_code, upload.json()["message"]) == (
-        404, "This server does not take uploads.",
+        405, "This server does not take uploads.",
     )  # fmt: skip
     bill = stage.send(f"{OPEN}?sbom=download")
     assert (bill.status, b"no bills of materials" in bill.body) == (404, True)

@@ -1,0 +1,63 @@
+"""What a conda channel's `channeldata.json` says of packages, read from the published document.
+
+The rule: it only tells people about packages; what cannot be read is as good as not said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import zstandard
+
+from channels import blobs
+from channels.models import Channel, Document
+
+NAME = "channeldata.json"
+
+log = logging.getLogger(__name__)
+
+
+class Words(msgspec.Struct):
+    """The words about one package; "" for what is not said."""
+
+    summary: str = ""
+    description: str = ""
+    home: str = ""
+
+
+class _ChannelData(msgspec.Struct):
+    packages: dict[str, msgspec.Raw] = {}
+
+
+def words(channel: Channel, names: Collection[str]) -> dict[str, Words]:
+    """What the channel's current document says of these packages, by name."""
+    if not names:
+        return {}
+    rows = Document.objects.at(channel.current).filter(channel=channel, section="", name=NAME)
+    document = rows.first()
+    if document is None:
+        return {}
+    try:
+        content = blobs.path(document.blob_id).read_bytes()
+        if document.packed:
+            content = zstandard.ZstdDecompressor().decompress(
+                content, max_output_size=document.size
+            )
+        packages = msgspec.json.decode(content, type=_ChannelData).packages
+    except (OSError, zstandard.ZstdError, msgspec.DecodeError) as error:
+        log.warning("%s of %s cannot be read: %s", NAME, channel.path, error)
+        return {}
+    return {name: _words(packages[name]) for name in names if name in packages}
+
+
+def _words(raw: msgspec.Raw) -> Words:
+    """Upstreams write null and numbers here, too."""
+    try:
+        found = msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return Words()
+    said = {key: found.get(key) for key in Words.__struct_fields__}
+    return Words(**{key: value for key, value in said.items() if isinstance(value, str)})
