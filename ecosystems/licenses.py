@@ -90,7 +90,7 @@ _FREE = [
         ),
     )
 ]
-_NOTHING = re.compile(r"\s*(?:none|no ?assertion|unknown|unspecified|n/?a|null|-*)\s*", re.I)
+_NOTHING = re.compile(r"none|no ?assertion|unknown|unspecified|n/?a|null|-*", re.I)
 _LATER = re.compile(
     r",?\s*\bor\s+(?:\(at your option\)\s+)?(?:any\s+)?(?:later|newer|above)\b", re.I
 )
@@ -223,10 +223,10 @@ def _of_family(text: str) -> frozenset[Arm] | None:
 
 def _of_text(text: str) -> frozenset[Arm]:
     """The alternatives that free text seems to name."""
+    if _NOTHING.fullmatch(text.strip()):
+        return frozenset({frozenset({"None"})})
     short = _NOISE.sub(" ", _LATER.sub("+", _RANGE.sub(_least, text[:_LONGEST])))
     alternatives = [part for part in _OR.split(short) if part.strip()] or [short]
-    if _NOTHING.fullmatch(text):
-        alternatives = [text]
     return _shortest(
         frozenset(
             frozenset(_of_atom(atom) for atom in _AND.split(part) if atom.strip() or atom == part)
@@ -242,7 +242,7 @@ def _least(found: re.Match[str]) -> str:
 
 
 def _of_atom(text: str) -> str:
-    if _NOTHING.fullmatch(text):
+    if _NOTHING.fullmatch(text.strip()):
         return "None"
     for pattern, family in _FREE:
         if pattern.search(text):

@@ -7,6 +7,7 @@ its field. What a type does not have is neither read nor saved.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -38,17 +39,34 @@ NOTHING: dict[str, Any] = {
 }
 _NAME = re.compile(r"[A-Za-z_][\w.*-]*")
 _LINES = re.compile(r"[\n\r;]+")
-# A comma inside a spec stands before a version ("numpy >=1,<2") or between brackets.
-_COMMAS = re.compile(r",(?!\s*[<>=!~*\d])(?![^\[]*\])")
+_MARKS = re.compile(r"[\[\],]")
+_ON = re.compile(r"\s*[<>=!~*\d]")
 
 
 def split(text: str) -> list[str]:
     """The entries of a typed or pasted list: one a line, or with commas between them."""
     found: list[str] = []
-    for part in (part for line in _LINES.split(text) for part in _COMMAS.split(line)):
+    for part in (part for line in _LINES.split(text) for part in _at_commas(line)):
         words = part.split()
         found += words if all(map(_NAME.fullmatch, words)) else [part.strip()]
     return [one for one in found if one]
+
+
+def _at_commas(line: str) -> list[str]:
+    """The parts of a line between commas, in one pass, however long it is.
+
+    A comma inside a spec stands before a version ("numpy >=1,<2") or between brackets: the next
+    bracket is a closing one.
+    """
+    cuts: list[int] = []
+    inside = False
+    for mark in reversed(list(_MARKS.finditer(line))):
+        if mark[0] != ",":
+            inside = mark[0] == "]"
+        elif not inside and not _ON.match(line, mark.end()):
+            cuts.append(mark.start())
+    edges = [-1, *reversed(cuts), len(line)]
+    return [line[start + 1 : end] for start, end in pairwise(edges)]
 
 
 class Specs(Lines):

@@ -7,7 +7,8 @@ import re
 
 _SECRET = re.compile(
     r"(?<![0-9a-fA-F])[0-9a-f]{48}(?![0-9a-fA-F])"
-    r"|eyJ[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]{8,}\.[A-Za-z0-9_=-]*"
+    # Only where a word begins, so that a long line is read once.
+    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}={0,2}\.[A-Za-z0-9_-]{8,}={0,2}\.[A-Za-z0-9_-]*"
 )
 """A client's token, and one of a person who signed in: conda puts them into addresses."""
 

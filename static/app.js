@@ -168,8 +168,21 @@ document.addEventListener("change", (event) => { if (event.target.closest("[data
 // Tag fields: Tab, Enter, a comma and pasted lists confirm. Text is split where one spec ends and
 // the next begins: at lines and semicolons; at commas and blanks only between names.
 const MANY = 2000;
+// A comma inside a spec stands before a version, or between brackets: the next one closes. Read
+// backwards in one pass, because people paste lists of 100,000 names in one line.
+function atCommas(line) {
+  const parts = [];
+  let [end, inside] = [line.length, false];
+  const before = /\s*[<>=!~*\d]/y;
+  const version = (at) => { before.lastIndex = at; return before.test(line); };
+  for (const { 0: mark, index } of [...line.matchAll(/[[\],]/g)].reverse()) {
+    if (mark !== ",") inside = mark === "]";
+    else if (!inside && !version(index + 1)) { parts.push(line.slice(index + 1, end)); end = index; }
+  }
+  return [...parts, line.slice(0, end)].reverse();
+}
 export function split(text) {
-  const parts = text.split(/[\n\r;]+/).flatMap((line) => line.split(/,(?!\s*[<>=!~*\d])(?![^[]*\])/));
+  const parts = text.split(/[\n\r;]+/).flatMap(atCommas);
   return parts.flatMap((part) => {
     const words = part.trim().split(/\s+/);
     return words.every((word) => /^[A-Za-z_][\w.*-]*$/.test(word)) ? words : [part.trim()];

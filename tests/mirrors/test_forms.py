@@ -92,3 +92,24 @@ def test_an_edited_mirror_keeps_its_mode_and_type_whatever_is_sent(settings: Any
     assert form.is_valid(), form.errors
     assert form.body()["mirror_mode"] == "passive"
     assert form.body()["mirror_type"] == Kind.CONDA
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("a,b,c", ["a", "b", "c"]),
+        ("numpy >=1,<2, scipy", ["numpy >=1,<2", "scipy"]),
+        ("a[x,y],b", ["a[x,y]", "b"]),
+        (
+            "conda-forge::a[version='>=1,<2',build=x], b",
+            ["conda-forge::a[version='>=1,<2',build=x]", "b"],
+        ),
+        ("a], b, c[", ["a]", "b", "c["]),
+        ("a, b], c", ["a, b]", "c"]),
+        (",,a,,", ["a"]),
+        ("a,  3", ["a,  3"]),
+        ("", []),
+    ],
+)
+def test_a_pasted_line_is_cut_at_commas_that_are_in_no_spec(text: str, entries: list[str]) -> None:
+    assert split(text) == entries
