@@ -300,6 +300,9 @@ class Refusal(models.Model):
     status = models.IntegerField()
     message = models.TextField()
     until = models.DateTimeField(db_index=True)
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+    """Whose client asked; a run of one of its mirrors ends the refusal."""
+    origin = models.ForeignKey(Origin, on_delete=models.CASCADE)
 
     def __str__(self) -> str:
         return f"{self.status} {self.message}"

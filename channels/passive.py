@@ -13,22 +13,26 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from io import FileIO
+from math import ceil
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import Error, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from channels import blobs, origins, pins
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart, Watch
-from channels.models import Blob, Fetch, Origin, Package, Refusal
+from channels.models import Blob, Channel, Fetch, Origin, Package, Refusal
 from channels.serving import content
 from channels.serving.content import Listed
 from ecosystems import registry
@@ -53,16 +57,21 @@ CHUNK = 256 * 1024
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 LOOK_SECONDS = 1.0
 """How often one who waits looks whether the leader lives."""
+TEMPORARY = frozenset({502, 503, 504})
 DEEPEST = 5
 """Channels of this server behind each other, each the source of the one before."""
 
 
 class Unavailable(Exception):
-    """The file cannot be had now; `str()` is the sentence for the client."""
+    """The file cannot be had now; `str()` is the sentence for the client.
 
-    def __init__(self, status: int, detail: str) -> None:
+    `again`: seconds after which another try makes sense; 0 = none does.
+    """
+
+    def __init__(self, status: int, detail: str, *, again: float = 0.0) -> None:
         super().__init__(detail)
         self.status = status
+        self.headers = [("Retry-After", str(max(1, ceil(again))))] if again > 0 else []
 
 
 class Cut(Exception):
@@ -87,7 +96,9 @@ class Wish:
 
     @property
     def refusal_key(self) -> str:
-        return hashlib.sha256(self.url.encode()).hexdigest()
+        """Of this address and the bytes expected there: a changed record asks anew."""
+        expected = self.listed.sha256 or self.listed.md5
+        return hashlib.sha256(f"{self.url}\0{expected}".encode()).hexdigest()
 
     @property
     def key(self) -> str:
@@ -129,17 +140,35 @@ def obtain(
     until = time.monotonic() + (VERIFY_SECONDS if patience is None else patience)
     pause = SHORTEST_PAUSE
     while True:
-        row = flight.look()
-        if row is None:
-            blob = content.here(what.listed)
-            if blob is not None:
-                return blob
-            _raise_refusal(what)
-            flight.begin()
-        elif time.monotonic() > until and _ahead(row, what.listed.size):
-            return flight.stream()
-        else:
-            stop()
+        look([flight])
+        if flight.blob is not None:
+            return flight.blob
+        if flight.error is not None:
+            raise flight.error
+        if time.monotonic() > until and flight.ahead:
+            return _streamed(flight)
+        stop()
+        time.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def look(flights: Sequence[Flight]) -> None:
+    """See how far each of these is, with one query for all that are on their way."""
+    keys = {flight.what.key for flight in flights}
+    rows = {row.key: row for row in Fetch.objects.filter(key__in=keys)}
+    for flight in flights:
+        flight.see(rows.get(flight.what.key))
+
+
+def _streamed(flight: Flight) -> Iterator[bytes]:
+    """All bytes in order, for whoever may wait on this thread."""
+    stream, pause = Stream(flight), SHORTEST_PAUSE
+    while not stream.ended:
+        if chunk := stream.read():
+            pause = SHORTEST_PAUSE
+            yield chunk
+        elif not stream.ended:
+            look([flight])
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
@@ -181,84 +210,167 @@ def reap(watch: Watch) -> None:
 
 
 class Flight:
-    """A file on its way, as one waiting client sees it."""
+    """A file on its way, as those see it who wait for it in one process.
+
+    `blob` once it is here; `error` once it is sure that it does not come.
+    """
 
     def __init__(self, what: Wish) -> None:
         self.what = what
+        self.blob: Blob | None = None
+        self.error: Unavailable | None = None
+        self.part: Path | None = None
+        """Where its bytes arrive."""
         self._watch = Watch()
         self._looked = time.monotonic()
 
-    def begin(self) -> None:
-        """Have a row; whoever claims it leads."""
-        row, _ = Fetch.objects.get_or_create(key=self.what.key)
-        self._lead(row, "pending")
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.blob is not None or self.error is not None
 
-    def look(self) -> Fetch | None:
-        """The row, None once the fetch is over; takes over from a leader that is gone."""
-        row = Fetch.objects.filter(key=self.what.key).first()
-        if row is None:
-            return None
+    @property
+    def ahead(self) -> bool:
+        """Whether a stream could send something at once."""
+        try:
+            part, size = self.part, self.what.listed.size
+            return part is not None and size > HELD_BACK and part.stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def see(self, row: Fetch | None) -> None:
+        """Take in how the row stands (None: the fetch is over, or was never begun).
+
+        Takes over from a leader that is gone.
+        """
+        try:
+            if row is None:
+                self._begin()
+            elif row.state == "pending":
+                self._lead(row, "pending")
+            else:
+                self.part = _part(row)
+                self._replace_dead(row)
+        except Unavailable as error:
+            self.error = error
+
+    def _begin(self) -> None:
+        self.blob = content.here(self.what.listed)
+        if self.blob is None:
+            _raise_refusal(self.what)
+            if _free(self.what):
+                row, _ = Fetch.objects.get_or_create(key=self.what.key)
+                self._lead(row, "pending")
+
+    def _replace_dead(self, row: Fetch) -> None:
         now = time.monotonic()
-        if row.state == "pending":
-            self._lead(row, "pending")
-        elif now - self._looked >= LOOK_SECONDS:
+        if now - self._looked >= LOOK_SECONDS:
             self._looked = now
             if self._watch.dead(row):
                 self._lead(row, "running")
-        return row
-
-    def stream(self) -> Iterator[bytes]:
-        """All bytes in order; the last ones only when the whole has the right hash."""
-        size = self.what.listed.size
-        sent, digest, pause = 0, hashlib.sha256(), SHORTEST_PAUSE
-        while (blob := self._landed()) is None:
-            row = self.look()
-            chunk = _read(_part(row), sent, size - HELD_BACK) if row else b""
-            if chunk:
-                digest.update(chunk)
-                sent += len(chunk)
-                pause = SHORTEST_PAUSE
-                yield chunk
-            else:
-                time.sleep(pause)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
-        path = blobs.path(blob.sha256)
-        while chunk := _read(path, sent, size - HELD_BACK):
-            digest.update(chunk)
-            sent += len(chunk)
-            yield chunk
-        end = _read(path, sent, size)
-        digest.update(end)
-        # What was sent before may have come from an attempt that was begun anew since.
-        if digest.hexdigest() != blob.sha256:
-            raise Cut(f"The upstream changed {self.what.listed.filename} while it was sent.")
-        yield end
-
-    def _landed(self) -> Blob | None:
-        """The verified file once it is here; `Cut` if the upstream does not give it."""
-        if Fetch.objects.filter(key=self.what.key).exists():
-            return None
-        blob = content.here(self.what.listed)
-        if blob is None:
-            try:
-                _raise_refusal(self.what)
-            except Unavailable as error:
-                raise Cut(str(error)) from error
-            self.begin()
-        return blob
 
     def _lead(self, row: Fetch, state: str) -> None:
+        """Claim the row and fetch, unless this process does as much as it may already."""
+        upstream = _take(self.what)
+        if upstream is None:
+            return
         size = self.what.listed.size
         part = blobs.temporary("fetch").name
         now = timezone.now()
-        if row.claim(from_states=(state,), state="running", path=part, size=size, started=now):
-            threading.Thread(
-                target=_lead, args=(self.what, row), daemon=True, name=f"fetch {row.pk}"
-            ).start()
+        begun = False
+        try:
+            begun = row.claim(
+                from_states=(state,), state="running", path=part, size=size, started=now
+            )
+            if begun:
+                self.part = _part(row)
+                threading.Thread(
+                    target=_led,
+                    args=(self.what, row, upstream),
+                    daemon=True,
+                    name=f"fetch {row.pk}",
+                ).start()
+        finally:
+            if not begun:
+                _give_back(upstream)
+
+
+class Stream:
+    """The bytes of a flight in order; the last ones only when the whole has the right hash."""
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+        self._size = flight.what.listed.size
+        self._sent = 0
+        self._digest = hashlib.sha256()
+        self.ended = False
+
+    def read(self) -> bytes:
+        """The next bytes; b"" where there are none yet, and at the end. Raises `Cut`."""
+        flight = self._flight
+        if flight.error is not None:
+            raise Cut(str(flight.error))
+        if flight.blob is None:
+            return self._taken(_read(flight.part, self._sent, self._size - HELD_BACK))
+        path = blobs.path(flight.blob.sha256)
+        if chunk := self._taken(_read(path, self._sent, self._size - HELD_BACK)):
+            return chunk
+        end = self._taken(_read(path, self._sent, self._size))
+        # What was sent before may have come from an attempt that was begun anew since.
+        if self._digest.hexdigest() != flight.blob.sha256:
+            name = flight.what.listed.filename
+            raise Cut(f"The upstream changed {name} while it was sent.")
+        self.ended = True
+        return end
+
+    def _taken(self, chunk: bytes) -> bytes:
+        self._digest.update(chunk)
+        self._sent += len(chunk)
+        return chunk
+
+
+_fetching: Counter[str] = Counter()
+"""How many files this process fetches now, by upstream."""
+_counting = threading.Lock()
+
+
+def _upstream(what: Wish) -> str:
+    return urlsplit(what.origin.base_url).netloc
+
+
+def _free(what: Wish) -> bool:
+    """Whether this process may fetch one more file from there: a silent one gets half at most."""
+    most: int = settings.FETCH_THREADS
+    with _counting:
+        return _fetching.total() < most and _fetching[_upstream(what)] < max(1, most // 2)
+
+
+def _take(what: Wish) -> str | None:
+    """Count one more fetch; the upstream's name, or None where there may be no more now."""
+    if not _free(what):
+        return None
+    name = _upstream(what)
+    with _counting:
+        _fetching[name] += 1
+    return name
+
+
+def _give_back(upstream: str) -> None:
+    with _counting:
+        _fetching[upstream] -= 1
+        if not _fetching[upstream]:
+            del _fetching[upstream]
+
+
+def _led(what: Wish, row: Fetch, upstream: str) -> None:
+    """The leader's thread: it goes on whoever leaves."""
+    try:
+        _lead(what, row)
+    finally:
+        _give_back(upstream)
 
 
 def _lead(what: Wish, row: Fetch) -> None:
-    """The leader's thread: it goes on whoever leaves."""
     try:
         with Heart(row) as heart:
             # The one before may have finished between our look at the files and at the row.
@@ -358,8 +470,15 @@ def _refuse(what: Wish, row: Fetch, error: Exception) -> None:
                 "status": status,
                 "message": message,
                 "until": timezone.now() + timedelta(seconds=until),
+                "channel": what.listed.channel,
+                "origin": what.origin,
             },
         )
+
+
+def forgive(channel: Channel, url: str) -> None:
+    """Forget what was refused to this channel or by this source: a run has just read its index."""
+    Refusal.objects.filter(Q(channel=channel) | Q(origin__base_url__startswith=url)).delete()
 
 
 def _is_held(what: Wish, error: Exception) -> bool:
@@ -383,7 +502,9 @@ def _words(what: Wish, error: Exception) -> tuple[int, str]:
 def _raise_refusal(what: Wish) -> None:
     refusal = Refusal.objects.filter(key=what.refusal_key, until__gt=timezone.now()).first()
     if refusal is not None:
-        raise Unavailable(refusal.status, refusal.message)
+        left = (refusal.until - timezone.now()).total_seconds()
+        again = left if refusal.status in TEMPORARY else 0.0
+        raise Unavailable(refusal.status, refusal.message, again=again)
 
 
 def _origin(listed: Listed) -> Origin:
@@ -409,17 +530,9 @@ def _part(row: Fetch) -> Path:
     return Path(settings.DATA) / "tmp" / row.path
 
 
-def _ahead(row: Fetch, size: int) -> bool:
-    """Whether a stream could send something at once."""
-    try:
-        return size > HELD_BACK and _part(row).stat().st_size > 0
-    except FileNotFoundError:
-        return False
-
-
-def _read(path: Path, start: int, end: int) -> bytes:
+def _read(path: Path | None, start: int, end: int) -> bytes:
     """What is there from `start` on, up to `end`."""
-    if start >= end:
+    if path is None or start >= end:
         return b""
     try:
         with FileIO(path) as file:

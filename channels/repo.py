@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,12 +18,15 @@ from channels.models import Blob, Channel
 from channels.serving import addresses, content, generation, identity, ranges
 from channels.serving.addresses import Address, BadAddress
 from channels.serving.answers import (
-    NO_SNIFF,
+    FILE_AGE,
+    FOREVER_AGE,
+    SAFE,
     Damaged,
     Entity,
     Environ,
+    Headers,
     Problem,
-    StartResponse,
+    Reply,
     problem,
     send,
 )
@@ -42,6 +44,7 @@ SHORT_SECONDS = 60.0
 """How long an answer holds that time may change."""
 LOG_IN = [("WWW-Authenticate", 'Basic realm="Packages", charset="UTF-8"')]
 ALLOWED = [("Allow", "GET, HEAD")]
+NO_UPLOADS = "This server takes no uploads: a channel's packages come from its mirrors."
 
 
 @dataclass(slots=True)
@@ -56,35 +59,78 @@ class Answer:
     refusal: Problem | None = None
     moved: str = ""
     """Where this really lies, as seen from the address that was asked for."""
+    age: str = FILE_AGE
+    """How long caches may keep the file `listed`."""
     page: str = ""
     """Where browsers are sent; everybody else gets `refusal`."""
 
 
-def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The WSGI application for the paths that `addresses.ours` names."""
-    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-        return problem(environ, start_response, Problem(405, "Only GET and HEAD.", ALLOWED))
-    if "sbom=" in environ.get("QUERY_STRING", ""):
-        return problem(
-            environ, start_response, Problem(404, "This server has no bills of materials.")
-        )
-    form = addresses.form(environ["PATH_INFO"], environ.get("HTTP_ACCEPT", ""))
-    key = generation.key(
-        environ["PATH_INFO"],
-        environ.get("HTTP_AUTHORIZATION"),
-        environ.get("HTTP_X_AUTH"),
-        form,
-    )
+@dataclass(slots=True)
+class Waiting:
+    """An answer that has to wait for a file to come from its upstream."""
+
+    environ: Environ
+    answer: Answer
+    listed: Listed
+    wish: passive.Wish
+
+    def arrived(self, blob: Blob) -> Reply:
+        """The answer once the verified file is here."""
+        try:
+            passive.mark(self.listed)
+            return _arrived(self.environ, self.answer, self.listed, blob)
+        except (FileNotFoundError, Damaged) as error:
+            return _broken(self.environ, error)
+
+    def begun(self) -> Reply:
+        """The head of an answer whose body is sent while the file comes."""
+        downloads.note(self.listed.item, self.answer.user)
+        return Reply(200, content.promised(self.listed, self.answer.age).headers)
+
+    def refused(self, error: passive.Unavailable) -> Reply:
+        """The answer in words."""
+        return problem(self.environ, Problem(error.status, str(error), error.headers))
+
+
+def remembered(environ: Environ, caches: Caches) -> Reply | None:
+    """The answer out of memory, at once; None where it has to be looked for."""
+    if reply := _not_asked_right(environ):
+        return reply
+    key = _key(environ)
+    answer = caches.answers.items.get(key) or caches.refusals.items.get(key)
+    if answer is None or answer.until < time.monotonic():
+        return None
     try:
-        caches = generation.current()
-        answer = caches.answers.items.get(key) or caches.refusals.items.get(key)
-        if answer is None or answer.until < time.monotonic():
-            answer = _remember(environ, key, caches)
-        return _give(environ, start_response, answer, key=key, caches=caches)
+        return _made(environ, answer)
+    except (FileNotFoundError, Damaged):
+        return None
+
+
+def respond(environ: Environ) -> Reply | Waiting:
+    """The answer, with as many looks at the database as it takes; never waits for an upstream."""
+    if reply := _not_asked_right(environ):
+        return reply
+    try:
+        return _give(environ, _key(environ), generation.current())
     except (OperationalError, InterfaceError):
         logger.exception("The database did not answer.")
         detail = "The database of this server does not answer now. Try again."
-        return problem(environ, start_response, Problem(503, detail, [("Retry-After", "5")]))
+        return problem(environ, Problem(503, detail, [("Retry-After", "5")]))
+
+
+def _not_asked_right(environ: Environ) -> Reply | None:
+    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        return problem(environ, Problem(405, NO_UPLOADS, ALLOWED))
+    if "sbom=" in environ.get("QUERY_STRING", ""):
+        return problem(environ, Problem(404, "This server has no bills of materials."))
+    return None
+
+
+def _key(environ: Environ) -> bytes:
+    path = environ["PATH_INFO"]
+    form = addresses.form(path, environ.get("HTTP_ACCEPT", ""))
+    credentials = environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_AUTH")
+    return generation.key(path, *credentials, form)
 
 
 def _remember(environ: Environ, key: Any, caches: Caches) -> Answer:
@@ -148,6 +194,20 @@ def _channel(path: str, caches: Caches) -> Channel | None:
 
 def _look_up(channel: Channel, address: Address, form: str) -> Answer:
     number = content.revision(channel, address.revision)
+    if address.revision.startswith("r"):
+        return _lasting(_at_revision(channel, address, number, form))
+    return _at_revision(channel, address, number, form)
+
+
+def _lasting(answer: Answer) -> Answer:
+    """What stands at a revision's number never changes."""
+    answer.age = FOREVER_AGE
+    if answer.entity is not None:
+        answer.entity = replace(answer.entity, age=FOREVER_AGE)
+    return answer
+
+
+def _at_revision(channel: Channel, address: Address, number: int, form: str) -> Answer:
     # A revision is thinned out without notice, so what it answers is asked again now and then.
     until = time.monotonic() + SHORT_SECONDS if address.revision else FOREVER
     if address.shard:
@@ -200,82 +260,77 @@ def _file(listed: Listed, until: float) -> Answer:
     blob = content.here(listed)
     if blob is None:
         return Answer(until, listed=listed)
-    return Answer(until, entity=content.entity(listed, blob))
+    return Answer(until, entity=content.entity(listed, blob, FILE_AGE))
 
 
-def _give(
-    environ: Environ, start_response: StartResponse, answer: Answer, *, key: Any, caches: Caches
-) -> Iterable[bytes]:
-    if answer.entity is not None:
+def _give(environ: Environ, key: Any, caches: Caches) -> Reply | Waiting:
+    answer = caches.answers.items.get(key) or caches.refusals.items.get(key)
+    if answer is None or answer.until < time.monotonic():
+        answer = _remember(environ, key, caches)
+    try:
         try:
-            return _send(environ, start_response, answer.entity, user=answer.user)
+            reply = _made(environ, answer)
         except FileNotFoundError:
             # Cleaned up since; or lost.
             answer = _remember(environ, key, caches)
-        except Damaged as error:
-            return _broken(environ, start_response, error)
+            reply = _made(environ, answer)
+        if reply is not None:
+            return reply
+        assert answer.listed is not None
+        return _fetch(environ, answer, answer.listed)
+    except (FileNotFoundError, Damaged) as error:
+        return _broken(environ, error)
+
+
+def _made(environ: Environ, answer: Answer) -> Reply | None:
+    """What an answer says to this request; None for a file that is not here yet."""
+    if answer.entity is not None:
+        return _send(environ, answer.entity, user=answer.user)
     if answer.moved:
-        return _redirect(start_response, answer.moved, "301 Moved Permanently")
+        return _redirect(answer.moved, 301)
     if answer.refusal is not None:
         if answer.page and environ.get("HTTP_ACCEPT", "").startswith("text/html"):
-            return _redirect(start_response, answer.page)
-        return problem(environ, start_response, answer.refusal)
-    if answer.listed is not None:
-        return _fetch(environ, start_response, answer, answer.listed)
-    assert answer.entity is not None
-    try:
-        return _send(environ, start_response, answer.entity, user=answer.user)
-    except (FileNotFoundError, Damaged) as error:
-        return _broken(environ, start_response, error)
+            return _redirect(answer.page)
+        return problem(environ, answer.refusal)
+    return None
 
 
-def _send(
-    environ: Environ, start_response: StartResponse, entity: Entity, *, user: str
-) -> Iterable[bytes]:
-    body, begun = send(environ, start_response, entity)
+def _send(environ: Environ, entity: Entity, *, user: str) -> Reply:
+    reply, begun = send(environ, entity)
     if begun and entity.item is not None:
         downloads.note(entity.item, user)
-    return body
+    return reply
 
 
-def _fetch(
-    environ: Environ, start_response: StartResponse, answer: Answer, listed: Listed
-) -> Iterable[bytes]:
+def _fetch(environ: Environ, answer: Answer, listed: Listed) -> Reply | Waiting:
     """A file that is listed and was not here: by now it may be, else it is fetched."""
     try:
         found = content.here(listed)
-        if found is None:
-            promised = content.promised(listed)
-            asked = environ["REQUEST_METHOD"] == "GET"
-            if not asked or ranges.unchanged(environ, promised.etag, promised.modified):
-                return _send(environ, start_response, promised, user=answer.user)
-            brought = passive.obtain(passive.wish(listed))
-            if not isinstance(brought, Blob):
-                start_response("200 OK", promised.headers)
-                downloads.note(listed.item, answer.user)
-                return brought
-            passive.mark(listed)
-            found = brought
-        answer.entity = content.entity(listed, found)
-        answer.listed = None
-        return _send(environ, start_response, answer.entity, user=answer.user)
+        if found is not None:
+            return _arrived(environ, answer, listed, found)
+        promised = content.promised(listed, answer.age)
+        asked = environ["REQUEST_METHOD"] == "GET"
+        if not asked or ranges.unchanged(environ, promised.etag, promised.modified):
+            return _send(environ, promised, user=answer.user)
+        return Waiting(environ, answer, listed, passive.wish(listed))
     except passive.Unavailable as error:
-        return problem(environ, start_response, Problem(error.status, str(error)))
+        return problem(environ, Problem(error.status, str(error), error.headers))
     except Missing as error:
-        return problem(environ, start_response, Problem(404, str(error)))
-    except (FileNotFoundError, Damaged) as error:
-        return _broken(environ, start_response, error)
+        return problem(environ, Problem(404, str(error)))
 
 
-def _redirect(
-    start_response: StartResponse, page: str, status: str = "302 Found"
-) -> Iterable[bytes]:
-    headers = [("Location", page), ("Content-Length", "0"), ("Vary", "Accept"), NO_SNIFF]
-    start_response(status, [*headers, ("Referrer-Policy", "no-referrer")])
-    return [b""]
+def _arrived(environ: Environ, answer: Answer, listed: Listed, blob: Blob) -> Reply:
+    entity = content.entity(listed, blob, answer.age)
+    answer.entity, answer.listed = entity, None
+    return _send(environ, entity, user=answer.user)
 
 
-def _broken(environ: Environ, start_response: StartResponse, error: Exception) -> Iterable[bytes]:
+def _redirect(page: str, status: int = 302) -> Reply:
+    headers: Headers = [("Location", page), ("Content-Length", "0"), ("Vary", "Accept"), *SAFE]
+    return Reply(status, headers)
+
+
+def _broken(environ: Environ, error: Exception) -> Reply:
     logger.error("A stored file cannot be served: %s", error)
     detail = "The stored file is damaged or lost. An administrator has to have it repaired."
-    return problem(environ, start_response, Problem(500, detail))
+    return problem(environ, Problem(500, detail))

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from channels import passive
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart
 from channels.models import Channel
@@ -246,6 +247,8 @@ def _end(work: Work, state: str, error: str = "") -> None:
             fields: dict[str, Any] = {"last_success_at": now} if state == "completed" else {}
             Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=run.started, **fields)
             tell(run, ENDED[state], counts=run.counts, error=error)
+            if state == "completed":
+                passive.forgive(run.mirror.channel, run.mirror.upstream.url)
     except Fenced:
         log.warning("run %s ended as %s after it was given to another owner", run.pk, state)
         return

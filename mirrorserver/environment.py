@@ -99,6 +99,11 @@ class Environment:
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     workers: int
     web_threads: int
+    connections: int
+    idle_seconds: int
+    fetch_threads: int
+    fetch_waiters: int
+    fetch_seconds: float
     run_processes: int
     download_threads: int
     lease_seconds: float
@@ -150,7 +155,12 @@ def read(variables: Mapping[str, str]) -> Environment:
         x_accel=get.flag("X_ACCEL"),
         trusted_proxies=get.networks("TRUSTED_PROXIES"),
         workers=get.whole("WORKERS", 2, low=1, high=64),
-        web_threads=get.whole("WEB_THREADS", 64, low=1, high=1024),
+        web_threads=get.whole("WEB_THREADS", 16, low=1, high=1024),
+        connections=get.whole("CONNECTIONS", 4096, low=64, high=65536),
+        idle_seconds=get.whole("IDLE_SECONDS", 30, low=1, high=60),
+        fetch_threads=get.whole("FETCH_THREADS", 32, low=1, high=1024),
+        fetch_waiters=get.whole("FETCH_WAITERS", 1000, low=1, high=65536),
+        fetch_seconds=get.number("FETCH_SECONDS", 50),
         run_processes=get.whole("RUN_PROCESSES", 2, low=1, high=64),
         download_threads=get.whole("DOWNLOAD_THREADS", 8, low=1, high=64),
         lease_seconds=lease,

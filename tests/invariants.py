@@ -32,8 +32,7 @@ from ecosystems.pack import Pack
 from history.models import Event
 from mirrors.models import Mirror, Run, Snapshot
 from mirrorserver import environment
-from mirrorserver.wsgi import application
-from tests.wsgi import Answer, Client
+from tests.wsgi import Answer, Client, application
 
 FORMS = ("repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst")
 FINAL = ("completed", "failed", "stopped")

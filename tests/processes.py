@@ -181,8 +181,7 @@ def _publish(pk: str) -> None:
 
 def _fetch(path: str) -> None:
     """One client's request, in a web process of its own."""
-    from mirrorserver.wsgi import application
-    from tests.wsgi import Client
+    from tests.wsgi import Client, application
 
     answer = Client(application).get(path)
     print(answer.status, len(answer.body), answer.error or "", flush=True)  # noqa: T201

@@ -1,15 +1,72 @@
-"""A tiny client that calls the WSGI application as the web server does."""
+"""A tiny client that asks in this process, on its own thread, as the web server does on its.
+
+`application` is a WSGI application around what the server is made of: the answers of
+`channels.repo`, or Django's. Sockets, deadlines and limits are tested with a real server.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from channels.serving import generation
+import zstandard
+from django.core.wsgi import get_wsgi_application
+from django.db import Error
+
+from channels import passive, repo
+from channels.models import Blob
+from channels.serving import addresses, generation
+from channels.serving.answers import Reply
+
+_django = get_wsgi_application()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer one request."""
+    if alias := addresses.alias(environ["PATH_INFO"]):
+        return _django({**environ, "PATH_INFO": alias}, start_response)
+    if addresses.ours(environ["PATH_INFO"]):
+        return packages(environ, start_response)
+    return _django(environ, start_response)
+
+
+def packages(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer one request below /api/repo, out of memory where it is remembered."""
+    found = _remembered(environ) or repo.respond(environ)
+    if isinstance(found, repo.Waiting):
+        try:
+            brought = passive.obtain(found.wish)
+        except passive.Unavailable as error:
+            found = found.refused(error)
+        else:
+            if not isinstance(brought, Blob):
+                begun = found.begun()
+                start_response(f"{begun.status} {HTTPStatus(begun.status).phrase}", begun.headers)
+                return brought
+            found = found.arrived(brought)
+    start_response(f"{found.status} {HTTPStatus(found.status).phrase}", found.headers)
+    return [_bytes(found)]
+
+
+def _remembered(environ: dict[str, Any]) -> Reply | None:
+    try:
+        return repo.remembered(environ, generation.current())
+    except Error:
+        return None
+
+
+def _bytes(reply: Reply) -> bytes:
+    if reply.path is None:
+        return reply.body
+    content = reply.path.read_bytes()
+    if reply.packed:
+        return zstandard.ZstdDecompressor().stream_reader(content).readall()
+    return content[reply.first : reply.first + reply.length]
 
 
 @dataclass

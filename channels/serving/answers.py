@@ -1,30 +1,34 @@
-"""Turns what was found into an HTTP answer: whole, part, unchanged, or a problem in words."""
+"""Turns what was found into an HTTP answer: whole, part, unchanged, or a problem in words.
+
+The rule: an answer names the bytes and does not hold them; whoever sends it reads files.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
-import zstandard
 from django.conf import settings
 
 from channels.serving import ranges
 
 Environ = Mapping[str, Any]
 Headers = list[tuple[str, str]]
-StartResponse = Callable[..., Any]
 
-AT_ONCE = 1024 * 1024
-CHUNK = 256 * 1024
 INDEX_AGE = "max-age=60"
+FILE_AGE = "max-age=300"
+"""Of a file at its name: the name can get new bytes, which the strong ETag tells apart."""
 FOREVER_AGE = "max-age=31536000, immutable"
-NO_SNIFF = ("X-Content-Type-Options", "nosniff")
+SAFE: Headers = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "sandbox"),
+    ("Referrer-Policy", "no-referrer"),
+]
+"""On everything that comes from other people's servers: it never acts in this server's name."""
 
 
 class Damaged(Exception):
@@ -38,6 +42,20 @@ class Problem:
     status: int
     detail: str
     headers: Headers = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reply:
+    """One answer, ready to be sent: `body`, or a part of the file `path`."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+    path: Path | None = None
+    first: int = 0
+    length: int = 0
+    packed: bool = False
+    """The file is the zstd form of what is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +93,7 @@ class Entity:
         common = [
             ("ETag", self.etag),
             ("Cache-Control", f"{'private' if self.private else 'public'}, {self.age}"),
-            NO_SNIFF,
+            *SAFE,
         ]
         vary = [self.vary] if self.vary else []
         if self.private:
@@ -88,12 +106,13 @@ class Entity:
         self.headers = [
             *common,
             ("Content-Type", self.media_type),
-            ("Content-Length", str(self.size)),
             ("Accept-Ranges", "none" if self.packed else "bytes"),
         ]
+        if self.size >= 0:
+            self.headers.append(("Content-Length", str(self.size)))
 
 
-def problem(environ: Environ, start_response: StartResponse, what: Problem) -> Iterable[bytes]:
+def problem(environ: Environ, what: Problem) -> Reply:
     """The problem as `application/problem+json`."""
     status = HTTPStatus(what.status)
     text = {"title": status.phrase, "status": what.status, "detail": what.detail}
@@ -102,106 +121,74 @@ def problem(environ: Environ, start_response: StartResponse, what: Problem) -> I
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
-        NO_SNIFF,
+        *SAFE,
         *what.headers,
     ]
-    start_response(f"{what.status} {status.phrase}", headers)
-    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+    return Reply(what.status, headers, b"" if environ["REQUEST_METHOD"] == "HEAD" else body)
 
 
-def send(
-    environ: Environ, start_response: StartResponse, entity: Entity
-) -> tuple[Iterable[bytes], bool]:
+def send(environ: Environ, entity: Entity) -> tuple[Reply, bool]:
     """The entity as this request wants it, and whether its beginning is sent.
 
-    Raises `Damaged`, or FileNotFoundError where the blob is gone, before anything is sent.
+    Raises `Damaged`, or FileNotFoundError where the blob is gone.
     """
     if ("HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MODIFIED_SINCE" in environ) and (
         ranges.unchanged(environ, entity.etag, entity.modified)
     ):
-        start_response("304 Not Modified", entity.unchanged_headers)
-        return [b""], False
+        return Reply(304, entity.unchanged_headers), False
     if environ["REQUEST_METHOD"] == "HEAD":
-        start_response("200 OK", entity.headers)
-        return [b""], False
+        return Reply(200, entity.headers), False
+    _check(entity)
     if entity.path is not None and settings.X_ACCEL and not entity.packed:
-        return _hand_over(start_response, entity), True
+        return _hand_over(entity), True
     if "HTTP_RANGE" not in environ or entity.packed:
-        body = _whole(entity)
-        start_response("200 OK", entity.headers)
-        return body, True
-    return _part(environ, start_response, entity)
+        return _whole(entity), True
+    return _part(environ, entity)
 
 
-def _part(
-    environ: Environ, start_response: StartResponse, entity: Entity
-) -> tuple[Iterable[bytes], bool]:
+def _part(environ: Environ, entity: Entity) -> tuple[Reply, bool]:
     span = ranges.wanted(environ, entity.size, etag=entity.etag, modified=entity.modified)
     if span == ranges.UNSATISFIABLE:
         detail = f"The file has {entity.size} bytes; the range begins behind its end."
         extra = [("Content-Range", f"bytes */{entity.size}"), ("Accept-Ranges", "bytes")]
-        return problem(environ, start_response, Problem(416, detail, extra)), False
+        return problem(environ, Problem(416, detail, extra)), False
     first, last = span
     length = last - first + 1
     if length == entity.size:
-        body = _whole(entity)
-        start_response("200 OK", entity.headers)
-        return body, True
-    body = _bytes(entity, first, length)
+        return _whole(entity), True
     headers = [pair for pair in entity.headers if pair[0] != "Content-Length"]
     headers.append(("Content-Length", str(length)))
     headers.append(("Content-Range", f"bytes {first}-{last}/{entity.size}"))
-    start_response("206 Partial Content", headers)
-    return body, first == 0
+    body = entity.body[first : last + 1]
+    return Reply(206, headers, body, entity.path, first, length), first == 0
 
 
-def _hand_over(start_response: StartResponse, entity: Entity) -> Iterable[bytes]:
-    """Let nginx send the blob; it cuts ranges out itself."""
+def _hand_over(entity: Entity) -> Reply:
+    """Let nginx send the blob; it cuts ranges out itself.
+
+    How long it may be kept stands in a header of another name: nginx would put `Cache-Control`
+    on its own errors too.
+    """
     assert entity.path is not None
     blob = "/".join(entity.path.parts[-3:])
-    headers = [pair for pair in entity.headers if pair[0] != "Content-Length"]
-    start_response(
-        "200 OK", [*headers, ("Content-Length", "0"), ("X-Accel-Redirect", f"/_blobs/{blob}")]
+    headers = [
+        pair for pair in entity.headers if pair[0] not in ("Content-Length", "Cache-Control")
+    ]
+    age = next(value for name, value in entity.headers if name == "Cache-Control")
+    accel = [("X-Accel-Cache-Control", age), ("X-Accel-Redirect", f"/_blobs/{blob}")]
+    return Reply(200, [*headers, ("Content-Length", "0"), *accel])
+
+
+def _whole(entity: Entity) -> Reply:
+    return Reply(
+        200, entity.headers, entity.body, entity.path, length=entity.size, packed=entity.packed
     )
-    return [b""]
 
 
-def _whole(entity: Entity) -> Iterable[bytes]:
-    if entity.packed:
-        return _unpacked(_open(entity, entity.stored))
-    return _bytes(entity, 0, entity.size)
-
-
-def _bytes(entity: Entity, first: int, length: int) -> Iterable[bytes]:
+def _check(entity: Entity) -> None:
+    """Raise before anything is sent if the stored file is gone or has another size."""
     if entity.path is None:
-        return [entity.body[first : first + length]]
-    file = _open(entity, entity.size)
-    if length > AT_ONCE:
-        return _chunks(file, first, length)
-    with file:
-        return [os.pread(file.fileno(), length, first)]
-
-
-def _open(entity: Entity, size: int) -> FileIO:
-    assert entity.path is not None
-    file = FileIO(entity.path)
-    if os.fstat(file.fileno()).st_size != size:
-        file.close()
+        return
+    promised = entity.stored if entity.packed else entity.size
+    if entity.path.stat().st_size != promised:
         raise Damaged(f"The stored file {entity.path.name} does not have its size.")
-    return file
-
-
-def _chunks(file: FileIO, first: int, length: int) -> Iterator[bytes]:
-    with file:
-        while length > 0:
-            chunk = os.pread(file.fileno(), min(CHUNK, length), first)
-            if not chunk:
-                raise Damaged("A stored file became shorter while it was sent.")
-            first += len(chunk)
-            length -= len(chunk)
-            yield chunk
-
-
-def _unpacked(file: FileIO) -> Iterator[bytes]:
-    with file:
-        yield from zstandard.ZstdDecompressor().read_to_iter(file, write_size=CHUNK)

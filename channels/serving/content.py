@@ -260,28 +260,25 @@ def here(listed: Listed) -> Blob | None:
     return rows.filter(md5=listed.md5).first() if listed.md5 else None
 
 
-def promised(listed: Listed) -> Entity:
+def promised(listed: Listed, age: str) -> Entity:
     """What is known of a file before its bytes are here."""
-    found = Entity(
+    return Entity(
         etag=f'"{listed.sha256 or listed.md5 or listed.filename}"',
         size=listed.size,
         media_type="application/octet-stream",
-        age=FOREVER_AGE,
+        age=age,
         private=listed.private,
         item=listed.item,
     )
-    if listed.size < 0:
-        found.headers = [pair for pair in found.headers if pair[0] != "Content-Length"]
-    return found
 
 
-def entity(listed: Listed, blob: Blob) -> Entity:
+def entity(listed: Listed, blob: Blob, age: str) -> Entity:
     """The file's bytes, which are here."""
     return Entity(
         etag=f'"{blob.sha256}"',
         size=blob.size,
         media_type="application/octet-stream",
-        age=FOREVER_AGE,
+        age=age,
         private=listed.private,
         path=blobs.path(blob.sha256),
         modified=http_date(blob.created.timestamp()),

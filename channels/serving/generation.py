@@ -54,17 +54,22 @@ def current() -> Caches:
     What is looked up after this call is at least as new as the number, so it may be kept there.
     """
     global _current
-    number = _number()
-    caches = _current
-    if caches.number == number:
+    number = read()
+    if (caches := at(number)) is not None:
         return caches
     with _changing:
         if _current.number < number:
             _current = Caches(number)
         elif _current.number > number:
             # Another thread has seen a newer one; or the database was replaced.
-            _current = Caches(_number())
+            _current = Caches(read())
         return _current
+
+
+def at(number: int) -> Caches | None:
+    """The caches of this number, if they are the ones that are remembered now."""
+    caches = _current
+    return caches if caches.number == number else None
 
 
 def forget() -> None:
@@ -74,7 +79,8 @@ def forget() -> None:
         _current = Caches(-1)
 
 
-def _number() -> int:
+def read() -> int:
+    """The number that stands in the database now, by this thread's connection."""
     wrapper = connections[DEFAULT_DB_ALIAS]
     due = wrapper.close_at is not None and time.monotonic() >= wrapper.close_at
     if wrapper.errors_occurred or due:

@@ -8,9 +8,8 @@ from django.db import connection
 from accounts import tokens
 from channels import downloads
 from channels.models import Channel, Download
-from mirrorserver.wsgi import application
 from tests.channels import factory
-from tests.wsgi import Client
+from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,12 +21,11 @@ from channels.models import Blob, Channel, Fetch, Package, Refusal
 from channels.verdicts import Verdict
 from ecosystems.upstream import Limits, NotFound
 from history.models import Event
-from mirrorserver.wsgi import application
 from tests.channels import factory
 from tests.channels.factory import Made
 from tests.rogue import Behaviour
 from tests.upstream import FakeUpstream
-from tests.wsgi import Answer, Client
+from tests.wsgi import Answer, Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,9 +16,8 @@ from django.utils import timezone
 from channels import blobs, verdicts
 from channels.models import Blob, Channel, Generation, Package
 from channels.verdicts import Verdict
-from mirrorserver.wsgi import application
 from tests.channels import factory
-from tests.wsgi import Answer, Client
+from tests.wsgi import Answer, Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -88,7 +87,7 @@ def test_files_are_served_as_they_are(client: Client, tools: Channel) -> None:
         assert (answer.status, answer.body) == (200, file.content)
         assert answer.headers["ETag"] == f'"{file.sha256}"'
         assert answer.headers["Content-Type"] == "application/octet-stream"
-        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["Cache-Control"] == "public, max-age=300"
         assert "Content-Encoding" not in answer.headers
 
 

@@ -14,9 +14,8 @@ from accounts import jwt, tokens
 from accounts.models import User
 from channels import access
 from channels.models import Channel, Generation
-from mirrorserver.wsgi import application
 from tests.channels import factory
-from tests.wsgi import Answer, Client
+from tests.wsgi import Answer, Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

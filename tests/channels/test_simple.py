@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from channels import repo
 from channels.models import Channel
 from tests import scene
 from tests.simpletree import FakeSimple
-from tests.wsgi import Answer, Client
+from tests.wsgi import Answer, Client, packages
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +42,7 @@ def simple(settings: Any) -> Iterator[FakeSimple]:
 
 def ask(path: str, accept: str | None = None, method: str = "GET", **headers: str) -> Answer:
     sent = headers if accept is None else {"accept": accept, **headers}
-    return Client(repo.application).ask(method, f"/api/repo/main/{path}", sent)
+    return Client(packages).ask(method, f"/api/repo/main/{path}", sent)
 
 
 @pytest.mark.parametrize(
@@ -161,12 +160,13 @@ def test_what_is_not_there_is_404_in_words(simple: FakeSimple, path: str) -> Non
 def test_files_and_metadata_are_found_in_tokens_subchannels_and_revisions(
     simple: FakeSimple,
 ) -> None:
-    client = Client(repo.application)
+    client = Client(packages)
     for prefix in ("/t/ab12/api/repo/main", "/api/repo/t/ab12/main", "/api/repo/main.r2"):
         for name in (WHEEL, f"{WHEEL}.metadata", SDIST):
             answer = client.get(f"{prefix}/simple/six/{name}")
             assert answer.status == 200
-            assert "immutable" in answer.headers["Cache-Control"]
+            age = "max-age=31536000, immutable" if ".r2" in prefix else "max-age=300"
+            assert answer.headers["Cache-Control"] == f"public, {age}"
         assert client.get(f"{prefix}/simple/six/", accept=JSON).status == 200
     assert client.get("/api/repo/main.r1/simple/six/", accept=JSON).status == 404
 

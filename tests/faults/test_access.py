@@ -12,13 +12,12 @@ from django.core.exceptions import ValidationError
 from channels.models import Channel, Refusal
 from mirrors import control, manage, preview, probe, run
 from mirrors.models import LogLine, Mirror, Upstream
-from mirrorserver.wsgi import application
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import failing, redirecting
 from tests.upstream import FakeUpstream
-from tests.wsgi import Client
+from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

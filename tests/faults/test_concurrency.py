@@ -21,11 +21,10 @@ from channels.terms import Stale
 from history.models import Event
 from mirrors import control, manage, rebuild, run
 from mirrors.models import Mirror, Run
-from mirrorserver.wsgi import application
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.rogue import Behaviour
-from tests.wsgi import Client
+from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,11 +12,10 @@ from django.conf import LazySettings
 from channels.models import Blob, Package
 from mirrors.lists import files
 from mirrors.models import Mirror
-from mirrorserver.wsgi import application
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.upstream import FakeUpstream
-from tests.wsgi import Client
+from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

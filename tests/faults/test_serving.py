@@ -15,12 +15,11 @@ from channels import manage as channel_manage
 from channels.models import Blob, Channel, Refusal
 from mirrors import manage
 from mirrors.models import Mirror
-from mirrorserver.wsgi import application
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import Behaviour
-from tests.wsgi import Client
+from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

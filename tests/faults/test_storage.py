@@ -17,13 +17,12 @@ from channels.models import Blob, Refusal
 from channels.publish import Build
 from mirrors import control, dispatch, manage, run
 from mirrors.models import Mirror, Run
-from mirrorserver.wsgi import application
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import Behaviour
 from tests.upstream import Request
-from tests.wsgi import Client
+from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

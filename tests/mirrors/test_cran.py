@@ -19,11 +19,10 @@ from ecosystems.cran.packages import fields, paragraphs
 from history.models import Event
 from mirrors import cleanup, why
 from mirrors.models import Mirror
-from mirrorserver.wsgi import application
 from tests import scene
 from tests.condatree import FakeConda
 from tests.crantree import BUILT, FakeCran
-from tests.wsgi import Client
+from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

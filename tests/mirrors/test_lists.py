@@ -14,11 +14,10 @@ from mirrors.compare import compare
 from mirrors.inputs import gather
 from mirrors.models import Mirror, Run, Snapshot
 from mirrors.plan import Plan
-from mirrorserver.wsgi import application
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.rogue import failing
-from tests.wsgi import Client
+from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

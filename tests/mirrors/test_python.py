@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from channels import downloads, repo
+from channels import downloads
 from channels import manage as channel_manage
 from channels.models import Blob, Channel, Package, Revision, Shard
 from history.models import Event
@@ -20,7 +20,7 @@ from tests import scene
 from tests.rogue import Behaviour
 from tests.simpletree import FakeSimple
 from tests.upstream import FakeUpstream
-from tests.wsgi import Answer, Client
+from tests.wsgi import Answer, Client, packages
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,7 +56,7 @@ def mirror(channel: Channel, simple: FakeSimple, **body: Any) -> Mirror:
 
 def ask(channel: Channel, path: str, accept: str = JSON, method: str = "GET") -> Answer:
     address = f"/api/repo/{channel.path}/simple{path}"
-    return Client(repo.application).ask(method, address, {"accept": accept})
+    return Client(packages).ask(method, address, {"accept": accept})
 
 
 def page(channel: Channel, project: str) -> dict[str, Any]:
@@ -586,13 +586,11 @@ class TestOnDemand:
         scene.run_now(self.mirror)
         channel.refresh_from_db()
         assert channel.current > old
-        then = Client(repo.application).get(
-            f"/api/repo/{channel.path}.r{old}/simple/six/", accept=JSON
-        )
+        then = Client(packages).get(f"/api/repo/{channel.path}.r{old}/simple/six/", accept=JSON)
         assert [one["filename"] for one in json.loads(then.body)["files"]] == [WHEEL]
         assert files(channel, "six") == [WHEEL, "six-9.0-py3-none-any.whl"]
         first = f"/api/repo/{channel.path}.r1/simple/six/"
-        assert Client(repo.application).get(first, accept=JSON).status == 404
+        assert Client(packages).get(first, accept=JSON).status == 404
 
     def test_licence_rules_ask_for_the_metadata_of_that_project_only(
         self, simple: FakeSimple

@@ -1,6 +1,7 @@
 """`manage.py serve`: the whole server in one process tree, or one part of it."""
 
 import os
+import resource
 import socket
 import sys
 from argparse import ArgumentParser
@@ -20,6 +21,10 @@ from mirrorserver.supervisor import Part, Supervisor
 PARTS = ("web", "worker", "beat")
 QUEUES = ("celery", "previews")
 BAD_START = 2
+FILE_THREADS = 512
+HEADER_BYTES = 32 * 1024
+KEPT_FILES = 256
+"""For everything in a web process that is not a connection."""
 
 
 class Command(BaseCommand):
@@ -135,16 +140,28 @@ def _temporary(data: Path) -> Path:
 
 
 def _web(env: environment.Environment) -> list[str]:
-    # Many threads, as each download in progress holds one and pages must not wait for it.
     return [
         "granian",
-        *("--interface", "wsgi", "--host", env.host, "--port", str(env.port)),
-        *("--http", "1", "--no-ws", "--log-level", "error"),
-        *("--workers", str(env.workers), "--blocking-threads", str(env.web_threads)),
-        *("--backpressure", str(env.web_threads)),
-        *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
+        *("--interface", "rsgi", "--host", env.host, "--port", str(env.port)),
+        *("--http", "1", "--no-ws", "--log-level", "error", "--loop", "asyncio"),
+        *("--workers", str(env.workers), "--respawn-failed-workers", "--workers-kill-timeout", "8"),
+        # Connections beyond this wait in the kernel; none of them holds a thread.
+        *("--backpressure", str(_connections(env))),
+        # Each is a read of a file, or of a pipe in which there is nothing yet.
+        *("--runtime-blocking-threads", str(FILE_THREADS)),
+        *("--http1-header-read-timeout", str(env.idle_seconds * 1000)),
+        *("--http1-buffer-size", str(HEADER_BYTES)),
         "mirrorserver.web:application",
     ]
+
+
+def _connections(env: environment.Environment) -> int:
+    """As many as asked for, unless the system gives fewer files: a download needs two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = (hard - KEPT_FILES) // 2 if hard != resource.RLIM_INFINITY else env.connections
+    return max(64, min(env.connections, most))
 
 
 def _worker(name: str, queue: str, pool: str, size: int) -> list[str]:

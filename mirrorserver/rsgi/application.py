@@ -1,0 +1,197 @@
+"""The RSGI application: clients' requests for packages first, Django for everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import IO, Any
+
+from django.conf import settings
+from django.db import Error
+
+from accounts.answers import ApiError
+from channels import repo
+from channels.passive import Cut
+from channels.serving import addresses, generation
+from channels.serving.answers import SAFE, Problem, Reply, problem
+from mirrorserver import absent
+from mirrorserver.rsgi import bodies, bridge, sending
+from mirrorserver.rsgi.generations import Generations
+from mirrorserver.rsgi.pool import Busy, Pool
+from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
+from mirrorserver.rsgi.waits import Flying, Waits
+
+logger = logging.getLogger(__name__)
+
+QUEUE = 1000
+LOOKERS, LOOKERS_QUEUE = 8, 8
+"""Threads for what asks an upstream before it answers: others must not wait behind them."""
+_LOOKS = ("/mirrors/test/", "/mirrors/test", "/mirrors/check/")
+BUSY = "The server has too much to do now. Try again."
+
+
+class Application:
+    """One web process: its threads, and those who wait."""
+
+    def __init__(self) -> None:
+        threads = settings.WEB_THREADS
+        self._pages = Pool("pages", threads=threads, queue=QUEUE)
+        self._lookers = Pool("lookers", threads=LOOKERS, queue=LOOKERS_QUEUE)
+        self._packages = Pool("packages", threads=threads, queue=2 * QUEUE)
+        self._generations = Generations()
+        self._waits = Waits(self._packages.run)
+        self._memory = bodies.Memory()
+
+    async def __rsgi__(self, scope: Scope, proto: Exchange) -> None:
+        """Answer one request."""
+        request = bridge.request_of(scope)
+        try:
+            if addresses.ours(scope.path) and not addresses.alias(scope.path):
+                await self._package(scope, proto, request)
+            else:
+                await self._page(scope, proto, request)
+        except (Busy, sending.TooManyStreams):
+            _send(proto, problem(request, Problem(503, BUSY, [("Retry-After", "5")])))
+        except Cut as error:
+            logger.warning("A file was cut while it was sent: %s", error)
+
+    async def _package(self, scope: Scope, proto: Exchange, request: dict[str, Any]) -> None:
+        """What lies in a channel."""
+        if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
+            await self._drop_body(scope, proto)
+        if (reply := await self._remembered(request)) is None:
+            found = await self._packages.run(repo.respond, request)
+            if isinstance(found, repo.Waiting):
+                await self._wait(proto, found)
+                return
+            reply = found
+        if reply.packed:
+            await self._unpack(proto, reply)
+        elif reply.path is not None:
+            sending.send_file(proto, reply)
+        else:
+            _send(proto, reply)
+
+    async def _remembered(self, request: dict[str, Any]) -> Reply | None:
+        try:
+            caches = generation.at(await self._generations.read())
+        except Error:
+            return None  # the long way says so
+        return repo.remembered(request, caches) if caches is not None else None
+
+    async def _wait(self, proto: Exchange, waiting: repo.Waiting) -> None:
+        gone = asyncio.ensure_future(proto.client_disconnect())
+        try:
+            match await self._waits.settle(waiting, gone):
+                case Reply() as reply if reply.path is not None:
+                    sending.send_file(proto, reply)
+                case Reply() as reply:
+                    _send(proto, reply)
+                case (reply, flying):
+                    with flying:
+                        await sending.send_stream(
+                            proto, reply.status, reply.headers, _flown(flying), gone
+                        )
+        finally:
+            gone.cancel()
+
+    async def _unpack(self, proto: Exchange, reply: Reply) -> None:
+        assert reply.path is not None
+        gone = asyncio.ensure_future(proto.client_disconnect())
+        try:
+            pieces = sending.unpacked(reply.path, self._packages.run)
+            await sending.send_stream(proto, reply.status, reply.headers, pieces, gone)
+        finally:
+            gone.cancel()
+
+    async def _drop_body(self, scope: Scope, proto: Exchange) -> None:
+        """Read and forget what nothing reads, so that the connection can be used again."""
+        body = bodies.Body(self._memory)
+        try:
+            await body.read(scope, proto, _nobody)
+        except bodies.Refused:
+            return
+        finally:
+            body.close()
+
+    async def _page(self, scope: Scope, proto: Exchange, request: dict[str, Any]) -> None:
+        """What Django answers."""
+        if alias := addresses.alias(scope.path):
+            request["PATH_INFO"] = alias
+        body = bodies.Body(self._memory)
+        try:
+            try:
+                content = await self._body(scope, proto, request, body)
+            except bodies.Refused as error:
+                _send(proto, _refusal(request, error))
+                return
+            environ = bridge.environ_of(scope, request, content)
+            pool = self._lookers if scope.path.endswith(_LOOKS) else self._pages
+            answer = await pool.run(bridge.answer, environ)
+        finally:
+            body.close()
+        if answer.path is not None:
+            proto.response_file(answer.status, answer.headers, str(answer.path))
+        elif answer.file is not None:
+            await self._send_spooled(proto, answer, answer.file)
+        else:
+            _send(proto, Reply(answer.status, answer.headers, answer.body))
+
+    async def _body(
+        self, scope: Scope, proto: Exchange, request: dict[str, Any], body: bodies.Body
+    ) -> bytes:
+        async def known() -> bool:
+            environ = bridge.environ_of(scope, request, b"")
+            return await self._pages.run(bridge.known, environ)
+
+        content = await body.read(scope, proto, known)
+        if request.get("CONTENT_TYPE", "").lower().startswith(bodies.MULTIPART):
+            # No view takes a file; what is not here says so itself.
+            if absent.why(scope.method, request["PATH_INFO"].removeprefix("/api/")) is None:
+                raise bodies.Refused(415, "This server takes no multipart bodies: no files.")
+            del request["CONTENT_TYPE"]
+            content = b""
+        return content
+
+    async def _send_spooled(self, proto: Exchange, answer: bridge.Answer, file: IO[bytes]) -> None:
+        gone = asyncio.ensure_future(proto.client_disconnect())
+        with file:
+            try:
+                pieces = _chunks(file)
+                await sending.send_stream(proto, answer.status, answer.headers, pieces, gone)
+            finally:
+                gone.cancel()
+
+
+async def _nobody() -> bool:
+    return False
+
+
+async def _flown(flying: Flying) -> AsyncIterator[bytes]:
+    while piece := await flying.read():
+        yield piece
+
+
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := file.read(sending.CHUNK):
+        yield piece
+
+
+def _send(proto: Exchange, reply: Reply) -> None:
+    if reply.body:
+        proto.response_bytes(reply.status, reply.headers, reply.body)
+    else:
+        proto.response_empty(reply.status, reply.headers)
+
+
+def _refusal(request: dict[str, Any], error: bodies.Refused) -> Reply:
+    """The refusal of a body, in the form that the address has for errors."""
+    headers: Headers = [("Retry-After", str(error.again))] if error.again else []
+    if not request["PATH_INFO"].startswith("/api/"):
+        return problem(request, Problem(error.status, str(error), headers))
+    found = ApiError(error.status, str(error)).body()
+    body = json.dumps(found).encode()
+    headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return Reply(error.status, [*headers, ("Cache-Control", "no-store"), *SAFE], body)

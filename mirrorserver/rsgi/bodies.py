@@ -1,0 +1,148 @@
+"""Reads a request's body whole, as far as this client may send one, within a deadline.
+
+The rule: how much may come is decided before it is read, and memory for all bodies of a process
+is bounded. Nothing is written to the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mirrorserver.rsgi.protocol import Exchange, Scope
+
+KIB = 1024
+ALL_BODIES = 96 * KIB * KIB
+"""What the bodies of all requests of one process may take together, those in work included."""
+FIRST_SECONDS = 20.0
+"""For a body of any size, and the longest pause between two pieces of it."""
+BYTES_A_SECOND = 32 * KIB
+"""Faster than this a larger body has to come."""
+MULTIPART = "multipart/"
+
+
+class Most(IntEnum):
+    """How many bytes a body may have."""
+
+    STRANGER = 16 * KIB
+    KNOWN = 2 * KIB * KIB
+    SPECS = 32 * KIB * KIB
+    """Where lists of 100,000 package names belong."""
+
+
+_TREE = r"channels/[^/]+(/subchannels/[^/]+|/[^/]+)?"
+_SPECS = re.compile(
+    rf"/api/(repo/)?({_TREE}|channels|channels/[^/]+/subchannels|namespace-channels)"
+    rf"|/api/(repo/)?({_TREE}/)?mirrors(/[^/]+)?(/preview)?"
+    r"|/create-channel/|/channels/[^/]+/subchannels/create/"
+    r"|/channels/[^/]+/([^/]+/)?(settings|mirrors/(create|check|call|preview|test|[0-9]+/edit))/"
+)
+_STRANGERS = re.compile(r"/sign-in/|/api/auth/.*|/api/repo/auth/.*")
+
+
+class Refused(Exception):
+    """A body that is not taken; `str()` is the sentence for the client."""
+
+    def __init__(self, status: int, detail: str, *, again: int = 0) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.again = again
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the bodies of this process take now."""
+
+    used: int = 0
+
+    def take(self, count: int) -> None:
+        """Count bytes that came, or refuse them."""
+        if self.used + count > ALL_BODIES:
+            raise Refused(503, "Too many large requests at once. Try again.", again=5)
+        self.used += count
+
+    def give_back(self, count: int) -> None:
+        """They are no longer needed."""
+        self.used -= count
+
+
+def most(method: str, path: str) -> Most:
+    """What a known client may send to this address."""
+    if _STRANGERS.fullmatch(path):
+        return Most.STRANGER
+    if method in ("POST", "PUT", "PATCH") and _SPECS.fullmatch(path):
+        return Most.SPECS
+    return Most.KNOWN
+
+
+class Body:
+    """The body of one request while it is read and worked on."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._counted = 0
+
+    async def read(
+        self, scope: Scope, proto: Exchange, known: Callable[[], Awaitable[bool]]
+    ) -> bytes:
+        """All of it; `known` says whether the client's credentials are valid.
+
+        Raises `Refused`.
+        """
+        length = scope.headers.get("content-length")
+        coming = length is not None or scope.headers.get("transfer-encoding") is not None
+        if not coming or length == "0":
+            return b""
+        allowed = most(scope.method, scope.path)
+        declared = int(length) if length and length.isdigit() else -1
+        _check(declared, allowed)
+        if declared > Most.STRANGER:
+            await _check_known(declared, known)
+        return await self._pieces(proto, declared, allowed, known)
+
+    async def _pieces(
+        self, proto: Exchange, declared: int, allowed: int, known: Callable[[], Awaitable[bool]]
+    ) -> bytes:
+        body = bytearray()
+        checked = declared > Most.STRANGER
+        begun = asyncio.get_running_loop().time()
+        pieces = proto.__aiter__()
+        while True:
+            until = begun + FIRST_SECONDS + len(body) / BYTES_A_SECOND
+            try:
+                async with asyncio.timeout_at(until):
+                    piece = await anext(pieces, b"")
+            except TimeoutError:
+                raise Refused(408, "The body of the request came too slowly.") from None
+            if not piece:
+                return bytes(body)
+            self._memory.take(len(piece))
+            self._counted += len(piece)
+            body += piece
+            _check(len(body), allowed)
+            if not checked and len(body) > Most.STRANGER:
+                await _check_known(len(body), known)
+                checked = True
+
+    def close(self) -> None:
+        """The request is answered."""
+        self._memory.give_back(self._counted)
+        self._counted = 0
+
+
+def _check(count: int, allowed: int) -> None:
+    if count > allowed:
+        raise Refused(413, f"The body is larger than {_shown(allowed)}, the most at this address.")
+
+
+async def _check_known(count: int, known: Callable[[], Awaitable[bool]]) -> None:
+    if count > Most.STRANGER and not await known():
+        shown = _shown(Most.STRANGER)
+        raise Refused(413, f"The body is larger than {shown}, the most without a valid sign-in.")
+
+
+def _shown(count: int) -> str:
+    return f"{count // KIB // KIB} MiB" if count >= KIB * KIB else f"{count // KIB} KiB"

@@ -1,0 +1,68 @@
+"""Reads the number that says whether what is remembered still holds, without blocking the loop.
+
+SQLite answers at once, so it is asked on the loop; another database is asked by a thread, once
+for all requests that have come since it was asked last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+from django.conf import settings
+
+from channels.serving import generation
+
+
+class Generations:
+    """One reader for one event loop."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="generation")
+        self._next: asyncio.Future[int] | None = None
+        self._asking = False
+        database = settings.DATABASES["default"]
+        self._file = str(database["NAME"]) if "sqlite3" in database["ENGINE"] else ""
+        self._sqlite: sqlite3.Connection | None = None
+
+    async def read(self) -> int:
+        """The number as it stands now, or later. Raises Django's database errors."""
+        if self._file and (number := self._at_once()) is not None:
+            return number
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+            if not self._asking:
+                self._ask()
+        # A client that leaves must not end the wait of the others.
+        return await asyncio.shield(self._next)
+
+    def _at_once(self) -> int | None:
+        """What SQLite says without waiting for anybody; None where it cannot."""
+        try:
+            if self._sqlite is None:
+                self._sqlite = sqlite3.connect(self._file, timeout=0, isolation_level=None)
+            # All rows: a read transaction stays open until SQLite has said that there is no more.
+            rows = self._sqlite.execute(generation.READ).fetchall()
+        except sqlite3.Error:
+            self._sqlite = None
+            return None
+        return int(rows[0][0]) if rows else 0
+
+    def _ask(self) -> None:
+        waiting, self._next = self._next, None
+        assert waiting is not None
+        self._asking = True
+        asked = asyncio.wrap_future(self._thread.submit(generation.read))
+
+        def told(answer: asyncio.Future[int]) -> None:
+            self._asking = False
+            if self._next is not None:
+                self._ask()
+            if error := answer.exception():
+                waiting.set_exception(error)
+                waiting.exception()  # whoever asked may have left
+            else:
+                waiting.set_result(answer.result())
+
+        asked.add_done_callback(told)

@@ -1,0 +1,50 @@
+"""Threads for work that ends by itself: the database, pages, the API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from django.db import close_old_connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Busy(Exception):
+    """More work waits than this pool takes."""
+
+
+class Pool:
+    """At most `threads` jobs at once and `queue` more that wait."""
+
+    def __init__(self, name: str, *, threads: int, queue: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._most = threads + queue
+        self._jobs = 0
+
+    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `job` returns or raises; `Busy` where there is too much to do already.
+
+        A client that leaves does not undo a job that has begun.
+        """
+        if self._jobs >= self._most:
+            raise Busy
+        self._jobs += 1
+        future = self._threads.submit(_healthy, partial(job, *args, **kwargs))
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            self._jobs -= 1
+
+
+def _healthy(job: Callable[[], T]) -> T:
+    """The job on a thread whose database connection is neither broken nor too old."""
+    close_old_connections()
+    try:
+        return job()
+    finally:
+        close_old_connections()

@@ -1,0 +1,175 @@
+"""Sends an answer: from memory, from a file, or from something that is made while it is sent.
+
+Granian reads files at the pace of the client, but takes everything else at once and keeps it in
+memory. So what is made while it is sent goes through a pipe, which granian opens as a file: a
+client that reads slowly costs a pipe, and no thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from channels.serving.answers import Reply
+from mirrorserver.rsgi.protocol import Exchange, Headers
+
+IN_MEMORY = 128 * 1024
+"""Files up to this size are read at once if the system has them in memory."""
+CHUNK = 64 * 1024
+STALLED_SECONDS = 60.0
+"""A client that takes nothing for so long is cut off."""
+MOST_PIPES = 256
+
+Run = Callable[..., Awaitable[Any]]
+
+
+class TooManyStreams(Exception):
+    """This process sends as many streams as it may."""
+
+
+def send_file(proto: Exchange, reply: Reply) -> None:
+    """Answer with a file or a part of it."""
+    assert reply.path is not None
+    path = str(reply.path)
+    if reply.length <= IN_MEMORY and (body := _cached(path, reply.first, reply.length)) is not None:
+        proto.response_bytes(reply.status, reply.headers, body)
+    elif reply.status == 206:
+        end = reply.first + reply.length
+        proto.response_file_range(reply.status, reply.headers, path, reply.first, end)
+    else:
+        proto.response_file(reply.status, reply.headers, path)
+
+
+def _cached(path: str, first: int, length: int) -> bytes | None:
+    """The bytes, if that needs no look at the disk."""
+    buffer = bytearray(length)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        count = os.preadv(handle, [buffer], first, os.RWF_NOWAIT)
+    except OSError:  # not in memory, or a file system that cannot tell
+        return None
+    finally:
+        os.close(handle)
+    return bytes(buffer) if count == length else None
+
+
+async def unpacked(path: Path, run: Run) -> AsyncIterator[bytes]:
+    """The plain form of a zstd file, piece by piece, each made on a thread."""
+    with path.open("rb") as file:
+        pieces = zstandard.ZstdDecompressor().read_to_iter(file, write_size=CHUNK)
+        while (piece := await run(next, pieces, b"")) != b"":
+            yield piece
+
+
+_pipes = 0
+
+
+async def send_stream(
+    proto: Exchange,
+    status: int,
+    headers: Headers,
+    pieces: AsyncIterator[bytes],
+    gone: asyncio.Future[None],
+) -> None:
+    """Answer with what `pieces` gives, at the client's pace.
+
+    Where it raises, or the client stalls, the connection is cut before the promised length.
+    """
+    global _pipes
+    if _pipes >= MOST_PIPES:
+        raise TooManyStreams
+    _pipes += 1
+    pipe = _Pipe()
+    try:
+        proto.response_file(status, headers, pipe.path)
+        async for piece in pieces:
+            if not await pipe.write(piece, gone):
+                break
+        await pipe.taken(gone)
+    finally:
+        _pipes -= 1
+        pipe.close()
+
+
+class _Pipe:
+    """A pipe whose reading end granian opens by its path below /proc."""
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._given = 0
+        self._ours_open = True
+
+    @property
+    def path(self) -> str:
+        return f"/proc/self/fd/{self._reading}"
+
+    async def write(self, piece: bytes, gone: asyncio.Future[None]) -> bool:
+        """Put all of it in; False where nobody reads it any more."""
+        view = memoryview(piece)
+        while view:
+            try:
+                count = os.write(self._writing, view)
+            except BlockingIOError:
+                if not await self._room(gone):
+                    return False
+            except BrokenPipeError:
+                return False
+            else:
+                self._given += count
+                view = view[count:]
+                self._leave_it_to_the_reader()
+        return True
+
+    async def taken(self, gone: asyncio.Future[None]) -> None:
+        """Wait until granian has opened the pipe, so that what is in it is not lost."""
+        for _ in range(int(STALLED_SECONDS / 0.01)):
+            self._leave_it_to_the_reader()
+            if not self._ours_open or gone.done():
+                return
+            await asyncio.sleep(0.01)
+
+    def _leave_it_to_the_reader(self) -> None:
+        """Close our reading end once granian has taken something: then its end shows in writes."""
+        if self._ours_open and self._given > _unread(self._reading):
+            os.close(self._reading)
+            self._ours_open = False
+
+    async def _room(self, gone: asyncio.Future[None]) -> bool:
+        loop = asyncio.get_running_loop()
+        writable: asyncio.Future[None] = loop.create_future()
+
+        def ready() -> None:
+            if not writable.done():
+                writable.set_result(None)
+
+        loop.add_writer(self._writing, ready)
+        try:
+            await asyncio.wait(
+                (writable, gone), timeout=STALLED_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            loop.remove_writer(self._writing)
+        self._leave_it_to_the_reader()
+        return writable.done() and not (self._ours_open and gone.done())
+
+    def close(self) -> None:
+        """The end of what is sent, or of the connection where more was promised."""
+        os.close(self._writing)
+        if self._ours_open:
+            with contextlib.suppress(OSError):
+                os.close(self._reading)
+            self._ours_open = False
+
+
+def _unread(handle: int) -> int:
+    answer = fcntl.ioctl(handle, termios.FIONREAD, b"\0\0\0\0")
+    return int(struct.unpack("i", answer)[0])
