@@ -107,7 +107,8 @@ class Client:
     ) -> Fetched | NotModified:
         """Store an index file in `to` as it comes, unless it is the one we have.
 
-        `html`: an HTML page is what is expected. A content encoding that was
+        Redirects to another host are refused: nothing but the index itself says which file
+        is right. `html`: an HTML page is what is expected. A content encoding that was
         not asked for is undone.
         """
         headers = {"Accept": accept}
@@ -130,6 +131,7 @@ class Client:
                     stop=stop,
                     progress=progress or no_progress,
                     inspect=_refuse_empty if html else _refuse_pages,
+                    stay=True,
                 ).run()
                 if answer.status == 304:
                     return NotModified(url)

@@ -21,10 +21,17 @@ import urllib3.exceptions
 from urllib3.response import BaseHTTPResponse
 
 from ecosystems.base import Stop
-from ecosystems.upstream.address import Place, place
+from ecosystems.upstream.address import PORTS, Place, place
 from ecosystems.upstream.causes import explain
 from ecosystems.upstream.credential import Credential, split_credentials
-from ecosystems.upstream.errors import Busy, Denied, EgressRefused, NotFound, UpstreamError
+from ecosystems.upstream.errors import (
+    Busy,
+    Denied,
+    EgressRefused,
+    Elsewhere,
+    NotFound,
+    UpstreamError,
+)
 from ecosystems.upstream.gate import SHARED_GATE, Gate
 from ecosystems.upstream.limits import Limits
 from ecosystems.upstream.policy import Policy
@@ -114,8 +121,13 @@ class Courier:
         self._policy.check(url)
 
     @contextmanager
-    def ask(self, url: str, headers: Mapping[str, str], *, stop: Stop) -> Iterator[Answer]:
-        """GET `url`, following redirects. The answer is 200, 206, 304 or 416; all else raises."""
+    def ask(
+        self, url: str, headers: Mapping[str, str], *, stop: Stop, stay: bool = False
+    ) -> Iterator[Answer]:
+        """GET `url`, following redirects. The answer is 200, 206, 304 or 416; all else raises.
+
+        `stay`: redirects that leave the host are refused, before it is asked.
+        """
         target, known, seen = url, True, {url}
         for _ in range(self.limits.max_redirects + 1):
             self._policy.check(target)
@@ -128,6 +140,8 @@ class Courier:
                     yield answer
                     return
                 target = self._next(answer, where)
+            if stay and not _same_host(place(target), place(url)):
+                raise Elsewhere(target, host=str(place(url)), other=str(place(target)))
             if target in seen:
                 raise UpstreamError(url, f"{where.host} redirects in a circle.", permanent=True)
             seen.add(target)
@@ -245,6 +259,13 @@ def _encoded(location: str) -> str:
     The header's bytes were read as Latin-1, so that encoding gives them back.
     """
     return quote(location.strip().encode("latin-1"), safe="%/?#[]@!$&'()*+,;=:~")
+
+
+def _same_host(one: Place, other: Place) -> bool:
+    """The same server, perhaps by https instead of http."""
+    if one.host != other.host:
+        return False
+    return one.port == other.port or all(PORTS[it.scheme] == it.port for it in (one, other))
 
 
 def _proxies(proxy: str | None) -> dict[str, str]:

@@ -37,6 +37,22 @@ class EgressRefused(UpstreamError):
         )
 
 
+class Elsewhere(EgressRefused):
+    """A redirect of an index leads to another host, whose answer is nobody's word for this one.
+
+    Servers do so whose token has expired, or that do not have a package: a stranger's would
+    silently take its place.
+    """
+
+    def __init__(self, url: str, *, host: str, other: str) -> None:
+        super().__init__(url)
+        self.message = (
+            f"{host} redirects to {other}, and an index counts only from its own host. "
+            f"If {other} is meant, make its address the source; else check the login."
+        )
+        self.args = (self.message,)
+
+
 class NotFound(UpstreamError):
     """The upstream says there is no such file (404, 410)."""
 

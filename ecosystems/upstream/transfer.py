@@ -93,6 +93,9 @@ class Transfer:
     inspect: Callable[[Answer, bytes], None] = no_inspection
     """Sees the answer and the first bytes of a body; raises to refuse it."""
 
+    stay: bool = False
+    """Whether only the host of `url` itself may answer."""
+
     _validator: str = ""
     _etag: str = ""
     _total: int = -1
@@ -136,7 +139,7 @@ class Transfer:
             headers |= {"Range": f"bytes={resume}-", "If-Range": self._validator}
         else:
             self.sink.restart()
-        with self.courier.ask(self.url, headers, stop=self.stop) as answer:
+        with self.courier.ask(self.url, headers, stop=self.stop, stay=self.stay) as answer:
             if answer.status != 304:
                 self._join(answer, resume)
                 self._receive(answer)

@@ -148,9 +148,15 @@ def test_A04_a_redirect_takes_no_login_to_another_server(
     conda.behave(path, redirecting(f"{elsewhere.url}{path}"))
     channel = scene.channel()
     mirror = scene.mirror(channel, login, mirror_mode="active")
-    assert scene.run_now(mirror).counts["active"] == 4
+    run = scene.run_now(mirror)
     seen = elsewhere.requests()
-    assert seen
+    if what == "index":
+        # An index counts from its own host only; another form of it may still do.
+        assert not seen
+        assert run.state == "completed" or elsewhere.url in run.error
+    else:
+        assert seen
+        assert run.counts["active"] == 4
     for request in seen:
         assert "authorization" not in request.headers
         assert CANARY not in repr(request)

@@ -17,6 +17,7 @@ from ecosystems.upstream import (
     Credential,
     Denied,
     EgressRefused,
+    Elsewhere,
     Fetched,
     NotFound,
     NotModified,
@@ -218,6 +219,19 @@ def test_N08_a_redirect_to_what_is_not_allowed_is_refused(
         client.fetch_index(f"{upstream.url}/a", tmp_path / "x")
 
 
+def test_N08_an_index_counts_from_its_own_host_only(
+    client: Client, upstream: FakeUpstream, tmp_path: Path
+):
+    """A server whose token has expired may redirect to a public index: a stranger's packages."""
+    with FakeUpstream({"/index": BODY}) as other:
+        upstream.behave("/a", redirecting(f"{other.url}/index"))
+        with pytest.raises(Elsewhere) as caught:
+            client.fetch_index(f"{upstream.url}/a", tmp_path / "x")
+        assert upstream.url in str(caught.value)
+        assert other.url in str(caught.value)
+        assert other.count() == 0
+
+
 def test_N08_https_never_leads_to_http(
     make_client: MakeClient, upstream: FakeUpstream, tmp_path: Path
 ):
@@ -250,9 +264,7 @@ def test_N08_credentials_stay_with_their_server(
                     f"{other.url}/t/canary/index" if kind == "token-path" else f"{other.url}/index"
                 ),
             )
-        fetched = make_client(credential=credential).fetch_index(
-            f"{upstream.url}/a", tmp_path / "x"
-        )
+        make_client(credential=credential).download(f"{upstream.url}/a", tmp_path / "x")
         seen = [r.path + r.headers.get("authorization", "") for r in upstream.requests()]
         assert len(seen) == 2
         assert all("canary" in s or "Basic dXNlcjpjYW5hcnk=" in s for s in seen)
@@ -262,7 +274,7 @@ def test_N08_credentials_stay_with_their_server(
             not {"authorization", "cookie", "x-auth", "proxy-authorization"}
             & foreign.headers.keys()
         )
-        assert fetched.final_url == f"{other.url}/index"
+        assert (tmp_path / "x").read_bytes() == BODY
 
 
 def test_N08_a_way_back_to_the_first_server_brings_no_credential_back(
@@ -273,7 +285,7 @@ def test_N08_a_way_back_to_the_first_server_brings_no_credential_back(
         upstream.behave("/a", redirecting(f"{other.url}/b"))
         other.behave("/b", redirecting(f"{upstream.url}/index"))
         client = make_client(credential=Credential.bearer(upstream.url, "canary"))
-        client.fetch_index(f"{upstream.url}/a", tmp_path / "x")
+        client.download(f"{upstream.url}/a", tmp_path / "x")
     assert ["authorization" in r.headers for r in upstream.requests()] == [True, False]
 
 
