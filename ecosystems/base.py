@@ -184,6 +184,10 @@ class Raw:
     last_modified: str
     note: str = ""
     """How the index was asked for, for the log; "" for nothing to tell."""
+    warnings: list[str] = field(default_factory=list)
+    """What belongs to the index and could not be had this time, in sentences."""
+    kept: dict[str, str] = field(default_factory=dict)
+    """What `read` has to know of it: the parts of it that stay as they were, by name."""
 
 
 @dataclass(slots=True)
@@ -212,6 +216,9 @@ class Read:
 @dataclass(slots=True)
 class Unchanged:
     """The index is what it was when it was last read."""
+
+    warnings: list[str] = field(default_factory=list)
+    """What belongs to the index and could not be had this time, in sentences."""
 
 
 Progress = Callable[[float, float], None]

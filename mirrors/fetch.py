@@ -114,6 +114,8 @@ class Fetch:
             )
         if isinstance(found, Raw) and found.note:
             self.notes.append(f"{section}: {found.note}")
+        if found is not None:
+            self.warnings += [f"{section}: {text}" for text in found.warnings]
         if found is None:
             self.snapshots[section] = None
         elif before is not None and (isinstance(found, Unchanged) or _same(before, found)):

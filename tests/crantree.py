@@ -204,7 +204,7 @@ def _text(value: str) -> bytes:
 def _extension(section: str) -> str:
     if section.startswith("bin/windows/"):
         return ".zip"
-    return ".tgz" if section.startswith("bin/macosx/") else ".tar.gz"
+    return ".tgz" if section.startswith("bin/mac") else ".tar.gz"
 
 
 def _source(name: str, version: str, fields: dict[str, str], *, time: int, payload: int) -> bytes:

@@ -154,6 +154,12 @@ class FakeUpstream:
         with self._lock:
             return sorted(self._files)
 
+    def bytes_at(self, path: str) -> bytes:
+        """The bytes that lie at a path."""
+        body = self._files[path][0]
+        assert isinstance(body, bytes)
+        return body
+
     def behave(self, path: str, *behaviours: Behaviour) -> None:
         """Misbehave at a path ("*": everywhere): the first that applies to a request is played."""
         with self._lock:

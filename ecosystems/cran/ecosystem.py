@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ecosystems.base import (
     BadIndex,
@@ -22,23 +25,14 @@ from ecosystems.base import (
     Unchanged,
     Whole,
 )
-from ecosystems.cran import contents, documents, layout, packages, spec, versions
+from ecosystems.cran import contents, documents, forms, layout, meta, packages, spec, versions
 from ecosystems.cran.contents import Facts
+from ecosystems.cran.meta import Meta
 from ecosystems.pack import Pack, PackWriter
-from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
-from ecosystems.upstream.decode import Encoding
+from ecosystems.upstream import Client, UpstreamError
 
-FORMS: tuple[tuple[str, Encoding], ...] = (
-    (f"{layout.INDEX}.gz", "gz"),
-    (layout.INDEX, "identity"),
-)
-"""What to ask an upstream for, in this order. PACKAGES.rds is never asked for."""
-
-INDEX_CAP = 256 << 20
-META_CAP = 192 << 20
-"""Decoded bytes; the main CRAN's index has 15 MB, its archive's table about 50 MB."""
-
-_GZIP = b"\x1f\x8b"
+SEEN = "seen"
+"""Under which `read` finds what identifies the files of the Meta folder."""
 
 
 class Cran(Whole):
@@ -89,34 +83,33 @@ class Cran(Whole):
         stop: Stop,
         progress: Progress,
     ) -> Raw | Unchanged | None:
-        for name, _ in FORMS:
-            url = f"{base_url.rstrip('/')}/{section}/{name}"
-            known = seen if seen is not None and seen.address == url else None
-            path = work / f"{section.replace('/', '-')}-{name}"
-            try:
-                answer = client.fetch_index(
-                    url,
-                    path,
-                    etag=known.etag if known else None,
-                    last_modified=known.last_modified if known else None,
-                    stop=stop,
-                    progress=progress,
-                    cap=INDEX_CAP,
-                )
-            except NotFound:
-                path.unlink(missing_ok=True)
-                continue
-            except UpstreamError as error:
-                path.unlink(missing_ok=True)
-                # Stores of files and simple servers answer otherwise than 404 where nothing is.
-                if seen is None and section != layout.SOURCE and error.permanent:
-                    return None
-                raise
-            if isinstance(answer, NotModified):
-                path.unlink(missing_ok=True)
-                return Unchanged()
-            return Raw(url, path, answer.sha256, answer.etag, answer.last_modified)
-        return None
+        folder = f"{base_url.rstrip('/')}/{section}"
+
+        def ask(known: Seen | None) -> Raw | Unchanged | None:
+            return forms.fetch(client, folder, work, seen=known, stop=stop, progress=progress)
+
+        try:
+            found = ask(seen)
+        except (UpstreamError, BadIndex) as error:
+            # Stores of files and simple servers answer otherwise than 404 where nothing is.
+            lasting = isinstance(error, BadIndex) or error.permanent
+            if seen is None and section != layout.SOURCE and lasting:
+                return None
+            raise
+        if section != layout.SOURCE or found is None:
+            return found
+        before = meta.known(seen.pack if seen else None)
+        same = isinstance(found, Unchanged)
+        folders = meta.fetch(client, folder, work, before=before, ask=same, stop=stop)
+        if isinstance(found, Unchanged):
+            if not meta.changed(folders, before):
+                return Unchanged(folders.warnings)
+            # The packages are what they were, but what is known of their files is not.
+            found = ask(None)
+            folders = meta.fetch(client, folder, work, before=before, ask=False, stop=stop)
+            if not isinstance(found, Raw):
+                return found
+        return _with_meta(found, folders)
 
     def read(
         self,
@@ -128,14 +121,12 @@ class Cran(Whole):
         work: Path,
         stop: Stop,
     ) -> Read:
-        facts, warnings = Facts(), []
-        if section == layout.SOURCE:
-            warnings = _read_meta(client, raw.address.rpartition("/")[0], facts, work, stop=stop)
-        encoding: Encoding = "gz" if raw.address.endswith(".gz") else "identity"
-        blocks = open_decoded(raw.path, encoding, cap=INDEX_CAP)
-        found = contents.read(blocks, section=section, facts=facts, stop=stop)
+        del client  # All was fetched before.
         target = work / f"{section.replace('/', '-')}.pack"
         old = Pack(seen.pack) if seen is not None else None
+        facts = Facts()
+        warnings = meta.read(raw.kept, work, old=old, facts=facts)
+        found = contents.read(forms.blocks(raw), section=section, facts=facts, stop=stop)
 
         def checked(name: str, body: bytes) -> list[Record | Invalid]:
             return self.records(body, section=section, name=name)
@@ -145,7 +136,7 @@ class Cran(Whole):
                 if number % contents.STOP_EVERY == 0:
                     stop()
                 writer.add(name, body, count)
-            sha256 = writer.close()
+            sha256 = writer.close({meta.STORED: msgspec.json.decode(raw.kept.get(SEEN, "{}"))})
         return Read(
             pack=target,
             pack_sha256=sha256,
@@ -201,34 +192,15 @@ class Cran(Whole):
         return documents.documents(section, shards, folder)
 
 
-def _read_meta(client: Client, base: str, facts: Facts, work: Path, *, stop: Stop) -> list[str]:
-    """Fill `facts` from the upstream's Meta folder, where it has one that can be read.
-
-    An upstream that does not answer now fails the run: without its archive all
-    of the old versions would seem to be gone.
-    """
-    warnings: list[str] = []
-    for name, take in (
-        (layout.META_CURRENT, contents.add_current),
-        (layout.META_ARCHIVE, contents.add_archive),
-    ):
-        path = work / name.replace("/", "-")
-        try:
-            client.fetch_index(f"{base}/{name}", path, stop=stop, cap=META_CAP)
-            with path.open("rb") as file:
-                encoding: Encoding = "gz" if file.read(2) == _GZIP else "identity"
-            take(facts, b"".join(open_decoded(path, encoding, cap=META_CAP)))
-        except NotFound:
-            continue
-        except BadIndex as error:
-            warnings.append(f"{name} of the upstream is passed over: {error}")
-        except UpstreamError as error:
-            if not error.permanent:
-                raise
-            warnings.append(f"{name} of the upstream is passed over: {error}")
-        finally:
-            path.unlink(missing_ok=True)
-    return warnings
+def _with_meta(raw: Raw, folder: Meta) -> Raw:
+    """An index together with what goes with it."""
+    raw.sha256 = hashlib.sha256(f"{raw.sha256}{folder.identity}".encode()).hexdigest()
+    raw.warnings = folder.warnings
+    raw.kept = {
+        **{name: str(state) for name, state in folder.states.items()},
+        SEEN: msgspec.json.encode(folder.seen).decode(),
+    }
+    return raw
 
 
 def _warnings(facts: Facts) -> list[str]:

@@ -17,19 +17,35 @@ INDEX = "PACKAGES"
 LONGEST_FILE = 255
 LONGEST_NAME = 128
 
-WINDOWS = tuple(f"bin/windows/contrib/4.{minor}" for minor in range(8))
-MACOS = (
-    *(f"bin/macosx/contrib/4.{minor}" for minor in range(3)),
-    *(f"bin/macosx/big-sur-arm64/contrib/4.{minor}" for minor in range(1, 8)),
-    *(f"bin/macosx/big-sur-x86_64/contrib/4.{minor}" for minor in range(3, 8)),
-    *(f"bin/macosx/sonoma-arm64/contrib/4.{minor}" for minor in range(6, 8)),
+_BINARIES: tuple[tuple[str, str, int, int], ...] = (
+    ("bin/windows/contrib", "3", 4, 6),
+    ("bin/windows/contrib", "4", 0, 9),
+    ("bin/macosx/contrib", "4", 0, 2),
+    ("bin/macosx/el-capitan/contrib", "3", 4, 6),
+    ("bin/macosx/big-sur-arm64/contrib", "4", 1, 7),
+    ("bin/macosx/big-sur-x86_64/contrib", "4", 3, 7),
+    ("bin/macosx/sonoma-arm64/contrib", "4", 6, 7),
+    ("bin/macos/arm64/contrib", "4", 7, 9),
+    ("bin/macos/x86_64/contrib", "4", 7, 9),
+    ("bin/emscripten/contrib", "4", 2, 9),
 )
-SECTIONS = (SOURCE, *WINDOWS, *MACOS)
-"""What is looked for, the sources first; the binaries are those of R 4."""
+"""The folders of binaries that are looked for: folder, major version, first and last minor."""
+SECTIONS = (
+    SOURCE,
+    *(
+        f"{folder}/{major}.{minor}"
+        for folder, major, first, last in _BINARIES
+        for minor in range(first, last + 1)
+    ),
+)
+"""What is looked for, the sources first."""
+
+_EXTENSIONS = {"windows": ".zip", "macosx": ".tgz", "macos": ".tgz", "emscripten": ".tgz"}
+"""How the binaries of a system end; sources, and binaries for Linux, are `.tar.gz`."""
 
 _SECTION = re.compile(
-    r"src/contrib|bin/windows/contrib/[0-9]+\.[0-9]+"
-    r"|bin/macosx/(?:[a-z0-9_-]+/)?contrib/[0-9]+\.[0-9]+"
+    r"src/contrib|bin/[a-z][a-z0-9_-]{0,31}/(?:[a-z0-9][a-z0-9_.-]{0,63}/)?contrib/"
+    r"[0-9]{1,2}\.[0-9]{1,2}"
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9.]*[A-Za-z0-9]")
 _FILE = re.compile(
@@ -61,9 +77,14 @@ def file_parts(filename: str) -> tuple[str, str] | None:
 
 def extension_of(section: str) -> str:
     """How the files of a section end."""
-    if section.startswith("bin/windows/"):
-        return ".zip"
-    return ".tgz" if section.startswith("bin/macosx/") else ".tar.gz"
+    parts = section.split("/")
+    return _EXTENSIONS.get(parts[1], ".tar.gz") if parts[0] == "bin" else ".tar.gz"
+
+
+def plain(way: str) -> str | None:
+    """A way below a section without its clumsy parts (`./x`, `x//y`); None if it leads out."""
+    parts = [part for part in way.strip().split("/") if part not in ("", ".")]
+    return None if ".." in parts else "/".join(parts)
 
 
 def archive_place(name: str, filename: str) -> str:

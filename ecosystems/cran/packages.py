@@ -29,6 +29,7 @@ from ecosystems.cran.layout import (
     extension_of,
     is_name,
     is_place,
+    plain,
 )
 from ecosystems.cran.versions import is_version
 
@@ -238,9 +239,7 @@ def listed(text: bytes, *, section: str) -> tuple[str, Head, bytes] | None:
         filename = f"{name}_{version}{extension}"
     else:
         filename = f"{name}_{hashlib.sha256(text).hexdigest()[:12]}{extension}"
-    place = found.get("File") or filename
-    if path := found.get("Path"):
-        place = f"{path.strip('/')}/{place}"
+    place = plain(f"{found.get('Path', '')}/{found.get('File') or filename}") or ""
     if not is_place(place):
         place = "//"
     if any(field in found for field in LEADS_AWAY):

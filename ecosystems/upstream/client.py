@@ -104,11 +104,13 @@ class Client:
         cap: int | None = None,
         accept: str = "*/*",
         html: bool = False,
+        once: bool = False,
     ) -> Fetched | NotModified:
         """Store an index file in `to` as it comes, unless it is the one we have.
 
         Redirects to another host are refused: nothing but the index itself says which file
-        is right. `html`: an HTML page is what is expected. A content encoding that was
+        is right. `html`: an HTML page is what is expected. `once`: what an index can do
+        without for now is not asked for again. A content encoding that was
         not asked for is undone.
         """
         headers = {"Accept": accept}
@@ -132,6 +134,7 @@ class Client:
                     progress=progress or no_progress,
                     inspect=_refuse_empty if html else _refuse_pages,
                     stay=True,
+                    retries=0 if once else self.limits.retries,
                 ).run()
                 if answer.status == 304:
                     return NotModified(url)

@@ -8,6 +8,7 @@ Libraries accept a truncated stream in silence; this module does not.
 from __future__ import annotations
 
 import bz2
+import lzma
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,12 @@ import zstandard
 
 from ecosystems.base import BadIndex
 
-Encoding = Literal["zst", "bz2", "gz", "identity"]
+Encoding = Literal["zst", "bz2", "gz", "xz", "identity"]
 
 BLOCK = 2 << 20
 READ = 256 * 1024
 MAX_WINDOW = 128 << 20
+"""The memory that a decoder may ask for."""
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _HEADER_MOST = 18
@@ -40,6 +42,13 @@ def open_decoded(path: Path, encoding: Encoding, *, cap: int) -> Iterator[bytes]
             if total > cap:
                 raise BadIndex(f"The index decodes to more than {cap} bytes.")
             yield block
+
+
+def encoding_of(path: Path) -> Encoding:
+    """How a file is compressed, by its first bytes: for files whose name does not say it."""
+    with path.open("rb") as file:
+        first = file.read(_LONGEST_MAGIC)
+    return next((name for magic, name in _MAGICS if first.startswith(magic)), "identity")
 
 
 def _identity(file: BinaryIO) -> Iterator[bytes]:
@@ -159,7 +168,31 @@ class _Gzip:
         return block
 
 
-def _members(file: BinaryIO, kind: type[_Bz2] | type[_Gzip], name: str) -> Iterator[bytes]:
+class _Xz:
+    """One xz stream."""
+
+    magic = b"\xfd7zXZ\x00"
+
+    def __init__(self) -> None:
+        self._inner = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_WINDOW)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def rest(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def hungry(self) -> bool:
+        return self._inner.needs_input
+
+    def feed(self, data: bytes) -> bytes:
+        return self._inner.decompress(data, BLOCK)
+
+
+def _members(file: BinaryIO, kind: type[_Bz2 | _Gzip | _Xz], name: str) -> Iterator[bytes]:
     """Decode streams one after another; at least one, each up to its end mark."""
     data = file.read(READ)
     first = True
@@ -175,7 +208,7 @@ def _members(file: BinaryIO, kind: type[_Bz2] | type[_Gzip], name: str) -> Itera
         while not decoder.eof:
             try:
                 block = decoder.feed(data)
-            except (OSError, zlib.error) as error:
+            except (OSError, zlib.error, lzma.LZMAError) as error:
                 raise BadIndex(f"The {name} data of the index is damaged.") from error
             if block:
                 yield block
@@ -195,4 +228,15 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
     return _members(file, _Gzip, "gzip")
 
 
-_READERS = {"zst": _zstd, "bz2": _bzip2, "gz": _gzip, "identity": _identity}
+def _xz(file: BinaryIO) -> Iterator[bytes]:
+    return _members(file, _Xz, "xz")
+
+
+_READERS = {"zst": _zstd, "bz2": _bzip2, "gz": _gzip, "xz": _xz, "identity": _identity}
+_MAGICS: tuple[tuple[bytes, Encoding], ...] = (
+    (_ZSTD_MAGIC, "zst"),
+    (_Bz2.magic, "bz2"),
+    (_Gzip.magic, "gz"),
+    (_Xz.magic, "xz"),
+)
+_LONGEST_MAGIC = max(len(magic) for magic, _ in _MAGICS)

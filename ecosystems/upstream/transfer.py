@@ -95,6 +95,8 @@ class Transfer:
 
     stay: bool = False
     """Whether only the host of `url` itself may answer."""
+    retries: int | None = None
+    """Further tries after the first, if not as many as usual."""
 
     _validator: str = ""
     _etag: str = ""
@@ -103,6 +105,7 @@ class Transfer:
     def run(self) -> Answer:
         """Try until the body is here, the answer is 304, or trying is no use."""
         limits, failures = self.courier.limits, 0
+        retries = limits.retries if self.retries is None else self.retries
         while True:
             before = self.sink.best
             try:
@@ -111,9 +114,10 @@ class Transfer:
                 if error.permanent:
                     raise
                 failures = 1 if self.sink.best > before else failures + 1
-                if failures > limits.retries:
-                    error.message = f"{error.message} (Tried {failures} times.)"
-                    error.args = (error.message,)
+                if failures > retries:
+                    if failures > 1:
+                        error.message = f"{error.message} (Tried {failures} times.)"
+                        error.args = (error.message,)
                     raise
                 self._pause(error, failures)
 

@@ -17,11 +17,12 @@ from ecosystems import registry
 from ecosystems.cran import rds
 from ecosystems.cran.packages import fields, paragraphs
 from history.models import Event
-from mirrors import cleanup, why
+from mirrors import cleanup, warnings, why
 from mirrors.models import Mirror
 from tests import scene
 from tests.condatree import FakeConda
 from tests.crantree import BUILT, FakeCran
+from tests.rogue import Behaviour
 from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -283,7 +284,64 @@ def test_an_unchanged_index_is_not_read_again(cran: FakeCran) -> None:
     first = scene.run_now(mine)
     again = scene.run_now(mine)
     assert (again.state, again.counts["listed"]) == ("completed", first.counts["listed"])
-    assert cran.count(cran.path("Meta/archive.rds")) == 1
+    asked = [one for one in cran.requests() if one.path == cran.path("Meta/archive.rds")]
+    assert ["if-none-match" in one.headers for one in asked] == [False, True]
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_an_archives_table_that_follows_later_is_published(cran: FakeCran, mode: str) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran, mirror_mode=mode)
+    scene.run_now(mine)
+    cran.add("bb", "2.1")
+    cran.publish(meta=False)
+    scene.run_now(mine)
+    assert b"bb/bb_2.0.tar.gz" not in archived(channel)
+    cran.publish()
+    scene.run_now(mine)
+    assert b"bb/bb_2.0.tar.gz" in archived(channel)
+
+
+def test_an_archive_that_cannot_be_had_now_stays_and_is_told(cran: FakeCran) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    scene.run_now(mine)
+    before = archived(channel)
+    cran.behave(cran.path("Meta/archive.rds"), Behaviour(status=503))
+    for version in ("2.1", "2.2"):
+        cran.add("dd", version)
+        cran.publish(meta=False)
+        run = scene.run_now(mine)
+        assert run.state == "completed"
+        assert archived(channel) == before
+        assert any("cannot be had now" in text for text in warnings.of(mine))
+    cran.behave(cran.path("Meta/archive.rds"))
+    scene.run_now(mine)
+    assert not any("cannot be had now" in text for text in warnings.of(mine))
+
+
+@pytest.mark.parametrize("path", ["sub", "./sub", ".", "sub/", "sub//deep/."])
+def test_clumsy_paths_that_stay_inside_are_mirrored(cran: FakeCran, path: str) -> None:
+    filename = cran.add("ee", "1.0", extra=f"Path: {path}\n")
+    cran.publish()
+    body = cran.body(filename)
+    cran.remove(cran.path(filename))
+    folder = "/".join(part for part in path.split("/") if part not in ("", "."))
+    cran.set(cran.path(f"{folder}/{filename}" if folder else filename), body)
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, cran, mirror_mode="active"))
+    assert (run.state, run.counts["failed"]) == ("completed", 0)
+    assert "ee_1.0" in listed(channel)
+
+
+def test_binaries_of_r_4_7_on_a_mac_are_mirrored(cran: FakeCran, client: Client) -> None:
+    for section in ("bin/macos/arm64/contrib/4.7", "bin/macosx/sonoma-arm64/contrib/4.6"):
+        cran.add("aa", "1.1-2", section=section)
+    cran.publish()
+    scene.run_now(mirror(scene.channel(), cran))
+    for section in ("bin/macos/arm64/contrib/4.7", "bin/macosx/sonoma-arm64/contrib/4.6"):
+        assert client.get(f"{BASE}/{section}/PACKAGES").status == 200
+        assert client.get(f"{BASE}/{section}/aa_1.1-2.tgz").status == 200
 
 
 def test_an_index_that_became_empty_is_held(cran: FakeCran) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from ecosystems.base import BadIndex, Raw, Read, Record, Seen, Unchanged
 from ecosystems.cran.ecosystem import Cran
-from ecosystems.cran.rdswrite import HEAD
+from ecosystems.cran.rdswrite import HEAD, Matrix
 from ecosystems.pack import Pack
 from ecosystems.upstream import Client, Limits, Policy, UpstreamError
 from tests.crantree import BUILT, FakeCran
@@ -18,6 +21,8 @@ from tests.rogue import Behaviour
 
 SOURCE = "src/contrib"
 CRAN = Cran()
+EMPTY_LIST = struct.pack(">ii", 19, 0)
+"""A list of nothing in R's XDR form."""
 
 
 @pytest.fixture
@@ -118,15 +123,72 @@ def test_a_store_that_forbids_what_is_not_there_has_no_binaries(
     section = "bin/windows/contrib/4.4"
     cran.behave(cran.path("PACKAGES.gz", section), Behaviour(status=403))
     assert fetch(client, cran, tmp_path, section) is None
-    cran.behave(cran.path("PACKAGES.gz"), Behaviour(status=403))
-    with pytest.raises(UpstreamError):
+    for name in ("PACKAGES.gz", "PACKAGES", "PACKAGES.rds"):
+        cran.behave(cran.path(name), Behaviour(status=403))
+    with pytest.raises(UpstreamError, match="403"):
         fetch(client, cran, tmp_path)
 
 
 def test_a_page_is_no_index(client: Client, cran: FakeCran, tmp_path: Path) -> None:
-    cran.set(cran.path("PACKAGES.gz"), b"<html>log in</html>", content_type="text/html")
+    for name in ("PACKAGES.gz", "PACKAGES", "PACKAGES.rds"):
+        cran.set(cran.path(name), b"<html>log in</html>", content_type="text/html")
     with pytest.raises(UpstreamError, match="HTML was received"):
         fetch(client, cran, tmp_path)
+
+
+def _table(folder: Path) -> bytes:
+    """What `write_PACKAGES` puts into PACKAGES.rds: a matrix of texts, packed with xz."""
+    matrix = Matrix(("Package", "Version", "License"))
+    for name, version in (("aa", "1.1"), ("bb", "2.0")):
+        matrix.add({"Package": name, "Version": version, "License": "GPL-2"})
+    matrix.write(folder / "table.rds")
+    return lzma.compress(gzip.decompress((folder / "table.rds").read_bytes()))
+
+
+BAD: dict[str, Behaviour] = {
+    "denied": Behaviour(status=403),
+    "not acceptable": Behaviour(status=406),
+    "failing": Behaviour(status=500),
+    "page": Behaviour(body=b"<html></html>", etag=""),
+    "cut": Behaviour(body=gzip.compress(b"Package: aa\n" * 999)[:-20], etag=""),
+    "missing": Behaviour(status=404),
+}
+
+
+@pytest.mark.parametrize("usable", ["PACKAGES.gz", "PACKAGES", "PACKAGES.rds"])
+@pytest.mark.parametrize("fault", sorted(BAD))
+def test_any_one_form_of_the_index_is_enough(
+    client: Client, cran: FakeCran, tmp_path: Path, usable: str, fault: str
+) -> None:
+    cran.set(cran.path("PACKAGES.rds"), _table(tmp_path))
+    for name in {"PACKAGES.gz", "PACKAGES", "PACKAGES.rds"} - {usable}:
+        if fault != "cut" or name.endswith("gz"):
+            cran.behave(cran.path(name), BAD[fault])
+    raw, found = read(client, cran, tmp_path)
+    assert raw.address.endswith(usable) or fault == "cut"
+    assert sorted(one.filename for name in ("aa", "bb") for one in records(found, name)) == [
+        "aa_1.0.tar.gz",
+        "aa_1.1.tar.gz",
+        "bb_2.0.tar.gz",
+    ]
+
+
+def test_a_gz_that_is_handed_out_unpacked_is_read(
+    client: Client, cran: FakeCran, tmp_path: Path
+) -> None:
+    cran.set(cran.path("PACKAGES.gz"), cran.index(SOURCE).encode())
+    raw, found = read(client, cran, tmp_path)
+    assert raw.address.endswith(".gz")
+    assert found.names == 2
+
+
+def test_an_upstream_that_does_not_answer_is_asked_for_no_other_form(
+    client: Client, cran: FakeCran, tmp_path: Path
+) -> None:
+    cran.behave(cran.path("PACKAGES.gz"), Behaviour(reset_at=0))
+    with pytest.raises(UpstreamError):
+        fetch(client, cran, tmp_path)
+    assert cran.count(cran.path("PACKAGES")) == 0
 
 
 def test_text_that_is_no_index_fails_the_read(
@@ -149,14 +211,126 @@ def test_a_table_that_cannot_be_read_costs_only_what_it_says(
     assert "Meta/archive.rds of the upstream is passed over" in found.warnings[0]
 
 
-def test_an_archive_that_does_not_answer_now_fails_the_read(
+PACKERS = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "none": bytes}
+
+
+@pytest.mark.parametrize("how", sorted(PACKERS))
+def test_the_tables_are_read_however_they_are_packed(
+    client: Client, cran: FakeCran, tmp_path: Path, how: str
+) -> None:
+    for name in ("current", "archive"):
+        path = cran.path(f"Meta/{name}.rds")
+        cran.set(path, PACKERS[how](gzip.decompress(cran.bytes_at(path))))
+    _, found = read(client, cran, tmp_path)
+    assert found.warnings == []
+    assert [one.filename for one in records(found, "aa")] == ["aa_1.0.tar.gz", "aa_1.1.tar.gz"]
+    assert all(one.size > 0 for one in records(found, "aa"))
+
+
+def test_what_a_broken_xz_promises_is_no_memory(
     client: Client, cran: FakeCran, tmp_path: Path
 ) -> None:
-    raw = fetch(client, cran, tmp_path)
-    assert isinstance(raw, Raw)
-    cran.behave(cran.path("Meta/archive.rds"), Behaviour(status=503))
-    with pytest.raises(UpstreamError):
-        CRAN.read(client, raw, SOURCE, seen=None, work=tmp_path, stop=lambda: None)
+    bomb = lzma.compress(bytes(300 << 20), preset=0)
+    cran.set(cran.path("Meta/archive.rds"), bomb)
+    _, found = read(client, cran, tmp_path)
+    assert "decodes to more than" in found.warnings[0]
+
+
+class TestMeta:
+    """Meta/*.rds beside an index of packages that stays as it was, or changes without it."""
+
+    def seen(self, raw: Raw, found: Read) -> Seen:
+        return Seen(raw.address, raw.sha256, raw.etag, raw.last_modified, found.pack)
+
+    def again(self, client: Client, cran: FakeCran, work: Path, seen: Seen) -> tuple[Raw, Read]:
+        work.mkdir()
+        raw = fetch(client, cran, work, seen=seen)
+        assert isinstance(raw, Raw)
+        return raw, CRAN.read(client, raw, SOURCE, seen=seen, work=work, stop=lambda: None)
+
+    @pytest.mark.parametrize("begins", [True, False])
+    def test_a_table_that_changes_or_appears_alone_is_read(
+        self, client: Client, cran: FakeCran, tmp_path: Path, begins: bool
+    ) -> None:
+        path = cran.path("Meta/archive.rds")
+        later = cran.bytes_at(path)
+        if begins:
+            cran.remove(path)
+        else:
+            cran.set(path, gzip.compress(HEAD + EMPTY_LIST))
+        raw, found = read(client, cran, tmp_path)
+        assert found.listed == 2
+        cran.set(path, later)
+        other, changed = self.again(client, cran, tmp_path / "2", self.seen(raw, found))
+        assert changed.listed == 3
+        assert other.sha256 != raw.sha256
+        seen = self.seen(other, changed)
+        assert isinstance(fetch(client, cran, tmp_path, seen=seen), Unchanged)
+
+    @pytest.mark.parametrize("fault", [500, 503, 403, 429])
+    @pytest.mark.parametrize("name", ["archive", "current"])
+    def test_a_table_that_cannot_be_had_now_keeps_its_last_good_state(
+        self, client: Client, cran: FakeCran, tmp_path: Path, fault: int, name: str
+    ) -> None:
+        raw, found = read(client, cran, tmp_path)
+        seen = self.seen(raw, found)
+        cran.behave(cran.path(f"Meta/{name}.rds"), Behaviour(status=fault))
+        same = fetch(client, cran, tmp_path, seen=seen)
+        assert isinstance(same, Unchanged)
+        assert f"Meta/{name}.rds of the upstream cannot be had now" in same.warnings[0]
+        cran.add("cc", "0.1")
+        cran.publish(meta=False)
+        other, changed = self.again(client, cran, tmp_path / "2", seen)
+        assert str(fault) in other.warnings[0]
+        assert changed.listed == 4
+        assert {one.filename: one.size for one in records(changed, "aa")} == {
+            one.filename: one.size for one in records(found, "aa")
+        }
+
+    def test_it_is_asked_for_once_and_no_retry_is_waited_for(
+        self, cran: FakeCran, tmp_path: Path
+    ) -> None:
+        slept: list[float] = []
+        cran.behave(
+            cran.path("Meta/archive.rds"),
+            Behaviour(status=503, headers=(("Retry-After", "90"),)),
+        )
+        with Client(Policy((cran.url,)), sleep=slept.append) as client:
+            raw = fetch(client, cran, tmp_path)
+        assert isinstance(raw, Raw)
+        assert cran.count(cran.path("Meta/archive.rds")) == 1
+        assert slept == []
+
+    def test_it_is_read_later_where_the_first_run_could_not_have_it(
+        self, client: Client, cran: FakeCran, tmp_path: Path
+    ) -> None:
+        path = cran.path("Meta/archive.rds")
+        cran.behave(path, Behaviour(status=503, times=1))
+        raw, found = read(client, cran, tmp_path)
+        assert (found.listed, len(raw.warnings)) == (2, 1)
+        other, later = self.again(client, cran, tmp_path / "2", self.seen(raw, found))
+        assert (later.listed, other.warnings) == (3, [])
+
+    def test_only_a_404_says_that_there_is_none(
+        self, client: Client, cran: FakeCran, tmp_path: Path
+    ) -> None:
+        raw, found = read(client, cran, tmp_path)
+        cran.remove(cran.path("Meta/archive.rds"))
+        other, changed = self.again(client, cran, tmp_path / "2", self.seen(raw, found))
+        assert (changed.listed, other.warnings) == (2, [])
+        seen = self.seen(other, changed)
+        assert isinstance(fetch(client, cran, tmp_path, seen=seen), Unchanged)
+
+    def test_a_table_that_cannot_be_read_keeps_what_it_said_before(
+        self, client: Client, cran: FakeCran, tmp_path: Path
+    ) -> None:
+        raw, found = read(client, cran, tmp_path)
+        cran.set(cran.path("Meta/archive.rds"), b"damaged")
+        other, changed = self.again(client, cran, tmp_path / "2", self.seen(raw, found))
+        assert changed.listed == 3
+        assert "what it said before stays" in changed.warnings[0]
+        seen = self.seen(other, changed)
+        assert isinstance(fetch(client, cran, tmp_path, seen=seen), Unchanged)
 
 
 def test_without_meta_there_are_no_dates(client: Client, cran: FakeCran, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ecosystems.base import Spot
 from ecosystems.cran.ecosystem import Cran
-from ecosystems.cran.layout import client_setup
+from ecosystems.cran.layout import client_setup, extension_of, plain
 
 SOURCE = "src/contrib"
 
@@ -57,6 +57,44 @@ def test_sections_are_told_from_those_of_other_types() -> None:
     cran = Cran()
     assert all(cran.owns(section) for section in cran.sections([]))
     assert not any(cran.owns(other) for other in ("", "noarch", "linux-64", "simple", "src"))
+
+
+@pytest.mark.parametrize(
+    ("section", "ending"),
+    [
+        ("src/contrib", ".tar.gz"),
+        ("bin/windows/contrib/4.6", ".zip"),
+        ("bin/macosx/sonoma-arm64/contrib/4.6", ".tgz"),
+        ("bin/macos/arm64/contrib/4.7", ".tgz"),
+        ("bin/emscripten/contrib/4.5", ".tgz"),
+        ("bin/linux/noble-x86_64/contrib/4.6", ".tar.gz"),
+    ],
+)
+def test_binaries_of_every_system_have_a_place(section: str, ending: str) -> None:
+    assert Cran().owns(section)
+    assert extension_of(section) == ending
+    spot = Spot(section, "aa", f"aa_1.0{ending}")
+    assert Cran().locate(f"{section}/aa_1.0{ending}", "") == spot
+
+
+def test_the_folders_of_r_4_7_on_a_mac_are_looked_for() -> None:
+    assert "bin/macos/arm64/contrib/4.7" in Cran().sections([])
+
+
+@pytest.mark.parametrize(
+    ("way", "clean"),
+    [
+        ("sub/x", "sub/x"),
+        ("./sub/x", "sub/x"),
+        ("././x", "x"),
+        ("sub//x/", "sub/x"),
+        ("/sub/./x", "sub/x"),
+        ("../x", None),
+        ("sub/../x", None),
+    ],
+)
+def test_clumsy_ways_are_made_plain_and_ways_out_are_none(way: str, clean: str | None) -> None:
+    assert plain(way) == clean
 
 
 def test_a_token_stands_behind_the_host() -> None:

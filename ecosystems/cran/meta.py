@@ -1,0 +1,152 @@
+"""The upstream's Meta folder: sizes and times of current files, and the archive's table.
+
+Rule: what cannot be had or read now stays as it was last read; only 404 and 410 say that
+there is none. It changes without PACKAGES: an archive's table is often written hours later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ecosystems.base import BadIndex, Stop
+from ecosystems.cran import contents, layout, packages
+from ecosystems.cran.contents import Facts
+from ecosystems.pack import Pack
+from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
+from ecosystems.upstream.decode import encoding_of
+
+META_CAP = 192 << 20
+"""Decoded bytes; the main CRAN's archive's table has about 50 MB."""
+
+_READERS: dict[str, Callable[[Facts, bytes], None]] = {
+    layout.META_CURRENT: contents.add_current,
+    layout.META_ARCHIVE: contents.add_archive,
+}
+STORED = "meta"
+"""The key of a pack's meta data under which the validators stand."""
+
+
+class State(StrEnum):
+    """What an upstream says of one file of the folder."""
+
+    NEW = "new"
+    SAME = "same"
+    NONE = "none"
+    KEPT = "kept"
+    """It cannot be had now."""
+
+
+@dataclass(slots=True)
+class Meta:
+    """What came of the folder. `seen` has ETag, Last-Modified and SHA-256 of each file."""
+
+    states: dict[str, State] = field(default_factory=dict)
+    seen: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal content."""
+        return "".join(f"\0{name}:{seen[2]}" for name, seen in sorted(self.seen.items()))
+
+
+def known(pack: Path | None) -> dict[str, list[str]]:
+    """The validators that the last pack was read with."""
+    if pack is None:
+        return {}
+    with Pack(pack) as opened:
+        meta: dict[str, Any] = opened.meta
+        found: dict[str, list[str]] = meta.get(STORED, {})
+    return found
+
+
+def fetch(
+    client: Client, base: str, work: Path, *, before: dict[str, list[str]], ask: bool, stop: Stop
+) -> Meta:
+    """Fetch the folder's files into `work`; with `ask` only those that have changed."""
+    meta = Meta()
+    for name in _READERS:
+        seen = before.get(name, ["", "", ""])
+        path = _path(work, name)
+        try:
+            answer = client.fetch_index(
+                f"{base}/{name}",
+                path,
+                etag=seen[0] if ask else None,
+                last_modified=seen[1] if ask else None,
+                stop=stop,
+                cap=META_CAP,
+                once=True,
+            )
+        except NotFound:
+            meta.states[name] = State.NONE
+        except UpstreamError as error:
+            meta.states[name] = State.KEPT
+            meta.warnings.append(_kept(name, error, seen))
+            meta.seen[name] = seen
+        else:
+            same = isinstance(answer, NotModified) or (ask and answer.sha256 == seen[2])
+            meta.states[name] = State.SAME if same else State.NEW
+            meta.seen[name] = seen
+            if not isinstance(answer, NotModified):
+                meta.seen[name] = [answer.etag, answer.last_modified, answer.sha256]
+        if meta.states[name] is not State.NEW:
+            path.unlink(missing_ok=True)
+    return meta
+
+
+def changed(meta: Meta, before: dict[str, list[str]]) -> bool:
+    """Whether there is anything to be read that the last reading did not have."""
+    gone = any(state is State.NONE and name in before for name, state in meta.states.items())
+    return gone or State.NEW in meta.states.values()
+
+
+def read(meta: dict[str, str], work: Path, *, old: Pack | None, facts: Facts) -> list[str]:
+    """Fill `facts` from what was fetched, else from what the last pack had; the warnings."""
+    warnings: list[str] = []
+    for name, take in _READERS.items():
+        path = _path(work, name)
+        if meta.get(name) == State.KEPT:
+            _recall(name, old, facts)
+        if meta.get(name) != State.NEW:
+            continue
+        fresh = Facts()
+        try:
+            take(fresh, b"".join(open_decoded(path, encoding_of(path), cap=META_CAP)))
+            facts.files.update(fresh.files)
+            facts.odd += fresh.odd
+        except BadIndex as error:
+            kept = _recall(name, old, facts)
+            stays = "; what it said before stays" if kept else ""
+            warnings.append(f"{name} of the upstream is passed over{stays}: {error}")
+        finally:
+            path.unlink(missing_ok=True)
+    return warnings
+
+
+def _recall(name: str, old: Pack | None, facts: Facts) -> int:
+    """What the last pack knows of the archived files, or of the current ones."""
+    count = 0
+    for package in old.names() if old is not None else ():
+        assert old is not None
+        for raw in packages.entries(old.read(package)).values():
+            head = packages.head(raw)
+            if head.archived == (name == layout.META_ARCHIVE):
+                known_facts = head.size >= 0 or head.time is not None
+                if head.archived or known_facts:
+                    facts.files.setdefault(head.place, (head.size, head.time))
+                    count += 1
+    return count
+
+
+def _kept(name: str, error: UpstreamError, seen: list[str]) -> str:
+    what = "what it said before stays" if seen[2] else "nothing is known of what it says"
+    return f"{name} of the upstream cannot be had now, so {what}: {error}"
+
+
+def _path(work: Path, name: str) -> Path:
+    return work / name.replace("/", "-")
