@@ -15,7 +15,7 @@ from channels.models import Channel, Origin
 from channels.secrets import unseal
 from ecosystems import registry
 from ecosystems.base import Stop
-from ecosystems.upstream import Client, Credential, Digest, NotFound, Policy, Progress
+from ecosystems.upstream import Client, Credential, Digest, Limits, NotFound, Policy, Progress
 
 
 @lru_cache(maxsize=8)
@@ -28,14 +28,16 @@ def policy() -> Policy:
     return _policy(tuple(settings.UPSTREAM_ALLOW))
 
 
-def client_for(credential: bytes | memoryview, proxy: bytes | memoryview) -> Client:
+def client_for(
+    credential: bytes | memoryview, proxy: bytes | memoryview, *, limits: Limits | None = None
+) -> Client:
     """An HTTP client with these sealed secrets, under the egress policy."""
     secret = unseal(credential)
     return Client(
         policy(),
         credential=Credential.load(secret) if secret else None,
         proxy=unseal(proxy) or None,
-        settings=settings.UPSTREAM_LIMITS,
+        settings=limits or settings.UPSTREAM_LIMITS,
         ca_files=settings.CA_FILES,
     )
 

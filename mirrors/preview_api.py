@@ -9,6 +9,7 @@ from ninja import Field, Router, Status
 
 from accounts.answers import ERRORS, LARGEST, ApiError, Body, ErrorAnswer, not_found
 from accounts.caller import caller
+from accounts.models import User
 from channels.asking import Where, knows, writes_somewhere
 from ecosystems.base import EcosystemError
 from mirrors import manage, preview, probe, sources
@@ -61,7 +62,7 @@ def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
 
 @router.post("/mirrors/test", response={200: Shape, 502: ErrorAnswer, **ERRORS})
 def test_connection(request: HttpRequest, body: Tested) -> Shape:
-    """Look at an address: which sections, packages and bytes of indexes are there."""
+    """What is at an address, found with a handful of small requests within ten seconds."""
     who = caller(request)
     who.need("channel.mirror:edit", "subchannel.mirror:edit")
     who.need_level("mirror", "write")
@@ -71,12 +72,12 @@ def test_connection(request: HttpRequest, body: Tested) -> Shape:
     source = sources.checked(body.source_root, into=None, owner=who.user)
     proxy = sources.checked_proxy(body.proxy or "")
     upstream = sources.upstream_for(body.mirror_type, source, proxy, save=False)
-    return _probed(upstream)
+    return _probed(upstream, who.user)
 
 
-def _probed(upstream: Upstream) -> Shape:
+def _probed(upstream: Upstream, asker: User) -> Shape:
     try:
-        return probe.probe(upstream)
+        return probe.probe(upstream, asker)
     except EcosystemError as error:
         raise ApiError(502, str(error)) from error
 

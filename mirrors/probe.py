@@ -1,60 +1,127 @@
-"""Test connection: what is at an address, before anything is saved."""
+"""Test connection: what is at an address, before anything is saved.
+
+The rule: a handful of small requests within `SECONDS`; no index is read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
+
+from accounts import limits
+from accounts.models import User
+from channels.models import Document, Package
 from channels.origins import client_for
-from ecosystems import registry
-from ecosystems.base import Unchanged
-from mirrors import own
-from mirrors.fetch import scratch, warnings
+from ecosystems import probing, registry
+from ecosystems.probing import FIRST, Look, Seen
+from ecosystems.upstream import Client, NotFound, UpstreamError
+from ecosystems.upstream.client import Peek
+from mirrors import sources
 from mirrors.models import Upstream
 
+SECONDS = 10.0
+CONNECT_SECONDS = 3.0
+MOST_REQUESTS = 20
+TESTED = "Too many connection tests: at most {} for an account."
 
-@dataclass(slots=True)
-class Found:
-    """What was found. `packages` counts names, `files` records, `size` bytes of the indexes."""
-
-    type: str
-    sections: list[str] = field(default_factory=list)
-    packages: int = 0
-    files: int = 0
-    size: int = 0
-    warnings: list[str] = field(default_factory=list)
+Shape = dict[str, Any]
 
 
-def probe(upstream: Upstream) -> dict[str, Any]:
-    """Look at an upstream (saved or not); raises `UpstreamError` or `BadIndex`.
+class _Late(UpstreamError):
+    """The time or the number of requests of a test is used up."""
 
-    Of each section only its presence is asked; the smallest one is read.
+
+def probe(upstream: Upstream, asker: User) -> Shape:
+    """Look at an upstream (saved or not) for a user; raises `UpstreamError`, `TooMany`.
+
+    `source_root` is the address that was meant, where the given one is another. Sizes are of the
+    indexes, in bytes; null where the upstream does not tell.
     """
-    ecosystem = registry.get(upstream.kind)
-    found = Found(type=upstream.kind)
-    with client_for(upstream.credential, upstream.proxy) as client, scratch() as work:
-        for section in ecosystem.sections([]):
-            if upstream.channel_id is not None:
-                raw = own.fetch(upstream, section, None)
-            else:
-                raw = ecosystem.fetch(
-                    client,
-                    upstream.url,
-                    section,
-                    seen=None,
-                    work=work,
-                    stop=lambda: None,
-                    progress=lambda _done, _total: None,
-                )
-            if raw is None or isinstance(raw, Unchanged):
-                continue
-            found.sections.append(section)
-            if upstream.channel_id is not None:
-                read = own.read(upstream, section, None, work=work)
-            else:
-                found.size += raw.path.stat().st_size
-                read = ecosystem.read(client, raw, section, seen=None, work=work, stop=lambda: None)
-            found.files += read.listed
-            found.packages += read.names
-            found.warnings += [f"{section}: {text}" for text in warnings(read)]
-    return asdict(found)
+    limits.need_setting("tests", f"account {asker.pk}", settings.LIMIT_TESTS, TESTED)
+    if upstream.channel_id is not None:
+        return _shape(upstream, _own(upstream), [])
+    asked = _Asked(upstream.url)
+    patience = replace(settings.UPSTREAM_LIMITS, connect_timeout=CONNECT_SECONDS)
+    with client_for(upstream.credential, upstream.proxy, limits=patience) as client:
+        seen = probing.see(upstream.url, upstream.kind, asked.look(client))
+    if seen is None and asked.failed is not None:
+        raise asked.failed
+    warnings = []
+    if asked.failed is not None:
+        warnings.append(f"Not everything was looked at: {asked.failed}")
+    if seen is not None and seen.kind == "conda":
+        warnings.append(f"Only these platforms were asked for: {', '.join(probing.ASKED_SUBDIRS)}.")
+    return _shape(upstream, seen, warnings)
+
+
+class _Asked:
+    """Counts the requests and the time of one test; remembers the first failure.
+
+    Where no answer came at all, nothing more is asked.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._end = time.monotonic() + SECONDS
+        self._left = MOST_REQUESTS
+        self.failed: UpstreamError | None = None
+
+    def stop(self) -> None:
+        if time.monotonic() >= self._end:
+            raise _Late(self._url, f"The address did not answer all within {SECONDS:g} seconds.")
+
+    def look(self, client: Client) -> Look:
+        def look(url: str, accept: str) -> Peek | None:
+            if self.failed is not None and not self.failed.status:
+                return None
+            try:
+                return self._peek(client, url, accept)
+            except NotFound:
+                return None
+            except UpstreamError as error:
+                if self.failed is None or not error.status:
+                    self.failed = error
+                return None
+
+        return look
+
+    def _peek(self, client: Client, url: str, accept: str) -> Peek:
+        self.stop()
+        self._left -= 1
+        if self._left < 0:
+            raise _Late(self._url, f"More than {MOST_REQUESTS} requests would be needed.")
+        return client.peek(url, most=FIRST, accept=accept, stop=self.stop)
+
+
+def _own(upstream: Upstream) -> Seen | None:
+    """What a channel of this server lists now."""
+    channel = upstream.channel
+    assert channel is not None
+    family = registry.get(upstream.kind).family
+    rows = Package.objects.at(channel.current).filter(
+        channel=channel, family=family, shard__isnull=False
+    )
+    seen = Seen(upstream.kind, upstream.url)
+    documents = Document.objects.at(channel.current).filter(channel=channel)
+    for section in rows.order_by("section").values_list("section", flat=True).distinct():
+        sizes = documents.filter(section=section).order_by("-size").values_list("size", flat=True)
+        seen.sections[section] = sizes.first()
+    return seen if seen.sections else None
+
+
+def _shape(upstream: Upstream, seen: Seen | None, warnings: list[str]) -> Shape:
+    meant = None
+    if seen is not None and seen.url != upstream.url:
+        meant = sources.shown(Upstream(url=seen.url, credential=upstream.credential))
+    sections = seen.sections if seen else {}
+    return {
+        "type": upstream.kind,
+        "found_type": seen.kind if seen else None,
+        "sections": [{"name": name, "size": size} for name, size in sections.items()],
+        "size": sum(size or 0 for size in sections.values()),
+        "source_root": meant,
+        "warnings": warnings,
+    }

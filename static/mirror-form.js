@@ -102,6 +102,20 @@ document.getElementById("source-examples").addEventListener("change", (event) =>
   event.target.value = "";
   field("source_root").focus();
 });
+// The address that was meant; a login that is shown as *** stays as it was typed.
+form.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-source-root]");
+  if (!button) return;
+  const source = field("source_root");
+  const [, login] = source.value.match(/^[a-z]+:\/\/([^/@]*)@/i) ?? [];
+  const [, token] = source.value.match(/\/t\/([^/]+)/) ?? [];
+  let meant = button.dataset.sourceRoot;
+  if (login) meant = meant.replace("://***@", () => `://${login}@`);
+  if (token) meant = meant.replace("/t/***", () => `/t/${token}`);
+  source.value = meant;
+  source.focus();
+  look();
+});
 document.body.addEventListener("htmx:oobAfterSwap", markWrong);
 // A link of the summary goes to the box that one types into.
 form.addEventListener("click", (event) => {

@@ -49,6 +49,15 @@ class NotModified:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """The beginning of what lies at an address; `size` is of the whole, where it is told."""
+
+    body: bytes
+    size: int | None
+    media_type: str
+
+
 class Client:
     """Fetches from one upstream; safe to be used by several threads at once."""
 
@@ -91,6 +100,20 @@ class Client:
     def check(self, url: str) -> None:
         """Raise `EgressRefused` where the policy lets nothing be fetched from; asks nobody."""
         self._courier.check(url)
+
+    def peek(self, url: str, *, most: int, accept: str = "*/*", stop: Stop = never_stop) -> Peek:
+        """The first bytes at an address, asked for once; the rest is not read."""
+        headers = {"Accept": accept, "Range": f"bytes=0-{most - 1}"}
+        with self._courier.ask(url, headers, stop=stop) as answer:
+            body = bytearray()
+            while len(body) < most and (chunk := answer.read(most - len(body))):
+                body += chunk
+            _, _, total = answer.headers.get("Content-Range", "").rpartition("/")
+            size = int(total) if total.isascii() and total.isdecimal() else None
+            if size is None and answer.status == 200:
+                size = answer.length
+            media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            return Peek(bytes(body[:most]), size, media_type)
 
     def fetch_index(
         self,

@@ -5,7 +5,6 @@ Nothing here saves a mirror or touches its channel.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,8 +17,7 @@ from accounts.pages import render, signed_in, user_of
 from channels import terms
 from channels.forms import tell
 from channels.models import Channel
-from ecosystems import registry
-from ecosystems.base import BadIndex, EcosystemError, SpecError
+from ecosystems.base import EcosystemError, SpecError
 from filters.rules import conflicts
 from filters.rules.form import SPEC_LISTS, kind_of
 from mirrors import manage, preview, probe, schedule, sources
@@ -39,23 +37,21 @@ def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     channel = channel_of(request, c, s, level="write")
     form = form_of(request, channel)
     form.is_valid()
-    wrong = False
     context: dict[str, Any] = {
         "problems": problems_of(form, ("source_root", "proxy", "mirror_type"))
     }
     if not context["problems"]:
+        context["type"] = Kind(form.kind).label
         try:
-            context["found"] = probe.probe(_upstream(request, form, channel))
+            found = probe.probe(_upstream(request, form, channel), user_of(request))
         except ValidationError as error:
             context["problems"] = [(None, text) for text in error.messages]
         except EcosystemError as error:
             context["problems"] = [(None, str(error))]
-            wrong = isinstance(error, BadIndex)
         else:
-            context["type"] = Kind(form.kind).label
-            wrong = not context["found"]["sections"]
-        if wrong:
-            context["other"] = _other_type(request, form, channel)
+            context["found"] = found
+            if found["found_type"] not in (None, form.kind):
+                context["other"] = Kind(found["found_type"]).label
     return render(request, "mirrors/test.html", context)
 
 
@@ -147,27 +143,13 @@ def form_of(request: HttpRequest, channel: Channel) -> MirrorForm:
     return MirrorForm(request.POST, mirror=mirror)
 
 
-def _other_type(request: HttpRequest, form: MirrorForm, channel: Channel) -> str:
-    """The type whose index is at the address instead, "" for none."""
-    for kind in registry.kinds():
-        if kind == form.kind:
-            continue
-        upstream = _upstream(request, form, channel, kind=kind)
-        with suppress(EcosystemError):
-            if probe.probe(upstream)["sections"]:
-                return str(Kind(kind).label)
-    return ""
-
-
-def _upstream(
-    request: HttpRequest, form: MirrorForm, channel: Channel, *, kind: str = ""
-) -> Upstream:
+def _upstream(request: HttpRequest, form: MirrorForm, channel: Channel) -> Upstream:
     """The place that the form names; nothing is saved."""
     kept = form.mirror.upstream if form.mirror else None
     owner = form.mirror.owner if form.mirror else user_of(request)
     body = {key: form.cleaned_data[key] for key in ("source_root", "proxy")}
     source, proxy = manage.check_source(body, channel=channel, owner=owner, kept=kept)
-    return sources.upstream_for(kind or form.kind, source, proxy, save=False)
+    return sources.upstream_for(form.kind, source, proxy, save=False)
 
 
 def problems_of(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:

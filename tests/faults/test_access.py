@@ -105,7 +105,7 @@ def test_A04_a_login_in_the_source_reaches_the_upstream_and_nobody_else(
     caplog.set_level(logging.DEBUG)
     channel = scene.channel()
     mirror = scene.mirror(channel, login, mirror_mode=mode)
-    assert probe.probe(mirror.upstream)["files"] == 4
+    assert probe.probe(mirror.upstream, scene.admin())["found_type"] == "conda"
     asked = preview.request(
         channel, upstream=mirror.upstream, mode=mode, terms={}, asker=scene.admin()
     )

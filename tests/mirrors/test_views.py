@@ -646,12 +646,15 @@ def test_the_connection_test_names_what_is_there(channel: Channel, conda: FakeCo
     client = browser()
     found = text(client.post(f"{TAB}test/", form(source_root=conda.channel, mirror_name="")))
     assert "This is a conda source" in found
-    assert "linux-64, noarch" in found or "noarch, linux-64" in found
+    assert "<dt>noarch</dt>" in found
+    assert "<dt>linux-64</dt>" in found
+    meant = text(client.post(f"{TAB}test/", form(source_root=f"{conda.channel}/linux-64")))
+    assert f'data-source-root="{conda.channel}"' in meant
     nothing = text(client.post(f"{TAB}test/", form(source_root=f"{conda.url}/nothing")))
     assert "no conda index" in nothing
     for kind in set(registry.kinds()) - {"conda"}:
         wrong = text(client.post(f"{TAB}test/", form(source_root=conda.channel, mirror_type=kind)))
-        assert "It looks like a conda source: choose this Type" in wrong
+        assert "This is a conda source: choose this Type" in wrong
     refused = text(client.post(f"{TAB}test/", form(source_root="https://elsewhere.example/x")))
     assert "elsewhere.example" in refused
 
