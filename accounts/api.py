@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any, Literal
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema, Status
 
-from accounts import jwt, tokens
+from accounts import audit, jwt, passwords, tokens
 from accounts.access import level
-from accounts.answers import ERRORS, Body, ItemList, Paging, invalid, listed, not_found, part, stamp
-from accounts.caller import SCOPES, caller, sign_in
-from accounts.models import ATTRIBUTES, Token, User
-from history.models import EventType, record
+from accounts.answers import (
+    ERRORS,
+    ApiError,
+    Body,
+    ItemList,
+    Paging,
+    invalid,
+    listed,
+    not_found,
+    part,
+    stamp,
+)
+from accounts.caller import SCOPES, caller
+from accounts.models import ATTRIBUTES, SecurityEventType, Token, User
+from accounts.views.events import tell_token
+from history.models import EventType
 
 router = Router(tags=["account"])
 
 CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
-DAYS = 30
-"""How long a token lives when its maker does not say."""
 
 
 class Login(Body):
@@ -32,6 +43,10 @@ class Login(Body):
 class LoginAnswer(Schema):
     token: str
     refresh_token: str
+
+
+class Refresh(Body):
+    refresh_token: str = Field(max_length=5000)
 
 
 class Resource(Body):
@@ -60,8 +75,24 @@ class Secret(Schema):
 @router.post("/auth/login", auth=None, response={200: LoginAnswer, **ERRORS})
 def login(request: HttpRequest, body: Login) -> dict[str, str]:
     """A bearer token for a user name and a password."""
-    token, refresh = jwt.issue(sign_in(request, body.username, body.password))
-    return {"token": token, "refresh_token": refresh}
+    user = passwords.sign_in(request, body.username, body.password)
+    token, renewal = jwt.issue(user, request)
+    audit.record(
+        SecurityEventType.SIGNED_IN, request=request, actor=user, subject=user, detail="by the API"
+    )
+    return {"token": token, "refresh_token": renewal}
+
+
+@router.post("/auth/refresh", auth=None, response={200: LoginAnswer, **ERRORS})
+def refresh(request: HttpRequest, body: Refresh) -> dict[str, str]:
+    """New tokens for a refresh token, which can be used once."""
+    try:
+        token, renewal = jwt.refresh(body.refresh_token, request)
+    except jwt.Refused as error:
+        raise ApiError(
+            401, "This refresh token is used, expired or revoked. Sign in again."
+        ) from error
+    return {"token": token, "refresh_token": renewal}
 
 
 @router.get("/account", response={200: dict[str, Any], **ERRORS})
@@ -122,11 +153,11 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
         token, secret = tokens.issue(
             who.user,
             body.name,
-            expires=expires or _today() + timedelta(days=DAYS),
+            expires=expires,
             scopes=body.scopes,
             resources=[resource.model_dump() for resource in body.resources or ()],
         )
-        _tell(EventType.TOKEN_CREATED, token)
+        tell_token(EventType.TOKEN_CREATED, token, request)
     return {"token": secret, "id": str(token.pk)}
 
 
@@ -139,13 +170,15 @@ def rotate_token(
     expires = _expiry(body.expires_at if body else None)
     with transaction.atomic():
         token = _own(who.user, token_id)
-        if who.token != token:
+        if who.token != token or expires:
+            # A limited token may replace its own secret, and nothing of what limits it.
             who.need_whole()
+        before = {"expires": str(token.expires), "prefix": token.prefix}
         secret = tokens.rotate(token)
-        if expires or (token.expires and token.expires < _today()):
-            token.expires = expires or _today() + timedelta(days=DAYS)
+        if expires or (token.expires and token.expires < tokens.today()):
+            token.expires = expires or tokens.usual_expiry()
             token.save(update_fields=["expires"])
-        _tell(EventType.TOKEN_CREATED, token, rotated=True)
+        tell_token(EventType.TOKEN_CREATED, token, request, rotated_from=before)
     return {"token": secret, "id": str(token.pk)}
 
 
@@ -157,7 +190,7 @@ def delete_token(request: HttpRequest, token_id: str) -> Status[None]:
         token = _own(who.user, token_id)
         if who.token != token:
             who.need_whole()
-        _tell(EventType.TOKEN_REVOKED, token)
+        tell_token(EventType.TOKEN_REVOKED, token, request)
         token.delete()
     return Status(204, None)
 
@@ -198,20 +231,10 @@ def _token(token: Token) -> dict[str, Any]:
     }
 
 
-def _tell(event: EventType, token: Token, **meta: Any) -> None:
-    record(
-        event,
-        actor=token.user.get_username(),
-        data={"token": token.name, "token_id": token.pk},
-        meta={"scopes": token.scopes, "resources": token.resources, **meta},
-    )
-
-
 def _expiry(day: date | None) -> date | None:
-    if day and day < _today():
-        raise invalid("expires_at", "This day is over.")
+    try:
+        if day:
+            tokens.check_expiry(day)
+    except ValidationError as error:
+        raise invalid("expires_at", error.messages[0]) from error
     return day
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()

@@ -10,18 +10,15 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from django.contrib.auth import authenticate
-from django.core.cache import cache
 from django.http import HttpRequest
 from ninja.security import APIKeyHeader, HttpBasicAuth, HttpBearer, SessionAuth
 from ninja.utils import check_csrf
 
-from accounts import addresses, jwt, tokens
+from accounts import jwt, passwords, tokens
 from accounts.access import can
 from accounts.answers import ApiError
 from accounts.models import Token, User
 
-SIGN_INS_A_MINUTE = 5
 TOKEN_PASSWORD = "x-auth-token"
 """What pip and R users write as the password when the user name is a token."""
 
@@ -78,34 +75,21 @@ def caller(request: HttpRequest) -> Caller:
     return who
 
 
-def sign_in(request: HttpRequest, username: str, password: str, *, each: bool = True) -> User:
-    """The user of these words, or 401; 429 after too many tries of one account by one address.
-
-    `each` counts every try before it is judged; else only failed ones count, for clients that
-    send their password with many requests at once.
-    """
-    key = f"sign-in:{tokens.digest(username)}:{addresses.of_client(request)}"
-    if (_count(key) if each else cache.get(key, 0) + 1) > SIGN_INS_A_MINUTE:
-        raise ApiError(429, "Too many tries to sign in. Wait a minute, then try again.")
-    user = authenticate(request, username=username, password=password)
-    if not isinstance(user, User):
-        if not each:
-            _count(key)
-        raise ApiError(401, "The user name or the password is wrong.")
-    cache.delete(key)
-    return user
-
-
-def _count(key: str) -> int:
-    cache.add(key, 0, timeout=60)
-    try:
-        return cache.incr(key)
-    except ValueError:  # it expired between the two calls
-        return 1
-
-
 class Bearer(HttpBearer):
     """`Authorization: Bearer` with a token from /auth/login, or an opaque token."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Caller | None:  # noqa: ARG002
+        return _by_text(token.strip())
+
+
+class VendorToken(HttpBearer):
+    """`Authorization: token` with either, as the vendor's clients write it."""
+
+    openapi_scheme = "token"
+
+    def __call__(self, request: HttpRequest) -> Caller | None:
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        return self.authenticate(request, text) if scheme.lower() == "token" else None
 
     def authenticate(self, request: HttpRequest, token: str) -> Caller | None:  # noqa: ARG002
         return _by_text(token.strip())
@@ -139,7 +123,9 @@ class Basic(HttpBasicAuth):
     def authenticate(self, request: HttpRequest, username: str, password: str) -> Caller | None:
         if password == TOKEN_PASSWORD:
             return _by_text(username)
-        return Caller(sign_in(request, username, password, each=False)) if username else None
+        if not username:
+            return None
+        return Caller(passwords.sign_in_each_time(request, username, password))
 
 
 class Session(SessionAuth):
@@ -152,10 +138,12 @@ class Session(SessionAuth):
             return None
         if check_csrf(request):
             raise ApiError(403, "The request does not come from a page of this server.")
+        if request.user.must_change_password:
+            raise ApiError(403, passwords.MUST_CHANGE, code="password_change_required")
         return Caller(request.user)
 
 
-AUTH = [Bearer(), XAuth(), Basic(), Session()]
+AUTH = [Bearer(), VendorToken(), XAuth(), Basic(), Session()]
 
 
 def _by_text(text: str) -> Caller | None:

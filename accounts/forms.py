@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, ClassVar
 
+from allauth.account.forms import ChangePasswordForm, LoginForm
 from django import forms
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 
+from accounts import tokens
 from accounts.caller import SCOPES
 from accounts.models import ATTRIBUTES, LEVELS, Role, User
+from mirrorserver.environment import SHORTEST_PASSWORD
 
 CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
-DAYS = 90
-"""How long a token lives when nothing else is chosen."""
+LONGEST_PASSWORD = 1000
 
 CLASSES: dict[type[forms.Widget], str] = {
     forms.CheckboxInput: "form-check-input",
@@ -33,11 +36,7 @@ class Styled(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
         super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            style = CLASSES.get(type(field.widget), "form-control")
-            classes = f"{field.widget.attrs.get('class', '')} {style}".strip()
-            if classes:
-                field.widget.attrs["class"] = classes
+        style(self)
 
 
 class DayInput(forms.DateInput):
@@ -69,18 +68,67 @@ class Lines(forms.CharField):
         return bool(list(initial or []) != self.to_python(data))
 
 
-class SignIn(Styled):
-    username = forms.CharField(
-        label="User name",
-        max_length=200,
-        widget=forms.TextInput(attrs={"autocomplete": "username", "autofocus": True}),
-    )
-    password = forms.CharField(
-        label="Password",
-        max_length=1000,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
+def style(form: forms.Form) -> None:
+    """Give the widgets of a form the look of the pages."""
+    form.label_suffix = ""
+    for field in form.fields.values():
+        field.widget.attrs.pop("placeholder", None)
+        kind = CLASSES.get(type(field.widget), "form-control")
+        classes = f"{field.widget.attrs.get('class', '')} {kind}".strip()
+        if classes:
+            field.widget.attrs["class"] = classes
+
+
+class Renamed(forms.Form):
+    """A form of a library whose fields have the names and words of this product."""
+
+    NAMES: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """The library's name of a field: the name in the page, and its label."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in list(self.fields):
+            if name not in self.NAMES:
+                del self.fields[name]
+                continue
+            self.fields[name].label = self.NAMES[name][1]
+        style(self)
+
+    def add_prefix(self, field_name: str) -> str:
+        """The name that the field has in the page."""
+        return self.NAMES[field_name][0] if field_name in self.NAMES else field_name
+
+
+class SignIn(Renamed, LoginForm):  # type: ignore[misc]
+    """User name and password."""
+
+    NAMES = {"login": ("username", "User name"), "password": ("password", "Password")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].widget.attrs["autofocus"] = True
+        self.fields["password"].help_text = ""
+        self.fields["password"].max_length = LONGEST_PASSWORD  # type: ignore[attr-defined]
+        self.fields["password"].validators.append(MaxLengthValidator(LONGEST_PASSWORD))
+
+
+class NewPassword(Renamed, ChangePasswordForm):  # type: ignore[misc]
+    """Change one's own password."""
+
+    NAMES = {
+        "oldpassword": ("current", "Current password"),
+        "password1": ("password", "New password"),
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["oldpassword"].help_text = ""
+        self.fields["password1"].help_text = (
+            f"At least {SHORTEST_PASSWORD} characters. No common password, and nothing like your "
+            "name or the product’s."
+        )
+        for field in self.fields.values():
+            field.validators.append(MaxLengthValidator(LONGEST_PASSWORD))
 
 
 class NewToken(Styled):
@@ -114,12 +162,14 @@ class NewToken(Styled):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["expires"].initial = datetime.now(UTC).date() + timedelta(days=DAYS)
+        self.fields["expires"].initial = tokens.usual_expiry()
+        latest = tokens.latest_expiry()
+        self.fields["expires"].help_text = f"Its last day (UTC), {latest:%Y-%m-%d} at the latest."
+        self.fields["expires"].widget.attrs["max"] = f"{latest:%Y-%m-%d}"
 
-    def clean_expires(self) -> Any:
-        day = self.cleaned_data["expires"]
-        if day < datetime.now(UTC).date():
-            raise ValidationError("This day is over.")
+    def clean_expires(self) -> date:
+        day: date = self.cleaned_data["expires"]
+        tokens.check_expiry(day)
         return day
 
     def clean_resources(self) -> list[str]:
@@ -148,37 +198,6 @@ class NewToken(Styled):
         paths = self.cleaned_data["resources"] if limit == "channels" else []
         level = self.cleaned_data["level"] or "read"
         return [], [{"channel": path, "level": level} for path in paths]
-
-
-class NewPassword(Styled):
-    """Change one's own password."""
-
-    current = forms.CharField(
-        label="Current password",
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
-    password = forms.CharField(
-        label="New password",
-        strip=False,
-        help_text="At least 8 characters, and no common password.",
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
-
-    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.user = user
-
-    def clean_current(self) -> str:
-        current: str = self.cleaned_data["current"]
-        if not self.user.check_password(current):
-            raise ValidationError("This is not your password.")
-        return current
-
-    def clean_password(self) -> str:
-        password: str = self.cleaned_data["password"]
-        validate_password(password, self.user)
-        return password
 
 
 class UserForm(Styled):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ PATTERN = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 """How a rate is written in settings and variables: `5/60` = five in sixty seconds."""
 
 REMEMBERED = 10_000
-_refused: set[str] = set()
+_refused: dict[str, float] = {}
 """Counters that are over, as far as this process knows. Their names end with their window."""
 
 
@@ -58,7 +59,6 @@ class Hit:
     cache_key: str
     rate: Rate
     number: int
-    retry_after: int
 
     @property
     def over(self) -> bool:
@@ -70,6 +70,11 @@ class Hit:
         """Whether it is the very first one too many in this window."""
         return self.number == self.rate.amount + 1
 
+    @property
+    def retry_after(self) -> int:
+        """The seconds until the window is over."""
+        return _left(self.cache_key, self.rate)
+
     def take_back(self) -> None:
         """Count this hit no longer."""
         try:
@@ -79,14 +84,19 @@ class Hit:
 
 
 def hit(name: str, key: str, rate: Rate) -> Hit:
-    """Count one hit of `key`; the caller looks at `over`."""
-    cache_key, left = _window(name, key, rate)
-    cache.add(cache_key, 0, timeout=rate.seconds + 60)
-    try:
-        number = cache.incr(cache_key)
-    except ValueError:  # It was dropped between the two calls.
-        number = 1
-    return Hit(cache_key, rate, number, left)
+    """Count one hit of `key`; the caller looks at `over`.
+
+    The window begins with its first hit and ends when the counter expires.
+    """
+    cache_key = _key(name, key, rate)
+    for _ in range(2):
+        if cache.add(cache_key, 0, timeout=rate.seconds):
+            cache.set(_ends(cache_key), int(time.time()) + rate.seconds, timeout=rate.seconds)
+        try:
+            return Hit(cache_key, rate, cache.incr(cache_key))
+        except ValueError:
+            continue  # It expired between the two calls.
+    return Hit(cache_key, rate, 1)
 
 
 def need(name: str, key: str, rate: Rate, message: str) -> Hit:
@@ -106,22 +116,25 @@ def need_setting(name: str, key: str, setting: str, message: str) -> None:
     if not setting:
         return
     rate = Rate.parse(setting)
-    cache_key, left = _window(name, key, rate)
+    cache_key = _key(name, key, rate)
     words = message.format(f"{rate.amount:,} in {rate.seconds:,} seconds")
-    if cache_key in _refused:
-        raise TooMany(words, left)
-    if hit(name, key, rate).over:
+    until = _refused.get(cache_key, 0.0) - time.monotonic()
+    if until > 0:
+        raise TooMany(words, math.ceil(until))
+    found = hit(name, key, rate)
+    if found.over:
         if len(_refused) >= REMEMBERED:
             _refused.clear()
-        _refused.add(cache_key)
+        left = found.retry_after
+        _refused[cache_key] = time.monotonic() + left
         raise TooMany(words, left)
 
 
 def reached(name: str, key: str, rate: Rate) -> int:
     """The seconds until `key` may go on; 0 while the rate allows it. Counts nothing."""
-    cache_key, left = _window(name, key, rate)
+    cache_key = _key(name, key, rate)
     number: int = cache.get(cache_key, 0)
-    return left if number >= rate.amount else 0
+    return _left(cache_key, rate) if number >= rate.amount else 0
 
 
 def network(address: str) -> str:
@@ -137,12 +150,16 @@ def network(address: str) -> str:
     return str(found)
 
 
-def _window(name: str, key: str, rate: Rate) -> tuple[str, int]:
-    """The key of the counter, which is another one in each window, and the rest of the window."""
-    number, since = divmod(_now(), rate.seconds)
+def _key(name: str, key: str, rate: Rate) -> str:
     digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:32]
-    return f"limit:{name}:{rate.seconds}:{number}:{digest}", rate.seconds - since
+    return f"limit:{name}:{rate.seconds}:{digest}"
 
 
-def _now() -> int:
-    return int(time.time())
+def _ends(cache_key: str) -> str:
+    return f"{cache_key}:ends"
+
+
+def _left(cache_key: str, rate: Rate) -> int:
+    ends: int | None = cache.get(_ends(cache_key))
+    left = rate.seconds if ends is None else ends - int(time.time())
+    return min(max(left, 1), rate.seconds)

@@ -124,14 +124,21 @@ def need(request: HttpRequest, what: str, level: str) -> None:
 
 
 def inside(request: HttpRequest, address: str | None, fallback: str) -> str:
-    """An address of this server to go on to; `fallback` for every other."""
+    """An address of this server to go on to; `fallback` for every other.
+
+    What is checked last is what is returned: a path without host, which begins with one slash.
+    Cutting the host off `http://here//there` leaves `//there`, another server.
+    """
     hosts = {request.get_host()}
-    if address and url_has_allowed_host_and_scheme(
+    if not address or not url_has_allowed_host_and_scheme(
         address, hosts, require_https=request.is_secure()
     ):
-        parts = urlsplit(address)
-        return f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return fallback
+        return fallback
+    parts = urlsplit(address)
+    onward = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    if not onward.startswith("/") or not url_has_allowed_host_and_scheme(onward, None):
+        return fallback
+    return onward
 
 
 def text_in(request: HttpRequest, key: str) -> str:

@@ -6,7 +6,13 @@ import hashlib
 import secrets
 from datetime import UTC, date, datetime, timedelta
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
 from accounts.models import Token, User
+
+USUAL_DAYS = 30
+"""How long a token lives when its maker does not say."""
 
 BYTES = 24
 """192 bits; hex, because conda's own pattern for tokens knows nothing else."""
@@ -16,11 +22,36 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def today() -> date:
+    """The day in UTC, by which tokens expire."""
+    return datetime.now(UTC).date()
+
+
+def latest_expiry() -> date:
+    """The last day that a token made today may have."""
+    return today() + timedelta(days=settings.TOKEN_DAYS)
+
+
+def usual_expiry() -> date:
+    """The last day of a token whose maker does not say."""
+    return min(today() + timedelta(days=USUAL_DAYS), latest_expiry())
+
+
+def check_expiry(day: date) -> None:
+    """Raise ValidationError for a day that is over or too far away."""
+    if day < today():
+        raise ValidationError("This day is over.")
+    if day > latest_expiry():
+        raise ValidationError(
+            f"A token lives {settings.TOKEN_DAYS} days at most, so until {latest_expiry()}."
+        )
+
+
 def issue(
     user: User,
     name: str,
     *,
-    expires: date | None,
+    expires: date | None = None,
     scopes: list[str] | None = None,
     resources: list[dict[str, str]] | None = None,
 ) -> tuple[Token, str]:
@@ -33,7 +64,7 @@ def issue(
         prefix=secret[:6],
         scopes=scopes or [],
         resources=resources or [],
-        expires=expires,
+        expires=expires or usual_expiry(),
     )
     return token, secret
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models.signals import post_delete, post_save
 
-from accounts.models import Role, Token, User
+from accounts.models import ApiSession, Role, Token, User
 from channels.models import Generation
 
 HARMLESS = frozenset({"last_login", "last_used", "theme"})
@@ -18,6 +18,8 @@ def connect() -> None:
     for model in (Role, Token, User):
         for signal in (post_save, post_delete):
             signal.connect(_changed, sender=model, dispatch_uid=f"generation of {model.__name__}")
+    # A new API session takes nothing from anybody; its end does.
+    post_delete.connect(_changed, sender=ApiSession, dispatch_uid="generation of ApiSession")
 
 
 def _changed(update_fields: frozenset[str] | None = None, **_: Any) -> None:

@@ -12,12 +12,11 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.core.cache import caches
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from accounts.cache import SharedCache
+from accounts import retention
 from channels.models import (
     FOREVER,
     Channel,
@@ -60,6 +59,7 @@ def clean_up() -> None:
         forget_small_things,
         sweep.sweep_blobs,
         strays.sweep,
+        retention.purge,
     ):
         try:
             part()
@@ -194,8 +194,6 @@ def forget_details_of_runs() -> None:
 def forget_small_things() -> None:
     """Previews, refusals, counts of limits, ended publications and unused shards and origins."""
     now = timezone.now()
-    if isinstance(caches["default"], SharedCache):
-        caches["default"].forget_expired()
     Preview.objects.filter(created__lt=now - timedelta(hours=settings.PREVIEW_HOURS)).delete()
     Refusal.objects.filter(until__lt=now).delete()
     ended = now - timedelta(hours=settings.KEEP_HOURS)

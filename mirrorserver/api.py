@@ -21,9 +21,11 @@ from ninja.errors import HttpError, Throttled, ValidationError
 from ninja.parser import Parser
 from ninja.renderers import JSONRenderer
 
+from accounts import audit
 from accounts.answers import ApiError, with_text_ids
 from accounts.api import router as accounts
-from accounts.caller import AUTH
+from accounts.audit_api import router as audit_log
+from accounts.caller import AUTH, Caller
 from accounts.limits import TooMany
 from channels.api import router as channels
 from channels.errors import NoSpace, WrongState
@@ -168,6 +170,9 @@ def answer(request: HttpRequest, error: ApiError) -> HttpResponse:
 
 @api.exception_handler(ApiError)
 def on_api_error(request: HttpRequest, error: ApiError) -> HttpResponse:
+    if error.status == 403:
+        who = getattr(request, "auth", None)
+        audit.refused(request, who.user if isinstance(who, Caller) else None, error.message)
     return answer(request, error)
 
 
@@ -256,6 +261,7 @@ def _unprocessable(fields: dict[str, list[str]]) -> ApiError:
 
 
 api.add_router("", accounts)
+api.add_router("", audit_log)
 api.add_router("", channels)
 api.add_router("", packages)
 api.add_router("", revisions)

@@ -59,7 +59,7 @@ NOT_YET = {
 """Variables whose feature does not exist yet: whoever sets one must not think that it acts."""
 
 SHORTEST_SECRET_KEY = 32
-SHORTEST_PASSWORD = 8
+SHORTEST_PASSWORD = 12
 """As for every other user, see AUTH_PASSWORD_VALIDATORS."""
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
@@ -114,6 +114,13 @@ class Environment:
     limit_runs: str
     limit_tests: str
     limit_previews: int
+    sign_in_rate: str
+    sign_in_address_rate: str
+    session_idle_hours: float
+    session_days: int
+    token_days: int
+    audit_days: int
+    audit_rows: int
 
     @property
     def sqlite(self) -> bool:
@@ -171,6 +178,13 @@ def read(variables: Mapping[str, str]) -> Environment:
         limit_runs=get.rate("LIMIT_RUNS", "12/60"),
         limit_tests=get.rate("LIMIT_TESTS", "20/60"),
         limit_previews=get.whole("LIMIT_PREVIEWS", 4, low=1, high=1000),
+        sign_in_rate=get.rate("SIGN_IN_RATE", "5/60"),
+        sign_in_address_rate=get.rate("SIGN_IN_ADDRESS_RATE", "30/60"),
+        session_idle_hours=get.number("SESSION_IDLE_HOURS", 8),
+        session_days=get.whole("SESSION_DAYS", 14, low=1, high=365),
+        token_days=get.whole("TOKEN_DAYS", 365, low=1, high=3650),
+        audit_days=get.whole("AUDIT_DAYS", 365, low=1, high=36500),
+        audit_rows=get.whole("AUDIT_ROWS", 1_000_000, low=1000, high=999_999_999),
         secret_key=get.secret_key(data / "secret.key"),
     )
 

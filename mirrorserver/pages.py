@@ -11,8 +11,10 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
 
+from accounts import audit
 from accounts.access import can
 from accounts.limits import TooMany
+from accounts.models import User
 from accounts.pages import render, signed_in, user_of
 from channels import access
 from channels.models import Channel
@@ -107,6 +109,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403, with the role attribute that is missing."""
     detail = str(exception) or "Your role does not allow this."
+    audit.refused(request, request.user if isinstance(request.user, User) else None, detail)
     return _error(request, 403, "You may not do this", detail)
 
 

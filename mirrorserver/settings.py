@@ -36,6 +36,13 @@ FETCH_WAITERS = ENV.fetch_waiters
 FETCH_SECONDS = ENV.fetch_seconds
 X_ACCEL = ENV.x_accel
 TRUSTED_PROXIES = ENV.trusted_proxies
+SIGN_IN_RATE = ENV.sign_in_rate
+SIGN_IN_ADDRESS_RATE = ENV.sign_in_address_rate
+SESSION_IDLE_HOURS = ENV.session_idle_hours
+SESSION_DAYS = ENV.session_days
+TOKEN_DAYS = ENV.token_days
+AUDIT_DAYS = ENV.audit_days
+AUDIT_ROWS = ENV.audit_rows
 PREVIEW_HOURS = 24
 KEEP_HOURS = 72
 KEEP_DAYS = 30
@@ -57,6 +64,22 @@ AUTH_USER_MODEL = "accounts.User"
 APPEND_SLASH = True
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "/"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+
+# Sign-in by django-allauth: local accounts that administrators make. What later versions add
+# (OpenID Connect, several factors) are more of its apps.
+ACCOUNT_ADAPTER = "accounts.adapter.Adapter"
+ACCOUNT_FORMS = {"login": "accounts.forms.SignIn", "change_password": "accounts.forms.NewPassword"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
+ACCOUNT_SIGNUP_ENABLED = False
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_LOGOUT_REDIRECT_URL = "sign-in"
+ACCOUNT_SESSION_REMEMBER = True
+# Tries to sign in are counted by accounts.passwords: allauth counts an account over all addresses,
+# so whoever guesses would lock out its owner.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None}
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -64,6 +87,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.usersessions",
     "ninja",
     "django_celery_beat",
     "history",
@@ -84,6 +110,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "mirrorserver.throttle.Pages",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.sessions.watch",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -139,8 +167,16 @@ CACHES: dict[str, dict[str, Any]] = {
 }
 
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": environment.SHORTEST_PASSWORD},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ("username", "email")},
+    },
+    {"NAME": "accounts.validators.ProductNameValidator"},
 ]
 
 LANGUAGE_CODE = "en"
@@ -161,6 +197,7 @@ STORAGES = {
     },
 }
 
+SESSION_COOKIE_AGE = round(SESSION_IDLE_HOURS * 3600)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")

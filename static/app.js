@@ -72,6 +72,10 @@ document.addEventListener("keydown", (event) => {
 const dialog = document.getElementById("dialog");
 let opener = null;
 
+// Requests that a page makes by itself are no use of the session; see accounts/sessions.py.
+document.body.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.elt.hasAttribute("data-poll")) event.detail.headers["X-Poll"] = "1";
+});
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.target?.id === "dialog-body" && !dialog.open) {
     const link = event.detail.elt;

@@ -1,24 +1,23 @@
-"""Pages: one's own account, with its tokens, theme and password."""
+"""Pages: one's own account, with its tokens and theme."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth import update_session_auth_hash
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from accounts import tokens
 from accounts.access import level
-from accounts.forms import NewPassword, NewToken
+from accounts.forms import NewToken
 from accounts.models import ATTRIBUTES, Token
 from accounts.pages import confirm, inside, render, signed_in, user_of
-from history.models import EventType, record
+from accounts.views.events import tell_token
+from history.models import EventType
 
 THEMES = ("system", "light", "dark")
 
@@ -42,7 +41,7 @@ def _issued(request: HttpRequest, form: NewToken) -> HttpResponse:
             scopes=scopes,
             resources=resources,
         )
-        _tell(EventType.TOKEN_CREATED, token)
+        tell_token(EventType.TOKEN_CREATED, token, request)
     # Not after a redirect: the secret must not be kept anywhere, the session included.
     return _shown(request, NewToken(), secret=secret, made=token)
 
@@ -51,7 +50,6 @@ def _shown(request: HttpRequest, form: NewToken, **more: Any) -> HttpResponse:
     user = user_of(request)
     context = {
         "form": form,
-        "password_form": NewPassword(user),
         "tokens": Token.objects.filter(user=user).order_by("-id"),
         "levels": [(what, level(user, what)) for what in ATTRIBUTES],
         **more,
@@ -67,7 +65,7 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404("You have no such token; perhaps it was revoked already.")
     if request.method == "POST":
         with transaction.atomic():
-            _tell(EventType.TOKEN_REVOKED, token)
+            tell_token(EventType.TOKEN_REVOKED, token, request)
             token.delete()
         messages.success(request, f"The token {token.name} is revoked.")
         return redirect("profile")
@@ -81,21 +79,6 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-@sensitive_post_parameters("current", "password")
-@signed_in
-def password(request: HttpRequest) -> HttpResponse:
-    """Change one's own password."""
-    user = user_of(request)
-    form = NewPassword(user, request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        user.set_password(form.cleaned_data["password"])
-        user.save(update_fields=["password"])
-        update_session_auth_hash(request, user)
-        messages.success(request, "Your password is changed. Other sessions have ended.")
-        return redirect("profile")
-    return render(request, "accounts/password.html", {"form": form})
-
-
 @signed_in
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
@@ -106,12 +89,3 @@ def theme(request: HttpRequest) -> HttpResponse:
         user.theme = chosen
         user.save(update_fields=["theme"])
     return redirect(inside(request, request.POST.get("next"), "/"))
-
-
-def _tell(event: EventType, token: Token) -> None:
-    record(
-        event,
-        actor=token.user.get_username(),
-        data={"token": token.name, "token_id": token.pk},
-        meta={"scopes": token.scopes, "resources": token.resources},
-    )

@@ -1,45 +1,87 @@
-"""Pages: sign in, sign out."""
+"""Pages: sign in, sign out, change the password. django-allauth does the work."""
 
 from __future__ import annotations
 
-from django.contrib.auth import login, logout
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from typing import Any
 
-from accounts import caller
-from accounts.answers import ApiError
-from accounts.forms import SignIn
-from accounts.pages import inside, render
+from allauth.account.views import LoginView, LogoutView, PasswordChangeView
+from allauth.decorators import rate_limit
+from allauth.utils import get_request_param
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse, reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.generic.base import TemplateResponseMixin
 
-TOO_MANY = 429
+from accounts.limits import TooMany
+from accounts.pages import inside, render, signed_in
 
 
-@sensitive_post_parameters("password")
-@require_http_methods(["GET", "HEAD", "POST"])
-def sign_in(request: HttpRequest) -> HttpResponse:
+class Rendered(TemplateResponseMixin):
+    """A view of the library whose page leaves as every page of this product does."""
+
+    request: HttpRequest
+    template_name: str
+
+    def render_to_response(
+        self, context: dict[str, Any], status: int = 200, **_: Any
+    ) -> HttpResponse:
+        """The page, under the policy that `accounts.pages.render` sets."""
+        return render(self.request, self.template_name, context, status=status)
+
+
+class SignIn(Rendered, LoginView):  # type: ignore[misc]
     """Sign in with a local account, then go on to where one came from."""
-    onward = inside(request, request.POST.get("next") or request.GET.get("next"), "/")
-    if request.user.is_authenticated:
-        return redirect(onward)
-    form = SignIn(request.POST or None)
-    status = 200
-    if request.method == "POST" and form.is_valid():
+
+    template_name = "accounts/sign_in.html"
+
+    def get_next_url(self) -> str | None:
+        """The address that was asked for, if it is one of this server."""
+        return inside(self.request, get_request_param(self.request, "next"), "") or None
+
+    def get_default_success_url(self) -> str:
+        return reverse("dashboard")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return {**context, "next": self.get_success_url()}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Try; too many tries are told on the same page."""
         try:
-            user = caller.sign_in(request, **form.cleaned_data)
-        except ApiError as error:
+            response: HttpResponseBase = super().post(request, *args, **kwargs)
+        except TooMany as error:
+            form = self.get_form()
             form.add_error(None, error.message)
-            status = error.status if error.status == TOO_MANY else 200
-        else:
-            login(request, user)
-            return redirect(onward)
-    context = {"form": form, "next": onward}
-    return render(request, "accounts/sign_in.html", context, status=status)
+            response = self.render_to_response(self.get_context_data(form=form), status=429)
+            response["Retry-After"] = str(error.retry_after)
+        return response
 
 
-@require_POST
-def sign_out(request: HttpRequest) -> HttpResponse:
+class SignOut(LogoutView):  # type: ignore[misc]
     """End the session."""
-    logout(request)
-    return redirect("sign-in")
+
+    http_method_names = ["post", "options"]
+
+
+@method_decorator(signed_in, name="dispatch")
+@method_decorator(rate_limit(action="change_password"), name="dispatch")
+class ChangePassword(Rendered, PasswordChangeView):  # type: ignore[misc]
+    """Change one's own password; every other session ends."""
+
+    template_name = "accounts/password.html"
+    success_url = reverse_lazy("profile")
+
+    def get_next_url(self) -> str | None:
+        """Nowhere but to the profile."""
+        return None
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        messages.success(self.request, "Your password is changed. Other sessions have ended.")
+        return response
+
+
+sign_in = SignIn.as_view()
+sign_out = SignOut.as_view()
+change_password = ChangePassword.as_view()

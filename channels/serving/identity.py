@@ -52,7 +52,7 @@ def _secrets(environ: Mapping[str, Any], token: str) -> Iterator[str]:
     if header := environ.get("HTTP_X_AUTH"):
         yield header.strip()
     scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() == "bearer":
+    if scheme.lower() in ("bearer", "token"):
         yield text.strip()
     elif scheme.lower() == "basic":
         yield _user_name(text)

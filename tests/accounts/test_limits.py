@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import pytest
 from django.core.cache import cache
@@ -10,6 +11,7 @@ from django.db import connections
 
 from accounts import limits
 from accounts.limits import Rate, TooMany
+from tests.mirrorserver.server import until
 
 DAY = 24 * 3600
 RATE = Rate(3, DAY)
@@ -40,12 +42,18 @@ def test_a_hit_can_be_taken_back_and_the_first_one_over_is_known() -> None:
     assert limits.reached("test", "ann", RATE) == 0
 
 
-def test_the_next_window_begins_at_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accounts.limits._now", lambda: 10 * DAY + 100)
-    assert limits.hit("test", "ann", Rate(1, DAY)).retry_after == DAY - 100
-    assert limits.hit("test", "ann", Rate(1, DAY)).over
-    monkeypatch.setattr("accounts.limits._now", lambda: 11 * DAY)
-    assert not limits.hit("test", "ann", Rate(1, DAY)).over
+def test_a_counter_expires_with_its_window() -> None:
+    short = Rate(1, 1)
+    limits.hit("test", "ann", short)
+    until(lambda: not limits.hit("test", "ann", short).over, within=30)
+
+
+def test_counting_does_not_make_the_window_longer() -> None:
+    limits.hit("test", "ann", RATE)
+    before = cache.get(limits._ends(limits._key("test", "ann", RATE)))
+    with mock.patch("accounts.limits.time.time", return_value=before - 100):
+        assert limits.hit("test", "ann", RATE).retry_after == 100
+    assert cache.get(limits._ends(limits._key("test", "ann", RATE))) == before
 
 
 @pytest.mark.django_db(transaction=True)

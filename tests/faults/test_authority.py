@@ -75,6 +75,7 @@ BY_ROLE = {
     ("POST", "/channels"): ("channel", "write"),
     ("GET", "/mirrors"): ("mirror", "manage"),
     ("POST", "/mirrors/test"): ("mirror", "write"),
+    ("GET", "/audit-log"): ("roles", "manage"),
 }
 THEIR_OWN = {
     # Only of the one who made it; whatever the role, others do not know of it.
@@ -88,6 +89,7 @@ SIGNED_IN = {
     ("GET", "/account"),
     ("GET", "/account/me"),
     ("GET", "/account/scopes"),
+    ("GET", "/system/scopes"),
     ("GET", "/account/token-info"),
     ("GET", "/account/tokens"),
     ("POST", "/account/tokens"),
@@ -95,7 +97,7 @@ SIGNED_IN = {
     ("GET", "/channels"),
     ("GET", "/artifacts"),
 }
-EVERYBODY = {("GET", "/system"), ("POST", "/auth/login")}
+EVERYBODY = {("GET", "/system"), ("POST", "/auth/login"), ("POST", "/auth/refresh")}
 
 MADE = {"mirror_name": "made", "source_root": "http://127.0.0.1:9/channel"}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
@@ -341,4 +343,6 @@ def test_lists_hold_what_one_may_see(name: str) -> None:
             assert not any(word in text for word in SECRETS), key
     for method, path in sorted(EVERYBODY):
         body = {"username": "anna", "password": "guess"} if method == "POST" else None
+        if path == "/auth/refresh":
+            body = {"refresh_token": "guess"}
         assert _ask(caller, method, path, body)[0] == (401 if body else 200)

@@ -75,7 +75,10 @@ class Command(BaseCommand):
                 for queue in QUEUES:
                     app.amqp.queues[queue].bind(connection.default_channel).declare()
         first_start = not User.objects.exists()
-        generated = firststart.ensure_admin(env.admin_password)
+        try:
+            generated = firststart.ensure_admin(env.admin_password)
+        except firststart.BadPassword as error:
+            raise CommandError(str(error), returncode=BAD_START) from error
         if first_start:
             shown = f"{generated} (shown only this once)" if generated else "as in ADMIN_PASSWORD"
             self.stdout.write(f"First start.\n  user name: admin\n  password:  {shown}")

@@ -1,0 +1,105 @@
+"""The audit log: who did what to which account, role, token or session, from where, when.
+
+The rule: it names, it never holds a secret; and its growth is bounded, by the retention time and
+because what strangers can cause is counted once a minute, not once a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts import addresses, limits
+from accounts.limits import Rate
+from accounts.models import ApiSession, Role, SecurityEvent, SecurityEventType, Token, User
+
+LONGEST_NAME = 200
+LONGEST_DETAIL = 300
+REFUSALS = Rate(1, 60)
+"""Of one person at one address of the server; the rest of that minute says nothing new."""
+
+Subject = User | Role | Token | ApiSession
+
+
+def record(
+    event: SecurityEventType,
+    *,
+    request: HttpRequest | None = None,
+    actor: User | str = "",
+    subject: Subject | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    detail: str = "",
+) -> SecurityEvent:
+    """Write one line; inside the transaction of the change where there is one.
+
+    Only what differs between `before` and `after` is kept of both.
+    """
+    old, new = dict(before or {}), dict(after or {})
+    same = [key for key in old if key in new and old[key] == new[key]]
+    name = actor.get_username() if isinstance(actor, User) else actor
+    kind, key, words = _named(subject)
+    return SecurityEvent.objects.create(
+        type=event,
+        actor=_fit(name, LONGEST_NAME),
+        actor_id=actor.pk if isinstance(actor, User) else None,
+        address=addresses.of_client(request)[:64] if request is not None else "",
+        object_type=kind,
+        object_id=key,
+        object_name=_fit(words, LONGEST_NAME),
+        before={key: value for key, value in old.items() if key not in same},
+        after={key: value for key, value in new.items() if key not in same},
+        detail=_fit(detail, LONGEST_DETAIL),
+    )
+
+
+def refused(request: HttpRequest, actor: User | None, detail: str) -> None:
+    """Somebody was signed in and not allowed; the route is named without its values."""
+    if actor is None:
+        return
+    match = request.resolver_match
+    route = f"{request.method} /{match.route}" if match else f"{request.method}"
+    key = f"{actor.pk} {addresses.of_client(request)} {route}"
+    if not limits.hit("refused-noted", key, REFUSALS).over:
+        record(SecurityEventType.REFUSED, request=request, actor=actor, detail=f"{route}: {detail}")
+
+
+def signed_in_before(user: User, address: str) -> bool:
+    """Whether this account has signed in from this address within the last 30 days."""
+    since = timezone.now() - timedelta(days=30)
+    rows = SecurityEvent.objects.filter(
+        actor_id=user.pk, type=SecurityEventType.SIGNED_IN, address=address
+    )
+    return rows.filter(created__gte=since).exists()
+
+
+def retire() -> int:
+    """Delete what is older than the retention time or beyond the largest number of rows."""
+    oldest = timezone.now() - timedelta(days=settings.AUDIT_DAYS)
+    gone = SecurityEvent.objects.filter(created__lt=oldest).retire()
+    newest = SecurityEvent.objects.order_by("-pk").values_list("pk", flat=True)
+    last_kept = newest[settings.AUDIT_ROWS - 1 : settings.AUDIT_ROWS].first()
+    if last_kept is not None:
+        gone += SecurityEvent.objects.filter(pk__lt=last_kept).retire()
+    return gone
+
+
+def _named(subject: Subject | None) -> tuple[str, int | None, str]:
+    if subject is None:
+        return "", None, ""
+    kinds = {User: "user", Role: "role", Token: "token", ApiSession: "session"}
+    kind = next(word for model, word in kinds.items() if isinstance(subject, model))
+    return kind, subject.pk, subject.name if isinstance(subject, Token) else str(subject)
+
+
+def _fit(text: str, longest: int) -> str:
+    """A text that every database takes, in one line."""
+    clean = "".join(
+        " " if char < " " else "�" if "\ud800" <= char <= "\udfff" else char for char in text
+    )
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"

@@ -1,0 +1,121 @@
+"""How long a browser's session lasts, and what ends it.
+
+The rules: it ends when nobody has used it for `SESSION_IDLE_HOURS`, and `SESSION_DAYS` after the
+sign-in in any case. A page that only follows a run by itself is not use. While a password must be
+changed, a session reaches nothing but the page that changes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
+
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import addresses, audit
+from accounts.models import SecurityEventType, User
+
+BEGAN, USED = "began", "used"
+POLL = "X-Poll"
+"""The header of requests that a page makes by itself; see app.js."""
+NOTED_SHARE = 60
+"""Use is written down once in this part of the idle time, not with every request."""
+OPEN_PAGES = ("sign-out", "password", "theme")
+
+
+def begin(request: HttpRequest) -> None:
+    """Note when the session of this request began; called at each sign-in."""
+    request.session[BEGAN] = request.session[USED] = time.time()
+
+
+def watch(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: end sessions whose time is over, and note that the others are used."""
+
+    def answered(request: HttpRequest) -> HttpResponseBase:
+        if settings.SESSION_COOKIE_NAME in request.COOKIES and isinstance(request.user, User):
+            if why := _over(request):
+                audit.record(
+                    SecurityEventType.SESSION_ENDED, request=request, actor=request.user, detail=why
+                )
+                request.session.flush()
+                request.user = AnonymousUser()
+            elif request.user.must_change_password and not _is_open(request):
+                return _to_password(request)
+            else:
+                _note_use(request)
+        return get_response(request)
+
+    return answered
+
+
+def _over(request: HttpRequest) -> str:
+    """Why the session is over; empty while it is not."""
+    now = time.time()
+    began, used = request.session.get(BEGAN, now), request.session.get(USED, now)
+    if now - began >= settings.SESSION_DAYS * 24 * 3600:
+        return f"{settings.SESSION_DAYS} days after the sign-in"
+    if now - used >= settings.SESSION_COOKIE_AGE:
+        return f"not used for {settings.SESSION_IDLE_HOURS:g} hours"
+    return ""
+
+
+def _is_open(request: HttpRequest) -> bool:
+    # The API refuses such a user itself, in its own shape; see accounts.caller.
+    return request.path.startswith("/api/") or request.path in map(reverse, OPEN_PAGES)
+
+
+def _to_password(request: HttpRequest) -> HttpResponse:
+    if "HX-Request" in request.headers:
+        return HttpResponse("Choose a password of your own first.", status=403)
+    messages.warning(request, "Choose a password of your own. Until then, nothing else is open.")
+    return redirect("password")
+
+
+def _note_use(request: HttpRequest) -> None:
+    now = time.time()
+    used = request.session.get(USED, 0)
+    if POLL in request.headers or now - used < settings.SESSION_COOKIE_AGE / NOTED_SHARE:
+        return
+    request.session.setdefault(BEGAN, now)
+    request.session[USED] = now
+    key = request.session.session_key
+    address = addresses.of_client(request)
+    UserSession.objects.filter(session_key=key).update(
+        last_seen_at=timezone.now(), **({"ip": address} if address else {})
+    )
+
+
+def of_user(user: User) -> list[UserSession]:
+    """The sessions of a user's browsers that are alive, newest first."""
+    return sorted(
+        UserSession.objects.purge_and_list(user), key=lambda one: one.last_seen_at, reverse=True
+    )
+
+
+def end(sessions: Iterable[UserSession]) -> int:
+    """End these sessions; how many they were."""
+    ended = 0
+    for one in sessions:
+        one.end()
+        ended += 1
+    return ended
+
+
+def purge() -> None:
+    """Forget sessions that have expired."""
+    store: Any = import_module(settings.SESSION_ENGINE).SessionStore
+    store.clear_expired()
+    for one in UserSession.objects.iterator(chunk_size=500):
+        if not one.exists():
+            one.delete()

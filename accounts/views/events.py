@@ -1,0 +1,51 @@
+"""Writes down what happens to tokens: in the history and in the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from accounts import audit
+from accounts.models import SecurityEventType, Token, User
+from history.models import EventType, record
+
+
+def tell_token(
+    event: EventType,
+    token: Token,
+    request: HttpRequest,
+    *,
+    actor: User | None = None,
+    rotated_from: dict[str, Any] | None = None,
+) -> None:
+    """A token is made, rotated or revoked; call it in the transaction of that change."""
+    who = actor or token.user
+    record(
+        event,
+        actor=who.get_username(),
+        data={"token": token.name, "token_id": token.pk},
+        meta={
+            "scopes": token.scopes,
+            "resources": token.resources,
+            **({"rotated": True} if rotated_from else {}),
+        },
+    )
+    facts = {
+        "scopes": token.scopes,
+        "resources": token.resources,
+        "expires": str(token.expires),
+        "prefix": token.prefix,
+    }
+    revoked = event == EventType.TOKEN_REVOKED
+    kind = SecurityEventType.TOKEN_CREATED
+    if revoked or rotated_from:
+        kind = SecurityEventType.TOKEN_REVOKED if revoked else SecurityEventType.TOKEN_ROTATED
+    audit.record(
+        kind,
+        request=request,
+        actor=who,
+        subject=token,
+        before=facts if revoked else rotated_from,
+        after=None if revoked else facts,
+    )
