@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from channels import passive
@@ -20,7 +20,7 @@ from channels.errors import WrongState
 from channels.lease import Leased, Watch
 from channels.models import Channel, Publication
 from history.models import EventType, record
-from mirrors import control, knock, manage, rebuild
+from mirrors import control, knock, manage, periodic, rebuild
 from mirrors.control import tell
 from mirrors.models import Mirror, Preview, Run
 from mirrors.schedule import next_fire
@@ -28,6 +28,8 @@ from mirrors.schedule import next_fire
 log = logging.getLogger(__name__)
 
 KNOCK_AGAIN_SECONDS = 15
+CLOCKS = timedelta(seconds=10)
+"""How far the clocks of beat's host and a worker's may be apart."""
 LOST = "The worker was lost."
 
 _watch = Watch()
@@ -62,14 +64,27 @@ def reap() -> None:
 
 
 def start_due() -> None:
-    """Begin the runs whose time has come; a slot during a run is skipped, missed ones are one."""
+    """Begin the runs that beat did not begin; a slot during a run is skipped, missed ones are one.
+
+    Beat fires each mirror's own task in time. It may be down, or its message lost.
+    """
+    _start(Mirror.objects.filter(next_run_at__lte=timezone.now() - settings.SCHEDULE_GRACE))
+
+
+def start_slot(pk: int) -> None:
+    """Begin the run of a mirror whose task beat has fired, if its time has come."""
+    _start(Mirror.objects.filter(pk=pk, next_run_at__lte=timezone.now() + CLOCKS))
+
+
+def _start(due: QuerySet[Mirror]) -> None:
     now = timezone.now()
-    due = Mirror.objects.filter(deleted=None, next_run_at__lte=now)
-    for mirror in due.select_related(
+    rows = due.filter(deleted=None).select_related(
         "filter", "upstream", "channel__filter", "channel__parent__filter"
-    ):
+    )
+    for mirror in rows:
         try:
-            following = next_fire(mirror.cron, mirror.cron_timezone, now)
+            after = max(now, mirror.next_run_at or now)
+            following = next_fire(mirror.cron, mirror.cron_timezone, after)
         except ValueError as error:
             # It was a schedule when it was saved: this host may know fewer time zones.
             _unschedule(mirror, error)
@@ -88,7 +103,9 @@ def _unschedule(mirror: Mirror, error: ValueError) -> None:
     """Let a mirror that has no next time wait for an edit, which says what is wrong."""
     log.error("%s is not run by its schedule any more: %s", mirror, error)
     rows = Mirror.objects.filter(pk=mirror.pk, next_run_at=mirror.next_run_at)
-    rows.update(next_run_at=None, warnings=manage.warnings(mirror))
+    with transaction.atomic():
+        if rows.update(next_run_at=None, warnings=manage.warnings(mirror)):
+            periodic.of(mirror).update(enabled=False)
 
 
 def _start_slot(mirror: Mirror, following: datetime) -> None:
@@ -98,6 +115,8 @@ def _start_slot(mirror: Mirror, following: datetime) -> None:
         mine = Mirror.objects.filter(pk=mirror.pk, next_run_at=slot)
         if not mine.update(next_run_at=following):
             return
+        mirror.next_run_at = following
+        periodic.keep(mirror)
         going = control.active_run(mirror)
         if going is None:
             try:

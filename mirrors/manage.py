@@ -27,7 +27,7 @@ from filters.models import Filter
 from filters.rules import conflicts
 from filters.rules.form import kind_of
 from history.models import EventType, record
-from mirrors import control, knock, schedule, sources
+from mirrors import control, knock, periodic, schedule, sources
 from mirrors.inputs import narrowed
 from mirrors.models import Kind, Mirror, Upstream
 
@@ -257,6 +257,7 @@ def _save_new(mirror: Mirror) -> None:
 
 
 def _saved(mirror: Mirror, event: EventType, actor: str, *, name: str = "", **meta: Any) -> None:
+    periodic.keep(mirror)
     record(
         event,
         actor=actor,

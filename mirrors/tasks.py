@@ -44,9 +44,9 @@ def make_preview(pk: int) -> None:
 
 
 @shared_task
-def start_due() -> None:
-    """Begin the mirrors whose time has come."""
-    dispatch.start_due()
+def start_slot(pk: int) -> None:
+    """Begin the run of a mirror whose time has come: what each mirror's periodic task calls."""
+    dispatch.start_slot(pk)
 
 
 @shared_task

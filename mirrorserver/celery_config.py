@@ -40,12 +40,12 @@ else:
         "polling_interval": 0.2,
     }
 
-# Kept in the database by django-celery-beat, where the operator sees when each last ran. A round
-# that nobody took before the next one is due is dropped.
+# Kept in the database by django-celery-beat, where the operator sees when each last ran, beside the
+# tasks of the mirrors (whose names have no slash). A round that nobody took before the next one is
+# due is dropped.
 beat_schedule = {
-    name: {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+    f"system/{name}": {"task": task, "schedule": seconds, "options": {"expires": seconds}}
     for name, task, seconds in (
-        ("start due mirrors", "mirrors.tasks.start_due", 60.0),
         ("dispatch", "mirrors.tasks.dispatch_round", 60.0),
         ("clean up", "mirrors.tasks.clean_up", 3600.0),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,6 +54,7 @@ FLUSH_SECONDS = 3
 GUARD_MIN = 20
 GUARD_SHARE = 0.10
 RUN_ATTEMPTS = 3
+SCHEDULE_GRACE = timedelta(minutes=2)
 PUBLISH_AGAIN_SECONDS = 30
 
 DEBUG = ENV.debug
