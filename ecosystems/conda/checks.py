@@ -14,6 +14,7 @@ import msgspec
 
 from ecosystems.base import Invalid, Record
 from ecosystems.conda.channel import LONGEST_FILE, is_name, parse_file_name
+from ecosystems.conda.readable import NO_OBJECT
 from ecosystems.conda.repodata import join_entries
 
 LAST_SECOND = 253_402_300_799
@@ -78,9 +79,9 @@ def filled(
     return known
 
 
-def all_right(files: list[str], known: list[Listed], expected: tuple[str, str, str]) -> bool:
+def all_right(files: list[str], known: list[Listed], expected: tuple[str, str]) -> bool:
     """Whether every record of a kind is one that `checked` would take; if in doubt, no."""
-    name, section, extension = expected
+    name, extension = expected
     versions, builds = [r.version for r in known], [r.build for r in known]
     sizes, numbers = [r.size for r in known], [r.build_number for r in known]
     return (
@@ -90,7 +91,6 @@ def all_right(files: list[str], known: list[Listed], expected: tuple[str, str, s
         and max(map(len, files)) <= LONGEST_FILE
         and _within(versions, _VERSIONS)
         and _within(builds, _BUILDS)
-        and {r.subdir for r in known} <= {section, ""}
         and min(sizes) >= 0
         and max(sizes) <= LARGEST_FILE
         and min(numbers) >= 0
@@ -127,7 +127,7 @@ def _is_hex(text: str) -> bool:
         return False
 
 
-def checked(file: str, raw: bytes, *, section: str, extension: str) -> CondaRecord | Invalid:
+def checked(file: str, raw: bytes, *, extension: str) -> CondaRecord | Invalid:
     """One record by itself, or what is wrong with it."""
     parsed = parse_file_name(file)
     if parsed is None:
@@ -139,8 +139,9 @@ def checked(file: str, raw: bytes, *, section: str, extension: str) -> CondaReco
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Invalid(file, f"The record cannot be read: {error}.")
     if not isinstance(fields, dict):
-        return Invalid(file, "The record is not an object.")
-    if why := _wrong(fields, parsed[:3], section):
+        # What stands in the place of a record that cannot be published (see `readable`).
+        return Invalid(file, fields if isinstance(fields, str) else NO_OBJECT)
+    if why := _wrong(fields, parsed[:3]):
         return Invalid(file, why)
     record = CondaRecord(
         filename=file,
@@ -152,7 +153,7 @@ def checked(file: str, raw: bytes, *, section: str, extension: str) -> CondaReco
         license=_text(fields, "license"),
         license_family=_text(fields, "license_family"),
         timestamp=milliseconds(fields.get("timestamp")),
-        size=fields["size"],
+        size=-1 if fields.get("size") is None else fields["size"],
         sha256=_text(fields, "sha256").lower(),
         md5=_text(fields, "md5").lower(),
         subdir=_text(fields, "subdir"),
@@ -162,16 +163,14 @@ def checked(file: str, raw: bytes, *, section: str, extension: str) -> CondaReco
     return record
 
 
-def _wrong(fields: dict[str, Any], expected: tuple[str, ...], section: str) -> str:
+def _wrong(fields: dict[str, Any], expected: tuple[str, ...]) -> str:
     """What forbids to publish the record; "" if nothing does."""
     for key, value in zip(("name", "version", "build"), expected, strict=True):
         if fields.get(key) != value:
             return f"The record's {key} is not the one in the file name."
-    if fields.get("subdir") not in (section, "", None):
-        return f"The record's subdir is not {section}."
     if not _is_count(fields.get("build_number"), LARGEST_BUILD_NUMBER):
         return "The record has no build number that makes sense."
-    if not _is_count(fields.get("size"), LARGEST_FILE):
+    if fields.get("size") is not None and not _is_count(fields["size"], LARGEST_FILE):
         return "The record has no size that makes sense."
     hashes = {key: fields.get(key) for key, _ in _HASHES if fields.get(key) not in (None, "")}
     if not hashes:
@@ -194,8 +193,8 @@ def _text(fields: dict[str, Any], key: str) -> str:
 
 def milliseconds(value: object) -> int | None:
     """A build time in milliseconds; None where it makes no sense."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    if isinstance(value, float) and abs(value) < 1 << 62:
+        value = int(value)  # A fraction of a second counts for nothing.
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         return None
     if value <= LAST_SECOND:

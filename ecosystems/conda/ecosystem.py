@@ -25,6 +25,7 @@ from ecosystems.base import (
     Whole,
 )
 from ecosystems.conda import channel, documents, matchspec, records, shards
+from ecosystems.conda.readable import readable
 from ecosystems.conda.repodata import Index, read
 from ecosystems.conda.version import key
 from ecosystems.pack import Pack, PackWriter
@@ -119,7 +120,7 @@ class Conda(Whole):
             PackWriter(target, old=old, records=checked) as writer,
         ):
             for shard in index.shards(stop):
-                writer.add(shard.name, shard.body, shard.count)
+                writer.add(shard.name, readable(shard.body), shard.count)
             known = old.meta.get("newest", 0) if old is not None else 0
             newest = max(newest, known if isinstance(known, int) else 0)
             sha256 = writer.close({"newest": newest})

@@ -65,6 +65,7 @@ _raw_decoder = msgspec.json.Decoder(RawBody)
 
 def records(body: bytes, *, section: str, name: str) -> list[CondaRecord | Invalid]:
     """The records of a shard: `.tar.bz2` before `.conda`, each in the order of file names."""
+    del section  # Clients go by the folder that an index lies in, whatever its records say.
     raws = raw_body(body)
     try:
         listed = _body_decoder.decode(body)
@@ -76,13 +77,10 @@ def records(body: bytes, *, section: str, name: str) -> list[CondaRecord | Inval
         files = list(members)
         if listed is not None and files:
             known = list((listed.conda if kind else listed.packages).values())
-            if all_right(files, known, (name, section, extension)):
+            if all_right(files, known, (name, extension)):
                 found += filled(files, known, members.values())
                 continue
-        found += [
-            checked(file, bytes(raw), section=section, extension=extension)
-            for file, raw in members.items()
-        ]
+        found += [checked(file, bytes(raw), extension=extension) for file, raw in members.items()]
     return found
 
 

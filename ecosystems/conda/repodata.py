@@ -11,6 +11,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +106,21 @@ class Index:
         packages, conda = (self._entries(name, kind) for kind in range(len(KINDS)))
         return join_body(packages, conda, removed)
 
-    def take(self, group: Group, kind: int) -> None:
+    def sort(self, group: Group, kind: int) -> None:
+        """Takes a group in; clients install files of one kind that are listed among the other."""
+        other = list(KINDS.values())[1 - kind]
+        if strange := {file: raw for file, raw in group.items() if file.endswith(other)}:
+            self._take(strange, 1 - kind)
+            group = {file: raw for file, raw in group.items() if file not in strange}
+        if group:
+            self._take(group, kind)
+
+    def refuse(self, files: list[str]) -> None:
+        """Counts records that are in no shard, because their key says no package name."""
+        self.listed["packages"] += len(files)
+        self._refuse(files)
+
+    def _take(self, group: Group, kind: int) -> None:
         """Spools a group of records and notes where those of each name lie."""
         files = list(group)
         keys = _encoded(files)
@@ -226,9 +241,13 @@ def _member(index: Index, stream: JsonStream, key: str) -> None:
     if key in KINDS:
         kind = list(KINDS).index(key)
         if not stream.at_object():
+            if stream.value(cap=SMALL_VALUE) == b"null":
+                return
             raise BadIndex(f"`{key}` in the index is not an object.")
         for group in stream.entries():
-            index.take(group, kind)
+            index.sort(group, kind)
+        index.refuse(stream.unreadable)
+        stream.unreadable = []
     elif key == "v3":
         # Its records repeat the packages in another form: all of it goes, so that
         # nothing left out can be found there.
@@ -238,13 +257,15 @@ def _member(index: Index, stream: JsonStream, key: str) -> None:
     elif key == "removed":
         index.removed = _removed(stream)
     elif key == "repodata_version":
-        index.repodata_version = decoded(stream.value(cap=SMALL_VALUE) or b"", int)
+        number = stream.value(cap=SMALL_VALUE) or b""
+        index.repodata_version = int(number) if number.isdigit() and len(number) < 4 else 1
     elif key == "signatures":
         stream.value(cap=0)
     else:
         text = stream.value(cap=SMALL_VALUE)
         if text is not None:
-            index.unknown[key] = decoded(text, object)
+            with suppress(BadIndex):  # Nothing is published of it, so it may be anything.
+                index.unknown[key] = decoded(text, object)
 
 
 def _count(stream: JsonStream) -> int:
@@ -262,6 +283,8 @@ def _count(stream: JsonStream) -> int:
 
 def _info(stream: JsonStream) -> dict[str, Any]:
     text = stream.value(cap=SMALL_VALUE)
+    if text == b"null":
+        return {}
     if text is None or not text.startswith(b"{"):
         raise BadIndex("`info` in the index is not an object of at most 64 kB.")
     info = decoded(text, dict[str, Any])
@@ -271,8 +294,10 @@ def _info(stream: JsonStream) -> dict[str, Any]:
 
 def _removed(stream: JsonStream) -> list[str]:
     text = stream.value(cap=REMOVED_CAP)
-    if text is None or not text.startswith(b"["):
-        raise BadIndex("`removed` in the index is not a list.")
+    if text is None:
+        raise BadIndex(f"`removed` in the index has more than {REMOVED_CAP >> 20} MB.")
+    if not text.startswith(b"["):
+        return []  # Some registries write an empty object; it is only a list of what to leave out.
     return [file for file in decoded(text, list[Any]) if isinstance(file, str)]
 
 
@@ -283,7 +308,7 @@ def _check_shape(keys: set[str]) -> None:
 
 
 def _check_subdir(index: Index) -> None:
-    found = index.info.get("subdir", index.subdir)
+    found = index.info.get("subdir") or index.subdir
     if found != index.subdir:
         raise BadIndex(f"The index says it is the one of `{found}`, not of `{index.subdir}`.")
 

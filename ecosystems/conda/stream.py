@@ -19,12 +19,19 @@ GROUP = 2 << 20
 """Bytes that a group of members has at least, but for the last one."""
 
 LARGEST_MEMBER = 64 << 20
+DEEPEST = 1000
+"""Brackets in brackets: more than any client reads."""
+NOT_TEXT = "The record's text is not valid Unicode."
+NOT_JSON = "The record is not valid JSON."
 LONGEST_KEY = 64 << 10
 
-_SPACE = re.compile(rb"[ \t\n\r]*")
-_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+# Possessive (`*+`): a text whose end is not there yet must cost neither a second look at each
+# of its bytes nor memory for going back.
+_SPACE = re.compile(rb"[ \t\n\r]*+")
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
 _TEXT = re.compile(_STRING, re.DOTALL)
+_MEMBER = re.compile(rb"[ \t\n\r,]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+", re.DOTALL)
 _SCALAR_END = re.compile(rb"[,}\]\s]")
 _NEXT_MEMBER = re.compile(rb'\},[ \t\n\r]*"[^"\\]*"[ \t\n\r]*:[ \t\n\r]*\{')
 _DOUBLE_END = re.compile(rb"\}[ \t\n\r]*\}")
@@ -54,6 +61,8 @@ class JsonStream:
         self._at = 0
         self._ended = False
         self._decoder = msgspec.json.Decoder(Group)
+        self.unreadable: list[str] = []
+        """Keys of members that `entries` has left out because not even their key is text."""
 
     def members(self) -> Iterator[str]:
         """The keys of the document's object.
@@ -62,8 +71,6 @@ class JsonStream:
         """
         self._begin()
         yield from self._members()
-        while self._more():
-            continue
         if self.peek():
             raise BadIndex("The index is not valid JSON: it goes on after its end.")
 
@@ -176,7 +183,8 @@ class JsonStream:
         ahead = len(self._text) - self._at
         if ahead > LARGEST_MEMBER:
             raise BadIndex("The index holds a record of more than 64 MB.")
-        self._fill(ahead + GROUP)
+        # Twice as much: what is ahead is looked at from its begin again.
+        self._fill(min(2 * ahead, LARGEST_MEMBER) + GROUP)
         if len(self._text) - self._at == ahead:
             raise _ended()
 
@@ -203,9 +211,31 @@ class JsonStream:
             if end is not None:
                 break
             self._grow()
-        group = self._decoded(end)
+        try:
+            group = self._decoded(end)
+        except BadIndex:
+            group = self._decoded_alone(end)
         self._at = end + closed
         return group, closed
+
+    def _decoded_alone(self, end: int) -> Group:
+        """The members up to `end`, each by itself: one that is broken costs no other.
+
+        In its place stands what is wrong with it, a text.
+        """
+        group: Group = {}
+        text, at = self._text[:end], self._at
+        while (match := _MEMBER.match(text, at)) is not None:
+            key, at = match[1], match.end()
+            stop = _value_end(text, at)
+            try:
+                group[decoded(key, str)] = _sound(text[at:stop])
+            except BadIndex:
+                self.unreadable.append(key[1:-1].decode(errors="replace"))
+            at = stop
+        if text[at:].strip(b" \t\n\r,"):
+            raise BadIndex("The index is not valid JSON: `key: value` expected.")
+        return group
 
     def _walk_members(self) -> tuple[int | None, bool]:
         """Where the last whole member ends, and whether the object ends there too."""
@@ -232,6 +262,8 @@ class JsonStream:
                 return match.start(), depth
             if token in (b"{", b"["):
                 depth += 1
+                if depth > DEEPEST:
+                    raise BadIndex(f"The index has more than {DEEPEST} brackets in each other.")
             elif token in (b"}", b"]"):
                 depth -= 1
                 if depth == 0:
@@ -272,6 +304,41 @@ class JsonStream:
             raise BadIndex("The index is not valid UTF-8.") from error
         except (msgspec.DecodeError, RecursionError) as error:
             raise BadIndex(f"The index is not valid JSON: {error}.") from error
+
+
+def _value_end(text: bytes, at: int) -> int:
+    """Where the value that begins at `at` ends."""
+    depth = 0
+    for match in _TOKEN.finditer(text, at):
+        if depth == 0 and text[at : match.start()].strip(b" \t\n\r"):
+            break  # A number or a word: what matched lies behind it.
+        depth += (match[0] in (b"{", b"[")) - (match[0] in (b"}", b"]"))
+        if depth == 0:
+            return match.end()
+    found = _SCALAR_END.search(text, at)
+    return found.start() if found else len(text)
+
+
+def _sound(text: bytes) -> msgspec.Raw:
+    """A value, or what is wrong with it."""
+    try:
+        text.decode()
+        msgspec.json.decode(text)
+    except UnicodeDecodeError:
+        return msgspec.Raw(msgspec.json.encode(NOT_TEXT))
+    except (msgspec.DecodeError, RecursionError):
+        # Half a surrogate pair and a long number are JSON; `readable` looks at these.
+        if not _is_json(text):
+            return msgspec.Raw(msgspec.json.encode(NOT_JSON))
+    return msgspec.Raw(text)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(b"[" + text + b"]", type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _ended() -> BadIndex:

@@ -79,7 +79,6 @@ def test_M01_a_file_name_that_leads_elsewhere_is_refused_and_counted(
         {"name": "seven"},
         {"version": "9"},
         {"build": "9"},
-        {"subdir": "win-64"},
         {"sha256": "x" * 64, "md5": None},
         {"sha256": None, "md5": None},
         {"size": -1},

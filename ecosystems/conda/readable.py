@@ -1,0 +1,207 @@
+"""Makes each record one that clients can read, or tells why it cannot be published.
+
+Rule: what conda or rattler reads stays byte for byte. An optional value that one of them cannot
+read is corrected or taken out; a record that is wrong in a value that clients need is replaced
+by the reason, a text, which `checks` knows. One bad record never costs its neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from ecosystems.conda.repodata import join_body, join_entries
+from ecosystems.conda.stream import NOT_JSON, NOT_TEXT
+
+TOO_LONG = "The record has a number of more than 4,300 digits."
+TOO_DEEP = "The record has too many brackets in each other."
+NO_OBJECT = "The record is not an object."
+NO_LIST = "The record's {} is not a list of texts."
+
+_Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class _Record(msgspec.Struct, gc=False):
+    """The types that clients insist on; anything else may stand in other keys."""
+
+    name: str
+    version: str
+    build: str
+    build_number: _Count
+    arch: str | None = None
+    constrains: list[str] = []
+    depends: list[str] = []
+    extra_depends: dict[str, list[str]] = {}
+    features: str | None = None
+    flags: list[str] = []
+    legacy_bz2_md5: str | None = None
+    legacy_bz2_size: _Count | None = None
+    license: str | None = None
+    license_family: str | None = None
+    md5: str | None = None
+    noarch: bool | Literal["", "generic", "python"] | None = None
+    platform: str | None = None
+    purls: list[str] | None = None
+    python_site_packages_path: str | None = None
+    run_exports: dict[str, Any] | None = None
+    sha256: str | None = None
+    size: _Count | None = None
+    subdir: str = ""
+    timestamp: _Int64 | None = None
+    track_features: str | list[str] = ""
+
+
+class _Body(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
+    packages: dict[str, _Record]
+    conda: dict[str, _Record]
+
+
+class _Raws(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
+    packages: dict[str, msgspec.Raw]
+    conda: dict[str, msgspec.Raw]
+    removed: list[str]
+
+
+_body_decoder = msgspec.json.Decoder(_Body)
+_raw_decoder = msgspec.json.Decoder(_Raws)
+_FIELDS = {field.name: field for field in msgspec.structs.fields(_Record)}
+_DIGITS = 4300
+"""Digits of a whole number that Python reads at most."""
+
+# What decoding a body into the types above does not see: a half of a surrogate pair or a long
+# number in some other key, and a whole number written with a point or exponent.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_ZEROS = bytes(ord("0") if byte in b"0123456789" else byte for byte in range(256))
+_LONG = b"0" * (_DIGITS + 1)
+_FLOAT = re.compile(rb'":[ \t\r\n]*+-?[0-9]++[.eE]')
+_POINT = re.compile(
+    rb'"(?:timestamp|size|build_number|legacy_bz2_size)"[ \t\r\n]*:[ \t\r\n]*-?[0-9]+[.eE]'
+)
+_MD5 = re.compile(r"[0-9a-fA-F]{32}")
+_PURL = re.compile(r"pkg:[a-zA-Z][a-zA-Z0-9+.-]*/.+")
+_RUN_EXPORTS = ("noarch", "strong", "strong_constrains", "weak", "weak_constrains")
+_Value = Callable[[Any], bool]
+
+
+def readable(body: bytes) -> bytes:
+    """The canonical body with only records that clients can read, and reasons for the others."""
+    if _clear(body):
+        return body
+    raws = _raw_decoder.decode(body)
+    packages, conda = (
+        join_entries((file, _record(bytes(raw))) for file, raw in members.items())
+        for members in (raws.packages, raws.conda)
+    )
+    return join_body(packages, conda, raws.removed)
+
+
+def reason(why: str) -> bytes:
+    """What stands in a record's place."""
+    return msgspec.json.encode(why)
+
+
+def _clear(body: bytes) -> bool:
+    if _HALF.search(body) or (_FLOAT.search(body) and _POINT.search(body)):
+        return False
+    if len(body) > _DIGITS and _LONG in body.translate(_ZEROS):
+        return False
+    try:
+        found = _body_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return all(map(_fits, (*found.packages.values(), *found.conda.values())))
+
+
+def _fits(record: _Record) -> bool:
+    """What types alone do not say."""
+    return not (
+        record.md5 == ""
+        or record.sha256 == ""
+        or (record.legacy_bz2_md5 and not _MD5.fullmatch(record.legacy_bz2_md5))
+        or record.legacy_bz2_md5 == ""
+        or (record.purls and not all(map(_PURL.fullmatch, record.purls)))
+        or (record.run_exports and not _are_run_exports(record.run_exports))
+    )
+
+
+def _record(raw: bytes) -> bytes:
+    """One record as it is, or corrected, or the reason why it cannot be published."""
+    try:
+        fields = json.loads(raw)
+    except UnicodeDecodeError:
+        return reason(NOT_TEXT)
+    except json.JSONDecodeError:
+        return reason(NOT_JSON)
+    except RecursionError:
+        return reason(TOO_DEEP)
+    except ValueError:
+        return reason(TOO_LONG)
+    if not isinstance(fields, dict):
+        # A reason from `stream`, which found the record broken, or an upstream's own text.
+        return raw if fields in (NOT_TEXT, NOT_JSON) else reason(NO_OBJECT)
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return reason(NOT_TEXT)
+    for key in ("depends", "constrains"):
+        if fields.get(key) is not None and not _are_texts(fields[key]):
+            return reason(NO_LIST.format(key))
+    wrong = {key for key in fields if key in _FIELDS and not _right(key, fields[key])}
+    return _corrected(raw, fields, wrong) if wrong else raw
+
+
+def _right(key: str, value: Any) -> bool:
+    if isinstance(value, float) and key in _WHOLE:
+        return False
+    try:
+        msgspec.convert(value, _FIELDS[key].type)
+    except msgspec.ValidationError:
+        return False
+    further = _FURTHER.get(key)
+    return further is None or value is None or further(value)
+
+
+def _corrected(raw: bytes, fields: dict[str, Any], wrong: set[str]) -> bytes:
+    """The record with these values mended where that is sure, else taken out."""
+    kept: list[tuple[str, bytes]] = []
+    for key, text in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items():
+        if key not in wrong:
+            kept.append((key, bytes(text)))
+        elif key in ("depends", "constrains"):
+            kept.append((key, b"[]"))
+        elif key in _WHOLE and (whole := _whole(key, fields[key])) is not None:
+            kept.append((key, b"%d" % whole))
+        elif key in _NEEDED:
+            kept.append((key, bytes(text)))  # `checks` says what is wrong with it
+    return b"{" + join_entries(kept) + b"}"
+
+
+def _whole(key: str, value: Any) -> int | None:
+    """A number's whole part where it makes sense; a fraction counts in a time only."""
+    if not isinstance(value, float) or not -(2.0**63) < value < 2.0**63:
+        return None
+    return int(value) if key == "timestamp" or value.is_integer() else None
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _are_run_exports(value: dict[str, Any]) -> bool:
+    return all(_are_texts(value[key]) for key in _RUN_EXPORTS if key in value)
+
+
+_WHOLE = frozenset(("timestamp", "size", "build_number", "legacy_bz2_size"))
+_NEEDED = frozenset(("name", "version", "build", "build_number", "size"))
+_FURTHER: dict[str, _Value] = {
+    "legacy_bz2_md5": lambda value: _MD5.fullmatch(value) is not None,
+    "md5": lambda value: value != "",
+    "sha256": lambda value: value != "",
+    "purls": lambda value: all(map(_PURL.fullmatch, value)),
+    "run_exports": _are_run_exports,
+}
