@@ -57,6 +57,8 @@ class Record(msgspec.Struct, gc=False, kw_only=True):
     build_number: int = 0
     license: str = ""
     license_family: str = ""
+    license_known: bool = True
+    """False: the index does not say it; the file itself may."""
     timestamp: int | None = None
     size: int = -1
     sha256: str = ""
@@ -154,6 +156,16 @@ Stop = Callable[[], None]
 """Called between chunks; raises to end the work."""
 
 
+Held = Callable[[str], Path | None]
+"""Where the file with this SHA-256 lies, None where it is not here. Threads may call it."""
+
+
+def nothing_held(sha256: str) -> Path | None:
+    """A `Held` that has no file."""
+    del sha256
+    return None
+
+
 def never_stop() -> None:
     """A `Stop` that never stops."""
 
@@ -237,10 +249,15 @@ class Whole:
         del only, active, licenses
         return self
 
-    def having(self, names: Collection[str]) -> Self:
+    def having(self, names: Collection[str], held: Held = nothing_held) -> Self:
         """The same: nothing waits to be asked for."""
-        del names
+        del names, held
         return self
+
+    def license_in(self, path: Path, filename: str) -> tuple[str, str] | None:
+        """Nothing: the index states what there is to know."""
+        del path, filename
+        return None
 
     def bring(
         self, client: Client, base_url: str, name: str, *, work: Path
@@ -303,8 +320,14 @@ class Ecosystem(Protocol):
         `licenses`: rules ask for licences, which may cost requests of their own.
         """
 
-    def having(self, names: Collection[str]) -> Ecosystem:
-        """This ecosystem, fetching these packages too where only what was asked for is fetched."""
+    def having(self, names: Collection[str], held: Held = nothing_held) -> Ecosystem:
+        """This ecosystem, fetching these packages too where only what was asked for is fetched.
+
+        `held`: where files lie that are here, to read what the index does not say.
+        """
+
+    def license_in(self, path: Path, filename: str) -> tuple[str, str] | None:
+        """What a file states as its licence, and its family; None where it cannot be known."""
 
     def bring(
         self, client: Client, base_url: str, name: str, *, work: Path

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from channels.models import Channel, Package, Revision
 from ecosystems import registry
 from mirrors.compare import compare
 from mirrors.inputs import as_begun, gather
-from mirrors.judge import count
-from mirrors.models import Mirror, Snapshot
+from mirrors.judge import UNKNOWN_LICENSE, count
+from mirrors.models import Mirror, Run, Snapshot
 from mirrors.work import Work
 
 
@@ -57,6 +58,18 @@ def _counts(work: Work, counts: dict[str, Any], terms: Mapping[str, Any]) -> dic
     counts["listed"] = listed
     counts["unsettled"] = bool(missing or counts["failed"])
     return counts
+
+
+def unlicensed(run: Run, *, most: int) -> list[str]:
+    """The first packages with files whose licence is unknown."""
+    channel = Channel.objects.get(pk=run.mirror.channel_id)
+    rows = Package.objects.at(channel.current).filter(channel=channel).order_by("name")
+    found = (
+        name
+        for name, tally in rows.values_list("name", "tally").iterator()
+        if tally.get(str(run.mirror_id), {}).get(UNKNOWN_LICENSE)
+    )
+    return list(islice(found, most))
 
 
 def files(number: int) -> str:

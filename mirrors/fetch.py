@@ -21,7 +21,7 @@ from ecosystems import leftout, registry
 from ecosystems.base import BadIndex, Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
 from ecosystems.pack import Pack
 from ecosystems.upstream import Client
-from mirrors import own
+from mirrors import held, own
 from mirrors.models import Page, Snapshot, Upstream
 from mirrors.texts import UNREADABLE, storable
 
@@ -46,7 +46,7 @@ class Fetch:
         """`row`: what it is done for; whoever has lost it writes nothing any more."""
         self.upstream = upstream
         pages = Page.objects.filter(upstream=upstream.pk).values_list("name", flat=True)
-        self.ecosystem = (ecosystem or registry.get(upstream.kind)).having(set(pages))
+        self.ecosystem = (ecosystem or registry.get(upstream.kind)).having(set(pages), held.path)
         self.sections = self.ecosystem.sections(asked)
         self.snapshots: dict[str, Snapshot | None] = {}
         self.warnings: list[str] = []

@@ -16,8 +16,11 @@ from channels.listing import Listing
 from ecosystems.base import Ecosystem, Invalid, Record, Stop
 from ecosystems.pack import Layered, Pack
 from filters.rules import Reason, Rules, judge
+from mirrors import held
 
 NAMES_AT_ONCE = 100
+UNKNOWN_LICENSE = "license_unknown"
+"""Counts kept files on which licence rules cannot act, because nobody has said the licence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Part:
     body: bytes
     records: list[Record | Invalid]
     reasons: list[Reason | None]
+    licenses: bool = False
+    """Whether rules look at licences."""
 
     def kept(self) -> Iterator[Record]:
         """The records no rule refuses."""
@@ -106,6 +111,9 @@ def judge_name(case: Case, name: str) -> Judged:
             continue
         body = source.pack.read(name)
         records = case.ecosystem.records(body, section=case.section, name=name)
+        licenses = held.wanted((source.rules, *case.channel_rules))
+        if licenses:
+            held.fill(case.ecosystem, records)
         reasons = judge(
             case.section,
             name,
@@ -114,7 +122,7 @@ def judge_name(case: Case, name: str) -> Judged:
             channels=case.channel_rules,
             kind=case.ecosystem.family,
         )
-        part = Part(source, body, records, reasons)
+        part = Part(source, body, records, reasons, licenses)
         if len(case.sources) > 1:
             _claim(part, claimed)
         result.parts.append(part)
@@ -189,6 +197,8 @@ def _list_part(part: Part, here: set[str], tally: dict[str, int], listing: Listi
             tally[key] = tally.get(key, 0) + 1
             continue
         assert isinstance(record, Record)
+        if part.licenses and not record.license_known:
+            tally[UNKNOWN_LICENSE] = tally.get(UNKNOWN_LICENSE, 0) + 1
         is_here = complete(record, here)
         if active and not is_here:
             tally["missing"] = tally.get("missing", 0) + 1
@@ -215,6 +225,8 @@ def count(tallies: Iterable[dict[str, Any]]) -> dict[str, Any]:
         "mirror_filtered": {},
         "channel_filtered": {},
     }
+    if unknown := total.pop(UNKNOWN_LICENSE, 0):
+        counts[UNKNOWN_LICENSE] = unknown
     for key, value in sorted(total.items()):
         by, rule = key.split(".", 1)
         counts[f"{by}_filtered"][rule] = value

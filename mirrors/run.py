@@ -23,6 +23,7 @@ from mirrors.control import tell
 from mirrors.download import Download
 from mirrors.fetch import Fetch, scratch
 from mirrors.inputs import as_begun, gather, narrowed
+from mirrors.judge import UNKNOWN_LICENSE
 from mirrors.models import Mirror, Outcome, Run
 from mirrors.plan import Plan
 from mirrors.work import HandBack, Stopped, Work
@@ -222,6 +223,13 @@ def _warn(work: Work) -> None:
         names = list(work.run.failures.order_by("pk").values_list("filename", flat=True)[:NAMED])
         some = first_names(names, counts["failed"])
         work.warn(f"{counted.files(counts['failed'])} could not be downloaded: {some}.")
+    if unknown := counts.get(UNKNOWN_LICENSE):
+        names = counted.unlicensed(work.run, most=NAMED)
+        work.warn(
+            f"The licence of {counted.files(unknown)} is unknown, so licence rules do not act on "
+            f"them: the index states none, and no wheel is here to be read"
+            f"{f' (packages: {first_names(names, None)})' if names else ''}."
+        )
     if counts["listed"] and not kept:
         work.warn(f"None of the {counts['listed']:,} files that the upstream lists is mirrored.")
 

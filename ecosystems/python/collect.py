@@ -16,12 +16,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from ecosystems.base import BadIndex, Invalid, Progress, Record, Stop, first_names
+from ecosystems.base import (
+    BadIndex,
+    Held,
+    Invalid,
+    Progress,
+    Record,
+    Stop,
+    first_names,
+    nothing_held,
+)
 from ecosystems.pack import PackWriter
-from ecosystems.python import ask
+from ecosystems.python import ask, wheels
 from ecosystems.python.body import Body, License, join, split
 from ecosystems.python.known import Known
 from ecosystems.python.licensing import metadata_files, stated
+from ecosystems.python.names import WHEEL
 from ecosystems.python.records import borrowed, newest, records
 from ecosystems.python.simple import project
 from ecosystems.upstream import Client, EgressRefused, NotFound, NotModified, UpstreamError
@@ -71,6 +81,7 @@ class Collector:
         licenses: bool,
         work: Path,
         serials: bool = False,
+        held: Held = nothing_held,
     ) -> None:
         """`serials`: those of the list of projects can be trusted."""
         self.failed: dict[str, str] = {}
@@ -80,7 +91,7 @@ class Collector:
         self.borrowed: set[str] = set()
         """Files whose stated metadata hash is that of a file."""
         self.found = 0
-        self._trusted = serials
+        self._trusted, self._held = serials, held
         self._looked: set[str] = set()
         self._error: UpstreamError | BadIndex | None = None
         self._client, self._root = client, root
@@ -247,7 +258,8 @@ class Collector:
         """The body with the licence of each release; what is known of it is not asked again."""
         stored = split(body)
         licenses: dict[str, License] = dict(split(before).licenses) if before else {}
-        files = metadata_files(records(body, name=stored.name))
+        found = records(body, name=stored.name)
+        files = metadata_files(found)
         for version, record in files.items():
             if version not in licenses:
                 path = self._work / f"page-{next(self._numbers)}"
@@ -257,8 +269,26 @@ class Collector:
                     licenses[version] = stated(path.read_bytes())
                 finally:
                     path.unlink(missing_ok=True)
-        kept = {version: licenses[version] for version in files}
+        releases = self._in_held_wheels(found, licenses)
+        kept = {version: licenses[version] for version in releases | set(files)}
         return join(Body(stored.name, stored.files, stored.status, kept))
+
+    def _in_held_wheels(
+        self, found: Iterable[Record | Invalid], licenses: dict[str, License]
+    ) -> set[str]:
+        """The releases whose licence is known, after a look into the wheels that are here."""
+        known: set[str] = set()
+        for record in found:
+            if not isinstance(record, Record) or record.version in known:
+                continue
+            if record.version not in licenses and record.filename.endswith(WHEEL):
+                path = self._held(record.sha256)
+                license_ = wheels.license_in(path) if path is not None else None
+                if license_ is not None:
+                    licenses[record.version] = license_
+            if record.version in licenses:
+                known.add(record.version)
+        return known
 
     def _look_at(self, places: Iterable[str]) -> None:
         """Note the servers of files from which nothing may be fetched."""

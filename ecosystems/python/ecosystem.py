@@ -13,6 +13,7 @@ from ecosystems.base import (
     NAMES,
     BadIndex,
     Document,
+    Held,
     Invalid,
     Order,
     Page,
@@ -26,14 +27,15 @@ from ecosystems.base import (
     Stop,
     Unchanged,
     Whole,
+    nothing_held,
 )
 from ecosystems.pack import Pack
 from ecosystems.python import body as bodies
-from ecosystems.python import listing, pages, records, specifiers
+from ecosystems.python import listing, pages, records, specifiers, wheels
 from ecosystems.python.collect import Collector, Task
 from ecosystems.python.known import Known
 from ecosystems.python.listing import Listed
-from ecosystems.python.names import METADATA, is_file, is_name, name_of, normalize
+from ecosystems.python.names import METADATA, WHEEL, is_file, is_name, name_of, normalize
 from ecosystems.upstream import Client, NotFound, UpstreamError
 
 SECTION = "simple"
@@ -54,6 +56,7 @@ class PythonSimple(Whole):
         active: bool = True,
         licenses: bool = False,
         asked: Collection[str] = (),
+        held: Held = nothing_held,
     ) -> None:
         self._only = tuple(only)
         self._active = active
@@ -62,18 +65,31 @@ class PythonSimple(Whole):
         self._names = {name for name in exact if name} if exact and all(exact) else None
         self._on_demand = self._names is None and not active
         self._asked = frozenset(asked)
+        self._held = held
         self.scope = self._key()
 
     def narrowed(self, only: Sequence[Spec], *, active: bool, licenses: bool) -> PythonSimple:
         return PythonSimple(only, active=active, licenses=licenses)
 
-    def having(self, names: Collection[str]) -> PythonSimple:
-        return PythonSimple(self._only, active=self._active, licenses=self._licenses, asked=names)
+    def having(self, names: Collection[str], held: Held = nothing_held) -> PythonSimple:
+        return PythonSimple(
+            self._only, active=self._active, licenses=self._licenses, asked=names, held=held
+        )
+
+    def license_in(self, path: Path, filename: str) -> tuple[str, str] | None:
+        return wheels.license_in(path) if filename.endswith(WHEEL) else None
 
     def bring(
         self, client: Client, base_url: str, name: str, *, work: Path
     ) -> tuple[bytes, int] | None:
-        collector = Collector(client, base_url, known=Known(), licenses=self._licenses, work=work)
+        collector = Collector(
+            client,
+            base_url,
+            known=Known(),
+            licenses=self._licenses,
+            work=work,
+            held=self._held,
+        )
         got = collector.bring(Task(name))
         return None if got is None else (got.body, got.count)
 
@@ -175,6 +191,7 @@ class PythonSimple(Whole):
             licenses=self._licenses,
             work=work,
             serials=listed.trusted,
+            held=self._held,
         )
         path = work / f"{section}.collected"
         meta = {"more_warnings": listed.warnings, **listed.meta}
@@ -234,6 +251,10 @@ class PythonSimple(Whole):
 
     def entries(self, body: bytes) -> dict[str, bytes]:
         return bodies.entries(body)
+
+    def taken_back(self, body: bytes) -> frozenset[str] | None:
+        """All files of a project that the upstream has quarantined: it says so itself."""
+        return None if records.quarantined(bodies.split(body).status) else frozenset()
 
     def rewrites(self, body: bytes) -> bool:
         del body  # What must not be published is kept out of the served form only.

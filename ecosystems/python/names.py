@@ -27,7 +27,7 @@ _ARCHIVES = (
 )
 _OLD = (".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg")
 _PLATFORM = re.compile(r"[.-](?:win|linux|macosx|cygwin|noarch|src|i[3-6]86|x86_64|py\d).*")
-_WHEEL = ".whl"
+WHEEL = ".whl"
 _SIMILAR = ("7z", "bz2", "gz", "lz", "lzma", "rar", "xz", "zst")
 
 
@@ -107,8 +107,8 @@ def version(text: str) -> Version:
 
 def _stem(filename: str) -> tuple[str, bool]:
     """The file name without its ending, and whether it is a wheel's; "" for no distribution."""
-    if filename.endswith(_WHEEL):
-        return filename[: -len(_WHEEL)], True
+    if filename.endswith(WHEEL):
+        return filename[: -len(WHEEL)], True
     ending = next((end for end in (*_ARCHIVES, *_OLD) if filename.endswith(end)), "")
     return (filename[: -len(ending)], False) if ending else ("", False)
 

@@ -142,6 +142,7 @@ def _checked(
         version=version,
         license=stated[0],
         license_family=stated[1],
+        license_known=version in licenses,
         timestamp=milliseconds(entry.upload_time) if entry.upload_time else None,
         size=entry.size if entry.size is not None and 0 <= entry.size <= LARGEST_FILE else -1,
         sha256=sha256,

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from ecosystems.base import BadIndex, Raw, Read, Record, Seen, Unchanged
+from ecosystems.cran import rds
+from ecosystems.cran.contents import Facts, add_table
 from ecosystems.cran.ecosystem import Cran
 from ecosystems.cran.rdswrite import HEAD, Matrix
 from ecosystems.pack import Pack
@@ -340,3 +342,16 @@ def test_without_meta_there_are_no_dates(client: Client, cran: FakeCran, tmp_pat
     (only,) = records(found, "aa")
     assert (only.timestamp, only.size, found.warnings) == (None, -1, [])
     assert found.newest == 0
+
+
+def test_the_last_microsecond_of_a_day_belongs_to_it() -> None:
+    row = rds.Vector(
+        [rds.Vector([10]), rds.Vector([1_704_153_599.999999])],
+        {
+            b"names": rds.Vector([b"size", b"mtime"]),
+            b"row.names": rds.Vector([b"aa_1.0.tar.gz"]),
+        },
+    )
+    facts = Facts()
+    add_table(facts, row, None)
+    assert facts.files == {"aa_1.0.tar.gz": (10, 1_704_153_599_999)}

@@ -8,6 +8,7 @@ import pytest
 from ecosystems.base import BadIndex, Invalid, Record
 from ecosystems.python import pages, simple
 from ecosystems.python.body import entries
+from ecosystems.python.ecosystem import PythonSimple
 from ecosystems.python.records import borrowed, records
 
 ASKED = "https://host.example/simple/six/"
@@ -426,3 +427,12 @@ def test_hostile_texts_are_escaped_in_html() -> None:
     body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
     html = pages.project_html(pages.project_json(body))
     assert b"<script>" not in html
+
+
+@pytest.mark.parametrize(
+    ("status", "explained"), [({"status": "quarantined"}, None), ({"status": "archived"}, set())]
+)
+def test_a_quarantine_explains_that_files_went(status: dict[str, str], explained: Any) -> None:
+    text = page(**{"project-status": status})
+    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    assert PythonSimple().taken_back(body) == explained

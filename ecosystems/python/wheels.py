@@ -1,0 +1,71 @@
+"""Reads the METADATA out of a wheel that is here; nothing is unpacked to disk.
+
+Rule: a wheel is a stranger's archive. Its directory, the number of its entries and the bytes
+that are decoded are all bounded, and whatever is odd about it tells nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from ecosystems.python.body import License
+from ecosystems.python.licensing import MOST_BYTES, stated
+
+DIRECTORY_CAP = 8 << 20
+"""Bytes of a wheel's directory: more than 100,000 files."""
+_END = struct.Struct("<4s4H2LH")
+_END_MAGIC = b"PK\x05\x06"
+_LONGEST_COMMENT = 65535
+_PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 0x1
+_SUFFIX = ".dist-info/METADATA"
+
+
+def license_in(path: Path) -> License | None:
+    """The licence that a wheel's metadata states; None where that cannot be read."""
+    metadata = metadata_in(path)
+    return None if metadata is None else stated(metadata)
+
+
+def metadata_in(path: Path) -> bytes | None:
+    """The METADATA of a wheel, its first MiB at most; None where there is none to be read."""
+    try:
+        with path.open("rb") as file:
+            if not 0 < _directory_size(file) <= DIRECTORY_CAP:
+                return None
+            with zipfile.ZipFile(file) as wheel:
+                return _metadata(wheel)
+    except (OSError, zipfile.BadZipFile, zlib.error, struct.error, ValueError, RuntimeError):
+        return None
+    except (NotImplementedError, EOFError, KeyError):
+        return None
+
+
+def _metadata(wheel: zipfile.ZipFile) -> bytes | None:
+    found = [
+        one
+        for one in wheel.infolist()
+        if one.filename.endswith(_SUFFIX) and one.filename.count("/") == 1
+    ]
+    if len(found) != 1:
+        return None
+    (one,) = found
+    if one.compress_type not in _PLAIN_METHODS or one.flag_bits & _ENCRYPTED:
+        return None
+    with wheel.open(one) as file:
+        return file.read(MOST_BYTES)
+
+
+def _directory_size(file: BinaryIO) -> int:
+    """Bytes of the directory, as the end of the archive states them; -1 for no archive."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END.size - _LONGEST_COMMENT))
+    tail = file.read()
+    at = tail.rfind(_END_MAGIC)
+    if at < 0 or len(tail) - at < _END.size:
+        return -1
+    return int(_END.unpack_from(tail, at)[5])

@@ -1,0 +1,125 @@
+"""Licence rules on an index that states no metadata: wheels that are here are read."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecosystems.python import wheels
+from mirrors import warnings
+from tests import scene
+from tests.mirrors.test_python import ask, files, mirror, no_flusher
+from tests.simpletree import FakeSimple
+
+__all__ = ["no_flusher"]
+
+FREE = "free-1.0-py3-none-any.whl"
+VIRAL = "viral-1.0-py3-none-any.whl"
+RULES = {"projects": ["free", "viral"], "exclude_licenses": ["GPL"]}
+
+
+@pytest.fixture
+def bare(settings: Any) -> Any:
+    with FakeSimple() as server:
+        settings.UPSTREAM_ALLOW = (server.url,)
+        server.add_wheel("free", "1.0", license="MIT", metadata=False)
+        server.add_wheel("viral", "1.0", license="GPL-3.0-only", metadata=False)
+        server.publish()
+        yield server
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRules:
+    def test_an_active_run_leaves_out_what_its_own_download_shows(self, bare: FakeSimple) -> None:
+        channel = scene.channel()
+        what = mirror(channel, bare, mirror_mode="active", filters=RULES)
+        run = scene.run_now(what)
+        assert (run.state, run.error) == ("completed", "")
+        assert run.counts["mirror_filtered"] == {"license": 1}
+        assert (run.counts["active"], run.counts["listed"]) == (1, 2)
+        assert "license_unknown" not in run.counts
+        assert ask(channel, "/viral/").status == 404
+        assert files(channel, "free") == [FREE]
+        again = scene.run_now(what)
+        assert again.counts["mirror_filtered"] == {"license": 1}
+        assert not [r for r in bare.requests() if r.path.endswith(VIRAL)][1:]
+
+    def test_what_cannot_be_known_is_counted_and_told(self, bare: FakeSimple) -> None:
+        channel = scene.channel()
+        what = mirror(channel, bare, filters=RULES)
+        run = scene.run_now(what)
+        assert run.counts["license_unknown"] == run.counts["passive"] == 2
+        (text,) = warnings.of(what)
+        assert "2 files" in text
+        assert "unknown" in text
+        assert "viral" in text
+
+    def test_a_passive_mirror_learns_from_what_clients_have_fetched(self, bare: FakeSimple) -> None:
+        channel = scene.channel()
+        what = mirror(channel, bare, filters=RULES)
+        scene.run_now(what)
+        assert ask(channel, f"/viral/{VIRAL}").status == 200
+        run = scene.run_now(what)
+        assert run.counts["mirror_filtered"] == {"license": 1}
+        assert run.counts["license_unknown"] == 1
+        assert ask(channel, f"/viral/{VIRAL}").status == 404
+
+    def test_without_licence_rules_nothing_is_counted(self, bare: FakeSimple) -> None:
+        what = mirror(scene.channel(), bare, filters={"projects": ["free"]})
+        assert "license_unknown" not in scene.run_now(what).counts
+        assert warnings.of(what) == []
+
+
+def packed(path: Path, *, method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", method) as wheel:
+        for name, body in members.items():
+            wheel.writestr(name.replace("__", "-1.0.dist-info/"), body)
+    return path
+
+
+class TestReading:
+    """M05: a wheel is a stranger's archive."""
+
+    def test_metadata_is_read_without_unpacking(self, tmp_path: Path) -> None:
+        wheel = packed(tmp_path / "a", six__METADATA=b"License: MIT\n\n", six__RECORD=b"")
+        assert wheels.license_in(wheel) == ("MIT", "")
+
+    def test_M05_no_more_than_a_mebibyte_is_decoded(self, tmp_path: Path) -> None:
+        wheel = packed(tmp_path / "a", six__METADATA=b"License: MIT\n" + b" " * (64 << 20))
+        found = wheels.metadata_in(wheel)
+        assert found is not None
+        assert len(found) == 1 << 20
+
+    def test_M05_two_metadata_files_tell_nothing(self, tmp_path: Path) -> None:
+        wheel = packed(
+            tmp_path / "a", six__METADATA=b"License: MIT\n", other__METADATA=b"License: GPL\n"
+        )
+        assert wheels.license_in(wheel) is None
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+    def test_M05_other_compressions_are_not_begun(self, tmp_path: Path, method: int) -> None:
+        wheel = packed(tmp_path / "a", method=method, six__METADATA=b"License: MIT\n")
+        assert wheels.license_in(wheel) is None
+
+    def test_M05_a_directory_of_a_million_members_is_not_read(self, tmp_path: Path) -> None:
+        end = bytearray(b"PK\x05\x06" + bytes(18))
+        end[12:16] = (46_000_000).to_bytes(4, "little")
+        (tmp_path / "a").write_bytes(bytes(46_000_000) + end)
+        assert wheels.license_in(tmp_path / "a") is None
+
+    @pytest.mark.parametrize("name", ["six/METADATA", "METADATA", "a/six-1.0.dist-info/METADATA"])
+    def test_other_places_are_not_the_wheels_metadata(self, tmp_path: Path, name: str) -> None:
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as wheel:
+            wheel.writestr(name, b"License: MIT\n")
+        (tmp_path / "a").write_bytes(data.getvalue())
+        assert wheels.license_in(tmp_path / "a") is None
+
+    @pytest.mark.parametrize("body", [b"", b"no zip", b"PK\x05\x06", b"PK\x05\x06" + b"\xff" * 18])
+    def test_what_is_no_wheel_tells_nothing(self, tmp_path: Path, body: bytes) -> None:
+        (tmp_path / "a").write_bytes(body)
+        assert wheels.license_in(tmp_path / "a") is None
