@@ -64,7 +64,8 @@ class FilterForm(Styled):
         min_value=0,
         max_value=10,
         widget=forms.NumberInput(attrs={"step": "0.1", "min": "0", "max": "10"}),
-        help_text="Leaves out files with a worse vulnerability, from 0 to 10.",
+        help_text="Leaves out files with a worse vulnerability, from 0 to 10. CVE filters do "
+        "<strong>nothing</strong> yet: this server has no advisories.",
     )
     exclude_non_curated_cve = forms.BooleanField(
         label="Leave out files with a vulnerability that nobody has reviewed", required=False

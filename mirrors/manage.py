@@ -152,7 +152,21 @@ def warnings(mirror: Mirror) -> list[str]:
             "The platform noarch is not chosen; packages of the other platforms often need "
             "packages of noarch."
         )
+    found += idle_rules(mirror.channel, mirror.kind, mirror.filter.terms)
     return found + schedule.warnings(mirror.cron, mirror.cron_timezone)
+
+
+def idle_rules(channel: Channel, kind: str, filters: Body) -> list[str]:
+    """Rules that leave nothing out, because this server does not have what they judge by."""
+    if kind != Kind.CONDA:
+        return []
+    given = [("mirror", filters), *(("channel", row.terms) for row in channel.filters)]
+    sentences = [
+        f"The {by}'s CVE filters leave nothing out: this server has no advisories yet."
+        for by, one in given
+        if one.get("cve_score_threshold") is not None or one.get("exclude_non_curated_cve")
+    ]
+    return list(dict.fromkeys(sentences))
 
 
 def state(mirror: Mirror) -> dict[str, Any]:

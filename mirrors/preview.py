@@ -224,7 +224,9 @@ def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
         progress=progress.show,
         mirror_id=mirror.pk,
     )
-    return _shape(difference, mirror, snapshots)
+    shape = _shape(difference, mirror, snapshots)
+    shape["warnings"] += manage.idle_rules(channel, upstream.kind, terms)
+    return shape
 
 
 def _snapshots(

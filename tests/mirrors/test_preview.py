@@ -112,3 +112,20 @@ def test_N20_texts_that_a_database_cannot_store_are_told_all_the_same(small: Fak
     assert (done.state, done.error) == ("completed", "")
     assert done.counts["mirror_filtered"] == {"invalid": 2}
     invariants.check(channel)
+
+
+def test_cve_filters_are_previewed_with_the_word_that_they_do_nothing_yet(
+    small: FakeConda,
+) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    shown = previewed(channel, mirror, cve_score_threshold=5.0)
+    assert any("CVE filters leave nothing out" in text for text in shown.result["warnings"])
+    assert not any("CVE" in text for text in previewed(channel, mirror).result["warnings"])
+
+
+def test_a_run_logs_that_its_cve_filters_do_nothing_yet(small: FakeConda) -> None:
+    filters = {"exclude_non_curated_cve": True}
+    run = scene.run_now(scene.mirror(scene.channel(), small.channel, filters=filters))
+    lines = run.log.filter(level="warning").values_list("text", flat=True)
+    assert any("CVE filters leave nothing out" in text for text in lines)
