@@ -20,7 +20,7 @@ from accounts.answers import (
     part,
 )
 from accounts.caller import Caller, caller
-from channels import manage, shapes
+from channels import manage, shapes, terms
 from channels.asking import (
     CHANNEL,
     SUBCHANNEL,
@@ -189,9 +189,20 @@ def _create(who: Caller, body: NewChannel, parent: Channel | None) -> Shape:
     return shapes.one_channel(channel)
 
 
-@transaction.atomic
 def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
     """The verbs that a PUT stands for, all or none of them."""
+    with terms.keeping():
+        # Before the transaction: a long list takes seconds to read.
+        terms.checked(sent.get("filters") or {}, "channel")
+        with transaction.atomic():
+            changed = _changed(request, channel, sent)
+    if "filters" in sent:
+        channel.filter.refresh_from_db()
+        warn_again(channel)
+    return changed
+
+
+def _changed(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
     actor, expected = caller(request).name, expected_version(request, channel.pk)
     changes: Shape = {
         key: sent[key] if key == "filters" else sent[key] or ""
@@ -209,8 +220,6 @@ def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
         changed = False
     if changes or not wish:
         changed |= manage.edit(channel, changes, actor=actor, expected=expected)
-    if "filters" in changes:
-        warn_again(channel)
     if changed:
         transaction.on_commit(lambda: knock.channel(channel.pk))
     return changed

@@ -60,24 +60,27 @@ def create(
         raise ValidationError({"name": "A subchannel cannot have subchannels."})
     _check_description(description)
     chosen = _privacy(privacy, parent)
-    checked = terms.checked(filters or {}, "channel")
     filter_row = Filter()
     try:
-        with transaction.atomic():
-            if parent:
-                _locked(parent, None)
-            terms.store(filter_row, checked, by="channel")
-            channel = Channel.objects.create(
-                name=name,
-                parent=parent,
-                owner=owner,
-                description=description,
-                privacy=chosen,
-                filter=filter_row,
-            )
-            publish_first(channel)
-            tell(EventType.CHANNEL_CREATED, channel, owner.get_username(), after=_state(channel))
-            Generation.rise()
+        with terms.keeping():
+            checked = terms.checked(filters or {}, "channel")
+            with transaction.atomic():
+                if parent:
+                    _locked(parent, None)
+                terms.store(filter_row, checked, by="channel")
+                channel = Channel.objects.create(
+                    name=name,
+                    parent=parent,
+                    owner=owner,
+                    description=description,
+                    privacy=chosen,
+                    filter=filter_row,
+                )
+                publish_first(channel)
+                tell(
+                    EventType.CHANNEL_CREATED, channel, owner.get_username(), after=_state(channel)
+                )
+                Generation.rise()
     except IntegrityError as error:
         if Channel.objects.alive().filter(name=name, parent=parent).exists():
             what = "subchannel" if parent else "channel"
@@ -87,11 +90,20 @@ def create(
     return channel
 
 
-@transaction.atomic
 def edit(
     channel: Channel, changes: Mapping[str, Any], *, actor: str, expected: int | None = None
 ) -> bool:
     """Change any of description, privacy, filters; True if something is different now."""
+    with terms.keeping():
+        # Before the transaction: a long list takes seconds to read.
+        terms.checked(changes.get("filters") or {}, "channel")
+        with transaction.atomic():
+            return _edit(channel, changes, actor=actor, expected=expected)
+
+
+def _edit(
+    channel: Channel, changes: Mapping[str, Any], *, actor: str, expected: int | None
+) -> bool:
     channel = _locked(channel, expected)
     before = _state(channel)
     if "description" in changes:

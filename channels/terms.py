@@ -5,9 +5,13 @@ The rule: everything is checked before anything is written, and every problem na
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
+import msgspec
 from django.core.exceptions import ValidationError
 
 from ecosystems import registry
@@ -47,10 +51,64 @@ def _any(text: str) -> Spec:
     raise errors[0]
 
 
+_kept: ContextVar[dict[Any, Any] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """What is read in this block is read once: before its transaction begins.
+
+    A list of 100,000 specs takes seconds, and nobody else can write meanwhile on SQLite.
+    """
+    kept = _kept.get()
+    token = _kept.set({} if kept is None else kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def kept_rules(terms: Mapping[str, Any], by: By, kind: str) -> Rules | None:
+    """These terms' rules, if they were read in this block."""
+    kept = _kept.get()
+    found: Rules | None = kept.get(_key("rules", terms, by, kind)) if kept else None
+    return found
+
+
+def _key(what: str, terms: Mapping[str, Any], by: By, kind: str) -> tuple[str, str, str, bytes]:
+    return what, by, kind, hashlib.sha256(msgspec.json.encode(terms)).digest()
+
+
 def checked(filters: Mapping[str, Any], by: By, kind: str = "") -> dict[str, Any]:
     """The normalized form of `filters`, or ValidationError naming each field and place."""
+    kept = _kept.get()
+    if kept is None:
+        return _check(filters, by, spec_of(kind))
+    key = _key("form", filters, by, kind)
+    if key not in kept:
+        read: ParseSpec = _Once(spec_of(kind))
+        form = kept[key] = _check(filters, by, read)
+        kept[_key("rules", form, by, kind)] = compile_rules(form, spec=lenient(read), by=by)
+    return dict(kept[key])
+
+
+class _Once:
+    """Reads each text once."""
+
+    def __init__(self, parse: ParseSpec) -> None:
+        self._parse = parse
+        self._read: dict[str, Spec] = {}
+
+    def __call__(self, text: str) -> Spec:
+        found = self._read.get(text)
+        if found is None:
+            found = self._read[text] = self._parse(text)
+        return found
+
+
+def _check(filters: Mapping[str, Any], by: By, spec: ParseSpec) -> dict[str, Any]:
     told: dict[str, list[str]] = {}
-    for field, place, message in problems(filters, spec=spec_of(kind), by=by)[:PROBLEMS_TOLD]:
+    for field, place, message in problems(filters, spec=spec, by=by)[:PROBLEMS_TOLD]:
         where = f"filters.{field}" if place is None else f"filters.{field}.{place}"
         told.setdefault(where, []).append(f"{message}.")
     if told:
@@ -70,7 +128,12 @@ def told(terms: Mapping[str, Any]) -> dict[str, Any]:
 
 def compiled(terms: Mapping[str, Any], by: By, kind: str = "") -> Rules:
     """Checked terms, ready to be compared with others."""
-    return compile_rules(terms, spec=lenient(spec_of(kind)), by=by)
+    found = kept_rules(terms, by, kind)
+    if found is None:
+        found = compile_rules(terms, spec=lenient(spec_of(kind)), by=by)
+        if (kept := _kept.get()) is not None:
+            kept[_key("rules", terms, by, kind)] = found
+    return found
 
 
 def store(row: Filter, terms: dict[str, Any], *, by: By, kind: str = "") -> bool:

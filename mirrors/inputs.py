@@ -11,6 +11,7 @@ import msgspec
 
 from channels import blobs
 from channels.models import Channel
+from channels.terms import By, kept_rules
 from ecosystems import registry
 from ecosystems.base import NAMES, Ecosystem
 from ecosystems.memo import Sized
@@ -141,12 +142,13 @@ def as_begun(inputs: Inputs, mirror_id: int, terms: Mapping[str, Any]) -> Inputs
 def channel_rules(channel: Channel) -> dict[str, tuple[Rules, ...]]:
     """The channel's rules, then its parent's, as each artifact family reads them."""
     return {
-        ecosystem.family: tuple(
-            _compiled(_Terms.of(filter_.terms), ecosystem.kind, "channel")
-            for filter_ in channel.filters
-        )
+        ecosystem.family: _family_rules(channel, ecosystem.kind)
         for ecosystem in map(registry.get, registry.kinds())
     }
+
+
+def _family_rules(channel: Channel, kind: str) -> tuple[Rules, ...]:
+    return tuple(_compiled(_Terms.of(row.terms), kind, "channel") for row in channel.filters)
 
 
 def mirror_rules(kind: str, terms: Mapping[str, Any]) -> Rules:
@@ -177,11 +179,13 @@ _rules: Sized[Rules] = Sized(RULES_MEMORY)
 _packs: Sized[Pack] = Sized(PACKS_MEMORY)
 
 
-def _compiled(terms: _Terms, kind: str, by: str) -> Rules:
+def _compiled(terms: _Terms, kind: str, by: By) -> Rules:
     """Kept, because every client that asks for a refused file is told the rule."""
     entries = sum(len(value) for value in terms.terms.values() if isinstance(value, list))
 
     def made() -> Rules:
+        if (rules := kept_rules(terms.terms, by, kind)) is not None:
+            return rules
         spec = registry.get(kind).spec
         return compile_rules(terms.terms, spec=lenient(spec) if by == "channel" else spec, by=by)
 
@@ -192,7 +196,7 @@ def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: b
     """The ecosystem, fetching no more than a mirror with these terms can use."""
     ecosystem = registry.get(kind)
     mine = mirror_rules(kind, terms)
-    every = (mine, *channel_rules(channel)[ecosystem.family])
+    every = (mine, *_family_rules(channel, kind))
     licenses = any(rules.exclude_licenses or rules.include_licenses for rules in every)
     return ecosystem.narrowed(mine.only.specs, active=active, licenses=licenses)
 

@@ -8,8 +8,9 @@ mirror_mode, mirror_type, cron, cron_timezone, filters, run_now, proxy`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -39,7 +40,40 @@ _UNFIT = re.compile(r"[/\x00-\x1f\x7f]")
 Body = Mapping[str, Any]
 
 
-@transaction.atomic
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+def read_first(
+    verb: Callable[Concatenate[Any, Body, P], Result],
+) -> Callable[Concatenate[Any, Body, P], Result]:
+    """A verb in one transaction, before which all filters that it looks at are read."""
+
+    @wraps(verb)
+    def prepared(of: Any, body: Body, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        with terms.keeping():
+            _read(of, body)
+            with transaction.atomic():
+                return verb(of, body, *args, **kwargs)
+
+    return prepared
+
+
+def _read(of: Channel | Mirror, body: Body) -> None:
+    """Read the body's filter and those of the mirror and its channel."""
+    mirror = of if isinstance(of, Mirror) else None
+    channel = of.channel if isinstance(of, Mirror) else of
+    kind = mirror.kind if mirror else body.get("mirror_type") or Kind.CONDA
+    check_kind(kind)
+    if body.get("filters") is not None:
+        terms.checked(body["filters"], "mirror", kind)
+    elif mirror:
+        terms.compiled(mirror.filter.terms, "mirror", kind)
+    for row in channel.filters:
+        terms.compiled(row.terms, "channel", kind)
+
+
+@read_first
 def create(channel: Channel, body: Body, *, owner: User) -> Mirror:
     """A new mirror in `channel`; with `run_now` its first run is pending."""
     if not Channel.objects.select_for_update().filter(pk=channel.pk, deleted=None).exists():
@@ -67,7 +101,7 @@ def create(channel: Channel, body: Body, *, owner: User) -> Mirror:
     return mirror
 
 
-@transaction.atomic
+@read_first
 def edit(mirror: Mirror, body: Body, *, actor: str, expected: int | None = None) -> Mirror:
     """Change what `body` has; absent keys keep their value, `filters` is replaced whole."""
     mirror = _locked(mirror, expected)

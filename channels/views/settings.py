@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -60,9 +59,10 @@ def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> boo
         changes["privacy"] = data["privacy"]
     actor = user_of(request).get_username()
     try:
-        with transaction.atomic():
-            manage.edit(channel, changes, actor=actor, expected=data["version"])
-            warn_again(channel)
+        manage.edit(channel, changes, actor=actor, expected=data["version"])
+        # Afterwards: it reads the filters of all mirrors.
+        channel.filter.refresh_from_db()
+        warn_again(channel)
     except ValidationError as error:
         tell(form, error)
     except (Stale, WrongState) as error:
