@@ -65,6 +65,8 @@ class Record(msgspec.Struct, gc=False, kw_only=True):
     md5: str = ""
     address: str = ""
     """Where the file lies, absolute or as seen from its origin; "" = under its own name there."""
+    archived: bool = False
+    """The index does not show it as a current version, but in its archive."""
     beside: tuple[Record, ...] = ()
     """Small files that belong to this one (a wheel's metadata); it is whole only with them."""
 
@@ -265,6 +267,11 @@ class Whole:
         """Nothing is fetched by itself."""
         raise NotImplementedError
 
+    def taken_back(self, body: bytes) -> frozenset[str] | None:
+        """Nothing: this type has no word for it."""
+        del body
+        return frozenset()
+
     def key(self, section: str, name: str, filename: str) -> str:
         """Below the section."""
         del name
@@ -415,6 +422,9 @@ class Ecosystem(Protocol):
 
     def entries(self, body: bytes) -> dict[str, bytes]:
         """File name -> verbatim record."""
+
+    def taken_back(self, body: bytes) -> frozenset[str] | None:
+        """The files that the upstream says it has removed on purpose; None = all there were."""
 
     def rewrites(self, body: bytes) -> bool:
         """Whether `build` would publish these records otherwise than they came."""

@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import zstandard
 
 from channels.models import Channel, Package
 from ecosystems.base import Progress, Record, Stop
-from mirrors.judge import Case, Judged, complete, judged, present
+from mirrors.cases import Case, Judged, Part, State
+from mirrors.judge import judged
+from mirrors.listings import entries_of, tally_of
 from mirrors.plan import Beside, Plan, Wanted
 from mirrors.texts import storable
 
@@ -65,8 +68,8 @@ def compare(
 ) -> Difference:
     """Judge the cases (of all names where None is given) for the mirror `mirror_id`.
 
-    `plan` gets what an active mirror has to download; `here_only` leaves that
-    out of the difference, for it cannot be listed yet.
+    `plan` gets what an active mirror has to download. `here_only`: what a publication would list
+    now; else what will be listed once all of that has come.
     """
     difference = Difference()
     work = [(case, sorted(names) if names is not None else None) for case, names in cases]
@@ -74,12 +77,16 @@ def compare(
     done, total = 0, sum(counted)
     for case, names in work:
         seen: set[str] = set()
-        for batch in judged(case, case.names() if names is None else names, stop=stop):
-            here = present(batch)
+        every = case.names() if names is None else names
+        for batch in judged(case, every, stop=stop, expected=not here_only):
             bodies = _listed(channel, case, [one.name for one in batch])
             for one in batch:
-                _tally(difference, one, here, mirror_id, case, plan)
-                kept = _kept(one, here if here_only else None)
+                for part in one.parts:
+                    if part.source.mirror_id == mirror_id:
+                        _tally(difference, part)
+                        if plan is not None and part.source.active:
+                            _plan(plan, case, one.name, part)
+                kept = _kept(one, here_only=here_only)
                 _compare(difference, case, kept, bodies.get(one.name, b""))
             if names is None:
                 seen.update(one.name for one in batch)
@@ -90,61 +97,57 @@ def compare(
     return difference
 
 
-def _tally(
-    difference: Difference,
-    one: Judged,
-    here: set[str],
-    mirror_id: int,
-    case: Case,
-    plan: Plan | None,
-) -> None:
-    for part in one.parts:
-        if part.source.mirror_id != mirror_id:
+def _tally(difference: Difference, part: Part) -> None:
+    tally = difference.tallies.setdefault(part.source.mirror_id, {})
+    for key, number in tally_of(part).items():
+        tally[key] = tally.get(key, 0) + number
+    for record, reason, state in zip(part.records, part.reasons, part.states, strict=True):
+        if reason is not None:
+            key = f"{reason.by}.{reason.rule}"
+            difference.example(key, [storable(record.filename), storable(reason.detail)])
             continue
-        tally = difference.tallies.setdefault(mirror_id, {})
-        for record, reason in zip(part.records, part.reasons, strict=True):
-            if reason is not None:
-                key = f"{reason.by}.{reason.rule}"
-                tally[key] = tally.get(key, 0) + 1
-                difference.example(key, [storable(record.filename), storable(reason.detail)])
-                continue
-            assert isinstance(record, Record)
-            difference.kept_files += 1
-            difference.kept_bytes += max(record.size, 0)
-            if complete(record, here):
-                tally["active"] = tally.get("active", 0) + 1
-                continue
-            key = "missing" if part.source.active else "passive"
-            tally[key] = tally.get(key, 0) + 1
+        assert isinstance(record, Record)
+        difference.kept_files += 1
+        difference.kept_bytes += max(record.size, 0)
+        if state != State.ACTIVE:
             difference.fetch_files += 1
             difference.fetch_bytes += max(record.size, 0)
-            if plan is not None and part.source.active:
-                plan.add(
-                    Wanted(
-                        case.section,
-                        one.name,
-                        record.filename,
-                        record.size,
-                        record.sha256,
-                        record.md5,
-                        part.source.origin_id,
-                        record.address,
-                        tuple(
-                            Beside(one.filename, one.size, one.sha256, one.md5, one.address)
-                            for one in record.beside
-                        ),
-                    )
-                )
 
 
-def _kept(one: Judged, here: set[str] | None) -> dict[str, bytes]:
-    """The records that are kept; with `here`, of active mirrors only those whose bytes are here."""
-    return {
-        record.filename: record.raw
-        for part in one.parts
-        for record in part.kept()
-        if here is None or not part.source.active or complete(record, here)
-    }
+def _plan(plan: Plan, case: Case, name: str, part: Part) -> None:
+    """What is to be downloaded: of conda's two forms of a package the new one, while it can be."""
+    for record in part.in_state(State.MISSING):
+        wanted = _wanted(case, name, part, record)
+        twin = part.instead.get(record.filename)
+        if twin is not None:
+            wanted = msgspec.structs.replace(wanted, instead=_wanted(case, name, part, twin))
+        plan.add(wanted)
+
+
+def _wanted(case: Case, name: str, part: Part, record: Record) -> Wanted:
+    return Wanted(
+        case.section,
+        name,
+        record.filename,
+        record.size,
+        record.sha256,
+        record.md5,
+        part.source.origin_id,
+        record.address,
+        tuple(
+            Beside(one.filename, one.size, one.sha256, one.md5, one.address)
+            for one in record.beside
+        ),
+    )
+
+
+def _kept(one: Judged, *, here_only: bool) -> dict[str, bytes]:
+    """What is listed now, or will be."""
+    found: dict[str, bytes] = {}
+    for part in one.parts:
+        for record in entries_of(part) if here_only else part.kept():
+            found.setdefault(record.filename, record.raw)
+    return found
 
 
 def _compare(difference: Difference, case: Case, new: dict[str, bytes], old: bytes) -> None:

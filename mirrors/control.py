@@ -7,6 +7,7 @@ transaction; the worker is told after the commit, and finds the row anyway.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -21,6 +22,10 @@ from mirrors.models import Accepted, Mirror, Run, Snapshot
 
 BY_PEOPLE = frozenset({"manual", "restart"})
 """Causes of runs that somebody asked for at this moment."""
+
+
+REMOVALS = "removals"
+"""What `release` calls removals that waited for a complete run."""
 
 
 def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None = None) -> Run:
@@ -124,11 +129,17 @@ def restart(mirror: Mirror, *, actor: str) -> Run:
 
 
 def release(mirror: Mirror, *, actor: str) -> list[str]:
-    """Let what the guard holds pass; the sections released."""
+    """Let what the guard holds pass, and what waits to be removed go; what was released."""
     with transaction.atomic():
         locked = Mirror.objects.select_for_update().select_related("channel").get(pk=mirror.pk)
-        if not locked.held:
+        if not locked.held and not locked.waiting:
             raise WrongState(f"Nothing of {mirror.name} is held.")
+        going = active_run(mirror)
+        if not locked.held and going is not None:
+            raise WrongState(
+                f"A run of {mirror.name} is going; at its end it decides about removals.",
+                run_id=going.pk,
+            )
         sections = sorted(locked.held)
         for section, held in locked.held.items():
             accept(locked, section, held["snapshot"])
@@ -138,13 +149,16 @@ def release(mirror: Mirror, *, actor: str) -> list[str]:
             channel_id=locked.channel_id,
             mirror_id=locked.pk,
             data={"mirror": locked.name},
-            meta={"held": locked.held},
+            meta={"held": locked.held, "waiting": locked.waiting},
         )
-        Mirror.objects.filter(pk=mirror.pk).update(held={})
+        released: dict[str, Any] = {"held": {}}
+        if locked.waiting and going is None:
+            released |= {"incomplete": False, "waiting": {}}
+        Mirror.objects.filter(pk=mirror.pk).update(**released)
         locked.channel.raise_wanted()
         transaction.on_commit(lambda: knock.channel(locked.channel_id))
     mirror.refresh_from_db()
-    return sections
+    return sections if "waiting" not in released else [*sections, REMOVALS]
 
 
 def follow(mirror: Mirror) -> None:

@@ -10,7 +10,7 @@ from channels.models import Channel, Package, Revision
 from ecosystems import registry
 from mirrors.compare import compare
 from mirrors.inputs import as_begun, gather
-from mirrors.judge import UNKNOWN_LICENSE, count
+from mirrors.listings import UNKNOWN_LICENSE, count
 from mirrors.models import Mirror, Run, Snapshot
 from mirrors.work import Work
 
@@ -35,6 +35,7 @@ def unpublished(work: Work, channel: Channel) -> dict[str, Any]:
         stop=work.check,
         progress=work.progress,
         mirror_id=run.mirror_id,
+        here_only=True,
     )
     work.log(difference.words)
     return _counts(work, count([difference.tallies.get(run.mirror_id, {})]), run.terms)
@@ -43,19 +44,10 @@ def unpublished(work: Work, channel: Channel) -> dict[str, Any]:
 def _counts(work: Work, counts: dict[str, Any], terms: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the counts of what `terms` ask for: failures, and records that are unreadable."""
     run = work.run
-    asked = set(registry.get(run.mirror.kind).sections(terms.get("subdirs") or []))
-    invalid = listed = 0
-    for snapshot in Snapshot.objects.filter(accepted__mirror=run.mirror):
-        if snapshot.section in asked:
-            invalid += snapshot.invalid
-            listed += snapshot.listed
-    if invalid:
-        filtered = counts["mirror_filtered"]
-        filtered["invalid"] = filtered.get("invalid", 0) + invalid
+    _add_index(counts, run.mirror, terms)
     missing = counts.pop("missing")
     counts["failed"] = run.failures.count()
     counts["active_planned"] = counts["active"] + missing if run.mirror.active else 0
-    counts["listed"] = listed
     counts["unsettled"] = bool(missing or counts["failed"])
     return counts
 
@@ -77,9 +69,42 @@ def files(number: int) -> str:
     return f"{number:,} file{'' if number == 1 else 's'}"
 
 
-def removed(mirror: Mirror, since: int) -> dict[str, Any]:
-    """Files that revisions published during this run took from the channel, and which these are."""
+NOTHING = {"added": 0, "replaced": 0, "removed": 0}
+"""What a run changed that published nothing."""
+
+
+def changes(mirror: Mirror, since: int) -> dict[str, Any]:
+    """What the revisions published during this run changed in the channel, and which these are."""
     revisions = Revision.objects.filter(channel_id=mirror.channel_id, number__gt=since)
-    numbers = list(revisions.order_by("number").values_list("number", "removed"))
-    files = sum(count for _, count in numbers)
-    return {"removed": files, "revisions": [since, numbers[-1][0]]} if files else {"removed": 0}
+    found = list(revisions.order_by("number"))
+    sums = {key: sum(getattr(one, key) for one in found) for key in NOTHING}
+    return {**sums, "revisions": [since, found[-1].number]} if found else sums
+
+
+def recount(channel: Channel) -> None:
+    """Let each mirror of the channel show what the publication has just judged."""
+    totals: dict[str, dict[str, int]] = {}
+    rows = Package.objects.at(channel.current).filter(channel=channel)
+    for tallies in rows.values_list("tally", flat=True).iterator():
+        for mirror_id, tally in tallies.items():
+            total = totals.setdefault(mirror_id, {})
+            for key, number in tally.items():
+                total[key] = total.get(key, 0) + number
+    mirrors = Mirror.objects.filter(channel=channel, deleted=None)
+    for mirror in mirrors.select_related("filter", "upstream"):
+        counts = count([totals.get(str(mirror.pk), {})])
+        _add_index(counts, mirror, mirror.filter.terms)
+        if counts != mirror.counts:
+            Mirror.objects.filter(pk=mirror.pk).update(counts=counts)
+
+
+def _add_index(counts: dict[str, Any], mirror: Mirror, terms: Mapping[str, Any]) -> None:
+    """Add what the accepted indexes list, and what is unreadable in them."""
+    asked = set(registry.get(mirror.kind).sections(terms.get("subdirs") or []))
+    counts["listed"] = invalid = 0
+    for snapshot in Snapshot.objects.filter(accepted__mirror=mirror, section__in=asked):
+        invalid += snapshot.invalid
+        counts["listed"] += snapshot.listed
+    if invalid:
+        filtered = counts["mirror_filtered"]
+        filtered["invalid"] = filtered.get("invalid", 0) + invalid

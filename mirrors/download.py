@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from itertools import chain, islice
 
 from django.conf import settings
 from django.db import transaction
@@ -55,6 +55,7 @@ class Download:
         self._first: list[tuple[Origin, str, Digest]] = []
         """What came of files that no index has a hash of."""
         self._failures: list[Failure] = []
+        self._failed_over: deque[Wanted] = deque()
         self._names: dict[str, Counter[str]] = {}
         self._flushed = time.monotonic()
 
@@ -67,7 +68,7 @@ class Download:
         try:
             while True:
                 room = settings.DOWNLOAD_THREADS * 4 - len(under_way)
-                for one in islice(wanted, room):
+                for one in islice(chain(self._instead(), wanted), room):
                     self._open(one.origin_id)
                     under_way[pool.submit(self._fetch, one)] = one
                 if not under_way:
@@ -152,6 +153,11 @@ class Download:
             origin = Origin.objects.get(pk=origin_id)
             self._clients[origin_id] = (origin, client(origin))
 
+    def _instead(self) -> Iterator[Wanted]:
+        """The older forms of packages whose newer ones failed."""
+        while self._failed_over:
+            yield self._failed_over.popleft()
+
     def _stop(self) -> None:
         if self._cancel.is_set():
             raise Cancelled
@@ -177,6 +183,8 @@ class Download:
 
     def _fail(self, wanted: Wanted, error: UpstreamError) -> None:
         self.failed += 1
+        if wanted.instead is not None:
+            self._failed_over.append(wanted.instead)
         message = str(error)
         file = (wanted.origin_id, wanted.filename)
         if isinstance(error, DigestMismatch) and pins.known([file]):

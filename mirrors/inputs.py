@@ -17,7 +17,8 @@ from ecosystems.base import NAMES, Ecosystem
 from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
 from filters.rules import Rules, compile_rules, lenient
-from mirrors.judge import Case, Source
+from mirrors.cases import Case, Source
+from mirrors.earlier import Earlier
 from mirrors.models import Accepted, Mirror, Page, Snapshot
 
 
@@ -90,11 +91,18 @@ class Inputs:
                 rules=one.rules,
                 pack=_records(one.snapshots[section]),
                 origin_id=one.snapshots[section].origin_id,
+                incomplete=one.mirror.active and one.mirror.incomplete,
             )
             for one in self.mirrors
             if one.ecosystem.kind == ecosystem.kind and section in one.snapshots
         )
-        return Case(ecosystem, section, sources, self.channel_rules[ecosystem.family])
+        return Case(
+            ecosystem,
+            section,
+            sources,
+            self.channel_rules[ecosystem.family],
+            Earlier(self.channel.pk, self.channel.current, ecosystem, section),
+        )
 
 
 def gather(channel: Channel) -> Inputs:

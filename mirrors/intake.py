@@ -23,10 +23,15 @@ NAMED = 3
 
 @dataclass(slots=True)
 class Taken:
-    """What step 3 decided. `changed`: the channel has something to publish."""
+    """What step 3 decided.
+
+    `changed`: the channel has something to publish. `gone`: sections of an active mirror that the
+    upstream no longer has; they go when the run is complete.
+    """
 
     changed: bool
     held: dict[str, dict[str, object]]
+    gone: list[str]
 
 
 def check_source(mirror: Mirror) -> None:
@@ -48,10 +53,10 @@ def take(work: Work, fetch: Fetch) -> Taken:
     mirror = work.run.mirror
     accepted = {
         row.section: row.snapshot
-        for row in Accepted.objects.filter(mirror=mirror).select_related("snapshot")
+        for row in Accepted.objects.filter(mirror=mirror).select_related("snapshot__upstream")
     }
     found = fetch.snapshots
-    if not any(found.values()) and (mirror.skip_guard or not accepted):
+    if not any(found.values()) and (mirror.skip_guard or not _same_source(mirror, accepted)):
         raise BadIndex(f"{mirror.upstream.url} has no index of {_words(list(found))}.")
     held = _objections(mirror, found, accepted)
     news = {
@@ -68,13 +73,17 @@ def take(work: Work, fetch: Fetch) -> Taken:
     with transaction.atomic():
         saved = Mirror.objects.select_for_update(of=("self",)).get(pk=mirror.pk)
         for section, snapshot in news.items():
-            accept(mirror, section, snapshot.pk if snapshot else None)
+            if snapshot or not mirror.active:
+                accept(mirror, section, snapshot.pk if snapshot else None)
         for section in foreign:
             accept(mirror, section, None)
         _tell_held(work, mirror, held)
         if saved.upstream_id == mirror.upstream_id:
             # Else the source was changed during the run, and the next one is the first of it.
             Mirror.objects.filter(pk=mirror.pk).update(held=held, skip_guard=False)
+        if news and mirror.active:
+            # From here on publications only add, until a run has brought all of it.
+            Mirror.objects.filter(pk=mirror.pk).update(incomplete=True)
         snapshots = {key: snap.pk for key, snap in found.items() if snap and key not in held}
         snapshots |= {key: accepted[key].pk for key in held if key in accepted}
         work.run.write(snapshots=snapshots, held=held)
@@ -83,7 +92,8 @@ def take(work: Work, fetch: Fetch) -> Taken:
             channel_id = mirror.channel_id
             transaction.on_commit(lambda: knock.channel(channel_id))
     _warn(work, fetch, accepted, held)
-    return Taken(changed=bool(news), held=held)
+    gone = [section for section, snapshot in news.items() if snapshot is None and mirror.active]
+    return Taken(changed=bool(news), held=held, gone=gone)
 
 
 def _objections(
@@ -92,8 +102,9 @@ def _objections(
     if mirror.skip_guard:
         return {}
     held: dict[str, dict[str, object]] = {}
+    known = _same_source(mirror, accepted)
     for section, snapshot in found.items():
-        before = accepted.get(section)
+        before = known.get(section)
         if before is not None and snapshot is not None and before.scope != snapshot.scope:
             # Another part of the upstream was asked for; that says nothing about the upstream.
             continue
@@ -107,6 +118,16 @@ def _objections(
         if reason:
             held[section] = {"snapshot": snapshot.pk if snapshot else None, "reason": reason}
     return held
+
+
+def _same_source(mirror: Mirror, accepted: dict[str, Snapshot]) -> dict[str, Snapshot]:
+    """Those of the mirror's present source: what another had says nothing about this one."""
+    mine = (mirror.upstream.url, mirror.upstream.channel_id)
+    return {
+        section: snapshot
+        for section, snapshot in accepted.items()
+        if (snapshot.upstream.url, snapshot.upstream.channel_id) == mine
+    }
 
 
 def _facts(snapshot: Snapshot | None) -> Facts | None:

@@ -1,233 +1,195 @@
 """Judge what the mirrors of a channel have in one section, name by name.
 
-Reads packs and rules, writes nothing. A run plans downloads from it, a
+Reads packs, rules and what is listed now; writes nothing. A run plans downloads from it, a
 publication lists from it, a preview only counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from channels import blobs, pins
-from channels.listing import Listing
-from ecosystems.base import Ecosystem, Invalid, Record, Stop
-from ecosystems.pack import Layered, Pack
-from filters.rules import Reason, Rules, judge
+from ecosystems.base import Invalid, Record, Stop
+from filters.rules import Reason, judge, twins
 from mirrors import held
+from mirrors.cases import Case, Judged, Part, Source, State, complete, digests
+from mirrors.earlier import ByMirror, Listed
 
 NAMES_AT_ONCE = 100
-UNKNOWN_LICENSE = "license_unknown"
-"""Counts kept files on which licence rules cannot act, because nobody has said the licence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One mirror's part of a section: where its records are and which rules hold."""
+def judged(
+    case: Case, names: Iterable[str], *, stop: Stop, expected: bool = False
+) -> Iterator[list[Judged]]:
+    """Verdicts in batches of names.
 
-    mirror_id: int
-    mirror_name: str
-    active: bool
-    rules: Rules
-    pack: Pack | Layered
-    origin_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A section of a channel to be judged: its sources, oldest mirror first."""
-
-    ecosystem: Ecosystem
-    section: str
-    sources: tuple[Source, ...]
-    channel_rules: tuple[Rules, ...]
-
-    def names(self) -> list[str]:
-        """All package names of the section, sorted."""
-        found: set[str] = set()
-        for source in self.sources:
-            found.update(source.pack.names())
-        return sorted(found)
-
-
-@dataclass(slots=True)
-class Part:
-    """One source's records of a name with a verdict each; None = kept."""
-
-    source: Source
-    body: bytes
-    records: list[Record | Invalid]
-    reasons: list[Reason | None]
-    licenses: bool = False
-    """Whether rules look at licences."""
-
-    def kept(self) -> Iterator[Record]:
-        """The records no rule refuses."""
-        for record, reason in zip(self.records, self.reasons, strict=True):
-            if reason is None:
-                assert isinstance(record, Record)
-                yield record
-
-
-@dataclass(slots=True)
-class Judged:
-    """All verdicts on one name."""
-
-    name: str
-    parts: list[Part] = field(default_factory=list)
-
-
-def digest(record: Record) -> str:
-    """What identifies a record's bytes: SHA-256, or MD5 where that is all there is."""
-    return record.sha256 or record.md5
-
-
-def digests(record: Record) -> list[str]:
-    """Of a record's bytes and of the files beside it."""
-    return [digest(record), *map(digest, record.beside)]
-
-
-def complete(record: Record, here: set[str]) -> bool:
-    """Whether a record's bytes and the files beside it are among those that are here."""
-    return digest(record) in here and all(digest(one) in here for one in record.beside)
-
-
-def judged(case: Case, names: Iterable[str], *, stop: Stop) -> Iterator[list[Judged]]:
-    """Verdicts in batches of names."""
+    `expected`: as if every file came that is to be downloaded, which is what a run plans.
+    """
     rest = iter(names)
     while some := list(islice(rest, NAMES_AT_ONCE)):
         stop()
-        yield [judge_name(case, name) for name in some]
+        batch = [judge_name(case, name) for name in some]
+        resolve(case, batch, expected=expected)
+        yield batch
 
 
 def judge_name(case: Case, name: str) -> Judged:
     """The verdict of every mirror's and the channel's rules on each record of `name`."""
     result = Judged(name)
-    claimed: dict[str, str] = {}
     for source in case.sources:
-        if name not in source.pack.names():
-            continue
-        body = source.pack.read(name)
-        records = case.ecosystem.records(body, section=case.section, name=name)
+        body, records = b"", list[Record | Invalid]()
+        if name in source.pack.names():
+            body = source.pack.read(name)
+            records = case.ecosystem.records(body, section=case.section, name=name)
+        reasons = _verdicts(case, source, name, records)
         licenses = held.wanted((source.rules, *case.channel_rules))
-        if licenses:
-            held.fill(case.ecosystem, records)
-        reasons = judge(
-            case.section,
-            name,
-            records,
-            mirror=source.rules,
-            channels=case.channel_rules,
-            kind=case.ecosystem.family,
-        )
-        part = Part(source, body, records, reasons, licenses)
-        if len(case.sources) > 1:
-            _claim(part, claimed)
-        result.parts.append(part)
+        result.parts.append(Part(source, body, records, reasons, licenses))
     return result
 
 
-def listings(case: Case, names: Iterable[str], *, stop: Stop) -> Iterator[Listing]:
-    """What is to be listed of each name, with the tally of everything else."""
-    for batch in judged(case, names, stop=stop):
-        here = present(batch)
-        for one in batch:
-            yield listing(case, one, here)
+def resolve(case: Case, batch: Sequence[Judged], *, expected: bool = False) -> None:
+    """What becomes of each record, now that it is known whose bytes are here."""
+    parts = [part for one in batch for part in one.parts]
+    here = present((part.source.origin_id, record) for part in parts for record in part.kept())
+    for part in parts:
+        part.states = [_state(part, at, here) for at in range(len(part.records))]
+    if not expected:
+        _keep_earlier(case, batch)
+    for one in batch:
+        claimed: dict[str, str] = {}
+        for part in one.parts:
+            if case.ecosystem.family == "conda" and not part.source.rules.keep_legacy:
+                _leave_out_twins(part, claimed, expected=expected)
+            _claim(part, claimed)
+        one.parts = [part for part in one.parts if part.records or part.stays]
 
 
-def present(batch: Sequence[Judged]) -> set[str]:
-    """Digests of the batch's kept records whose bytes are here.
+def present(records: Iterable[tuple[int, Record]]) -> set[str]:
+    """Digests of those records (each with the id of its origin) whose bytes are here.
 
     Records without a hash get that of the bytes that came first.
     """
-    parts = [part for one in batch for part in one.parts]
-    pins.fill((part.source.origin_id, record) for part in parts for record in part.kept())
-    return blobs.present(
-        known for part in parts for record in part.kept() for known in digests(record)
+    some = list(records)
+    pins.fill(some)
+    return blobs.present(known for _, record in some for known in digests(record))
+
+
+def _verdicts(
+    case: Case, source: Source, name: str, records: Sequence[Record | Invalid]
+) -> list[Reason | None]:
+    if not records:
+        return []
+    if held.wanted((source.rules, *case.channel_rules)):
+        held.fill(case.ecosystem, records)
+    return judge(
+        case.section,
+        name,
+        records,
+        mirror=source.rules,
+        channels=case.channel_rules,
+        kind=case.ecosystem.family,
     )
 
 
-def _claim(part: Part, claimed: dict[str, str]) -> None:
-    """The older mirror wins a file name; the other's record is left out, with that reason."""
-    for index, record in enumerate(part.records):
-        if part.reasons[index] is None:
-            winner = claimed.setdefault(record.filename, part.source.mirror_name)
-            if winner != part.source.mirror_name:
-                part.reasons[index] = Reason(
-                    "channel", "duplicate", f"the mirror {winner} already provides this file"
-                )
+def _state(part: Part, at: int, here: set[str]) -> State:
+    record = part.records[at]
+    if part.reasons[at] is not None or isinstance(record, Invalid):
+        return State.LEFT_OUT
+    if complete(record, here):
+        return State.ACTIVE
+    return State.MISSING if part.source.active else State.PASSIVE
 
 
-def listing(case: Case, one: Judged, here: set[str]) -> Listing:
-    """What is to be listed of a name whose files are `here`."""
-    entries: list[tuple[str, bytes]] = []
-    listing = Listing(one.name, b"", [], 0)
-    whole = len(one.parts) == 1
-    for part in one.parts:
-        tally: dict[str, int] = {}
-        listed = _list_part(part, here, tally, listing)
-        whole = whole and len(listed) == len(part.records)
-        entries += [(record.filename, record.raw) for record in listed]
-        listing.tally[str(part.source.mirror_id)] = tally
-        if listed:
-            files = [record.filename for record in listed] if len(case.sources) > 1 else None
-            listing.origins.append([part.source.origin_id, part.source.mirror_id, files])
-    listing.filenames = [filename for filename, _ in entries]
-    if not entries:
-        return listing
-    part = one.parts[0]
-    if whole and not case.ecosystem.rewrites(part.body):
-        listing.body = part.body
-        listing.digest = part.source.pack.names()[one.name].digest.hex()
-        listing.packed = part.source.pack.read_compressed(one.name)
-    else:
-        listing.body = case.ecosystem.build(entries, [part.body for part in one.parts])
-    return listing
+def _keep_earlier(case: Case, batch: Sequence[Judged]) -> None:
+    """Let records stay that are listed now, where an active mirror has nothing as good yet."""
+    names = [one.name for one in batch if any(map(_may_keep, one.parts))]
+    if not names:
+        return
+    listed = case.earlier.of(names)
+    known = [old for mirrors in listed.values() for some in mirrors.values() for old in some]
+    here = present((old.origin_id, old.record) for old in known)
+    for one in batch:
+        for part in one.parts:
+            if one.name in listed and _may_keep(part):
+                _keep(case, one.name, part, listed[one.name], here)
 
 
-def _list_part(part: Part, here: set[str], tally: dict[str, int], listing: Listing) -> list[Record]:
-    """The part's records to be listed; counts all of them in `tally`."""
-    active = part.source.active
-    listed: list[Record] = []
-    for record, reason in zip(part.records, part.reasons, strict=True):
-        if reason is not None:
-            key = f"{reason.by}.{reason.rule}"
-            tally[key] = tally.get(key, 0) + 1
-            continue
-        assert isinstance(record, Record)
-        if part.licenses and not record.license_known:
-            tally[UNKNOWN_LICENSE] = tally.get(UNKNOWN_LICENSE, 0) + 1
-        is_here = complete(record, here)
-        if active and not is_here:
-            tally["missing"] = tally.get("missing", 0) + 1
-            listing.stale = True
-            continue
-        key = "active" if is_here else "passive"
-        tally[key] = tally.get(key, 0) + 1
-        listing.present += is_here
-        listing.size += max(record.size, 0)
-        listed.append(record)
-    return listed
+def _may_keep(part: Part) -> bool:
+    return part.source.active and (part.source.incomplete or State.MISSING in part.states)
 
 
-def count(tallies: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Tallies of one mirror added up, in the API's shape (`count` of `sync_state`)."""
-    total: dict[str, int] = {}
-    for tally in tallies:
-        for key, value in tally.items():
-            total[key] = total.get(key, 0) + value
-    counts: dict[str, Any] = {
-        "active": total.pop("active", 0),
-        "passive": total.pop("passive", 0),
-        "missing": total.pop("missing", 0),
-        "mirror_filtered": {},
-        "channel_filtered": {},
+def _keep(case: Case, name: str, part: Part, listed: ByMirror, here: set[str]) -> None:
+    """Rules act at once, and so does what the upstream says it has taken back."""
+    mine = [old for old in listed.get(part.source.mirror_id, []) if complete(old.record, here)]
+    reasons = _verdicts(case, part.source, name, [old.record for old in mine])
+    old = {
+        one.record.filename: one for one, reason in zip(mine, reasons, strict=True) if not reason
     }
-    if unknown := total.pop(UNKNOWN_LICENSE, 0):
-        counts[UNKNOWN_LICENSE] = unknown
-    for key, value in sorted(total.items()):
-        by, rule = key.split(".", 1)
-        counts[f"{by}_filtered"][rule] = value
-    return counts
+    taken_back = case.ecosystem.taken_back(part.body) if part.body else frozenset()
+    if not old or taken_back is None:
+        return
+    new = {
+        record.filename: state
+        for record, state in zip(part.records, part.states, strict=True)
+        if isinstance(record, Record)
+    }
+    for filename, one in old.items():
+        if new.get(filename) == State.MISSING or _is_current_alone(part, one, new):
+            part.stays[filename] = one
+    dropped = {key: one for key, one in old.items() if key not in new and key not in taken_back}
+    # Without them a package would be gone whose new files all failed.
+    alone = not part.stays and not any(part.in_state(State.ACTIVE))
+    if part.source.incomplete or (alone and State.MISSING in part.states):
+        part.stays.update(dropped)
+
+
+def _is_current_alone(part: Part, old: Listed, new: dict[str, State]) -> bool:
+    """Whether a version stays the current one, because the next one's bytes are not here."""
+    if old.record.archived or new.get(old.record.filename) != State.ACTIVE:
+        return False
+    kept = {state for record, state in _with_states(part) if not record.archived}
+    return State.MISSING in kept and State.ACTIVE not in kept
+
+
+def _with_states(part: Part) -> Iterator[tuple[Record, State]]:
+    for record, state in zip(part.records, part.states, strict=True):
+        if isinstance(record, Record):
+            yield record, state
+
+
+def _leave_out_twins(part: Part, claimed: dict[str, str], *, expected: bool) -> None:
+    """A `.tar.bz2` gives way to its `.conda` only where that is listed, or is expected to be."""
+    missing = {one.filename for one in part.in_state(State.MISSING)} if expected else set()
+    shown = part.filenames() | set(claimed) | missing
+    filenames = [record.filename for record in part.records]
+    for at, (old, new) in twins(filenames, shown).items():
+        if part.states[at] == State.LEFT_OUT:
+            continue
+        record = part.records[at]
+        if new in missing and part.states[at] == State.MISSING:
+            assert isinstance(record, Record)
+            part.instead[new] = record
+        why = f"the same package is kept as {new}"
+        part.leave_out(at, Reason(part.source.rules.by, "duplicated_legacy_conda", why))
+        part.stays.pop(old, None)
+    for old, _ in twins(list(part.stays), shown).values():
+        part.stays.pop(old)
+
+
+def _claim(part: Part, claimed: dict[str, str]) -> None:
+    """The older mirror that lists a file wins its name; the other's is left out, with that reason.
+
+    One that has yet to bring the file does not keep it from those that have it.
+    """
+    mine = part.source.mirror_name
+    for at, record in enumerate(part.records):
+        winner = claimed.get(record.filename, mine)
+        if part.states[at] != State.LEFT_OUT and winner != mine:
+            why = f"the mirror {winner} already provides this file"
+            part.leave_out(at, Reason("channel", "duplicate", why))
+    for filename in list(part.stays):
+        if claimed.get(filename, mine) != mine:
+            del part.stays[filename]
+    for filename in part.filenames():
+        claimed[filename] = mine

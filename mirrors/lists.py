@@ -8,8 +8,9 @@ from typing import NamedTuple
 from channels.errors import WrongState
 from channels.models import Channel
 from ecosystems.base import Record, Stop
+from mirrors.cases import Part, State
 from mirrors.inputs import Inputs, channel_rules, gather, one_input
-from mirrors.judge import Part, complete, judged, present
+from mirrors.judge import judged
 from mirrors.models import Run, Snapshot
 from mirrors.texts import UNREADABLE
 
@@ -20,7 +21,7 @@ class Line(NamedTuple):
     section: str
     filename: str
     reason: str
-    """`active`, `passive`, `missing`, `failed`, or `mirror.<rule>` / `channel.<rule>`."""
+    """`active`, `passive`, `missing`, `stays`, `failed`, or `mirror.<rule>` / `channel.<rule>`."""
     detail: str
     size: int
 
@@ -46,27 +47,31 @@ def files(
         case = inputs.case(ecosystem, section)
         names = case.names() if among is None else sorted(among.get(section, ()))
         for batch in judged(case, names, stop=stop):
-            here = present(batch)
             parts = (part for one in batch for part in one.parts)
             for part in parts:
                 if part.source.mirror_id == run.mirror_id:
-                    lines = _lines(section, part, here)
-                    yield from (line for line in lines if reason in (None, line.reason))
+                    yield from _asked(_lines(section, part), part, section, reason)
     if reason in (None, "mirror.invalid"):
         yield from _invalid(run)
 
 
-def _lines(section: str, part: Part, here: set[str]) -> Iterator[Line]:
-    for record, why in zip(part.records, part.reasons, strict=True):
+def _asked(lines: Iterator[Line], part: Part, section: str, reason: str | None) -> Iterator[Line]:
+    """The lines of the reason; of what the upstream lists, if none is given."""
+    if reason == State.STAYS:
+        for filename in sorted(part.dropped()):
+            size = part.stays[filename].record.size
+            yield Line(section, filename, str(State.STAYS), "", size)
+    yield from (line for line in lines if reason in (None, line.reason))
+
+
+def _lines(section: str, part: Part) -> Iterator[Line]:
+    for record, why, state in zip(part.records, part.reasons, part.states, strict=True):
         if why is not None:
             size = record.size if isinstance(record, Record) else -1
             yield Line(section, record.filename, f"{why.by}.{why.rule}", why.detail, size)
             continue
         assert isinstance(record, Record)
-        state = "passive" if not part.source.active else "missing"
-        if complete(record, here):
-            state = "active"
-        yield Line(section, record.filename, state, "", record.size)
+        yield Line(section, record.filename, str(state), "", record.size)
 
 
 def _inputs(run: Run) -> Inputs:

@@ -123,8 +123,10 @@ class Mirror(models.Model):
     """Of an active mirror: the new index is accepted, and no run has brought all of its files yet.
     Publications only add: what the upstream dropped stays."""
     waiting = models.JSONField(default=dict)
-    """{"failed", "planned", "kept", "names"}: too many of a run's new files failed, so what the
-    upstream dropped stays until a complete run, or until it is released."""
+    """{"failed", "planned", "names"}: too many of a run's new files failed, so what the upstream
+    dropped stays until a complete run, or until it is released."""
+    counts = models.JSONField(default=dict)
+    """What became of the files that the upstream lists, as the last publication judged them."""
     run_again = models.BooleanField(default=False)
     """Saved with Run Now while a run was going: one more run follows."""
     skip_guard = models.BooleanField(default=False)

@@ -23,9 +23,11 @@ from ecosystems.base import NAMES, BadIndex, Record
 from ecosystems.memo import Sized
 from ecosystems.upstream import UpstreamError
 from filters.rules import Reason, refused
+from mirrors.cases import Judged
 from mirrors.fetch import scratch
 from mirrors.inputs import Input, Inputs, gather, narrowed, on_demand
-from mirrors.judge import Judged, judge_name, listing, present
+from mirrors.judge import judge_name, resolve
+from mirrors.listings import listing
 from mirrors.models import Accepted, Page, Snapshot
 
 _LOCKS = tuple(threading.Lock() for _ in range(64))
@@ -137,7 +139,8 @@ def _judged(inputs: Inputs, one: Input, section: str, name: str, revision: Revis
     channel = inputs.channel
     if channel.frozen is not None or revision.number != channel.current:
         _cut(judged, revision)
-    found = listing(case, judged, present([judged]))
+    resolve(case, [judged])
+    found = listing(case, judged)
     # The row stands for a state of the past; the next publication looks at it as it is then.
     found.stale = found.stale or channel.frozen is not None
     return found

@@ -39,6 +39,8 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
     address: str = ""
     """As in `Record`."""
     beside: tuple[Beside, ...] = ()
+    instead: Wanted | None = None
+    """The file to fetch should this one fail: a package's older form."""
 
 
 class Plan:

@@ -27,7 +27,7 @@ from mirrors import knock, manage, sources
 from mirrors.compare import Difference, compare
 from mirrors.fetch import Fetch, scratch
 from mirrors.inputs import Inputs, gather, narrowed, on_demand, one_input
-from mirrors.judge import count
+from mirrors.listings import count
 from mirrors.models import Kind, Mirror, Preview, Snapshot, Upstream
 
 log = logging.getLogger(__name__)

@@ -24,10 +24,12 @@ from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import NAMES, Ecosystem, Progress, Stop
 from filters.rules import refused
+from mirrors import counted
+from mirrors.cases import Case
 from mirrors.compare import compare
 from mirrors.fetch import scratch
 from mirrors.inputs import Input, Inputs, gather, on_demand, pack
-from mirrors.judge import Case, listings
+from mirrors.listings import listings
 from mirrors.models import Mirror, Run, Snapshot
 
 WAIT_SECONDS = 0.2
@@ -58,6 +60,7 @@ def publish(
                 _estimate(publication, stop=stop)
             else:
                 _build(publication, heart, stop=stop, progress=progress, run=run)
+                counted.recount(publication.channel)
         except Fenced:
             # Another has the publication now; or only the run that it was done for.
             if _end(publication, "stopped", ""):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -17,13 +18,13 @@ from channels.lease import Fenced, Heart
 from channels.models import Channel
 from ecosystems.base import NAMED, EcosystemError, first_names
 from history.models import EventType
-from mirrors import control, counted, intake, knock, manage, named, rebuild
+from mirrors import control, counted, intake, knock, manage, named, rebuild, warnings
 from mirrors.compare import compare
 from mirrors.control import tell
 from mirrors.download import Download
 from mirrors.fetch import Fetch, scratch
 from mirrors.inputs import as_begun, gather, narrowed
-from mirrors.judge import UNKNOWN_LICENSE
+from mirrors.listings import UNKNOWN_LICENSE
 from mirrors.models import Mirror, Outcome, Run
 from mirrors.plan import Plan
 from mirrors.work import HandBack, Stopped, Work
@@ -111,16 +112,78 @@ def _steps(work: Work) -> None:
     work.bytes += fetch.bytes
     work.step(3)
     taken = intake.take(work, fetch)
-    settled = None if taken.changed else _settled(work)
+    settled = None if taken.changed or _incomplete(mirror) else _settled(work)
     if settled:
         work.log("Nothing has changed since the last run.")
         _finish(work, settled)
         return
-    _download(work)
+    brought = _download(work)
     work.step(7)
+    ready = _complete(work, taken, brought)
     counts = _publish(work)
-    counts |= counted.removed(mirror, first)
+    counts |= counted.changes(mirror, first)
+    if not ready:
+        _wait(work, brought, counts)
     _finish(work, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a run was to download, and how much of it failed."""
+
+    planned: int = 0
+    failed: int = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether so much has come that what the upstream dropped may go."""
+        return self.failed <= max(settings.FAILED_MIN, self.planned * settings.FAILED_SHARE)
+
+
+def _incomplete(mirror: Mirror) -> bool:
+    return Mirror.objects.filter(pk=mirror.pk, incomplete=True).exists()
+
+
+def _complete(work: Work, taken: intake.Taken, brought: Brought) -> bool:
+    """Let go what the upstream dropped, with the publication that follows; False: it stays."""
+    mirror = work.run.mirror
+    if not brought.enough:
+        return False
+    with transaction.atomic():
+        _lock_mirror(work.run)
+        mine = Run.objects.filter(pk=work.run.pk, fence=work.run.fence, state="running")
+        if not mine.update(owner=work.run.owner):
+            # Asked to stop in this moment: a stopped run removes nothing.
+            raise Stopped
+        for section in taken.gone:
+            control.accept(mirror, section, None)
+        rows = Mirror.objects.filter(pk=mirror.pk, incomplete=True)
+        if rows.update(incomplete=False, waiting={}) or taken.gone:
+            _want(work)
+    return True
+
+
+def _wait(work: Work, brought: Brought, counts: dict[str, Any]) -> None:
+    """Say that dropped files stay because too many new ones failed; nothing to say, they are gone.
+
+    Mirror.waiting is a fact about this run: the next one decides anew.
+    """
+    facts = {"failed": brought.failed, "planned": brought.planned, "names": _failed_names(work)}
+    with transaction.atomic():
+        _lock_mirror(work.run)
+        work.run.write(owner=work.run.owner)
+        rows = Mirror.objects.filter(pk=work.run.mirror_id, incomplete=True)
+        if counts["stays"]:
+            rows.update(waiting=facts)
+            work.log(warnings.waiting(facts, counts["stays"]), level="warning")
+        else:
+            rows.update(incomplete=False, waiting={})
+
+
+def _failed_names(work: Work) -> list[str]:
+    """The first files that failed."""
+    failures = work.run.failures.order_by("pk")
+    return list(failures.values_list("filename", flat=True)[:NAMED])
 
 
 def _settled(work: Work) -> dict[str, Any] | None:
@@ -129,17 +192,17 @@ def _settled(work: Work) -> dict[str, Any] | None:
     if channel.frozen or channel.wanted != channel.published:
         return None
     counts = counted.listed(work, channel)
-    return None if counts["unsettled"] else {**counts, "removed": 0}
+    return None if counts["unsettled"] else {**counts, **counted.NOTHING}
 
 
-def _download(work: Work) -> None:
+def _download(work: Work) -> Brought:
     """Steps 4 to 6. A passive mirror leaves the judging to the publication."""
     run, mirror = work.run, work.run.mirror
     work.step(4)
     if not mirror.active:
         work.step(5)
         work.step(6)
-        return
+        return Brought()
     channel = _channel(mirror)
     inputs = as_begun(gather(channel), mirror.pk, run.terms)
     known = channel.revisions.get(number=channel.current).inputs
@@ -155,10 +218,10 @@ def _download(work: Work) -> None:
         work.step(5)
         work.log(difference.words)
         work.step(6)
-        _fetch_files(work, channel, plan)
+        return _fetch_files(work, channel, plan)
 
 
-def _fetch_files(work: Work, channel: Channel, plan: Plan) -> None:
+def _fetch_files(work: Work, channel: Channel, plan: Plan) -> Brought:
     last = time.monotonic()
 
     def pause() -> None:
@@ -180,14 +243,20 @@ def _fetch_files(work: Work, channel: Channel, plan: Plan) -> None:
         if download.done:
             _ask(work)
     work.log(f"{download.done:,} files downloaded, {download.failed:,} failed")
+    return Brought(plan.files, download.failed)
 
 
 def _ask(work: Work) -> None:
     """Want a publication of the channel."""
     with transaction.atomic():
-        work.run.write(wanted=work.run.mirror.channel.raise_wanted())
-        channel_id = work.run.mirror.channel_id
-        transaction.on_commit(lambda: knock.channel(channel_id))
+        _want(work)
+
+
+def _want(work: Work) -> None:
+    """The same, in the transaction of the change that it is for."""
+    work.run.write(wanted=work.run.mirror.channel.raise_wanted())
+    channel_id = work.run.mirror.channel_id
+    transaction.on_commit(lambda: knock.channel(channel_id))
 
 
 def _publish(work: Work) -> dict[str, Any]:
@@ -222,8 +291,7 @@ def _warn(work: Work) -> None:
     counts = work.run.counts
     kept = counts["active"] + counts["passive"]
     if counts["failed"]:
-        names = list(work.run.failures.order_by("pk").values_list("filename", flat=True)[:NAMED])
-        some = first_names(names, counts["failed"])
+        some = first_names(_failed_names(work), counts["failed"])
         work.warn(f"{counted.files(counts['failed'])} could not be downloaded: {some}.")
     if unknown := counts.get(UNKNOWN_LICENSE):
         names = counted.unlicensed(work.run, most=NAMED)

@@ -171,8 +171,21 @@ def _common(mirror: Mirror, run: Run | None, said: list[str]) -> Shape:
         "outcome": _outcome(mirror, run),
         "run_again": mirror.run_again,
         "run_number": run.number if run else None,
-        "sync_state": sync_state(run),
+        "sync_state": sync_state(run) | {"count": counts(_counted(mirror, run))},
     }
+
+
+def _counted(mirror: Mirror, run: Run | None) -> Shape:
+    """What the last publication judged, so that an edit shows at once; the rest is the run's.
+
+    A file that failed counts as failed for as long as it is asked for and not here.
+    """
+    known = run.counts if run else {}
+    if not mirror.counts:
+        return known
+    failed = min(known.get("failed", 0), mirror.counts["missing"])
+    planned = mirror.counts["active"] + mirror.counts["missing"] if mirror.active else 0
+    return {**known, **mirror.counts, "failed": failed, "active_planned": planned}
 
 
 def _place(mirror: Mirror) -> Shape:

@@ -21,9 +21,10 @@ from django.utils import timezone
 from channels import blobs, pins
 from channels.models import Blob, Channel, Document, Package, Publication
 from ecosystems import registry
-from ecosystems.base import Record
+from ecosystems.base import Record, never_stop
+from mirrors.cases import Case, digest, digests
 from mirrors.inputs import gather
-from mirrors.judge import Case, digest, digests, judge_name
+from mirrors.judge import judged
 from mirrors.models import Mirror, Preview, Run, Snapshot, Upstream
 
 BATCH = 500
@@ -142,12 +143,10 @@ def _wanted_by_mirrors(loose: set[str]) -> set[str]:
 def _wanted_in(case: Case, loose: set[str]) -> Iterator[str]:
     """Judges only names of which a loose file is listed: of most there is none."""
     for names in _batches(case.names(), NAMES_AT_ONCE):
-        for name, listed in _named(case, names).items():
-            if loose.isdisjoint(listed):
-                continue
-            for part in judge_name(case, name).parts:
-                if part.source.active:
-                    yield from _digests(part.kept(), [part.source.origin_id])
+        some = [name for name, named in _named(case, names).items() if not loose.isdisjoint(named)]
+        for batch in judged(case, some, stop=never_stop):
+            for part in (part for one in batch for part in one.parts if part.source.active):
+                yield from _digests(part.kept(), [part.source.origin_id])
 
 
 def _named(case: Case, names: list[str]) -> dict[str, set[str]]:

@@ -8,7 +8,8 @@ asked for it stands here, in words, with counts and first names. Where a sentenc
   "<section>: <sentence>" for as long as the mirror publishes from that snapshot.
 - `Run.warnings`: one run. `Work.warn` adds to them and to the log; what a fetch meets beside the
   indexes goes into `Fetch.warnings`. Those of the last run that completed are shown.
-- `Mirror.waiting`: removals that wait, because too many new files failed.
+- `Mirror.counts` and `Mirror.waiting`: files that the upstream dropped and that stay, because no
+  run has been complete since, or because too many new files failed.
 
 Name the first few with `ecosystems.base.first_names`.
 """
@@ -41,25 +42,31 @@ def of_all(mirrors: Iterable[Mirror]) -> dict[int, list[str]]:
         ids = [mirror.pk for mirror in batch]
         indexes, runs = _of_indexes(ids), _of_runs(ids)
         for mirror in batch:
-            said = [*_waiting(mirror), *mirror.warnings, *indexes[mirror.pk], *runs[mirror.pk]]
+            said = [*of_waiting(mirror), *mirror.warnings, *indexes[mirror.pk], *runs[mirror.pk]]
             found[mirror.pk] = list(dict.fromkeys(said))
     return found
 
 
-def _waiting(mirror: Mirror) -> Iterator[str]:
-    if mirror.waiting:
-        yield waiting(mirror.waiting)
+def of_waiting(mirror: Mirror) -> Iterator[str]:
+    """Whether files stay that the upstream no longer lists, and until when."""
+    kept = mirror.counts.get("stays", 0)
+    if kept and mirror.waiting:
+        yield waiting(mirror.waiting, kept)
+    elif kept:
+        stays = "stays" if kept == 1 else "stay"
+        until = "until a complete run" if mirror.incomplete else "until newer ones are here"
+        yield f"{_counted(kept, 'file')} that the upstream dropped {stays} {until}."
 
 
-def waiting(facts: dict[str, Any]) -> str:
-    """Why files that the upstream no longer lists are still listed here."""
-    failed, planned, kept = facts["failed"], facts["planned"], facts["kept"]
+def waiting(facts: dict[str, Any], kept: int) -> str:
+    """Why `kept` files that the upstream no longer lists are still listed here."""
+    failed, planned = facts["failed"], facts["planned"]
     names = first_names(facts["names"], facts["failed"])
     what = _counted(planned, "new file")
     stays = "stays" if kept == 1 else "stay"
     return (
-        f"{failed:,} of {what} could not be downloaded ({names}); {_counted(kept, 'file')} that "
-        f"the upstream dropped {stays} until a complete run."
+        f"{failed:,} of {what} could not be downloaded; {_counted(kept, 'file')} that the upstream "
+        f"dropped {stays} until a complete run. Failed: {names}."
     )
 
 

@@ -10,13 +10,16 @@ import zstandard
 from channels.models import Channel, Package
 from channels.verdicts import Verdict
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Record
+from ecosystems.base import Ecosystem
 from filters.rules import Reason, judge
+from mirrors.cases import Case, Part, State
 from mirrors.inputs import Inputs, gather
-from mirrors.judge import Case, complete, judge_name, present
+from mirrors.judge import judge_name, resolve
 from mirrors.texts import UNREADABLE
 
 MOST = 1000
+OLDER = "It is listed as it was before; what the upstream lists now is not downloaded yet."
+DROPPED = "The upstream no longer lists it; it stays until a run of the mirror is complete."
 ROWS = 20
 
 
@@ -30,7 +33,7 @@ class Answer:
     mirror: str
     kept: bool
     state: str
-    """listed | active | passive | missing | left_out"""
+    """As `mirrors.cases.State`."""
     by: str = ""
     rule: str = ""
     detail: str = ""
@@ -110,23 +113,23 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
 
 
 def _answers(case: Case, name: str) -> list[Answer]:
-    answers = []
     judged = judge_name(case, name)
-    here = present([judged])
-    for part in judged.parts:
-        for record, reason in zip(part.records, part.reasons, strict=True):
-            shared = (record.filename, case.section, name, part.source.mirror_name)
-            if reason is not None:
-                answers.append(Answer(*shared, False, "left_out", *reason))
-                continue
-            assert isinstance(record, Record)
-            if complete(record, here):
-                answers.append(Answer(*shared, True, "active"))
-            else:
-                answers.append(
-                    Answer(*shared, True, "missing" if part.source.active else "passive")
-                )
-    return answers
+    resolve(case, [judged])
+    return [answer for part in judged.parts for answer in _answers_of(case, name, part)]
+
+
+def _answers_of(case: Case, name: str, part: Part) -> Iterator[Answer]:
+    for record, reason, state in zip(part.records, part.reasons, part.states, strict=True):
+        shared = (record.filename, case.section, name, part.source.mirror_name)
+        if reason is not None:
+            yield Answer(*shared, False, "left_out", *reason)
+        elif record.filename in part.stays:
+            yield Answer(*shared, True, "active", detail=OLDER)
+        else:
+            yield Answer(*shared, True, str(state))
+    for filename in part.dropped():
+        shared = (filename, case.section, name, part.source.mirror_name)
+        yield Answer(*shared, True, str(State.STAYS), detail=DROPPED)
 
 
 def _from_rows(inputs: Inputs, section: str, name: str, filename: str) -> Verdict | None:

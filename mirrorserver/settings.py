@@ -53,6 +53,10 @@ REFUSAL_SECONDS = 45
 FLUSH_SECONDS = 3
 GUARD_MIN = 20
 GUARD_SHARE = 0.10
+# So many of a run's new files may fail, the larger of a number and a share of them, before what
+# the upstream dropped stays until a complete run.
+FAILED_MIN = 1
+FAILED_SHARE = 0.05
 RUN_ATTEMPTS = 3
 SCHEDULE_GRACE = timedelta(minutes=2)
 PUBLISH_AGAIN_SECONDS = 30

@@ -161,6 +161,9 @@ class Conda(Whole):
     def entries(self, body: bytes) -> dict[str, bytes]:
         return records.entries(body)
 
+    def taken_back(self, body: bytes) -> frozenset[str] | None:
+        return frozenset(records.removed(body))
+
     def rewrites(self, body: bytes) -> bool:
         return records.rewrites(body)
 

@@ -62,8 +62,6 @@ class Head(NamedTuple):
 class CranRecord(Record):
     """One version of a package of R."""
 
-    archived: bool = False
-
     def value(self, key: str) -> str | int | None:
         return fields(stanza(self.raw)).get(key)
 

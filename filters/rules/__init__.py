@@ -7,7 +7,7 @@ and the same records always give the same verdicts.
 from filters.rules.clash import conflicts
 from filters.rules.form import Problem, normalized, problems
 from filters.rules.model import Reason, Rules, compile_rules, lenient
-from filters.rules.verdict import Advisory, judge, refused
+from filters.rules.verdict import Advisory, judge, refused, twins
 
 __all__ = [
     "Advisory",
@@ -21,4 +21,5 @@ __all__ = [
     "normalized",
     "problems",
     "refused",
+    "twins",
 ]

@@ -2,14 +2,14 @@
 
 Rule: the first rule that rejects names the reason, in this order: platforms,
 vulnerabilities, dates, the list of the only packages, exclusions (from which
-the includes rescue); so for the mirror, then for each channel; then legacy.
+the includes rescue); so for the mirror, then for each channel.
 Whatever the name alone decides is decided once for all its records.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from ecosystems import licenses, memo
 from ecosystems.base import Invalid, Record
@@ -41,15 +41,25 @@ def judge(
         last = _prepare(rules, section, name, kind=kind, advisory=advisory, checks=checks)
         if last is not None:
             break
-    verdicts = [
+    return [
         Reason(mirror.by, "invalid", record.why)
         if isinstance(record, Invalid)
         else _verdict(record, checks, last)
         for record in records
     ]
-    if kind == "conda" and not mirror.keep_legacy:
-        _leave_out_twins(records, verdicts, by=mirror.by)
-    return verdicts
+
+
+def twins(filenames: Sequence[str], kept: Collection[str]) -> dict[int, tuple[str, str]]:
+    """Conda's old files whose new form is among those that are `kept`: (old, new) by place.
+
+    Whether a file is kept for certain depends on whose bytes are here, which no rule knows.
+    """
+    stems = {name.removesuffix(_NEW) for name in kept if name.endswith(_NEW)}
+    return {
+        at: (name, f"{name.removesuffix(_OLD)}{_NEW}")
+        for at, name in enumerate(filenames)
+        if name.endswith(_OLD) and name.removesuffix(_OLD) in stems
+    }
 
 
 def refused(
@@ -238,21 +248,3 @@ def _cve_check(rules: Rules, advisory: Advisory) -> _Check:
         return None
 
     return check
-
-
-def _leave_out_twins(
-    records: Sequence[Record | Invalid], verdicts: list[Reason | None], *, by: str
-) -> None:
-    kept = {
-        record.filename.removesuffix(_NEW)
-        for record, verdict in zip(records, verdicts, strict=True)
-        if verdict is None and record.filename.endswith(_NEW)
-    }
-    if not kept:
-        return
-    for at, record in enumerate(records):
-        if verdicts[at] is None and record.filename.endswith(_OLD):
-            stem = record.filename.removesuffix(_OLD)
-            if stem in kept:
-                why = f"the same package is kept as {stem}{_NEW}"
-                verdicts[at] = Reason(by, "duplicated_legacy_conda", why)

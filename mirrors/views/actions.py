@@ -15,7 +15,7 @@ from accounts.pages import confirm, signed_in, user_of
 from channels.errors import WrongState
 from channels.models import Channel, Revision
 from channels.views.frame import address
-from mirrors import control, manage
+from mirrors import control, manage, warnings
 from mirrors.models import Mirror, Run
 from mirrors.views.reach import back, mirror_of, run_of
 
@@ -37,8 +37,8 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
         request,
         title=f"Stop {mirror.name}?",
         losses=[
-            "The run ends after the file it is at; that can take a few minutes. What it has "
-            "downloaded is kept, and some of its packages may show in the channel.",
+            "The run ends within seconds; files that are half here are dropped. What it has "
+            "downloaded is kept and is listed in the channel; nothing that is listed goes.",
             "A restart begins at the first step and downloads no finished file again.",
         ],
         verb="Stop mirror",
@@ -101,11 +101,13 @@ def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
     if request.method == "POST":
         try:
             sections = control.release(mirror, actor=_actor(request))
-            messages.success(request, f"{mirror.name}: {', '.join(sections)} will be published.")
+            messages.success(request, f"{mirror.name}: {', '.join(sections)} released.")
         except WrongState as error:
             messages.error(request, str(error))
         return redirect(back(request, mirror.channel, mirror=mirror))
     reasons = [f"{part}: {one['reason']}" for part, one in sorted(mirror.held.items())]
+    if mirror.waiting:
+        reasons += warnings.of_waiting(mirror)
     return confirm(
         request,
         title=f"Release what is held of {mirror.name}?",

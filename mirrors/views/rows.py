@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, QueryDict
 
@@ -85,6 +85,11 @@ class Row:
         return [f"{part}: {one['reason']}" for part, one in sorted(self.mirror.held.items())]
 
     @property
+    def releasable(self) -> bool:
+        """Whether something waits for people to let it pass."""
+        return bool(self.mirror.held or self.mirror.waiting)
+
+    @property
     def cause(self) -> str:
         """The first line of why the run failed."""
         error = self.run.error if self.run and self.run.state == "failed" else ""
@@ -99,13 +104,12 @@ class Row:
 def mirrors() -> QuerySet[Mirror]:
     """All living mirrors with what a line shows, and with `latest_run` and `latest_state`."""
     latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
-    # Of the last run only, of which there is one by its number.
-    latest_errors = Run.objects.filter(pk=Subquery(latest.values("pk")[:1]), outcome=Outcome.ERRORS)
     rows = Mirror.objects.filter(deleted=None, channel__deleted=None)
     return rows.select_related("channel__parent", "upstream", "owner").annotate(
         latest_run=Subquery(latest.values("pk")[:1]),
+        latest_outcome=Subquery(latest.values("outcome")[:1]),
         latest_state=Case(
-            When(Exists(latest_errors), then=Value(ERRORS)),
+            When(latest_outcome=Outcome.ERRORS, then=Value(ERRORS)),
             default=Coalesce(Subquery(latest.values("state")[:1]), Value(NEVER)),
         ),
     )

@@ -20,6 +20,7 @@ from filters.rules import (
     judge,
     normalized,
     problems,
+    twins,
 )
 from tests.filters.records import at, channel, mirror, numpy
 
@@ -211,46 +212,11 @@ def test_types_and_platforms_mean_the_kind_of_the_mirror() -> None:
     assert verdict(numpy(), mirror(subdirs=["win-64"]), kind="python", section="simple") is None
 
 
-@pytest.mark.parametrize(
-    ("filters", "channel_filters", "rejects_old"),
-    [
-        ({}, {}, True),
-        ({"keep_legacy": False}, {}, True),
-        ({"keep_legacy": True}, {}, False),
-        ({"keep_legacy": True}, {"keep_legacy": False}, False),
-        ({"keep_legacy": False}, {"keep_legacy": True}, True),
-    ],
-)
-def test_an_old_file_gives_way_to_its_kept_twin(
-    filters: dict[str, Any], channel_filters: dict[str, Any], rejects_old: bool
-) -> None:
-    new, old, other = numpy(), numpy(ending=".tar.bz2"), numpy("1.0", ending=".tar.bz2")
-    found = judge(
-        "linux-64",
-        "numpy",
-        [old, new, other],
-        mirror=mirror(**filters),
-        channels=[channel(**channel_filters)],
-        kind="conda",
-    )
-    expected = Reason(
-        "mirror", "duplicated_legacy_conda", f"the same package is kept as {new.filename}"
-    )
-    assert found == [expected if rejects_old else None, None, None]
-
-
-def test_an_old_file_whose_twin_is_left_out_stays() -> None:
-    new, old = numpy(timestamp=None), numpy(ending=".tar.bz2")
-    records = [new, old, Invalid("numpy-1.24-py311_1.conda", "broken")]
-    found = judge(
-        "linux-64",
-        "numpy",
-        records,
-        mirror=mirror(date_from="2020-01-01"),
-        channels=[],
-        kind="conda",
-    )
-    assert [reason and reason.rule for reason in found] == ["date", None, "invalid"]
+def test_an_old_file_gives_way_to_a_new_one_that_is_kept_and_to_no_other() -> None:
+    files = ["numpy-1-0.tar.bz2", "numpy-1-0.conda", "numpy-2-0.tar.bz2", "x.tar.bz2"]
+    assert twins(files, ["numpy-1-0.conda"]) == {0: ("numpy-1-0.tar.bz2", "numpy-1-0.conda")}
+    assert twins(files, []) == {}
+    assert twins(files, ["numpy-2-0.tar.bz2", "numpy-2-0"]) == {}
 
 
 def test_a_shard_without_records_has_no_verdicts() -> None:

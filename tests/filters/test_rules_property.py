@@ -135,13 +135,6 @@ def test_judge_says_what_the_rules_say_one_by_one(
         second = rule_by_rule(channel, record, section, by="channel")
         named = ("mirror", first) if first else ("channel", second) if second else None
         expected.append(named)  # type: ignore[arg-type]
-    if not mirror.get("keep_legacy"):
-        kept = {r.filename for r, e in zip(listed, expected, strict=True) if e is None}
-        for place, record in enumerate(listed):
-            twin = record.filename.removesuffix(".tar.bz2") + ".conda"
-            old = record.filename.endswith(".tar.bz2")
-            if expected[place] is None and old and twin in kept:
-                expected[place] = ("mirror", "duplicated_legacy_conda")
     assert [reason and reason[:2] for reason in found] == expected
     assert all(reason is None or reason.detail for reason in found)
 

@@ -1,0 +1,73 @@
+"""What a channel lists of a section now: an input of judging, as data.
+
+An update takes nothing away that works: a file whose new bytes are not here keeps the record that
+is listed, and what the upstream dropped stays until a run of its mirror is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import zstandard
+from django.db.models import QuerySet
+
+from channels.models import Package
+from ecosystems.base import Ecosystem, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A record that is listed, the package's body it stands in, and where it came from."""
+
+    record: Record
+    body: bytes
+    origin_id: int
+
+
+ByMirror = dict[int, list[Listed]]
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The rows of one section in the revision that clients get."""
+
+    channel_id: int
+    revision: int
+    ecosystem: Ecosystem
+    section: str
+
+    def names(self) -> list[str]:
+        """The names of which anything is listed."""
+        return list(self._rows().values_list("name", flat=True))
+
+    def of(self, names: Sequence[str]) -> dict[str, ByMirror]:
+        """The listed records of these packages, by the mirror that brought them."""
+        expand = zstandard.ZstdDecompressor()
+        values = self._rows().filter(name__in=names)
+        return {
+            name: self._by_mirror(name, expand.decompress(bytes(body)), origins)
+            for name, body, origins in values.values_list("name", "shard__body", "origins")
+        }
+
+    def _rows(self) -> QuerySet[Package]:
+        rows: QuerySet[Package] = Package.objects.at(self.revision)
+        return rows.filter(
+            channel=self.channel_id,
+            section=self.section,
+            family=self.ecosystem.family,
+            shard__isnull=False,
+        )
+
+    def _by_mirror(self, name: str, body: bytes, origins: list[list[Any]]) -> ByMirror:
+        found: ByMirror = {}
+        places = {
+            file: (origin, mirror) for origin, mirror, files in origins for file in files or ()
+        }
+        others = next(((one[0], one[1]) for one in origins if one[2] is None), None)
+        for record in self.ecosystem.records(body, section=self.section, name=name):
+            place = places.get(record.filename, others)
+            if place is not None and isinstance(record, Record):
+                found.setdefault(place[1], []).append(Listed(record, body, place[0]))
+        return found
