@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 QUEUE = 1000
 LOOKERS, LOOKERS_QUEUE = 8, 8
 """Threads for what asks an upstream before it answers: others must not wait behind them."""
+UNPACKERS = 1
+"""Threads that unpack for clients of old forms: nobody else waits behind them."""
 _LOOKS = ("/mirrors/test/", "/mirrors/test", "/mirrors/check/")
 BUSY = "The server has too much to do now. Try again."
 
@@ -40,6 +42,7 @@ class Application:
         self._pages = Pool("pages", threads=threads, queue=QUEUE)
         self._lookers = Pool("lookers", threads=LOOKERS, queue=LOOKERS_QUEUE)
         self._packages = Pool("packages", threads=threads, queue=2 * QUEUE)
+        self._unpackers = Pool("unpackers", threads=UNPACKERS, queue=QUEUE)
         self._generations = Generations()
         self._waits = Waits(self._packages.run)
         self._memory = bodies.Memory()
@@ -101,7 +104,7 @@ class Application:
         assert reply.path is not None
         gone = asyncio.ensure_future(proto.client_disconnect())
         try:
-            pieces = sending.unpacked(reply.path, self._packages.run)
+            pieces = sending.unpacked(reply.path, self._unpackers.run)
             await sending.send_stream(proto, reply.status, reply.headers, pieces, gone)
         finally:
             gone.cancel()

@@ -25,6 +25,8 @@ from mirrorserver.rsgi.protocol import Exchange, Headers
 IN_MEMORY = 128 * 1024
 """Files up to this size are read at once if the system has them in memory."""
 CHUNK = 64 * 1024
+READ = 16 * 1024
+"""Of what is unpacked: each client that reads slowly holds as much."""
 STALLED_SECONDS = 60.0
 """A client that takes nothing for so long is cut off."""
 MOST_PIPES = 256
@@ -64,8 +66,8 @@ def _cached(path: str, first: int, length: int) -> bytes | None:
 
 async def unpacked(path: Path, run: Run) -> AsyncIterator[bytes]:
     """The plain form of a zstd file, piece by piece, each made on a thread."""
-    with path.open("rb") as file:
-        pieces = zstandard.ZstdDecompressor().read_to_iter(file, write_size=CHUNK)
+    with path.open("rb", buffering=0) as file:
+        pieces = zstandard.ZstdDecompressor().read_to_iter(file, read_size=READ, write_size=CHUNK)
         while (piece := await run(next, pieces, b"")) != b"":
             yield piece
 
