@@ -35,7 +35,9 @@ check: .venv/dev.stamp
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	DATA=$$(mktemp -d) && export DATA && trap 'rm -rf "$$DATA"' EXIT && \
-	$(BIN)/python manage.py check && $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check && \
+	PUBLIC_URL=https://mirror.example.org $(BIN)/python manage.py check --deploy --fail-level WARNING && \
+	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/hadolint Dockerfile
 	POSTGRES_PASSWORD=check $(COMPOSE) config --quiet
 

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import ssl
+import stat
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,11 @@ NOT_YET = {
     "METRICS_TOKEN": "offer /metrics",
 }  # fmt: skip
 """Variables whose feature does not exist yet: whoever sets one must not think that it acts."""
+
+LOOSE = 0o027
+"""What nobody but its owner, and its group for reading, may do with `DATA`: nginx may need to."""
+DATABASE_NAME = "mirrorserver.sqlite3"
+KNOWN_NAMES = frozenset({"secret.key", "blobs", "run", "tmp", "logs", "static", "broker"})
 
 SHORTEST_SECRET_KEY = 32
 SHORTEST_PASSWORD = 12
@@ -151,7 +157,7 @@ def read(variables: Mapping[str, str]) -> Environment:
         port=port,
         data=data,
         admin_password=get.password("ADMIN_PASSWORD"),
-        database=get.database(data / "mirrorserver.sqlite3"),
+        database=get.database(data / DATABASE_NAME),
         redis_url=get.url("REDIS_URL", ("redis", "rediss", "unix")),
         public_url=get.public_url(host, port),
         upstream_allow=get.upstream_allow(),
@@ -366,7 +372,30 @@ def _data_folder(value: str | None) -> Path:
         raise BadEnvironment("DATA", str(folder), _unusable(error)) from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise BadEnvironment("DATA", str(folder), "a folder this user may write to expected")
+    _close(folder)
     return folder
+
+
+def _close(folder: Path) -> None:
+    """Take a loose folder's rights from others; refuse one that is not the server's to close."""
+    found = folder.stat()
+    if not stat.S_IMODE(found.st_mode) & LOOSE:
+        return
+    ours = found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX
+    names = {entry.name for entry in folder.iterdir()}
+    if not ours or (names and not names & KNOWN_NAMES and DATABASE_NAME not in names):
+        raise BadEnvironment(
+            "DATA",
+            str(folder),
+            "a folder of the server's own, which other users cannot read, expected; name an empty "
+            f"one, or run: chmod go-w,o-rwx {folder}",
+        )
+    folder.chmod(stat.S_IMODE(found.st_mode) & ~LOOSE)
+
+
+def file_mask(folder: Path) -> int:
+    """The umask for what is written below `folder`: its group may read it only if it lets it in."""
+    return 0o027 if folder.stat().st_mode & stat.S_IXGRP else 0o077
 
 
 def _kept_secret(file: Path) -> str:

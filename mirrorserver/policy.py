@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 from accounts.pages import POLICY
@@ -27,6 +28,11 @@ def set_policy(
         response = get_response(request)
         docs = request.path == DOCS
         response.headers.setdefault(HEADER, DOCS_POLICY if docs else POLICY)
+        if settings.SECURE_HSTS_SECONDS:
+            # By PUBLIC_URL: TLS ends in a proxy, and the request itself arrives without it.
+            response.headers.setdefault(
+                "Strict-Transport-Security", f"max-age={settings.SECURE_HSTS_SECONDS}"
+            )
         return response
 
     return answered

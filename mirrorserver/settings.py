@@ -206,7 +206,17 @@ STORAGES = {
 SESSION_COOKIE_AGE = round(SESSION_IDLE_HOURS * 3600)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+HTTPS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+if HTTPS:
+    # No other host of the domain, and nobody on the way, can set these.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # Other hosts of the domain are not this server's to decide on,
+    "security.W021",  # nor is the browsers' list that holds whole domains.
+    "security.W008",  # The proxy that ends TLS redirects; nobody else reaches this server.
+]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 # Not "no-referrer": browsers would then send forms with the origin null, which is refused.
 SECURE_REFERRER_POLICY = "same-origin"

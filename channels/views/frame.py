@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 
 from accounts.access import can as role_can
-from accounts.pages import in_dialog, render
+from accounts.pages import render
 from channels import access
 from channels.models import Channel, Revision
 from mirrors.models import Mirror
@@ -74,9 +74,9 @@ def tab(
     status: int = 200,
 ) -> HttpResponse:
     """A page in the frame of its channel; `template` extends `channels/frame.html`."""
+    # Also for a dialog: who asks for any page as one must get it, and pages read all of this.
     frame: dict[str, Any] = {"channel": channel, "privacy": access.privacy(channel)}
-    if not in_dialog(request):
-        frame |= _frame(request, channel, here)
+    frame |= _frame(request, channel, here)
     return render(request, template, {**frame, **(context or {})}, status=status)
 
 

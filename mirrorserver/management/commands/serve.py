@@ -38,6 +38,8 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, only: str | None = None, **__: Any) -> None:
         env = environment.load()
+        # Every part inherits it: nobody else reads what the server writes.
+        os.umask(environment.file_mask(env.data))
         names = (only,) if only else PARTS
         if "worker" in names:
             names = (*names, "previews")
