@@ -30,7 +30,15 @@ from channels import blobs  # noqa: E402
 from channels import manage as channel_manage  # noqa: E402
 from channels.lease import Heart  # noqa: E402
 from channels.listing import Listing  # noqa: E402
-from channels.models import Blob, Document, Package, Publication, Revision, Shard  # noqa: E402
+from channels.models import (  # noqa: E402
+    Blob,
+    Channel,
+    Document,
+    Package,
+    Publication,
+    Revision,
+    Shard,
+)
 from channels.publish import Build  # noqa: E402
 from ecosystems import registry  # noqa: E402
 from ecosystems.base import Ecosystem  # noqa: E402
@@ -39,6 +47,7 @@ from mirrors import control, manage, rebuild  # noqa: E402
 from mirrors import run as running  # noqa: E402
 from mirrors.models import Mirror  # noqa: E402
 
+FURTHER_NAMES = 60_000
 ANSWER: dict[str, str] = {}
 """What a step tells beside its cost."""
 
@@ -93,9 +102,27 @@ def files(count: str, plain: str) -> None:
     build.section(conda, "noarch", listed, whole=True)
     build.documents(conda, "noarch", {})
     build.commit({}, reason="bench")
+    _fill(channel)
     index = Document.objects.at(channel.current).get(name="repodata.json.zst")
     (folder / index.name).write_bytes(blobs.path(index.blob_id).read_bytes())
     ANSWER["etag"] = index.etag
+
+
+def _fill(channel: Channel) -> None:
+    """As many further names as a large channel has, which nobody asks for."""
+    channel.refresh_from_db()
+    like = Package.objects.filter(channel=channel, section="noarch").first()
+    assert like is not None
+    Package.objects.bulk_create(
+        (
+            Package(
+                channel=channel, family=like.family, section=like.section, name=f"other{number}",
+                shard_id=like.shard_id, files=1, added_in=channel.current,
+            )
+            for number in range(FURTHER_NAMES)
+        ),
+        batch_size=1000,
+    )  # fmt: skip
 
 
 def _file(folder: Path, name: str, seed: int, conda: Ecosystem) -> Listing:

@@ -197,7 +197,9 @@ class Package(Interval):
 
     class Meta:
         indexes = [
-            models.Index(fields=["channel", "section", "name", "removed_in"]),
+            # With the column that lookups are sorted by: SQLite, which has no statistics, would
+            # else read the whole channel by an index that saves it the sorting.
+            models.Index(fields=["channel", "section", "name", "added_in"]),
             models.Index(fields=["channel", "added_in"]),
             models.Index(fields=["channel", "removed_in"]),
             models.Index(fields=["channel", "name"]),

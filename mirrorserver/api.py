@@ -90,6 +90,8 @@ class Api(NinjaAPI):
         for url in urls:
             if isinstance(url, URLPattern) and url.name != "api-root":
                 url.callback = self._shaped(url.callback)
+            if isinstance(url, URLPattern) and url.name == "openapi-json":
+                url.callback = _built_once(url.callback)
         return urls
 
     def _shaped(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -119,6 +121,24 @@ class Api(NinjaAPI):
         if isinstance(exc, HttpError) and isinstance(exc.__cause__, ApiError | SuspiciousOperation):
             exc = exc.__cause__
         return super().on_exception(request, exc)
+
+
+def _built_once(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """The answer of a view that is the same for everybody until the server is another one."""
+    kept: list[bytes] = []
+
+    @functools.wraps(view)
+    def answered(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        if request.method != "GET":
+            return view(request, **kwargs)
+        if not kept:
+            response = view(request, **kwargs)
+            if not isinstance(response, HttpResponse) or response.status_code != 200:
+                return response
+            kept[:] = [response.content]
+        return HttpResponse(kept[0], content_type="application/json; charset=utf-8")
+
+    return answered
 
 
 api = Api(

@@ -1,0 +1,71 @@
+"""Attack: ask for what is not there, in a large channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from channels.models import Channel, Package
+from channels.serving import content
+from channels.serving.content import Missing
+from tests import scene
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAMES = 2000
+
+
+@pytest.fixture
+def large() -> Channel:
+    channel = scene.channel()
+    channel.refresh_from_db()
+    Package.objects.bulk_create(
+        Package(
+            channel=channel, family="conda", section="noarch", name=f"n{number}",
+            added_in=channel.current,
+        )
+        for number in range(NAMES)
+    )  # fmt: skip
+    return channel
+
+
+def plan(sql: str) -> str:
+    """How the database finds the rows, without statistics of its own making."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE")
+            cursor.execute(f"EXPLAIN {sql}")
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        return "\n".join(" ".join(map(str, row)) for row in cursor.fetchall())
+
+
+def test_a_miss_reads_the_rows_of_its_name_only(large: Channel) -> None:
+    with CaptureQueriesContext(connection) as queries, pytest.raises(Missing):
+        content.file(large, "noarch", "absent-1-0.conda", name="absent", number=large.current)
+    of_packages = [one["sql"] for one in queries if "channels_package" in one["sql"]]
+    named = [sql for sql in of_packages if "'absent'" in sql]
+    assert named
+    for sql in named:
+        found = plan(sql)
+        if connection.vendor == "postgresql":
+            assert "Index Cond" in found, found
+            assert "absent" in found.partition("Index Cond")[2].partition("\n")[0], found
+        else:
+            assert "name=?" in found, found
+            assert "TEMP B-TREE" not in found, found
+    # Nothing else may grow with the channel: whether there is any package is one row.
+    assert len(of_packages) <= 2
+
+
+def test_why_reads_the_rows_of_its_name_only(large: Channel) -> None:
+    rows: Any = Package.objects.filter(
+        channel=large, section="noarch", name="absent", shard__isnull=False
+    ).order_by("-added_in")
+    with CaptureQueriesContext(connection) as queries:
+        list(rows[:20])
+    found = plan(queries[0]["sql"])
+    assert ("name=?" in found) if connection.vendor == "sqlite" else ("Index Cond" in found), found
