@@ -19,20 +19,26 @@ class Facts:
 
 
 def objection(
-    section: str, old: Facts | None, new: Facts | None, *, least: int, share: float
+    section: str,
+    old: Facts | None,
+    new: Facts | None,
+    *,
+    least: int,
+    share: float,
+    explained: int = 0,
 ) -> str | None:
     """Why `new` is to be held, or None. `new` None: the upstream no longer has the section.
 
     `least` and `share`: how many files may go at once, the larger of a number
-    and a share of what was there.
+    and a share of what was there. `explained`: files that the upstream says it has taken back.
     """
     if old is None or old.listed == 0:
         return None
     if new is None:
         return f"The upstream no longer has {section}, which listed {old.listed:,} files."
-    if new.listed == 0:
+    if new.listed == 0 and explained < old.listed:
         return f"{section} is empty now; it listed {old.listed:,} files."
-    gone = old.listed - new.listed
+    gone = old.listed - new.listed - explained
     if gone > max(least, old.listed * share):
         return (
             f"{section} shrank from {old.listed:,} to {new.listed:,} files,"
@@ -44,8 +50,12 @@ def objection(
 
 
 def _older(old: Facts, new: Facts) -> bool:
+    """Whether it went back in time: file dates differ between the nodes of one upstream too."""
+    known = bool(old.newest and new.newest)
+    older = new.newest < old.newest if known else new.listed <= old.listed
     try:
         before = parsedate_to_datetime(old.last_modified)
-        return parsedate_to_datetime(new.last_modified) < before
+        earlier = parsedate_to_datetime(new.last_modified) < before
     except (TypeError, ValueError):
-        return 0 < new.newest < old.newest and new.listed <= old.listed
+        return known and older and new.listed <= old.listed
+    return earlier and (older or new.listed < old.listed)

@@ -8,12 +8,15 @@ from django.conf import settings
 from django.db import transaction
 
 from channels.access import may_read
+from ecosystems import pack as packs
+from ecosystems import registry
 from ecosystems.base import BadIndex
 from history.models import EventType
 from mirrors import knock, own
 from mirrors.control import accept, tell
 from mirrors.fetch import Fetch
 from mirrors.guard import Facts, objection
+from mirrors.inputs import pack
 from mirrors.models import Accepted, Mirror, Snapshot
 from mirrors.work import Work
 
@@ -115,9 +118,33 @@ def _objections(
             least=settings.GUARD_MIN,
             share=settings.GUARD_SHARE,
         )
+        if reason and before is not None and snapshot is not None:
+            # Looked at only where it matters: it reads what changed.
+            reason = objection(
+                section,
+                _facts(before),
+                _facts(snapshot),
+                least=settings.GUARD_MIN,
+                share=settings.GUARD_SHARE,
+                explained=_explained(mirror, before, snapshot),
+            )
         if reason:
             held[section] = {"snapshot": snapshot.pk if snapshot else None, "reason": reason}
     return held
+
+
+def _explained(mirror: Mirror, before: Snapshot, snapshot: Snapshot) -> int:
+    """How many files are gone because the upstream took them back, and says so."""
+    ecosystem = registry.get(mirror.kind)
+    old, new = pack(before.pack_id), pack(snapshot.pack_id)
+    explained = 0
+    for name in packs.changed(old, new).replaced:
+        body = new.read(name)
+        taken_back = ecosystem.taken_back(body)
+        if taken_back != frozenset():
+            gone = ecosystem.entries(old.read(name)).keys() - ecosystem.entries(body).keys()
+            explained += len(gone if taken_back is None else gone & taken_back)
+    return explained
 
 
 def _same_source(mirror: Mirror, accepted: dict[str, Snapshot]) -> dict[str, Snapshot]:

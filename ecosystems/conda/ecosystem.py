@@ -121,8 +121,7 @@ class Conda(Whole):
         ):
             for shard in index.shards(stop):
                 writer.add(shard.name, readable(shard.body), shard.count)
-            known = old.meta.get("newest", 0) if old is not None else 0
-            newest = max(newest, known if isinstance(known, int) else 0)
+            newest = max(newest, _newest_unchanged(old, writer, newest, stop=stop))
             sha256 = writer.close({"newest": newest})
         return Read(
             pack=target,
@@ -191,6 +190,26 @@ class Conda(Whole):
                 client.fetch_index(address.rpartition("/")[0] + f"/{name}", path, stop=stop)
                 return {documents.RUN_EXPORTS: path}
         return {}
+
+
+def _newest_unchanged(old: Pack | None, writer: PackWriter, newest: int, *, stop: Stop) -> int:
+    """The newest build time among the shards that are as they were.
+
+    They are read only where what changed is older than all there was: the newest may have gone.
+    """
+    known = old.meta.get("newest", 0) if old is not None else 0
+    if old is None or not isinstance(known, int) or newest >= known:
+        return 0
+    found = 0
+    for number, (name, entry) in enumerate(writer.names().items()):
+        if number % 1000 == 0:
+            stop()
+        before = old.names().get(name)
+        if before is not None and before.digest == entry.digest:
+            found = max(found, records.newest(old.read(name)))
+            if found >= known:
+                break
+    return found
 
 
 def _warnings(index: Index) -> list[str]:

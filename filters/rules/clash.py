@@ -30,6 +30,7 @@ def _between(mirror: Rules, channel: Rules, kind: str) -> Iterator[str]:
     if kind == "conda" and mirror.subdirs and channel.subdirs:
         yield from _platforms(mirror, channel)
     yield from _dates(mirror, channel)
+    yield from _licenses(mirror, channel)
     yield from _names(mirror, channel)
 
 
@@ -49,6 +50,18 @@ def _dates(mirror: Rules, channel: Rules) -> Iterator[str]:
                 f"The {whose}'s date range ends on {one.date_to}, before the {rest}'s begins on "
                 f"{other.date_from}, {_NOTHING}."
             )
+
+
+def _licenses(mirror: Rules, channel: Rules) -> Iterator[str]:
+    """What the mirror rescues by its license, and the channel excludes for good."""
+    refused = mirror.include_licenses & channel.exclude_licenses
+    kept = refused - channel.include_licenses
+    if kept and not channel.include:
+        families = ", ".join(sorted(kept))
+        yield (
+            f"The mirror includes packages of the license families {families}, which the channel's "
+            "filter excludes, so they will not be published."
+        )
 
 
 def _names(mirror: Rules, channel: Rules) -> Iterator[str]:

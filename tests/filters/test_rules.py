@@ -459,3 +459,12 @@ def test_rules_that_may_leave_something_are_not_warned_about(
     mirror_filters: dict[str, Any], channel_filters: dict[str, Any]
 ) -> None:
     assert conflicts(mirror(**mirror_filters), [channel(**channel_filters)], kind="conda") == []
+
+
+def test_a_license_that_the_mirror_includes_and_the_channel_excludes_is_told() -> None:
+    mine = mirror(exclude_specs=["*"], include_licenses=["gpl3", "mit"])
+    [sentence] = conflicts(mine, [channel(exclude_licenses=["gpl3"])], kind="conda")
+    assert "GPL3" in sentence
+    assert "MIT" not in sentence
+    kept = channel(exclude_licenses=["gpl3"], include_licenses=["gpl3"])
+    assert conflicts(mine, [kept], kind="conda") == []

@@ -11,6 +11,7 @@ from mirrors.guard import Facts, objection
 from mirrors.models import Accepted, Mirror, Run
 from tests import invariants, scene
 from tests.condatree import FakeConda
+from tests.upstream import Request
 
 MONDAY, TUESDAY = "Mon, 02 Nov 2026 00:00:00 GMT", "Tue, 03 Nov 2026 00:00:00 GMT"
 
@@ -30,6 +31,11 @@ MONDAY, TUESDAY = "Mon, 02 Nov 2026 00:00:00 GMT", "Tue, 03 Nov 2026 00:00:00 GM
         (Facts(5, TUESDAY), Facts(5, MONDAY), "is older"),
         (Facts(5, MONDAY), Facts(4, TUESDAY), None),
         (Facts(5, MONDAY), Facts(5, MONDAY), None),
+        (Facts(5, TUESDAY, 100), Facts(6, MONDAY, 100), None),
+        (Facts(5, TUESDAY), Facts(6, MONDAY), None),
+        (Facts(5, TUESDAY, 100), Facts(5, MONDAY, 100), None),
+        (Facts(5, TUESDAY, 200), Facts(6, MONDAY, 100), "is older"),
+        (Facts(5, TUESDAY, 100), Facts(4, MONDAY, 100), "is older"),
         (Facts(5, "", 200), Facts(5, "", 100), "is older"),
         (Facts(5, "", 200), Facts(6, "", 100), None),
         (Facts(5, "yesterday", 200), Facts(5, "today", 200), None),
@@ -151,3 +157,48 @@ def test_sections_of_the_source_before_do_not_come_back_when_more_is_asked_for(
         assert set(scene.listed(channel)) == {"tiny-1-0.conda"}
         invariants.check(channel, fetch=True)
     assert Run.objects.count() == 2
+
+
+@pytest.mark.parametrize("gone", [0, 25, 30])
+def test_files_that_the_upstream_took_back_never_count(gone: int) -> None:
+    said = objection("simple", Facts(35), Facts(5), least=20, share=0.1, explained=gone)
+    assert (said is None) == (gone >= 25)
+    nothing = objection("simple", Facts(30), Facts(0), least=20, share=0.1, explained=gone)
+    assert (nothing is None) == (gone == 30)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_N19_an_index_rolled_back_without_a_date_is_held(small: FakeConda) -> None:
+    mirror = scene.mirror(scene.channel(), small.channel)
+    scene.run_now(mirror)
+    newer = small.add("noarch", "six", "1.17.0", timestamp=1_800_000_000_000)
+    small.publish()
+    path = small.path("noarch", "repodata.json")
+
+    def undated() -> None:
+        for ending in ("", ".zst", ".bz2"):
+            request = Request("GET", f"{path}{ending}", {})
+            entry = small.entry(request)
+            assert entry is not None
+            small.set(request.path, entry.body, last_modified=None)
+
+    undated()
+    assert scene.run_now(mirror).held == {}
+    small.unlist("noarch", newer)
+    small.publish()
+    undated()
+    assert "is older" in scene.run_now(mirror).held["noarch"]["reason"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_in_the_list_of_removed_ones_are_not_held(
+    small: FakeConda, settings: LazySettings
+) -> None:
+    settings.GUARD_MIN = 0
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel)
+    scene.run_now(mirror)
+    small.drop("noarch", "six-1.15.0-0.tar.bz2")
+    small.publish(removed=["six-1.15.0-0.tar.bz2"])
+    assert scene.run_now(mirror).held == {}
+    assert set(scene.listed(channel)) == {"six-1.16.0-0.conda"}
