@@ -11,6 +11,7 @@ from urllib.parse import quote, urljoin
 
 from django.conf import settings
 
+from channels import pauses
 from channels.models import Channel, Origin
 from channels.secrets import unseal
 from ecosystems import registry
@@ -39,6 +40,7 @@ def client_for(
         proxy=unseal(proxy) or None,
         settings=limits or settings.UPSTREAM_LIMITS,
         ca_files=settings.CA_FILES,
+        gate=pauses.SHARED,
     )
 
 

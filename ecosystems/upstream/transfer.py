@@ -113,6 +113,9 @@ class Transfer:
             except UpstreamError as error:
                 if error.permanent:
                     raise
+                if isinstance(error, Busy):
+                    # Also where this was the last try: others ask the same server.
+                    self._hold_back(error, failures)
                 failures = 1 if self.sink.best > before else failures + 1
                 if failures > retries:
                     if failures > 1:
@@ -123,17 +126,22 @@ class Transfer:
 
     def _pause(self, error: UpstreamError, failures: int) -> None:
         """Back off: for everybody where the server asked for it, else for this file only."""
-        limits, courier = self.courier.limits, self.courier
-        delay = min(limits.backoff * 2 ** (failures - 1), limits.backoff_max)
         if isinstance(error, Busy):
-            asked = min(error.retry_after or 0.0, limits.retry_after_max)
-            courier.gate.penalise(error.host, max(asked, delay))
-            return
-        left = delay * (0.5 + random.random() / 2)
+            return  # All wait at the gate.
+        left = self._delay(failures) * (0.5 + random.random() / 2)
         while left > 0:
             self.stop()
-            courier.sleep(min(left, SLICE))
+            self.courier.sleep(min(left, SLICE))
             left -= SLICE
+
+    def _hold_back(self, error: Busy, failures: int) -> None:
+        """Let nobody ask the server for as long as it says, within reason."""
+        asked = min(error.retry_after or 0.0, self.courier.limits.retry_after_max)
+        self.courier.gate.penalise(error.host, max(asked, self._delay(failures + 1)))
+
+    def _delay(self, failures: int) -> float:
+        limits = self.courier.limits
+        return min(limits.backoff * float(2 ** (failures - 1)), limits.backoff_max)
 
     def _attempt(self) -> Answer:
         resume = self.sink.size if self._validator else 0

@@ -366,7 +366,6 @@ def test_N10_one_told_to_wait_makes_all_clients_of_the_gate_wait(
         make_client(gate=gate, limits={"retries": 0}).fetch_index(
             f"{upstream.url}/busy", tmp_path / "x"
         )
-    gate.penalise(upstream.url, 60)
     assert time.slept == []
     make_client(gate=gate).fetch_index(index, tmp_path / "x")
     assert 60 <= sum(time.slept) <= 66
