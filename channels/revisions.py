@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import zstandard
 from django.db.models import Q
 
 from channels.models import Channel, Package, Shard
 from ecosystems import registry
+
+BATCH = 200
+"""Names whose shards are read at once."""
 
 
 @dataclass(slots=True)
@@ -26,10 +30,10 @@ class Difference:
 def difference(channel: Channel, a: int, b: int) -> Difference:
     """What `b` lists otherwise than `a`, sorted."""
     result = Difference(a, b)
-    for family, section, old, new in _changed(channel, a, b):
+    for family, section, old, new in _bodies(_changed(channel, a, b)):
         entries = registry.of_family(family).entries
-        before = entries(_body(old)) if old else {}
-        after = entries(_body(new)) if new else {}
+        before = entries(old) if old else {}
+        after = entries(new) if new else {}
         for filename, raw in after.items():
             if filename not in before:
                 result.added.append(f"{section}/{filename}")
@@ -58,6 +62,14 @@ def _changed(channel: Channel, a: int, b: int) -> Iterator[tuple[str, str, str, 
             yield family, section, old, new
 
 
-def _body(shard: str) -> bytes:
-    body = Shard.objects.values_list("body", flat=True).get(pk=shard)
-    return zstandard.ZstdDecompressor().decompress(bytes(body))
+def _bodies(
+    changed: Iterator[tuple[str, str, str, str]],
+) -> Iterator[tuple[str, str, bytes, bytes]]:
+    """The same with the shards' bodies; one query for many of them."""
+    expand = zstandard.ZstdDecompressor()
+    while batch := list(islice(changed, BATCH)):
+        wanted = {shard for _, _, *shards in batch for shard in shards if shard}
+        rows = Shard.objects.filter(pk__in=wanted).values_list("pk", "body")
+        bodies = {pk: expand.decompress(bytes(body)) for pk, body in rows}
+        for family, section, old, new in batch:
+            yield family, section, bodies.get(old, b""), bodies.get(new, b"")

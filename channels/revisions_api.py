@@ -19,12 +19,13 @@ from channels.revisions import difference
 router = Router(tags=["channels"])
 
 Shape = dict[str, Any]
+MOST_TOLD = 10_000
 
 
 class Told(Schema):
     """How many file names of each kind are told."""
 
-    limit: int = Field(1000, ge=0, le=LARGEST)
+    limit: int = Field(1000, ge=0, le=MOST_TOLD)
 
 
 class Pinning(Body):
