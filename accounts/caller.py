@@ -48,9 +48,13 @@ class Caller:
         """What history calls them."""
         return self.user.get_username()
 
+    def has(self, *scopes: str) -> bool:
+        """Whether the token's scopes hold one of `scopes`; without any it may all."""
+        return not (self.token and self.token.scopes) or bool(set(scopes) & set(self.token.scopes))
+
     def need(self, *scopes: str) -> None:
         """Raise 403 unless the token's scopes hold one of `scopes`; without any it may all."""
-        if self.token and self.token.scopes and not set(scopes) & set(self.token.scopes):
+        if not self.has(*scopes):
             raise ApiError(403, f"This token does not have the scope {' or '.join(scopes)}.")
 
     def need_level(self, what: str, level: str) -> None:

@@ -12,7 +12,8 @@ from django.db.models import Q, QuerySet
 
 from accounts import access
 from accounts.models import LEVELS, Token, User
-from channels.models import Channel
+from channels.blobs import Audience
+from channels.models import Channel, SourceLink
 
 Caller = AbstractBaseUser | AnonymousUser | None
 
@@ -24,11 +25,55 @@ READING_SCOPES = frozenset(
 
 
 def privacy(channel: Channel) -> str:
-    """The stricter of the channel's own privacy and its parent's."""
-    own = _STRICTNESS.index(Channel.Privacy(channel.privacy))
-    if channel.parent is None:
-        return _STRICTNESS[own]
-    return _STRICTNESS[max(own, _STRICTNESS.index(Channel.Privacy(channel.parent.privacy)))]
+    """The strictest of the channel's own privacy, its parent's, and that of its sources.
+
+    A source counts that is a channel of this server, unless who manages it allows more readers.
+    """
+    family = [channel, *([channel.parent] if channel.parent else []), *restricting(channel)]
+    return max(
+        (declared(one) if one else Channel.Privacy.PRIVATE for one in family),
+        key=_STRICTNESS.index,
+    )
+
+
+def declared(channel: Channel) -> Channel.Privacy:
+    """The stricter of the channel's own privacy and its parent's, whatever its sources are."""
+    kinds = [channel.privacy, *([channel.parent.privacy] if channel.parent else [])]
+    return max(map(Channel.Privacy, kinds), key=_STRICTNESS.index)
+
+
+def is_more_open(one: str, other: str) -> bool:
+    """Whether the privacy `one` lets more people read than `other`."""
+    return _STRICTNESS.index(Channel.Privacy(one)) < _STRICTNESS.index(Channel.Privacy(other))
+
+
+def restricting(channel: Channel) -> list[Channel | None]:
+    """The channels of this server whose readers alone may read `channel`, through all mirrors.
+
+    None stands for one that is gone for good.
+    """
+    found: dict[int | None, Channel | None] = {}
+    family = [channel, *([channel.parent] if channel.parent else [])]
+    todo = [one.pk for one in family if one.restricted]
+    while todo:
+        links = SourceLink.objects.filter(channel__in=todo, more_readers=False)
+        todo = []
+        for link in links.select_related("source__parent"):
+            if link.source_id in found:
+                continue
+            found[link.source_id] = link.source
+            if link.source is not None:
+                todo += [
+                    link.source.pk,
+                    *([link.source.parent_id] if link.source.parent_id else []),
+                ]
+    found.pop(channel.pk, None)
+    return list(found.values())
+
+
+def audience(channel: Channel) -> Audience:
+    """Whom the channel's bytes are for."""
+    return Audience(channel.pk, len(_STRICTNESS) - 1 - _STRICTNESS.index(privacy(channel)))
 
 
 def is_owner(user: Caller, channel: Channel) -> bool:
@@ -73,7 +118,18 @@ def may_read(user: Caller, token: Token | None, channel: Channel) -> bool:
             return False
         if token.scopes and not READING_SCOPES.intersection(token.scopes):
             return False
-    return can(user, channel, "read")
+    # Also its owner gets what came from another channel only while they may read that one.
+    sources = [one for one in restricting(channel) if one is not None]
+    return can(user, channel, "read") and all(can(user, one, "read") for one in sources)
+
+
+def reaches(token: Token, channel: Channel, needed: str) -> bool:
+    """Whether the token's resources cover `needed` on the channel; without any they cover all."""
+    names = {channel.path, channel.parent.name if channel.parent else channel.name}
+    return not token.resources or any(
+        one["channel"] in names and LEVELS.index(one["level"]) >= LEVELS.index(needed)
+        for one in token.resources
+    )
 
 
 def visible_channels(user: Caller) -> QuerySet[Channel]:
@@ -87,5 +143,12 @@ def visible_channels(user: Caller) -> QuerySet[Channel]:
     return channels.filter(owned | _at_most(Channel.Privacy.PUBLIC, Channel.Privacy.AUTHENTICATED))
 
 
+def _closed_by_sources(*kinds: str) -> list[int]:
+    """The channels whose sources make them stricter than any of `kinds`."""
+    rows = Channel.objects.filter(Q(restricted=True) | Q(parent__restricted=True), deleted=None)
+    return [one.pk for one in rows.select_related("parent") if privacy(one) not in kinds]
+
+
 def _at_most(*kinds: str) -> Q:
-    return Q(privacy__in=kinds) & (Q(parent=None) | Q(parent__privacy__in=kinds))
+    open_ = Q(privacy__in=kinds) & (Q(parent=None) | Q(parent__privacy__in=kinds))
+    return open_ & ~Q(pk__in=_closed_by_sources(*kinds))

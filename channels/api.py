@@ -35,6 +35,7 @@ from channels.asking import (
 )
 from channels.models import Channel
 from mirrors import knock
+from mirrors.asking import mirrors_of
 from mirrors.manage import delete_channel, warn_again
 
 router = Router(tags=["channels"])
@@ -157,6 +158,9 @@ def change_channel(
 def remove_channel(request: HttpRequest, where: Path[Where]) -> Status[Shape]:
     """Delete a channel with its mirrors and packages."""
     channel = asked(request, where, "delete", level="manage")
+    if channel.mirrors.filter(deleted=None).exists():
+        # It deletes them, too, so it asks what that asks.
+        mirrors_of(request, where, "write")
     expected = expected_version(request, channel.pk)
     delete_channel(channel, actor=caller(request).name, expected=expected)
     return Status(202, {"deleted": channel.path})
@@ -196,8 +200,9 @@ def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
         terms.checked(sent.get("filters") or {}, "channel")
         with transaction.atomic():
             changed = _changed(request, channel, sent)
-    if "filters" in sent:
+    if sent.keys() & {"filters", "privacy"}:
         channel.filter.refresh_from_db()
+        channel.refresh_from_db(fields=["privacy"])
         warn_again(channel)
     return changed
 

@@ -15,8 +15,9 @@ from django.conf import settings
 from django.db.models import Q, Sum
 
 from channels import access, pins
+from channels.blobs import servable
 from channels.channeldata import Words
-from channels.models import Blob, Channel, Download, Package
+from channels.models import Channel, Download, Package
 from channels.origins import origin_of
 from ecosystems import registry
 from ecosystems.base import Ecosystem, Record
@@ -91,7 +92,7 @@ class Packages:
 
     def _size(self) -> int:
         """Of an index that states no sizes: the bytes of the files that came here."""
-        sizes = _sizes([record for _, record in self._files])
+        sizes = _sizes(self._channel, [record for _, record in self._files])
         return sum(_size(record, sizes) or 0 for _, record in self._files)
 
 
@@ -109,7 +110,7 @@ def records_of(row: Package) -> list[Record]:
 
 def file_items(channel: Channel, family: str, name: str, files: list[Placed]) -> list[Item]:
     """The items of these files of a package."""
-    sizes = _sizes([record for _, record in files])
+    sizes = _sizes(channel, [record for _, record in files])
     counts = _downloads(channel, name)
     ecosystem = registry.of_family(family)
     return [
@@ -146,14 +147,15 @@ def listed(channel: Channel, ecosystem: Ecosystem, section: str, record: Record)
     }
 
 
-def _sizes(records: list[Record]) -> dict[str, int]:
-    """The sizes, by hash, of those of the files whose bytes are here."""
+def _sizes(channel: Channel, records: list[Record]) -> dict[str, int]:
+    """The sizes, by hash, of those of the files whose bytes are here for the channel."""
+    rows = servable(access.audience(channel))
     found: dict[str, int] = {}
     for start in range(0, len(records), 500):
         batch = records[start : start + 500]
         strong = [record.sha256 for record in batch if record.sha256]
         weak = [record.md5 for record in batch if record.md5 and not record.sha256]
-        blobs = Blob.objects.filter(Q(pk__in=strong) | Q(md5__in=weak), deleting=False)
+        blobs = rows.filter(Q(pk__in=strong) | Q(md5__in=weak))
         for sha256, md5, size in blobs.values_list("sha256", "md5", "size"):
             found |= {sha256: size, md5: size}
     found.pop("", None)

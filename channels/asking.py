@@ -88,7 +88,7 @@ def need_level(who: Caller, channel: Channel, level: Level) -> None:
     """Raise 403 unless user and token may do `level` on the channel."""
     if not access.can(who.user, channel, level):
         raise ApiError(403, f"You may see the channel {channel.path}, but not change it this way.")
-    if level != "read" and who.token and not _reaches(who.token, channel, level):
+    if level != "read" and who.token and not access.reaches(who.token, channel, level):
         raise ApiError(403, f"This token does not have {level} for the channel {channel.path}.")
 
 
@@ -96,15 +96,6 @@ def writes_somewhere(token: Token) -> bool:
     """Whether the token may change any channel; without resources it may what its user may."""
     levels = [LEVELS.index(one["level"]) for one in token.resources]
     return not levels or max(levels) >= LEVELS.index("write")
-
-
-def _reaches(token: Token, channel: Channel, level: Level) -> bool:
-    """Whether the token's resources cover `level` on the channel; without any they cover all."""
-    names = {channel.path, channel.parent.name if channel.parent else channel.name}
-    return not token.resources or any(
-        one["channel"] in names and LEVELS.index(one["level"]) >= LEVELS.index(level)
-        for one in token.resources
-    )
 
 
 def expected_version(request: HttpRequest, pk: int) -> int | None:

@@ -12,16 +12,44 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from channels.errors import NoSpace
-from channels.models import Blob
+from channels.models import Blob, Provenance
 
 BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom bytes are for: a channel, and how open it is (as `Blob.openness`)."""
+
+    channel_id: int
+    openness: int
+
+    @property
+    def needed(self) -> int:
+        """How open bytes must be to serve it without a `Provenance`."""
+        return max(1, self.openness)
+
+    @property
+    def public(self) -> bool:
+        return self.openness == PUBLIC
+
+
+PUBLIC = 2
+
+
+def servable(audience: Audience) -> QuerySet[Blob]:
+    """The files whose bytes the audience may have: to know their hash is not enough."""
+    mine = Provenance.objects.filter(blob=OuterRef("pk"), channel=audience.channel_id)
+    rows = Blob.objects.filter(file=True, deleting=False)
+    return rows.filter(Q(openness__gte=audience.needed) | Exists(mine))
 
 
 def path(sha256: str) -> Path:
@@ -101,8 +129,11 @@ def discard(blob: Blob) -> bool:
     return True
 
 
-def register(blobs: Sequence[Blob]) -> None:
-    """Insert the rows of settled files; what was on its way out is kept again."""
+def register(blobs: Sequence[Blob], audiences: Iterable[Audience] = ()) -> None:
+    """Insert the rows of settled files; what was on its way out is kept again.
+
+    `audiences`: the channels whose own source brought these bytes, or proved to have them.
+    """
     # In one order, so that two who register the same files do not block each other.
     blobs = sorted(blobs, key=lambda blob: blob.sha256)
     Blob.objects.bulk_create(blobs, batch_size=BATCH, ignore_conflicts=True)
@@ -112,13 +143,35 @@ def register(blobs: Sequence[Blob]) -> None:
         going.filter(sha256__in=names[start : start + BATCH]).update(
             unreferenced=None, deleting=False
         )
+    for audience in dict.fromkeys(audiences):
+        _open(names, audience)
 
 
-def keep(temp: Path, sha256: str, *, md5: str = "", file: bool = False) -> Blob:
+def _open(names: Sequence[str], audience: Audience) -> None:
+    """Let the audience have these bytes from now on."""
+    for start in range(0, len(names), BATCH):
+        some = names[start : start + BATCH]
+        rows = Blob.objects.filter(sha256__in=some, openness__lt=audience.openness)
+        rows.update(openness=audience.openness)
+        if not audience.public:
+            Provenance.objects.bulk_create(
+                [Provenance(blob_id=name, channel_id=audience.channel_id) for name in some],
+                ignore_conflicts=True,
+            )
+
+
+def keep(
+    temp: Path,
+    sha256: str,
+    *,
+    md5: str = "",
+    file: bool = False,
+    audiences: Iterable[Audience] = (),
+) -> Blob:
     """Settle one file and write its row."""
     size = settle(temp, sha256)
     blob = Blob(sha256=sha256, md5=md5, size=size, file=file)
-    register([blob])
+    register([blob], audiences)
     return blob
 
 
@@ -133,8 +186,8 @@ def keep_bytes(content: bytes, purpose: str) -> Blob:
         temp.unlink(missing_ok=True)
 
 
-def present(digests: Iterable[str]) -> set[str]:
-    """Which of these SHA-256 (or MD5, where an index has no better) are here as files."""
+def present(digests: Iterable[str], audience: Audience) -> set[str]:
+    """Which of these SHA-256 (or MD5, where an index has no better) the audience may have now."""
     found: set[str] = set()
     wanted = [digest for digest in digests if digest]
     # A passive mirror asks for every file it lists, and at first none is here.
@@ -143,19 +196,21 @@ def present(digests: Iterable[str]) -> set[str]:
     for field, length in (("sha256", 64), ("md5", 32)):
         known = [digest for digest in wanted if len(digest) == length]
         for start in range(0, len(known), BATCH):
-            found.update(_stored(field, known[start : start + BATCH]))
+            found.update(_stored(field, known[start : start + BATCH], audience))
     return found
 
 
-def _stored(field: str, digests: list[str]) -> Iterator[str]:
+def _stored(field: str, digests: list[str], audience: Audience) -> Iterator[str]:
     """Plain SQL: the ORM's way of passing values costs more than the look-up itself."""
     places = ",".join(["%s"] * len(digests))
     table = connection.ops.quote_name(Blob._meta.db_table)
+    origin = connection.ops.quote_name(Provenance._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {field} FROM {table} WHERE {field} IN ({places})"
-            " AND file = %s AND deleting = %s",
-            [*digests, True, False],
+            " AND file = %s AND deleting = %s AND (openness >= %s OR EXISTS"
+            f" (SELECT 1 FROM {origin} WHERE blob_id = sha256 AND channel_id = %s))",
+            [*digests, True, False, audience.needed, audience.channel_id],
         )
         yield from (row[0] for row in cursor.fetchall())
 

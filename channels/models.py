@@ -66,6 +66,8 @@ class Channel(models.Model):
     estimated = models.IntegerField(default=0)
     """The `wanted` that `awaiting` was counted for."""
     next_judge_at = models.DateTimeField(null=True)
+    restricted = models.BooleanField(default=False)
+    """Whether a `SourceLink` limits its readers; says if the links have to be looked at."""
     download_count = models.BigIntegerField(default=0)
     version = models.IntegerField(default=1)
     """Raised by every edit; the ETag of the API's channel object."""
@@ -111,6 +113,37 @@ class Channel(models.Model):
         return Channel.objects.values_list("wanted", flat=True).get(pk=self.pk)
 
 
+class SourceLink(models.Model):
+    """A channel lists what another channel of this server lists, by way of a mirror.
+
+    While it is there, the channel has no reader that the source does not have, unless somebody
+    who manages the source allows more. It outlives its mirror until no kept revision of the
+    channel lists anything that came this way.
+    """
+
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="source_links")
+    source = models.ForeignKey(
+        Channel, on_delete=models.SET_NULL, null=True, related_name="reader_links"
+    )
+    """None once the source is gone for good: then nobody can allow anything any more."""
+    mirror = models.BigIntegerField()
+    """The mirror's id; mirrors are known above channels."""
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True)
+    """Whose mirror it is: they must be allowed to read the source, too."""
+    more_readers = models.BooleanField(default=False)
+    granted_by = models.CharField(max_length=200, blank=True)
+    granted = models.DateTimeField(null=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["mirror", "source"], name="one_link_a_source")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} from {self.source}"
+
+
 class Origin(models.Model):
     """Where published files come from. Immutable; kept while a kept revision names it."""
 
@@ -134,12 +167,31 @@ class Blob(models.Model):
     size = models.BigIntegerField()
     file = models.BooleanField(default=False)
     """A package's file; else a document or a snapshot."""
+    openness = models.PositiveSmallIntegerField(default=0)
+    """0, 1, 2: came for private, authenticated, public channels. To know a hash is no right to
+    its bytes: a channel that is more open than this needs a `Provenance`."""
     created = models.DateTimeField(auto_now_add=True)
     unreferenced = models.DateTimeField(null=True, db_index=True)
     deleting = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.sha256
+
+
+class Provenance(models.Model):
+    """A channel whose own source brought these bytes, or proved that it has them.
+
+    Only of channels that are not public; see `Blob.openness`.
+    """
+
+    blob = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="provenance")
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["blob", "channel"], name="one_provenance")]
+
+    def __str__(self) -> str:
+        return f"{self.blob} for {self.channel}"
 
 
 class Shard(models.Model):

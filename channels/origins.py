@@ -16,7 +16,16 @@ from channels.models import Channel, Origin
 from channels.secrets import unseal
 from ecosystems import registry
 from ecosystems.base import Stop
-from ecosystems.upstream import Client, Credential, Digest, Limits, NotFound, Policy, Progress
+from ecosystems.upstream import (
+    Client,
+    Credential,
+    Digest,
+    Limits,
+    NotFound,
+    Policy,
+    Progress,
+    UpstreamError,
+)
 
 
 @lru_cache(maxsize=8)
@@ -97,6 +106,24 @@ def download(
         if not moved or moved == file.address:
             raise
         return bring(address(origin, file.filename, moved))
+
+
+def confirms(
+    client: Client, origin: Origin, path: Path, *, section: str, file: File, stop: Stop
+) -> bool:
+    """Whether the origin proves to have the bytes at `path` as this file, by one small request.
+
+    False also where it does not answer: then the file is downloaded, which tells more.
+    """
+    moved = registry.of_section(section).moved(section, file.filename)
+    for place in dict.fromkeys((file.address, moved) if moved else (file.address,)):
+        try:
+            return client.has(address(origin, file.filename, place), path, stop=stop)
+        except NotFound:
+            continue
+        except UpstreamError:
+            return False
+    return False
 
 
 def origin_of(origins: Iterable[Sequence[Any]], filename: str) -> int | None:

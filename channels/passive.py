@@ -29,7 +29,8 @@ from django.db import Error, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from channels import blobs, origins, pins
+from channels import blobs, origins, pins, readership
+from channels.access import audience
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart, Watch
 from channels.models import Blob, Channel, Fetch, Origin, Package, Refusal
@@ -41,6 +42,7 @@ from ecosystems.upstream import (
     Client,
     Digest,
     DigestMismatch,
+    EgressRefused,
     NotFound,
     TooSlow,
     UpstreamError,
@@ -98,12 +100,18 @@ class Wish:
     def refusal_key(self) -> str:
         """Of this address and the bytes expected there: a changed record asks anew."""
         expected = self.listed.sha256 or self.listed.md5
-        return hashlib.sha256(f"{self.url}\0{expected}".encode()).hexdigest()
+        return self._hash(f"{self.url}\0{expected}")
 
     @property
     def key(self) -> str:
-        """The same for everybody who wants these bytes."""
-        return self.listed.sha256 or self.refusal_key
+        """The same for everybody who wants these bytes from this origin.
+
+        Who lists the same hash for another origin must not read along: theirs may not have it.
+        """
+        return self._hash(self.listed.sha256 or self.url)
+
+    def _hash(self, text: str) -> str:
+        return hashlib.sha256(f"{self.origin.key}\0{text}".encode()).hexdigest()
 
 
 def wish(listed: Listed, *behind: Listed) -> Wish:
@@ -116,7 +124,9 @@ def wish(listed: Listed, *behind: Listed) -> Wish:
     if len(claims) > DEEPEST:
         raise Unavailable(502, f"{listed.filename} leads through too many channels.")
     if source.deleted is not None:
-        raise Unavailable(404, f"The channel {source.path}, its source, has been deleted.")
+        raise Unavailable(404, f"The source of {listed.filename} has been deleted.")
+    if not readership.may_pass(listed.channel, source):
+        raise Unavailable(404, f"The source of {listed.filename} no longer lets it be read.")
     found = content.file(
         source,
         listed.package.section,
@@ -125,7 +135,7 @@ def wish(listed: Listed, *behind: Listed) -> Wish:
         number=source.current,
     )
     if listed.sha256 and found.sha256 != listed.sha256:
-        raise Unavailable(404, f"The channel {source.path} has another {listed.filename} by now.")
+        raise Unavailable(404, f"The source has another {listed.filename} by now.")
     return wish(found, *claims)
 
 
@@ -185,6 +195,7 @@ def local(
         source = origin.channel
         if source is None or source.deleted is not None:
             raise NotFound(origin.base_url, "The source channel was deleted.", permanent=True)
+        # The run has asked whether the source may be read; here it is about what it lists.
         listed = content.file(source, section, filename, name=name, number=source.current)
         found = content.here(listed) or obtain(wish(listed), patience=float("inf"), stop=stop)
         assert isinstance(found, Blob)
@@ -393,6 +404,9 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
     try:
         blobs.make_room(max(listed.size, 0))
         client = _client(what.origin.pk, what.origin.key, tuple(settings.UPSTREAM_ALLOW))
+        if (known := _proven(what, client, stop=heart.check)) is not None:
+            _arrived(what, row, known)
+            return
         digest = origins.download(
             client,
             what.origin,
@@ -410,11 +424,32 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
         part.unlink(missing_ok=True)
 
 
+def _proven(what: Wish, client: Client, *, stop: Stop) -> Digest | None:
+    """Bytes that another channel brought, if the source has them, too: no second download."""
+    blob = content.unproven(what.listed)
+    if blob is None:
+        return None
+    source = what.claims[-1]
+    if not (len(what.claims) > 1 and content.here(source)) and not origins.confirms(
+        client,
+        what.origin,
+        blobs.path(blob.sha256),
+        section=source.package.section,
+        file=source,
+        stop=stop,
+    ):
+        return None
+    return Digest(sha256=blob.sha256, md5=blob.md5, size=blob.size)
+
+
 def _arrived(what: Wish, row: Fetch, digest: Digest) -> None:
     """Everything that the arrival changes, at once."""
     with transaction.atomic():
         _end(row)
-        blobs.register([Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)])
+        blobs.register(
+            [Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)],
+            [audience(claim.channel) for claim in what.claims],
+        )
         for claim in what.claims:
             mark(claim)
             if not claim.sha256 and not claim.md5:
@@ -487,15 +522,29 @@ def _is_held(what: Wish, error: Exception) -> bool:
 
 
 def _words(what: Wish, error: Exception) -> tuple[int, str]:
+    """Status and sentence for clients: no host of the network behind this server is in it.
+
+    What the upstream did stands in the log.
+    """
     name = what.listed.filename
     if _is_held(what, error):
         return 502, pins.HELD.format(name=name)
     if isinstance(error, NotFound):
-        return 404, f"The upstream lists {name} but no longer has it: {error}"
+        return 404, f"The upstream lists {name} but no longer has it."
     if isinstance(error, TooSlow):
-        return 504, f"{name} could not be fetched from the upstream: {error}"
+        return 504, f"{name} could not be fetched: the upstream is too slow."
+    if isinstance(error, DigestMismatch):
+        return 502, (
+            f"{name} could not be fetched from the upstream: the bytes that it sends do not have "
+            f"the {'sha256' if what.listed.sha256 else 'hash'} or the size that its index promises."
+        )
+    if isinstance(error, EgressRefused):
+        return 502, (
+            f"This server may not fetch {name} from its upstream. An administrator can allow the "
+            "host by naming it in UPSTREAM_ALLOW."
+        )
     if isinstance(error, UpstreamError):
-        return 502, f"{name} could not be fetched from the upstream: {error}"
+        return 502, f"{name} could not be fetched from the upstream. The server's log says why."
     return 503, f"{name} could not be stored: the server's disk is full or fails."
 
 

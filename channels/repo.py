@@ -14,6 +14,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 
 from channels import access, downloads, ondemand, passive, signals
+from channels.manage import RESERVED, SUBDIRS
 from channels.models import Blob, Channel
 from channels.serving import addresses, content, generation, identity, ranges
 from channels.serving.addresses import Address, BadAddress
@@ -154,10 +155,8 @@ def _resolve(environ: Environ, caches: Caches) -> Answer:
         return _root(address)
     caller = identity.identify(environ, address.token, caches)
     channel = _channel(address.channel, caches)
-    if channel is None:
-        return Answer(FOREVER, refusal=Problem(404, f"There is no channel {address.channel}."))
-    if not access.may_read(caller.user, caller.token, channel):
-        return _closed(caller, channel)
+    if channel is None or not access.may_read(caller.user, caller.token, channel):
+        return _closed(caller, address.channel)
     try:
         form = addresses.form(environ["PATH_INFO"], environ.get("HTTP_ACCEPT", ""))
         answer = _look_up(channel, address, form)
@@ -175,12 +174,18 @@ def _root(address: Address) -> Answer:
     return Answer(FOREVER, refusal=Problem(404, detail), page=page)
 
 
-def _closed(caller: Caller, channel: Channel) -> Answer:
-    if caller.user is None:
-        detail = f"The channel {channel.path} needs a valid token."
+def _closed(caller: Caller, path: str) -> Answer:
+    """The same for a channel that is not there and for one that the caller may not know of."""
+    if caller.user is None and _nameable(path):
+        detail = f"The channel {path} does not exist, or it needs a valid token."
         until = time.monotonic() + identity.REMEMBERED_SECONDS
         return Answer(until, refusal=Problem(401, detail, LOG_IN))
-    return Answer(caller.until, refusal=Problem(404, f"There is no channel {channel.path}."))
+    return Answer(caller.until, refusal=Problem(404, f"There is no channel {path}."))
+
+
+def _nameable(path: str) -> bool:
+    """Whether any channel can have this path; of what cannot be, everybody may know."""
+    return not any(name in RESERVED or name in SUBDIRS for name in path.split("/"))
 
 
 def _channel(path: str, caches: Caches) -> Channel | None:

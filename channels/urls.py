@@ -30,6 +30,7 @@ tabs: list[URLPattern | URLResolver] = [
     path("settings/freeze/", settings.freeze, name="channel-freeze"),
     path("settings/unfreeze/", settings.unfreeze, name="channel-unfreeze"),
     path("settings/delete/", settings.delete, name="channel-delete"),
+    path("settings/mirrored-by/<int:pk>/", settings.revoke_readers, name="revoke-readers"),
 ]
 
 urlpatterns = [

@@ -8,13 +8,16 @@ from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router
 
+from accounts.access import can
 from accounts.answers import ERRORS, LARGEST, ItemList, Paging, invalid, listed, part, stamp
+from accounts.caller import caller
 from channels.asking import CHANNEL, SUBCHANNEL, Where, asked
 from history.models import Event, EventType
 
 router = Router(tags=["history"])
 
 MOST = 1000
+HIDDEN = {"hidden": "This needs a role whose attribute “mirror” is “read”."}
 USUAL = 100
 
 
@@ -28,6 +31,9 @@ class Which(Paging):
 def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> dict[str, Any]:
     """The channel's events, oldest first; `type` and `family` may be lists with commas."""
     channel = asked(request, where, "history")
+    who = caller(request)
+    scopes = ("channel.mirror:view", "channel.mirror:edit")
+    settings = can(who.user, "mirror", "read") and who.has(*scopes)
     rows = Event.objects.filter(channel_id=channel.pk)
     rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))
     if which.type:
@@ -43,11 +49,15 @@ def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> di
         rows.order_by("-id" if which.order == "desc" else "id"),
         Paging(offset=which.offset, limit=limit),
     )
-    return listed([event_shape(event) for event in some], rows.count())
+    return listed([event_shape(event, settings=settings) for event in some], rows.count())
 
 
-def event_shape(event: Event) -> dict[str, Any]:
-    """One event, as the vendor's client reads it."""
+def event_shape(event: Event, *, settings: bool) -> dict[str, Any]:
+    """One event, as the vendor's client reads it.
+
+    `settings`: whether the reader may see those of mirrors; without, what an event tells of
+    sources, filters and errors is left out, and `meta` says so.
+    """
     return {
         "event_id": event.pk,
         "event_type": event.type,
@@ -55,8 +65,13 @@ def event_shape(event: Event) -> dict[str, Any]:
         "created": stamp(event.created),
         "actor": event.actor,
         "data": _without_null({"ckey": "", "artifact_family": event.family, **event.data}),
-        "meta": _without_null(event.meta),
+        "meta": _without_null(event.meta) if settings or not about_mirrors(event) else dict(HIDDEN),
     }
+
+
+def about_mirrors(event: Event) -> bool:
+    """Whether an event's metadata has settings of mirrors, sources of channels among them."""
+    return event.type.startswith("mirror_") or "mirrored_by" in event.meta
 
 
 def _without_null(value: Any) -> Any:

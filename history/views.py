@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
+from accounts.access import can
 from accounts.pages import COUNTED, SIZE, signed_in, text_in
 from channels.models import Channel
 from channels.views.frame import shown, tab
@@ -123,7 +124,7 @@ def event(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRe
         raise Http404(f"There is no event {pk} in the channel {channel.path}.")
     context = {
         "event": found,
-        "shape": event_shape(found),
+        "shape": event_shape(found, settings=_settings(request)),
         "previous": rows.filter(pk__lt=found.pk).order_by("-pk").first(),
         "next": rows.filter(pk__gt=found.pk).order_by("pk").first(),
     }
@@ -138,7 +139,13 @@ def export(request: HttpRequest, form: str, c: str, s: str | None = None) -> Htt
     rows = asked.rows(channel).order_by("-pk" if asked.downwards else "pk")
     if form not in ("csv", "json"):
         raise Http404("Events can be exported as csv or json.")
-    lines, kind = (_csv(rows), "text/csv") if form == "csv" else (_json(rows), "application/json")
+    settings = _settings(request)
+    shapes = (event_shape(one, settings=settings) for one in rows.iterator(2000))
+    lines, kind = (
+        (_csv(rows, settings=settings), "text/csv")
+        if form == "csv"
+        else (_json(shapes), "application/json")
+    )
     response = StreamingHttpResponse(lines, content_type=f"{kind}; charset=utf-8")
     name = f"history-{channel.path.replace('/', '-')}.{form}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -158,7 +165,12 @@ class _Echo:
         return text
 
 
-def _csv(rows: QuerySet[Event]) -> Iterator[str]:
+def _settings(request: HttpRequest) -> bool:
+    """Whether the user may see the settings of mirrors, as on the pages of mirrors."""
+    return can(request.user, "mirror", "read")
+
+
+def _csv(rows: QuerySet[Event], *, settings: bool) -> Iterator[str]:
     writer: Any = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
     for one in rows.iterator(chunk_size=2000):
@@ -170,15 +182,15 @@ def _csv(rows: QuerySet[Event]) -> Iterator[str]:
                 f"{one.created.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
                 cell(one.actor),
                 cell(subject(one)),
-                json.dumps(one.meta, ensure_ascii=False),
+                json.dumps(event_shape(one, settings=settings)["meta"], ensure_ascii=False),
             ]
         )
 
 
-def _json(rows: QuerySet[Event]) -> Iterator[str]:
+def _json(shapes: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "["
-    for at, one in enumerate(rows.iterator(chunk_size=2000)):
-        yield (",\n" if at else "\n") + json.dumps(event_shape(one), ensure_ascii=False)
+    for at, one in enumerate(shapes):
+        yield (",\n" if at else "\n") + json.dumps(one, ensure_ascii=False)
     yield "\n]\n"
 
 

@@ -25,9 +25,18 @@ from channels.asking import (
     Where,
     etag,
     expected_version,
+    seen,
 )
 from mirrors import control, manage, shapes
-from mirrors.asking import MIRROR, MirrorBody, OfMirror, mirrors_of, of_request, sent_keys
+from mirrors.asking import (
+    MIRROR,
+    MirrorBody,
+    OfMirror,
+    mirrors_of,
+    of_request,
+    sent_keys,
+    with_source,
+)
 from mirrors.models import Mirror
 
 router = Router(tags=["mirrors"])
@@ -52,7 +61,8 @@ def create_mirror(
 ) -> Status[Shape]:
     """Create a mirror; with `run_now` its first run begins at once."""
     channel = mirrors_of(request, where, "write")
-    mirror = manage.create(channel, sent_keys(body), owner=caller(request).user)
+    who = caller(request)
+    mirror = manage.create(channel, sent_keys(body), owner=who.user, actor=who)
     return Status(201, _shown(mirror, response))
 
 
@@ -67,7 +77,7 @@ def change_mirror(
     """Change a mirror. Filters act at once; with `run_now` a run follows."""
     mirror = of_request(request, where, "write")
     expected = expected_version(request, mirror.pk)
-    mirror = manage.edit(mirror, sent_keys(body), actor=caller(request).name, expected=expected)
+    mirror = manage.edit(mirror, sent_keys(body), actor=caller(request), expected=expected)
     return Status(202, _shown(mirror, response))
 
 
@@ -81,7 +91,7 @@ def delete_mirror(request: HttpRequest, where: Path[OfMirror]) -> Status[None]:
 
 def run(request: HttpRequest, where: Path[OfMirror]) -> Shape:
     """Run now; 409 with the run's id while one is going."""
-    mirror = of_request(request, where, "write")
+    mirror = with_source(request, where)
     begun = control.request_run(mirror, cause="manual", actor=caller(request).name)
     return {**shapes.one(mirror), "run_id": begun.pk}
 
@@ -95,21 +105,21 @@ def stop_mirror_sync(request: HttpRequest, where: Path[OfMirror]) -> Shape:
 
 def restart(request: HttpRequest, where: Path[OfMirror]) -> Shape:
     """Run a stopped mirror again, from the first step."""
-    mirror = of_request(request, where, "write")
+    mirror = with_source(request, where)
     begun = control.restart(mirror, actor=caller(request).name)
     return {**shapes.one(mirror), "run_id": begun.pk}
 
 
 def release(request: HttpRequest, where: Path[OfMirror]) -> Shape:
     """Publish what the guard holds."""
-    mirror = of_request(request, where, "write")
+    mirror = with_source(request, where)
     sections = control.release(mirror, actor=caller(request).name)
     return {**shapes.one(mirror), "released": sections}
 
 
 @router.get("/mirrors", response={200: ItemList, **ERRORS})
 def all_mirrors(request: HttpRequest, paging: Query[Sorted]) -> Shape:
-    """The mirrors of all channels. Paging may stand in a JSON body, too."""
+    """The mirrors of all channels that you may know of. Paging may stand in a JSON body, too."""
     who = caller(request)
     who.need("channel.mirror:view", "channel.mirror:edit")
     who.need_level("mirror", "manage")
@@ -122,7 +132,7 @@ def all_mirrors(request: HttpRequest, paging: Query[Sorted]) -> Shape:
             "sort", f"Mirrors are sorted by {', '.join(SORTS)}; - in front for downwards."
         )
     field = {"mirror_name": "name", "created_at": "created", "updated_at": "updated"}.get(key, key)
-    rows = Mirror.objects.filter(deleted=None, channel__deleted=None)
+    rows = Mirror.objects.filter(deleted=None, channel__in=seen(who).values("pk"))
     rows = rows.order_by(("-" if paging.sort.startswith("-") else "") + field, "pk")
     return listed(shapes.short(part(shapes.with_all(rows), paging)), rows.count())
 

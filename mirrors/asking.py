@@ -10,10 +10,11 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field
 
-from accounts.answers import Body, not_found
+from accounts.answers import ApiError, Body, not_found
 from accounts.caller import caller
 from channels.asking import Level, Where, need_level, visible
 from channels.models import Channel
+from mirrors.manage import NOT_READABLE, may_read_source
 from mirrors.models import Mirror
 from mirrors.shapes import MIRROR_KEYS
 
@@ -33,6 +34,11 @@ class MirrorBody(Body):
     cron_timezone: str | None = None
     filters: dict[str, Any] | None = Field(None, description="replaces the whole filter")
     run_now: bool | None = None
+    publish_to_more_readers: bool | None = Field(
+        None,
+        description="the source is a channel of this server that has fewer readers than this one: "
+        "publish it all the same; needs manage on the source",
+    )
     proxy: str | None = Field(None, description="http://[user:password@]host[:port]; '' for none")
 
 
@@ -59,10 +65,18 @@ def of_request(request: HttpRequest, where: OfMirror, level: Level) -> Mirror:
     return find(mirrors_of(request, where, level), where.mirror)
 
 
+def with_source(request: HttpRequest, where: OfMirror) -> Mirror:
+    """The mirror, if the caller may change it and read what it reads: for all that makes it run."""
+    mirror = of_request(request, where, "write")
+    if not may_read_source(mirror, caller(request)):
+        raise ApiError(403, NOT_READABLE)
+    return mirror
+
+
 def find(channel: Channel, text: str) -> Mirror:
     """A channel's mirror by its id or its name (which never looks like an id)."""
     rows = Mirror.objects.filter(channel=channel, deleted=None)
-    rows = rows.select_related("channel__parent", "upstream__channel", "filter", "owner")
+    rows = rows.select_related("channel__parent", "upstream__channel__parent", "filter", "owner")
     if text.isascii() and text.isdecimal():
         found = rows.filter(pk=int(text)).first() if len(text) < 19 else None
     else:

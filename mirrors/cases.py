@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from channels.blobs import Audience
 from ecosystems.base import Ecosystem, Invalid, Record
 from ecosystems.pack import Layered, Pack
 from filters.rules import Reason, Rules
@@ -50,6 +51,8 @@ class Case:
     channel_rules: tuple[Rules, ...]
     earlier: Earlier
     """What the channel lists of it now."""
+    audience: Audience
+    """Whom the section's files are for; decides which bytes count as present."""
 
     def names(self) -> list[str]:
         """All package names of the section, sorted; with those that only stay for a while."""

@@ -17,6 +17,7 @@ from django.db.models import Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts import retention
+from channels import readership
 from channels.models import (
     FOREVER,
     Channel,
@@ -28,6 +29,7 @@ from channels.models import (
     Refusal,
     Revision,
     Shard,
+    SourceLink,
 )
 from mirrors import strays, sweep
 from mirrors.models import (
@@ -53,6 +55,7 @@ def clean_up() -> None:
     for part in (
         forget_mirrors,
         forget_channels,
+        forget_source_links,
         retire_revisions,
         forget_snapshots,
         forget_details_of_runs,
@@ -104,6 +107,34 @@ def forget_channels() -> None:
         with transaction.atomic():
             channel.delete()
             channel.filter.delete()
+
+
+def forget_source_links() -> None:
+    """Delete the links of mirrors that read their channel no longer, once nothing shows it."""
+    for link in SourceLink.objects.select_related("channel"):
+        reads = Mirror.objects.filter(pk=link.mirror, deleted=None)
+        reads = reads.filter(upstream__channel=link.source_id)
+        if reads.exists() or _shows(link):
+            continue
+        with transaction.atomic():
+            link.delete()
+            readership.settle(link.channel)
+
+
+def _shows(link: SourceLink) -> bool:
+    """Whether a kept revision was judged from what came this way, or may have been."""
+    for inputs in link.channel.revisions.values_list("inputs", flat=True):
+        part = inputs.get("mirrors", {}).get(str(link.mirror))
+        if part is None:
+            continue
+        used = list(part["sections"].values())
+        others = Snapshot.objects.filter(pk__in=used).exclude(upstream__channel=None)
+        if link.source_id is not None:
+            others = others.filter(upstream__channel=link.source_id)
+        known = Snapshot.objects.filter(pk__in=used).count()
+        if others.exists() or known < len(used):
+            return True
+    return False
 
 
 def retire_revisions() -> None:

@@ -17,7 +17,7 @@ from itertools import chain, islice
 from django.conf import settings
 from django.db import transaction
 
-from channels import blobs, origins, passive, pins
+from channels import access, blobs, origins, passive, pins
 from channels.errors import NoSpace
 from channels.models import Blob, Origin
 from channels.origins import client
@@ -45,6 +45,7 @@ class Download:
         self.failed = 0
         self.done = 0
         self._family = family
+        self._audience = access.audience(work.run.mirror.channel)
         self._pause = pause
         """Called about twice a second from the run's own thread."""
         self._cancel = threading.Event()
@@ -115,14 +116,14 @@ class Download:
         return found
 
     def _bring(self, wanted: Wanted, file: Wanted | Beside) -> Digest:
-        known = _already(file)
-        if known is not None:
-            return known
         origin, opened = self._clients[wanted.origin_id]
         if origin.channel_id is not None:
             return passive.local(
                 origin, wanted.section, file.filename, name=wanted.name, stop=self._stop
             )
+        known = self._proven(wanted, file)
+        if known is not None:
+            return known
         temp = blobs.temporary(f"run{self.work.run.pk}")
         seen = 0
 
@@ -146,6 +147,21 @@ class Download:
             return digest
         finally:
             temp.unlink(missing_ok=True)
+
+    def _proven(self, wanted: Wanted, file: Wanted | Beside) -> Digest | None:
+        """A file that is durable, left by a killed run or brought by another channel.
+
+        Only if the upstream proves that it has these bytes: a hash in an index proves nothing.
+        """
+        known = _already(file)
+        if known is None:
+            return None
+        origin, opened = self._clients[wanted.origin_id]
+        path = blobs.path(known.sha256)
+        proven = origins.confirms(
+            opened, origin, path, section=wanted.section, file=file, stop=self._stop
+        )
+        return known if proven else None
 
     def _open(self, origin_id: int) -> None:
         """Have a client ready before a thread needs it: threads use no database."""
@@ -224,7 +240,7 @@ class Download:
         if self._arrived or self._failures:
             with transaction.atomic():
                 self.work.run.write(bytes=self._bytes)
-                blobs.register(self._arrived)
+                blobs.register(self._arrived, [self._audience])
                 for first in self._first:
                     pins.learn(*first)
                 Failure.objects.bulk_create(self._failures, ignore_conflicts=True)
@@ -240,7 +256,7 @@ class Download:
 
 
 def _already(wanted: Wanted | Beside) -> Digest | None:
-    """The file as a killed run left it: durable, but without its row."""
+    """The file if its bytes lie here, whoever brought them; also without a row, after a crash."""
     if not wanted.sha256:
         return None
     path = blobs.path(wanted.sha256)

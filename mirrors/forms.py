@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from accounts.forms import Lines
+from channels import readership
 from channels.forms import FilterForm
 from ecosystems import registry
 from mirrors import sources
@@ -110,6 +111,13 @@ class MirrorForm(FilterForm):
         help_text="Only if the source is reached through one: http://host:port or "
         "http://user:password@host:port.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    publish_to_more_readers = forms.BooleanField(
+        label="Publish to more readers",
+        required=False,
+        help_text="Only for a source that is a channel of this server with fewer readers than this "
+        "channel: whoever may read this channel gets what the source has. Needs a role that "
+        "manages the source.",
     )
     mirror_type = forms.ChoiceField(label="Type")
     keep_legacy = forms.BooleanField(
@@ -228,7 +236,10 @@ class MirrorForm(FilterForm):
     def body(self) -> dict[str, Any]:
         """The form as the API's body."""
         data = self.cleaned_data
-        keys = ("mirror_name", "source_root", "cron", "run_now", "proxy")
+        keys = (
+            *("mirror_name", "source_root", "cron", "run_now", "proxy"),
+            "publish_to_more_readers",
+        )
         return {
             **{key: data.get(key) for key in keys},
             "cron_timezone": data["cron_timezone"] or None,
@@ -257,6 +268,7 @@ def _kept(mirror: Mirror) -> dict[str, Any]:
         "mirror_name": mirror.name,
         "source_root": sources.shown(mirror.upstream),
         "proxy": sources.shown_proxy(mirror.upstream) or "",
+        "publish_to_more_readers": readership.granted([mirror.pk]) == {mirror.pk},
         "only": bool(_terms(mirror).get("only_specs")),
         "frequency": mirror.cron if mirror.cron in presets else CUSTOM,
         "cron": mirror.cron,
@@ -273,6 +285,7 @@ def _copied(mirror: Mirror) -> dict[str, Any]:
         "mirror_name": f"{mirror.name[: LONGEST_NAME - 5]}_copy",
         "source_root": mirror.upstream.url if sources.HIDDEN in source else source,
         "proxy": "" if sources.HIDDEN in proxy else proxy,
+        "publish_to_more_readers": False,
         "version": None,
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from channels import blobs
+from channels import access, blobs
 from channels.models import Channel
 from channels.terms import By, kept_rules
 from ecosystems import registry
@@ -102,6 +102,7 @@ class Inputs:
             sources,
             self.channel_rules[ecosystem.family],
             Earlier(self.channel.pk, self.channel.current, ecosystem, section),
+            access.audience(self.channel),
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 
-from channels.access import may_read
+from channels import readership
 from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import BadIndex
@@ -47,8 +47,9 @@ def check_source(mirror: Mirror) -> None:
         raise BadIndex(
             f"The mirror would feed itself: {' from '.join([mirror.channel.path, *way])}."
         )
-    if mirror.owner is not None and not may_read(mirror.owner, None, source):
-        raise BadIndex(f"{mirror.owner} may not read the channel {source.path}.")
+    if not readership.may_mirror(source, owner=mirror.owner, actor=None):
+        who = mirror.owner or "Nobody: the mirror's owner is gone, and it"
+        raise BadIndex(f"{who} may not read the channel {source.path}.")
 
 
 def take(work: Work, fetch: Fetch) -> Taken:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from channels import blobs, pins
+from channels.blobs import Audience
 from ecosystems.base import Invalid, Record, Stop
 from filters.rules import Reason, judge, twins
 from mirrors import held
@@ -51,7 +52,8 @@ def judge_name(case: Case, name: str) -> Judged:
 def resolve(case: Case, batch: Sequence[Judged], *, expected: bool = False) -> None:
     """What becomes of each record, now that it is known whose bytes are here."""
     parts = [part for one in batch for part in one.parts]
-    here = present((part.source.origin_id, record) for part in parts for record in part.kept())
+    kept = ((part.source.origin_id, record) for part in parts for record in part.kept())
+    here = present(kept, case.audience)
     for part in parts:
         part.states = [_state(part, at, here) for at in range(len(part.records))]
     if not expected:
@@ -65,14 +67,14 @@ def resolve(case: Case, batch: Sequence[Judged], *, expected: bool = False) -> N
         one.parts = [part for part in one.parts if part.records or part.stays]
 
 
-def present(records: Iterable[tuple[int, Record]]) -> set[str]:
-    """Digests of those records (each with the id of its origin) whose bytes are here.
+def present(records: Iterable[tuple[int, Record]], audience: Audience) -> set[str]:
+    """Digests of those records (each with the id of its origin) that the audience may have now.
 
     Records without a hash get that of the bytes that came first.
     """
     some = list(records)
     pins.fill(some)
-    return blobs.present(known for _, record in some for known in digests(record))
+    return blobs.present((known for _, record in some for known in digests(record)), audience)
 
 
 def _verdicts(
@@ -108,7 +110,7 @@ def _keep_earlier(case: Case, batch: Sequence[Judged]) -> None:
         return
     listed = case.earlier.of(names)
     known = [old for mirrors in listed.values() for some in mirrors.values() for old in some]
-    here = present((old.origin_id, old.record) for old in known)
+    here = present(((old.origin_id, old.record) for old in known), case.audience)
     for one in batch:
         for part in one.parts:
             if one.name in listed and _may_keep(part):

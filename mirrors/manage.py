@@ -15,11 +15,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
+from accounts.caller import Caller
 from accounts.models import User
+from channels import access, readership, terms
 from channels import manage as channel_manage
-from channels import terms
 from channels.errors import WrongState
 from channels.models import Channel, Generation
 from channels.terms import Stale
@@ -34,6 +36,7 @@ from mirrors.models import Kind, Mirror, Upstream
 
 LONGEST_NAME = 200
 MONTHLY = "0 0 1 * *"
+NOT_READABLE = "The source is a channel of this server that you may not read."
 _LIKE_ID = re.compile(r"[0-9]+|[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _UNFIT = re.compile(r"[/\x00-\x1f\x7f]")
 
@@ -74,8 +77,12 @@ def _read(of: Channel | Mirror, body: Body) -> None:
 
 
 @read_first
-def create(channel: Channel, body: Body, *, owner: User) -> Mirror:
-    """A new mirror in `channel`; with `run_now` its first run is pending."""
+def create(channel: Channel, body: Body, *, owner: User, actor: Caller | None = None) -> Mirror:
+    """A new mirror in `channel`; with `run_now` its first run is pending.
+
+    `actor` is the owner with the limits of their token, if they came with one.
+    """
+    actor = actor or Caller(owner)
     if not Channel.objects.select_for_update().filter(pk=channel.pk, deleted=None).exists():
         raise WrongState("This channel was deleted.")
     mirror = Mirror(channel=channel, owner=owner, filter=Filter(), next_run_at=None)
@@ -90,11 +97,13 @@ def create(channel: Channel, body: Body, *, owner: User) -> Mirror:
         body.get("cron_timezone") or settings.DEFAULT_CRON_TIMEZONE,
     )
     checked = terms.checked(body.get("filters") or {}, "mirror", kind)
-    mirror.upstream = _upstream(body, kind, mirror, None)
+    mirror.upstream = _upstream(body, kind, mirror, actor=actor)
     terms.store(mirror.filter, checked, by="mirror", kind=kind)
     mirror.filter_id = mirror.filter.pk
-    mirror.warnings = warnings(mirror)
     _save_new(mirror)
+    _connect(mirror, body, actor=actor)
+    mirror.warnings = warnings(mirror)
+    mirror.save(update_fields=["warnings"])
     _saved(mirror, EventType.MIRROR_CREATED, owner.get_username(), after=state(mirror))
     if body.get("run_now"):
         _run(mirror, owner.get_username())
@@ -102,9 +111,16 @@ def create(channel: Channel, body: Body, *, owner: User) -> Mirror:
 
 
 @read_first
-def edit(mirror: Mirror, body: Body, *, actor: str, expected: int | None = None) -> Mirror:
-    """Change what `body` has; absent keys keep their value, `filters` is replaced whole."""
+def edit(mirror: Mirror, body: Body, *, actor: Caller | str, expected: int | None = None) -> Mirror:
+    """Change what `body` has; absent keys keep their value, `filters` is replaced whole.
+
+    `actor`: who acts, with the limits of their token. A bare name is this server's own work,
+    which the owner's rights alone decide about.
+    """
+    by = actor if isinstance(actor, Caller) else None
+    actor = by.name if by else str(actor)
     mirror = _locked(mirror, expected)
+    _check_reader(mirror, body, by)
     before = state(mirror)
     _check_fixed(mirror, body)
     if body.get("mirror_name") is not None and body["mirror_name"] != mirror.name:
@@ -118,11 +134,12 @@ def edit(mirror: Mirror, body: Body, *, actor: str, expected: int | None = None)
     if body.get("filters") is not None:
         filters = terms.checked(body["filters"], "mirror", mirror.kind)
         terms.store(mirror.filter, filters, by="mirror", kind=mirror.kind)
-    upstream = _upstream(body, mirror.kind, mirror, mirror.upstream)
+    upstream = _upstream(body, mirror.kind, mirror, actor=by, kept=mirror.upstream)
     if upstream.pk != mirror.upstream_id:
         if (upstream.url, upstream.channel_id) != (mirror.upstream.url, mirror.upstream.channel_id):
             mirror.skip_guard, mirror.held = True, {}
         mirror.upstream = upstream
+    _connect(mirror, body, actor=by)
     mirror.warnings = warnings(mirror)
     mirror.version += 1
     mirror.save(
@@ -166,10 +183,12 @@ def delete_channel(channel: Channel, *, actor: str, expected: int | None = None)
 
 
 def warn_again(channel: Channel) -> None:
-    """The channel's filter changed: tell its mirrors' owners what that does to their mirrors."""
-    rows = Mirror.objects.filter(deleted=None, channel__in=[channel, *channel.subchannels.all()])
+    """The channel's filter or privacy changed: say what that does to its mirrors and readers'."""
+    family = [channel, *channel.subchannels.all()]
+    rows = Mirror.objects.filter(Q(channel__in=family) | Q(upstream__channel__in=family))
+    rows = rows.filter(deleted=None)
     for mirror in rows.select_related(
-        "filter", "upstream", "channel__filter", "channel__parent__filter"
+        "filter", "upstream__channel__parent", "channel__filter", "channel__parent__filter"
     ):
         found = warnings(mirror)
         if found != mirror.warnings:
@@ -187,7 +206,13 @@ def warnings(mirror: Mirror) -> list[str]:
             "packages of noarch."
         )
     found += idle_rules(mirror.channel, mirror.kind, mirror.filter.terms)
-    return found + schedule.warnings(mirror.cron, mirror.cron_timezone)
+    wish = _wish(mirror)
+    limited = readership.warning(wish) if wish else ""
+    return [
+        *found,
+        *([limited] if limited else []),
+        *schedule.warnings(mirror.cron, mirror.cron_timezone),
+    ]
 
 
 def idle_rules(channel: Channel, kind: str, filters: Body) -> list[str]:
@@ -218,23 +243,65 @@ def state(mirror: Mirror) -> dict[str, Any]:
 
 
 def check_source(
-    body: Body, *, channel: Channel, owner: User | None, kept: Upstream | None = None
+    body: Body,
+    *,
+    channel: Channel,
+    owner: User | None,
+    actor: Caller | None,
+    kept: Upstream | None = None,
 ) -> tuple[sources.Source, str]:
     """The source and proxy that a body means beside what is kept; nothing is written."""
     if body.get("source_root") is None and kept is None:
         raise ValidationError({"source_root": "Say where to mirror from."})
     text = sources.shown(kept) if kept and body.get("source_root") is None else body["source_root"]
-    source = sources.checked(text, into=channel, owner=owner, kept=kept)
-    if body.get("proxy") is not None:
-        return source, sources.checked_proxy(body["proxy"], kept)
-    return source, sources.checked_proxy(sources.shown_proxy(kept) or "", kept) if kept else ""
+    source = sources.checked(text, into=channel, owner=owner, actor=actor, kept=kept)
+    said = body.get("proxy")
+    if said is None:
+        said = (sources.shown_proxy(kept) or "") if kept else ""
+    proxy = sources.checked_proxy(said, kept)
+    return sources.with_proxy(source, proxy, kept), proxy
 
 
-def _upstream(body: Body, kind: str, mirror: Mirror, kept: Upstream | None) -> Upstream:
+def _upstream(
+    body: Body, kind: str, mirror: Mirror, *, actor: Caller | None, kept: Upstream | None = None
+) -> Upstream:
     if kept and body.get("source_root") is None and body.get("proxy") is None:
         return kept
-    source, proxy = check_source(body, channel=mirror.channel, owner=mirror.owner, kept=kept)
+    source, proxy = check_source(
+        body, channel=mirror.channel, owner=mirror.owner, actor=actor, kept=kept
+    )
     return sources.upstream_for(kind, source, proxy)
+
+
+def may_read_source(mirror: Mirror, actor: Caller) -> bool:
+    """Whether `actor` may read the channel of this server that the mirror reads, if it does.
+
+    Whoever may not must neither widen what it brings nor have it run.
+    """
+    source = mirror.upstream.channel
+    return source is None or access.may_read(actor.user, actor.token, source)
+
+
+def _check_reader(mirror: Mirror, body: Body, actor: Caller | None) -> None:
+    if actor and body.get("source_root") is None and not may_read_source(mirror, actor):
+        raise _invalid("source_root", NOT_READABLE)
+
+
+def _wish(mirror: Mirror) -> readership.Wish | None:
+    source = mirror.upstream.channel
+    if source is None:
+        return None
+    return readership.Wish(mirror.channel, source, mirror.pk or 0, mirror.owner)
+
+
+def _connect(mirror: Mirror, body: Body, *, actor: Caller | None) -> None:
+    """Note which channel of this server the mirror reads, and for whom."""
+    wish = _wish(mirror)
+    wanted = body.get(readership.FIELD)
+    if wish is not None:
+        readership.connect(wish, more_readers=wanted, actor=actor)
+    elif wanted:
+        raise _invalid(readership.FIELD, "This is about sources that are channels of this server.")
 
 
 def _set_name(mirror: Mirror, name: str) -> None:
@@ -287,7 +354,7 @@ def _check_fixed(mirror: Mirror, body: Body) -> None:
 def _locked(mirror: Mirror, expected: int | None) -> Mirror:
     rows = Mirror.objects.filter(pk=mirror.pk, deleted=None).select_for_update(of=("self",))
     found = rows.select_related(
-        "filter", "upstream__channel", "owner", "channel__filter", "channel__parent__filter"
+        "filter", "upstream__channel__parent", "owner", "channel__filter", "channel__parent__filter"
     ).first()
     if found is None:
         raise WrongState("This mirror was deleted meanwhile.")

@@ -7,6 +7,7 @@ state cannot have had, by the time of its upload, is cut off.
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from mirrors.inputs import Input, Inputs, gather, narrowed, on_demand
 from mirrors.judge import judge_name, resolve
 from mirrors.listings import listing
 from mirrors.models import Accepted, Page, Snapshot
+
+log = logging.getLogger(__name__)
 
 _LOCKS = tuple(threading.Lock() for _ in range(64))
 """Enough that different packages seldom wait for each other."""
@@ -115,7 +118,8 @@ def _fetch(one: Input, section: str, name: str) -> None:
         with client_for(upstream.credential, upstream.proxy) as client, scratch() as work:
             found = ecosystem.bring(client, snapshot.address, name, work=work)
     except (UpstreamError, BadIndex) as error:
-        message = f"The page of {name} could not be fetched from the upstream: {error}"
+        log.warning("The page of %s was not fetched: %s", name, error)
+        message = f"The page of {name} could not be fetched from the upstream."
         raise Missing(message, lasting=False, status=502) from error
     if found is None:
         raise Missing(f"The upstream lists {name} but has no page of it.", lasting=False)

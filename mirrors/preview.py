@@ -15,13 +15,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.caller import Caller
 from accounts.limits import TooMany
 from accounts.models import User
-from channels import terms
+from channels import readership, terms
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart
 from channels.models import Channel
-from ecosystems.base import Ecosystem, EcosystemError
+from ecosystems.base import BadIndex, Ecosystem, EcosystemError
 from filters.models import Filter
 from mirrors import knock, manage, sources
 from mirrors.compare import Difference, compare
@@ -44,7 +45,7 @@ class Cancelled(Exception):
 
 
 def begin(
-    channel: Channel, body: manage.Body, *, asker: User, mirror: Mirror | None = None
+    channel: Channel, body: manage.Body, *, asker: Caller, mirror: Mirror | None = None
 ) -> Preview:
     """A preview of a mirror's body, checked as if it were saved; `mirror` is the edited one."""
     kept = mirror.upstream if mirror else None
@@ -56,14 +57,14 @@ def begin(
     if filters is None and mirror:
         filters = mirror.filter.terms
     checked = terms.checked(filters or {}, "mirror", kind)
-    owner = mirror.owner if mirror else asker
-    source, proxy = manage.check_source(body, channel=channel, owner=owner, kept=kept)
+    owner = mirror.owner if mirror else asker.user
+    source, proxy = manage.check_source(body, channel=channel, owner=owner, actor=asker, kept=kept)
     return request(
         channel,
         upstream=sources.upstream_for(kind, source, proxy),
         mode=mode,
         terms=checked,
-        asker=asker,
+        asker=asker.user,
         mirror=mirror,
     )
 
@@ -114,7 +115,11 @@ def cancel(preview: Preview) -> None:
 
 def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
     """Work a pending preview out, if nobody else does."""
-    preview = Preview.objects.select_related("channel", "mirror").filter(pk=pk).first()
+    preview = (
+        Preview.objects.select_related("channel", "mirror__owner__role", "asker__role")
+        .filter(pk=pk)
+        .first()
+    )
     if preview is None or not _claimed(preview):
         return
     try:
@@ -152,9 +157,29 @@ def _work(preview: Preview, interrupted: Callable[[], bool]) -> None:
             return
         except (EcosystemError, NoSpace, OSError) as error:
             _end(preview, "failed", error=str(error))
-        except Exception as error:
+        except Exception:
             log.exception("preview %s crashed", pk)
-            _end(preview, "failed", error=f"An error of this server ended it: {error!r}")
+            words = f"An error of this server ended it; its log tells more of preview {pk}."
+            _end(preview, "failed", error=words)
+
+
+def check_source(preview: Preview, upstream: Upstream, actor: Caller) -> None:
+    """Raise `BadIndex` unless the source may be read now, by who asks and the mirror's owner."""
+    source = upstream.channel
+    owner = preview.mirror.owner if preview.mirror else preview.asker
+    if source is not None and not readership.may_mirror(source, owner=owner, actor=actor):
+        raise BadIndex("The source is a channel of this server that may not be read.")
+
+
+def may_see(preview: Preview, who: Caller) -> bool:
+    """Whether `who` made the preview and may still read what it is about."""
+    upstream = Upstream.objects.select_related("channel__parent").filter(
+        pk=preview.body.get("upstream")
+    )
+    source = upstream[0].channel if upstream else None
+    return preview.asker_id == who.user.pk and (
+        source is None or readership.may_mirror(source, owner=who.user, actor=who)
+    )
 
 
 class _Progress:
@@ -203,7 +228,8 @@ def _end(preview: Preview, state: str, **fields: Any) -> None:
 
 def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
     terms = preview.body["filters"]
-    upstream = Upstream.objects.get(pk=preview.body["upstream"])
+    upstream = Upstream.objects.select_related("channel__parent").get(pk=preview.body["upstream"])
+    check_source(preview, upstream, Caller(preview.asker))
     channel = Channel.objects.select_related("filter", "parent__filter").get(pk=preview.channel_id)
     active = preview.body["mode"] == Mirror.Mode.ACTIVE
     ecosystem = narrowed(channel, upstream.kind, terms, active=active)

@@ -43,7 +43,7 @@ def start_preview(request: HttpRequest, body: PreviewBody) -> Status[Shape]:
     sent = sent_keys(body)
     sent.pop("channel", None)
     sent.pop("mirror", None)
-    row = preview.begin(channel, sent, asker=caller(request).user, mirror=mirror)
+    row = preview.begin(channel, sent, asker=caller(request), mirror=mirror)
     return Status(202, _preview_shape(row))
 
 
@@ -69,7 +69,7 @@ def test_connection(request: HttpRequest, body: Tested) -> Shape:
     if who.token and not writes_somewhere(who.token):
         raise ApiError(403, "This token does not have write for any channel.")
     manage.check_kind(body.mirror_type)
-    source = sources.checked(body.source_root, into=None, owner=who.user)
+    source = sources.checked(body.source_root, into=None, owner=who.user, actor=who)
     proxy = sources.checked_proxy(body.proxy or "")
     upstream = sources.upstream_for(body.mirror_type, source, proxy, save=False)
     return _probed(upstream, who.user)
@@ -89,7 +89,7 @@ def _preview(request: HttpRequest, preview_id: int) -> Preview:
     if 0 < preview_id <= LARGEST:
         rows = Preview.objects.select_related("channel__parent")
         found = rows.filter(pk=preview_id, asker=who.user).first()
-    if found is None or not knows(who, found.channel):
+    if found is None or not knows(who, found.channel) or not preview.may_see(found, who):
         raise not_found("preview")
     return found
 

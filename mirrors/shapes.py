@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from accounts.answers import stamp
+from channels import readership
 from mirrors import named, schedule, sources, warnings
 from mirrors.models import Mirror, Outcome, Run
 
@@ -149,7 +150,11 @@ def _empty_logs() -> Shape:
 def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
     rows = list(mirrors)
     latest, said = _latest(rows), warnings.of_all(rows)
-    return [(row, _common(row, latest.get(row.pk), said[row.pk])) for row in rows]
+    wider = readership.granted(row.pk for row in rows if row.upstream.channel_id)
+    return [
+        (row, {**_common(row, latest.get(row.pk), said[row.pk]), readership.FIELD: row.pk in wider})
+        for row in rows
+    ]
 
 
 def _common(mirror: Mirror, run: Run | None, said: list[str]) -> Shape:

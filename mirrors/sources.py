@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from accounts.caller import Caller
 from accounts.models import User
-from channels import access
+from channels import readership
 from channels.models import Channel
 from channels.origins import policy
 from channels.secrets import seal, unseal
@@ -41,23 +42,31 @@ class Source:
     url: str
     credential: Credential | None
     channel: Channel | None = None
+    credential_kept: bool = False
+    """The login is the stored one, not one that stands in the text."""
 
 
 def checked(
-    text: str, *, into: Channel | None, owner: User | None, kept: Upstream | None = None
+    text: str,
+    *,
+    into: Channel | None,
+    owner: User | None,
+    actor: Caller | None,
+    kept: Upstream | None = None,
 ) -> Source:
     """The source that `text` names; ValidationError where it cannot be one.
 
-    `into` is the channel of the mirror, None where nothing is to be saved. `kept` is what the
-    mirror reads now: where `text` says no login, or says it as it is shown, the stored one
-    stays, as long as the host is the same.
+    `into` is the channel of the mirror, None where nothing is to be saved. `actor` is who asks,
+    `owner` whose mirror it is. `kept` is what the mirror reads now: where `text` says no login,
+    or says it as it is shown, the stored one stays, as long as scheme, host and port are the
+    same. The proxy has its part, too: see `with_proxy`.
     """
     try:
         url, credential, silent = _parts(text.strip())
     except ValueError as error:
         raise _refused(str(error)) from error
     if place(url) == place(settings.PUBLIC_URL):
-        return Source(url, None, _own_channel(url, into=into, owner=owner))
+        return Source(url, None, _own_channel(url, into=into, owner=owner, actor=actor))
     try:
         policy().check(url)
     except UpstreamError as error:
@@ -66,7 +75,18 @@ def checked(
         credential = credential_of(kept)
         if credential and not credential.belongs_to(url):
             credential = None
-    return Source(url, credential)
+    return Source(url, credential, credential_kept=silent)
+
+
+def with_proxy(source: Source, proxy: str, kept: Upstream | None) -> Source:
+    """The source as it may be asked through `proxy`.
+
+    A stored login is for the way it was stored with: another proxy would read it. One that was
+    typed now goes whichever way was typed with it.
+    """
+    if kept is None or source.credential is None or proxy == unseal(kept.proxy):
+        return source
+    return replace(source, credential=None) if source.credential_kept else source
 
 
 def checked_proxy(text: str, kept: Upstream | None = None) -> str:
@@ -160,7 +180,9 @@ def _parts(text: str) -> tuple[str, Credential | None, bool]:
     return url, credential, False
 
 
-def _own_channel(url: str, *, into: Channel | None, owner: User | None) -> Channel:
+def _own_channel(
+    url: str, *, into: Channel | None, owner: User | None, actor: Caller | None
+) -> Channel:
     match = _OWN.fullmatch(split(url).path or "/")
     if match is None:
         raise _refused(
@@ -169,7 +191,7 @@ def _own_channel(url: str, *, into: Channel | None, owner: User | None) -> Chann
     parent, _, name = match["channel"].rpartition("/")
     rows = Channel.objects.filter(deleted=None, name=name).select_related("parent")
     found = rows.filter(parent__name=parent).first() if parent else rows.filter(parent=None).first()
-    if found is None or not access.can(owner, found, "read"):
+    if found is None or not readership.may_mirror(found, owner=owner, actor=actor):
         raise _refused(f"There is no channel {match['channel']} here that the mirror may read.")
     way = own.circle(into, found) if into else []
     if into and way:

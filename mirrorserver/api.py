@@ -30,6 +30,7 @@ from accounts.limits import TooMany
 from channels.api import router as channels
 from channels.errors import NoSpace, WrongState
 from channels.packages_api import router as packages
+from channels.readership_api import router as readership
 from channels.revisions_api import router as revisions
 from channels.terms import Stale
 from ecosystems.upstream.errors import UpstreamError
@@ -285,6 +286,7 @@ api.add_router("", audit_log)
 api.add_router("", channels)
 api.add_router("", packages)
 api.add_router("", revisions)
+api.add_router("", readership)
 api.add_router("", history)
 api.add_router("", mirrors)
 api.add_router("", runs)

@@ -67,6 +67,9 @@ def _mirrors_of(
     request: HttpRequest, channels: list[Channel]
 ) -> tuple[dict[int, int], dict[int, list[Row]]]:
     """How many mirrors these channels have, and the first of them, by the channel's id."""
+    user = request.user
+    if not can(user, "mirror", "read"):
+        channels = [one for one in channels if access.is_owner(user, one)]
     all_ = Mirror.objects.filter(channel__in=channels, deleted=None).order_by()
     counts = dict(all_.values_list("channel_id").annotate(count=Count("pk")))
     place = Window(RowNumber(), partition_by="channel_id", order_by="name")

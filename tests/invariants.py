@@ -23,7 +23,7 @@ from django.conf import settings
 
 from accounts import jwt
 from accounts.models import User
-from channels import blobs, downloads
+from channels import access, blobs, downloads
 from channels.lease import Watch
 from channels.models import Blob, Channel, Document, Package, Publication
 from ecosystems.base import Record
@@ -204,7 +204,7 @@ def _fetchable(
         answers.append(head)
         assert head.status == 200, (path, head.status)
         assert int(head.headers["Content-Length"]) == record["size"], path
-        here = blobs.present([record.get("sha256") or record["md5"]])
+        here = blobs.present([record.get("sha256") or record["md5"]], access.audience(channel))
         assert here or name not in must_be_here, f"{path} is listed as active and not here"
         if here or fetch:
             answer = client.get(path)

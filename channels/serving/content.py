@@ -12,11 +12,11 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import zstandard
 from django.conf import settings
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from channels import blobs, pins, verdicts
-from channels.access import privacy
+from channels.access import audience, privacy
 from channels.models import Blob, Channel, Document, Package, Shard
 from channels.origins import origin_of
 from channels.serving.addresses import Address
@@ -252,9 +252,17 @@ def _pinned(listed: Listed) -> Listed:
 
 
 def here(listed: Listed) -> Blob | None:
-    """The file's bytes, if they are here."""
+    """The file's bytes, if they are here and came for this channel, or for all its readers."""
+    return _stored(listed, blobs.servable(audience(listed.channel)))
+
+
+def unproven(listed: Listed) -> Blob | None:
+    """Bytes of this hash, whoever brought them: for nobody before the source has proved them."""
+    return _stored(listed, Blob.objects.filter(file=True, deleting=False))
+
+
+def _stored(listed: Listed, rows: QuerySet[Blob]) -> Blob | None:
     listed = _pinned(listed)
-    rows = Blob.objects.filter(file=True, deleting=False)
     if listed.sha256:
         return rows.filter(sha256=listed.sha256).first()
     return rows.filter(md5=listed.md5).first() if listed.md5 else None

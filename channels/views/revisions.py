@@ -79,8 +79,8 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
     )
 
 
-@require_POST
 @signed_in
+@require_POST
 def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """Keep a revision for ever, or no longer."""
     channel = shown(request, c, s, level="write")

@@ -7,15 +7,15 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from accounts.pages import confirm, signed_in, user_of
-from channels import access, manage
+from accounts.pages import confirm, need, signed_in, user_of
+from channels import access, manage, readership
 from channels.errors import WrongState
 from channels.forms import ChannelSettings, tell
-from channels.models import Channel, Revision
+from channels.models import Channel, Revision, SourceLink
 from channels.terms import Stale
 from channels.views.frame import address, shown, tab
 from mirrors.manage import delete_channel, warn_again
@@ -48,7 +48,36 @@ def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
         channel,
         "channel-settings",
         template="channels/settings.html",
-        context={"form": form},
+        context={"form": form, "readers": _readers(request, channel)},
+    )
+
+
+def _readers(request: HttpRequest, channel: Channel) -> list[SourceLink]:
+    """Which channels mirror this one, for who manages it."""
+    return readership.links_to(channel) if access.can(request.user, channel, "manage") else []
+
+
+@signed_in
+def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """Take back that another channel publishes this one to more readers than this one has."""
+    channel = shown(request, c, s, level="manage")
+    link = next((one for one in readership.links_to(channel) if one.pk == pk), None)
+    if link is None:
+        raise Http404("No channel mirrors this one in that way any more.")
+    back = address(channel, "channel-settings")
+    if request.method == "POST":
+        readership.revoke(link, actor=user_of(request).get_username())
+        messages.success(request, f"{link.channel.path} has no more readers than {channel.path}.")
+        return redirect(back)
+    return confirm(
+        request,
+        title=f"Stop publishing {channel.path} to the readers of {link.channel.path}?",
+        losses=[
+            f"Clients get {link.channel.path} only if they may read {channel.path}, from now on. "
+            "Nothing is deleted."
+        ],
+        verb="Take the permission back",
+        back=back,
     )
 
 
@@ -62,6 +91,7 @@ def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> boo
         manage.edit(channel, changes, actor=actor, expected=data["version"])
         # Afterwards: it reads the filters of all mirrors.
         channel.filter.refresh_from_db()
+        channel.refresh_from_db(fields=["privacy"])
         warn_again(channel)
     except ValidationError as error:
         tell(form, error)
@@ -121,6 +151,9 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         raise PermissionDenied(
             f"The channel {channel.path} has subchannels. Delete them first, then this one."
         )
+    if Mirror.objects.filter(channel=channel, deleted=None).exists():
+        # It deletes them, too, so it asks what that asks.
+        need(request, "mirror", "write")
     if request.method == "POST":
         _do(request, channel, delete_channel, done=f"The channel {channel.path} is deleted.")
         parent = channel.parent

@@ -24,6 +24,7 @@ from ecosystems.upstream.errors import DigestMismatch, Garbled, UpstreamError
 from ecosystems.upstream.gate import SHARED_GATE, Gate
 from ecosystems.upstream.limits import Limits
 from ecosystems.upstream.policy import Policy
+from ecosystems.upstream.proof import proves
 from ecosystems.upstream.transfer import Digest, Progress, Sink, Transfer, no_progress
 
 NO_CACHE = {"Cache-Control": "no-cache"}
@@ -177,6 +178,13 @@ class Client:
             return fetch({})
         except Garbled:
             return fetch(NO_CACHE)
+
+    def has(self, url: str, path: Path, *, stop: Stop = never_stop) -> bool:
+        """Whether the upstream has the bytes of the file at `path`, as a part of them tells.
+
+        Raises `UpstreamError` where it does not answer.
+        """
+        return proves(self._courier, url, path, stop=stop)
 
     def download(
         self,

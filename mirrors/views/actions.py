@@ -17,7 +17,7 @@ from channels.models import Channel, Revision
 from channels.views.frame import address
 from mirrors import control, manage, warnings
 from mirrors.models import Mirror, Run
-from mirrors.views.reach import back, mirror_of, run_of
+from mirrors.views.reach import back, mirror_of, run_of, runnable
 
 
 @signed_in
@@ -73,7 +73,7 @@ def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) ->
 @signed_in
 def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Run a stopped mirror again, from the first step."""
-    mirror = mirror_of(request, c, s, pk, level="write")
+    mirror = runnable(request, c, s, pk)
     if request.method == "POST":
         try:
             control.restart(mirror, actor=_actor(request))
@@ -97,7 +97,7 @@ def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
 @signed_in
 def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Publish what the guard holds."""
-    mirror = mirror_of(request, c, s, pk, level="write")
+    mirror = runnable(request, c, s, pk)
     if request.method == "POST":
         try:
             sections = control.release(mirror, actor=_actor(request))
@@ -145,7 +145,7 @@ def delete(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpR
 @require_POST
 def retry(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Run again, which fetches the files that failed and nothing that is here."""
-    mirror = mirror_of(request, c, s, pk, level="write")
+    mirror = runnable(request, c, s, pk)
     try:
         run = control.request_run(mirror, cause="manual", actor=_actor(request))
         messages.success(request, f"{mirror.name} runs again and fetches what failed.")

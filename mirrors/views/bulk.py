@@ -10,13 +10,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from accounts.caller import Caller
 from accounts.pages import confirm, inside, need, render, signed_in, user_of
 from channels.errors import WrongState
 from channels.views.frame import address
 from mirrors import control, manage
 from mirrors.models import Mirror
 from mirrors.views import rows
-from mirrors.views.reach import channel_of
+from mirrors.views.reach import channel_of, may_write
 
 MOST = 1000
 NAMED = 5
@@ -38,6 +39,8 @@ class Action:
     ask: str
     losses: str
     do: Callable[[Mirror, str], Outcome]
+    runs: bool = False
+    """Whether the mirror reads its source by it, which the user must be allowed to, too."""
 
 
 @signed_in
@@ -52,7 +55,7 @@ def of_channel(request: HttpRequest, c: str, s: str | None = None) -> HttpRespon
 def of_all(request: HttpRequest) -> HttpResponse:
     """Several mirrors of all channels."""
     need(request, "mirror", "manage")
-    return _bulk(request, rows.mirrors(), reverse("all-mirrors"))
+    return _bulk(request, rows.visible(request.user), reverse("all-mirrors"))
 
 
 def _bulk(request: HttpRequest, mine: QuerySet[Mirror], where: str) -> HttpResponse:
@@ -64,8 +67,7 @@ def _bulk(request: HttpRequest, mine: QuerySet[Mirror], where: str) -> HttpRespo
     if not found:
         return render(request, "mirrors/bulk_none.html", {"back": back, "ask": action.ask})
     if request.method == "POST":
-        actor = user_of(request).get_username()
-        outcomes = [action.do(mirror, actor) for mirror in found]
+        outcomes = [_do(request, action, mirror) for mirror in found]
         done = sum(1 for one in outcomes if one.done)
         context = {"outcomes": outcomes, "back": back, "ask": action.ask, "done": done}
         return render(request, "mirrors/bulk_done.html", context)
@@ -89,6 +91,15 @@ def _asked(request: HttpRequest, mine: QuerySet[Mirror]) -> QuerySet[Mirror]:
         return rows.in_state(found, request.GET.get("state", "")).order_by("name")[:MOST]
     ids = [text for text in request.GET.getlist("mirror")[:MOST] if text.isdecimal()]
     return mine.filter(pk__in=[int(text[:18]) for text in ids]).order_by("name")
+
+
+def _do(request: HttpRequest, action: Action, mirror: Mirror) -> Outcome:
+    """What the page of the one mirror would do, if it would let the user."""
+    if not may_write(request, mirror.channel):
+        return _outcome(mirror, "is not yours to change", done=False)
+    if action.runs and not manage.may_read_source(mirror, Caller(user_of(request))):
+        return _outcome(mirror, manage.NOT_READABLE, done=False)
+    return action.do(mirror, user_of(request).get_username())
 
 
 def _stop(mirror: Mirror, actor: str) -> Outcome:
@@ -127,7 +138,9 @@ ACTIONS = {
         "are.",
         _stop,
     ),
-    "run": Action("run", "Run", "Each begins at its first step as soon as a worker is free.", _run),
+    "run": Action(
+        "run", "Run", "Each begins at its first step as soon as a worker is free.", _run, True
+    ),
     "delete": Action(
         "delete",
         "Delete",

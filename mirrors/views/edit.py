@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from accounts.caller import Caller
 from accounts.pages import SIZE, number_in, signed_in, user_of
 from channels import access
 from channels.errors import WrongState
@@ -87,7 +88,7 @@ def _saved(
         if mirror is None:
             return manage.create(channel, form.body(), owner=user)
         expected = form.cleaned_data["version"]
-        return manage.edit(mirror, form.body(), actor=user.get_username(), expected=expected)
+        return manage.edit(mirror, form.body(), actor=Caller(user), expected=expected)
     except ValidationError as error:
         tell(form, error)
     except (WrongState, Stale) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,7 +13,8 @@ from accounts.pages import need, paged, render, signed_in
 from channels.views.frame import address, tab
 from mirrors.models import Mirror
 from mirrors.views import rows
-from mirrors.views.reach import channel_of, may_write, mirror_of
+from mirrors.views.reach import channel_of, mirror_of
+from mirrors.views.reach import may_write as writable
 
 
 @signed_in
@@ -20,7 +22,7 @@ def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     """The mirrors of a channel, with what they do now."""
     channel = channel_of(request, c, s, level="read")
     mine = rows.mirrors().filter(channel=channel)
-    context = _context(request, mine, may_write=may_write(request, channel))
+    context = _context(request, mine, may_write=writable(request, channel))
     context["bulk"] = address(channel, "mirrors-bulk")
     return tab(
         request, channel, "channel-mirrors", template="mirrors/channel.html", context=context
@@ -29,9 +31,9 @@ def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
 
 @signed_in
 def all_page(request: HttpRequest) -> HttpResponse:
-    """The mirrors of all channels, for roles with mirror = manage."""
+    """The mirrors of all channels that the user may know of, for roles with mirror = manage."""
     need(request, "mirror", "manage")
-    context = _context(request, rows.mirrors(), may_write=True)
+    context = _context(request, rows.visible(request.user), may_write=True)
     context |= {"everywhere": True, "bulk": reverse("all-bulk")}
     return render(request, "mirrors/all.html", context)
 
@@ -44,7 +46,7 @@ def row(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResp
     except Http404:
         return HttpResponse("")
     line = rows.lines(
-        rows.mirrors().filter(pk=mirror.pk), may_write=may_write(request, mirror.channel)
+        rows.mirrors().filter(pk=mirror.pk), may_write=writable(request, mirror.channel)
     )
     everywhere = "all" in request.GET
     context = {"row": line[0], "everywhere": everywhere, "next": request.GET.get("next", "")}
@@ -60,7 +62,10 @@ def _context(request: HttpRequest, all_: QuerySet[Mirror], *, may_write: bool) -
         **chosen,
         "sort": sort,
         "page": page,
-        "rows": rows.lines(page.rows, may_write=may_write),
+        "rows": [
+            replace(line, may_write=writable(request, line.mirror.channel))
+            for line in rows.lines(page.rows, may_write=may_write)
+        ],
         "totals": rows.by_state(found),
         "filtered": any(chosen[key] for key in ("query", "state", "mode", "kind")),
         "next": request.get_full_path(),

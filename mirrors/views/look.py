@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
+from accounts.caller import Caller
 from accounts.pages import render, signed_in, user_of
 from channels import terms
 from channels.forms import tell
@@ -79,7 +80,9 @@ def begin(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     form = form_of(request, channel)
     if form.is_valid() or set(form.errors) <= {"mirror_name"}:
         try:
-            row = preview.begin(channel, form.body(), asker=user_of(request), mirror=form.mirror)
+            row = preview.begin(
+                channel, form.body(), asker=Caller(user_of(request)), mirror=form.mirror
+            )
         except ValidationError as error:
             tell(form, error)
         else:
@@ -129,7 +132,7 @@ def _shown(request: HttpRequest, channel: Channel, row: Preview) -> HttpResponse
 def _mine(request: HttpRequest, channel: Channel, number: int) -> Preview:
     rows = Preview.objects.filter(pk=number, channel=channel, asker=user_of(request))
     found = rows.first()
-    if found is None:
+    if found is None or not preview.may_see(found, Caller(user_of(request))):
         raise Http404("There is no such preview any more.")
     return found
 
@@ -148,7 +151,8 @@ def _upstream(request: HttpRequest, form: MirrorForm, channel: Channel) -> Upstr
     kept = form.mirror.upstream if form.mirror else None
     owner = form.mirror.owner if form.mirror else user_of(request)
     body = {key: form.cleaned_data[key] for key in ("source_root", "proxy")}
-    source, proxy = manage.check_source(body, channel=channel, owner=owner, kept=kept)
+    actor = Caller(user_of(request))
+    source, proxy = manage.check_source(body, channel=channel, owner=owner, actor=actor, kept=kept)
     return sources.upstream_for(form.kind, source, proxy, save=False)
 
 

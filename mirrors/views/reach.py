@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
 from accounts.access import can
-from accounts.pages import inside, need
+from accounts.caller import Caller
+from accounts.pages import inside, need, user_of
 from channels import access
 from channels.models import Channel
 from channels.views.frame import address, shown
+from mirrors.manage import NOT_READABLE, may_read_source
 from mirrors.models import Mirror, Run
 
 Level = Literal["read", "write", "manage"]
@@ -31,11 +34,19 @@ def mirror_of(request: HttpRequest, c: str, s: str | None, pk: int, *, level: Le
     """The mirror with this id in the channel, if the user has `level` on it."""
     channel = channel_of(request, c, s, level=level)
     rows = Mirror.objects.filter(pk=pk, channel=channel, deleted=None)
-    found = rows.select_related("upstream__channel", "filter", "owner").first()
+    found = rows.select_related("upstream__channel__parent", "filter", "owner").first()
     if found is None:
         raise Http404(f"The channel {channel.path} has no such mirror any more.")
     found.channel = channel
     return found
+
+
+def runnable(request: HttpRequest, c: str, s: str | None, pk: int) -> Mirror:
+    """The mirror, if the user may change it and read what it reads: for all that makes it run."""
+    mirror = mirror_of(request, c, s, pk, level="write")
+    if not may_read_source(mirror, Caller(user_of(request))):
+        raise PermissionDenied(NOT_READABLE)
+    return mirror
 
 
 def run_of(mirror: Mirror, number: int | None) -> Run | None:

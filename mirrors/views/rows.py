@@ -13,6 +13,7 @@ from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, QueryDict
 
+from channels import access
 from mirrors import warnings
 from mirrors.models import Kind, Mirror, Outcome, Run
 
@@ -105,7 +106,7 @@ def mirrors() -> QuerySet[Mirror]:
     """All living mirrors with what a line shows, and with `latest_run` and `latest_state`."""
     latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
     rows = Mirror.objects.filter(deleted=None, channel__deleted=None)
-    return rows.select_related("channel__parent", "upstream", "owner").annotate(
+    return rows.select_related("channel__parent", "upstream__channel__parent", "owner").annotate(
         latest_run=Subquery(latest.values("pk")[:1]),
         latest_outcome=Subquery(latest.values("outcome")[:1]),
         latest_state=Case(
@@ -113,6 +114,11 @@ def mirrors() -> QuerySet[Mirror]:
             default=Coalesce(Subquery(latest.values("state")[:1]), Value(NEVER)),
         ),
     )
+
+
+def visible(user: access.Caller) -> QuerySet[Mirror]:
+    """Those of the channels that the user may know of."""
+    return mirrors().filter(channel__in=access.visible_channels(user).values("pk"))
 
 
 def lines(mirrors: Iterable[Mirror], *, may_write: bool) -> list[Row]:

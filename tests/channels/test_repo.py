@@ -347,7 +347,7 @@ def test_a_subchannel_has_addresses_and_revisions_of_its_own(
     factory.publish(sub, {"noarch": [TWO]})
     assert client.get(f"/api/repo/tools/sub/noarch/{TWO.filename}").body == TWO.content
     assert client.get(f"/api/repo/tools/sub.r1/noarch/{ONE.filename}").body == ONE.content
-    assert client.get(f"/api/repo/sub/noarch/{TWO.filename}").status == 404
+    assert client.get(f"/api/repo/sub/noarch/{TWO.filename}").status == 401
     assert client.get("/api/repo/tools/sub/notices.json").status == 200
 
 

@@ -1,0 +1,162 @@
+"""Who may read a channel of this server as the source of a mirror, and who gets what it brings.
+
+The rule: whoever acts (with the limits of their token) and the mirror's owner must both be
+allowed to read the source; and what comes from it has no more readers than the source has,
+unless somebody who manages the source says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.caller import Caller
+from accounts.models import User
+from channels import access
+from channels.manage import tell
+from channels.models import Channel, Generation, SourceLink
+from history.models import EventType
+
+FIELD = "publish_to_more_readers"
+
+
+def may_mirror(source: Channel, *, owner: User | None, actor: Caller | None) -> bool:
+    """Whether a mirror of `owner` may read `source`, as `actor` wants now.
+
+    `actor` is None where nobody acts: a schedule, a worker, a client's download.
+    """
+    if not access.may_read(owner, None, source):
+        return False
+    return actor is None or access.may_read(actor.user, actor.token, source)
+
+
+def may_grant(actor: Caller, source: Channel) -> bool:
+    """Whether `actor` may let a mirror publish `source` to more readers than it has."""
+    token = actor.token
+    return access.can(actor.user, source, "manage") and (
+        token is None or access.reaches(token, source, "manage")
+    )
+
+
+def may_pass(channel: Channel, source: Channel) -> bool:
+    """Whether files of `source` that are not here yet may still come for `channel`."""
+    if access.privacy(source) == Channel.Privacy.PUBLIC:
+        return True
+    links = SourceLink.objects.filter(channel=channel, source=source).select_related("owner__role")
+    return any(may_mirror(source, owner=link.owner, actor=None) for link in links)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be linked: a mirror of `owner` in `channel` reads `source`."""
+
+    channel: Channel
+    source: Channel
+    mirror: int
+    owner: User | None
+
+
+def connect(wish: Wish, *, more_readers: bool | None, actor: Caller | None) -> None:
+    """Note that a mirror reads a channel; call it in the transaction that saves the mirror.
+
+    `more_readers`: what the form says, None for nothing. ValidationError where the channel has
+    more readers than the source, and nobody allows that.
+    """
+    link, new = SourceLink.objects.select_for_update(of=("self",)).get_or_create(
+        mirror=wish.mirror,
+        source=wish.source,
+        defaults={"channel": wish.channel, "owner": wish.owner},
+    )
+    if more_readers and not link.more_readers:
+        if actor is None or not may_grant(actor, wish.source):
+            raise ValidationError({FIELD: _no_grant(wish)})
+        _set(link, more_readers=True, actor=actor.name)
+    elif more_readers is False and link.more_readers:
+        _set(link, more_readers=False, actor=actor.name if actor else "")
+    elif new and not more_readers and _opens(wish):
+        raise ValidationError({FIELD: _too_open(wish)})
+    settle(wish.channel)
+
+
+def revoke(link: SourceLink, *, actor: str) -> None:
+    """Let the channel have no more readers than the source from now on."""
+    with transaction.atomic():
+        _set(link, more_readers=False, actor=actor)
+        settle(link.channel)
+
+
+def settle(channel: Channel) -> None:
+    """Note whether any link limits the channel's readers."""
+    restricted = SourceLink.objects.filter(channel=channel, more_readers=False).exists()
+    Channel.objects.filter(pk=channel.pk).update(restricted=restricted)
+    channel.restricted = restricted
+    Generation.rise()
+
+
+def links_to(source: Channel) -> list[SourceLink]:
+    """The links by which other channels list what `source` has, for who manages it."""
+    rows = SourceLink.objects.filter(source=source).exclude(channel__deleted__isnull=False)
+    return list(rows.select_related("channel__parent", "source__parent").order_by("pk"))
+
+
+def granted(mirrors: Iterable[int]) -> set[int]:
+    """Which of these mirrors publish a source of this server to more readers than it has."""
+    rows = SourceLink.objects.filter(mirror__in=list(mirrors), more_readers=True)
+    return set(rows.values_list("mirror", flat=True))
+
+
+def warning(wish: Wish) -> str:
+    """What a mirror's readers should know about its source, "" for nothing."""
+    granted = SourceLink.objects.filter(
+        Q(mirror=wish.mirror) & Q(source=wish.source) & Q(more_readers=True)
+    ).first()
+    if not _opens(wish):
+        return ""
+    kind = access.privacy(wish.source)
+    if granted:
+        return (
+            f"The source {wish.source.path} is {kind}; {granted.granted_by} allows that it is "
+            f"published to the more readers of {wish.channel.path}."
+        )
+    return (
+        f"The source {wish.source.path} is {kind}, so only those who may read it get the channel "
+        f"{wish.channel.path}."
+    )
+
+
+def _opens(wish: Wish) -> bool:
+    """Whether the channel, by its own setting, has more readers than the source."""
+    return access.is_more_open(access.declared(wish.channel), access.privacy(wish.source))
+
+
+def _set(link: SourceLink, *, more_readers: bool, actor: str) -> None:
+    link.more_readers = more_readers
+    link.granted_by = actor if more_readers else ""
+    link.granted = timezone.now() if more_readers else None
+    link.save(update_fields=["more_readers", "granted_by", "granted"])
+    meta = {FIELD: more_readers, "mirrored_by": link.channel.path}
+    assert link.source is not None
+    for channel in (link.source, link.channel):
+        tell(EventType.CHANNEL_UPDATED, channel, actor, source=link.source.path, **meta)
+
+
+def _too_open(wish: Wish) -> str:
+    source, channel = wish.source, wish.channel
+    return (
+        f"The channel {source.path} is {access.privacy(source)} and {channel.path} is "
+        f"{access.declared(channel)}, so this mirror would show it to more readers. Make "
+        f"{channel.path} as strict, or let somebody who manages {source.path} tick “Publish to "
+        f"more readers” ({FIELD})."
+    )
+
+
+def _no_grant(wish: Wish) -> str:
+    return (
+        f"Only who manages the channel {wish.source.path} may publish it to more readers than it "
+        "has."
+    )
