@@ -12,7 +12,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, Min, OuterRef, QuerySet
 from django.utils import timezone
 
@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 RUNS_WITH_LISTS = 10
+PAGES_AT_ONCE = 1000
+MOST_STEPS = 10_000
 
 
 def clean_up() -> None:
@@ -63,6 +65,7 @@ def clean_up() -> None:
         sweep.sweep_blobs,
         strays.sweep,
         retention.purge,
+        give_back_space,
     ):
         try:
             part()
@@ -236,6 +239,23 @@ def forget_small_things() -> None:
         used.update(origin for origin, *_ in origins)
     if not Run.objects.filter(state__in=Run.ACTIVE).exists():
         Origin.objects.exclude(pk__in=used).delete()
+
+
+def give_back_space() -> None:
+    """Let SQLite give pages that hold nothing any more back to the disk; others do it themselves.
+
+    In small steps, because nobody else writes during one.
+    """
+    if connection.vendor != "sqlite":
+        return
+    for _ in range(MOST_STEPS):
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA freelist_count")
+            if not cursor.fetchone()[0]:
+                return
+            # One page is freed with each row that is read.
+            cursor.execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+            cursor.fetchall()
 
 
 def _delete(rows: QuerySet) -> None:  # type: ignore[type-arg]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 from django.utils import timezone
 
 from channels import blobs, rollback
@@ -404,3 +405,19 @@ def test_a_package_that_comes_back_while_its_shard_is_cleaned_up_has_one(
     scene.publish(channel)
     assert "zlib-1.3-0.conda" in scene.listed(channel, "linux-64")
     invariants.check(channel)
+
+
+def test_clean_up_gives_the_space_of_deleted_rows_back_to_the_disk() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL frees its space by itself")
+
+    def pages(which: str) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA {which}")
+            return int(cursor.fetchone()[0])
+
+    Shard.objects.bulk_create(Shard(sha256=f"{n:064}", body=bytes(20_000)) for n in range(200))
+    full = pages("page_count")
+    cleanup.clean_up()
+    assert pages("freelist_count") == 0
+    assert pages("page_count") < full - 500
