@@ -124,6 +124,8 @@ def pages(stage: Stage) -> dict[str, str]:
         "delete": f"{main}/staging/settings/delete/",
         "profile": "/profile/",
         "password": "/profile/password/",
+        "sessions": "/profile/sessions/",
+        "audit-log": "/audit-log/",
         "users": "/users/",
         "create-user": "/users/create/",
         "roles": "/roles/",
