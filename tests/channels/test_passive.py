@@ -23,7 +23,7 @@ from ecosystems.upstream import Limits, NotFound
 from history.models import Event
 from tests.channels import factory
 from tests.channels.factory import Made
-from tests.rogue import Behaviour
+from tests.rogue import Behaviour, failing
 from tests.upstream import FakeUpstream
 from tests.wsgi import Answer, Client, application
 
@@ -326,6 +326,56 @@ def test_a_refusal_is_remembered_for_a_while(
     passive.reap(passive.Watch())
     assert not Refusal.objects.exists()
     assert client.get(path(BIG)).body == BIG.content
+
+
+def test_a_refusal_says_when_to_ask_again_and_ends_with_a_run(
+    client: Client, tools: Channel, upstream: FakeUpstream
+) -> None:
+    upstream.behave(f"/noarch/{BIG.filename}", failing(500, times=1))
+    for _ in range(2):
+        answer = client.get(path(BIG))
+        assert answer.status == 502
+        assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert upstream.count(f"/noarch/{BIG.filename}") == 1
+    passive.forgive(factory.channel("other"), "http://elsewhere/")
+    assert client.get(path(BIG)).status == 502
+    passive.forgive(factory.channel("behind"), upstream.url)
+    assert client.get(path(BIG)).body == BIG.content
+
+
+def test_a_refusal_is_of_the_bytes_that_were_expected(
+    client: Client, tools: Channel, upstream: FakeUpstream
+) -> None:
+    other = factory.made(SMALL.filename, b"other" * 200)
+    upstream.set(f"/noarch/{SMALL.filename}", other.content)
+    assert client.get(path(SMALL)).status == 502
+    origin = factory.origin(f"{upstream.url}/noarch/")
+    factory.publish(tools, {"noarch": [other, BIG]}, origin=origin, here=False)
+    assert client.get(path(SMALL)).body == other.content
+
+
+def test_a_silent_upstream_gets_half_of_the_threads(
+    tools: Channel, upstream: FakeUpstream, settings: Any
+) -> None:
+    settings.FETCH_THREADS = 2
+    held = Behaviour(hold_at=0, times=1)
+    upstream.behave(f"/noarch/{BIG.filename}", held)
+    pool, waiting = in_thread(BIG)
+    assert held.held.wait(PATIENT_SECONDS)
+    second, also = in_thread(SMALL)
+    other = FakeUpstream()
+    with other, pool, second:
+        lively = factory.channel("lively")
+        file = factory.made("lively-1.0-0.conda", b"lively" * 100)
+        other.set(f"/noarch/{file.filename}", file.content)
+        origin = factory.origin(f"{other.url}/noarch/")
+        factory.publish(lively, {"noarch": [file]}, origin=origin, here=False)
+        answer = Client(application).get(f"/api/repo/lively/noarch/{file.filename}")
+        assert answer.body == file.content
+        assert upstream.count(f"/noarch/{SMALL.filename}") == 0
+        held.release()
+        assert waiting.result().body == BIG.content
+        assert also.result().body == SMALL.content
 
 
 def test_a_full_disk_is_said_and_nothing_is_left(

@@ -7,11 +7,14 @@ lost, and none may be.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +57,7 @@ class Stage:
 @pytest.fixture(scope="module")
 def conda() -> Iterator[FakeConda]:
     with FakeConda() as conda:
-        conda.add("noarch", "large", "1.0", payload=LARGE)
+        _add_large(conda)
         for number in range(40):
             conda.add(
                 "noarch",
@@ -98,6 +101,14 @@ def stage(
         server.close()
 
 
+def _add_large(conda: FakeConda) -> None:
+    """A file that no compression makes small: sockets do not swallow it."""
+    name, body = conda.add("noarch", "large", "1.0"), random.Random(1).randbytes(LARGE)
+    sha256, md5 = hashlib.sha256(body).hexdigest(), hashlib.md5(body).hexdigest()
+    conda.change("noarch", name, sha256=sha256, md5=md5, size=LARGE)
+    conda.set(conda.path("noarch", name), body)
+
+
 def _mirror(server: Server, conda: FakeConda) -> list[str]:
     url = f"http://127.0.0.1:{server.port}/api"
     login = {"username": "admin", "password": PASSWORD}
@@ -120,10 +131,10 @@ def _get(port: int, path: str, *, timeout: float = WITHIN_SECONDS) -> requests.R
 
 
 @contextmanager
-def shipped_nginx(folder: Path, server: Server) -> Iterator[int]:
+def shipped_nginx(folder: Path, server: Server, *, user: str = "root") -> Iterator[int]:
     """deploy/nginx.conf in front of a server, with other places and nothing else changed."""
     port = free_port()
-    user = "user root;" if os.getuid() == 0 else ""
+    who = f"user {user};" if os.getuid() == 0 else ""
     text = (PROJECT / "deploy" / "nginx.conf").read_text()
     for old, new in (
         # First: the other places may lie below it.
@@ -131,7 +142,7 @@ def shipped_nginx(folder: Path, server: Server) -> Iterator[int]:
         ("server web:8000;", f"server 127.0.0.1:{server.port};"),
         ("listen 8080 ", f"listen 127.0.0.1:{port} "),
         ("alias /data/blobs/;", f"alias {server.data}/blobs/;"),
-        ("worker_processes auto;", f"worker_processes 1; {user}"),
+        ("worker_processes auto;", f"worker_processes 1; {who}"),
     ):
         assert old in text
         text = text.replace(old, new)
@@ -206,3 +217,37 @@ def test_clients_that_wait_for_a_silent_upstream_take_nobody_elses_place(stage: 
         others_are_served(stage)
         bounded(stage.server)
     assert stage.conda.count(stage.conda.path("noarch", "silent0-1-0.conda")) == 1
+
+
+def test_a_burst_of_sign_in_pages_loses_none(stage: Stage) -> None:
+    def page(_: int) -> int:
+        return _get(stage.port, "/sign-in/", timeout=60).status_code
+
+    with ThreadPoolExecutor(100) as pool:
+        assert list(pool.map(page, range(400))) == [200] * 400
+
+
+def test_files_carry_what_keeps_them_harmless(stage: Stage) -> None:
+    answer = _get(stage.port, LARGE_FILE)
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"] == "sandbox"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert re.fullmatch(r'"[0-9a-f]{64}"', answer.headers["ETag"])
+    assert len(answer.content) == LARGE
+    revision = _get(stage.port, LARGE_FILE.replace("/open/", "/open.r2/"))
+    assert revision.headers.get("Cache-Control") == "public, max-age=31536000, immutable"
+
+
+def test_nginx_keeps_no_failure_of_its_own_and_logs_no_token(stage: Stage, tmp_path: Path) -> None:
+    if stage.port == stage.server.port:
+        pytest.skip("only behind nginx")
+    if os.getuid() != 0:
+        pytest.skip("only root can be another user")
+    token = "ab12" * 12
+    with shipped_nginx(tmp_path, stage.server, user="nobody nogroup") as port:
+        answer = _get(port, f"/t/{token}{LARGE_FILE}")
+    assert answer.status_code == 403
+    assert "Cache-Control" not in answer.headers
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert token not in (tmp_path / "nginx.log").read_text()
