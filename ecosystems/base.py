@@ -200,6 +200,8 @@ class Raw:
     """How the index was asked for, for the log; "" for nothing to tell."""
     warnings: list[str] = field(default_factory=list)
     """What belongs to the index and could not be had this time, in sentences."""
+    notes: list[str] = field(default_factory=list)
+    """What is odd about this index as long as it is published, in sentences."""
     kept: dict[str, str] = field(default_factory=dict)
     """What `read` has to know of it: the parts of it that stay as they were, by name."""
 
@@ -225,6 +227,10 @@ class Read:
     """What was dropped, skipped or kept from an earlier state: sentences with counts and first
     names (`first_names`). They are shown on every mirror that publishes from this index."""
     extras: dict[str, Path] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
+    """Extras that stay as they were, because they cannot be had now: name -> why."""
+    raw: Raw | None = None
+    """The form of the index that was read, if not the one that was fetched first."""
 
 
 @dataclass(slots=True)
@@ -405,8 +411,13 @@ class Ecosystem(Protocol):
     ) -> Read:
         """Group a fetched index by name into a pack; raises `BadIndex`."""
 
-    def root_extras(self, client: Client, base_url: str, work: Path, *, stop: Stop) -> list[Path]:
-        """Files beside the sections, fetched into `work` under their own names."""
+    def root_extras(
+        self, client: Client, base_url: str, work: Path, *, stop: Stop
+    ) -> tuple[list[Path], dict[str, str]]:
+        """Files beside the sections, fetched into `work` under their own names.
+
+        Also those that stay as they were, because they cannot be had now, and why.
+        """
 
     def spec(self, text: str) -> Spec:
         """Parse a package spec, or raise `SpecError` with the parser's words."""

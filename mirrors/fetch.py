@@ -20,7 +20,7 @@ from channels.origins import client_for, remember
 from ecosystems import leftout, registry
 from ecosystems.base import BadIndex, Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
 from ecosystems.pack import Pack
-from ecosystems.upstream import Client
+from ecosystems.upstream import Client, UpstreamError
 from mirrors import held, own
 from mirrors.models import Page, Snapshot, Upstream
 from mirrors.texts import UNREADABLE, storable
@@ -53,6 +53,8 @@ class Fetch:
         """What could not be had beside the indexes, in sentences; see `mirrors.warnings`."""
         self.notes: list[str] = []
         """How the indexes were asked for, for the log."""
+        self.refused: dict[str, UpstreamError] = {}
+        """Sections that the upstream denies, or answers with a web page, where others are had."""
         self.bytes = 0
         self._row = row
         self._stop = stop
@@ -70,7 +72,16 @@ class Fetch:
             for number, section in enumerate(self.sections):
                 self._stop()
                 part = _part(progress, number, len(self.sections))
-                self._fetch(client, section, part)
+                try:
+                    self._fetch(client, section, part)
+                except UpstreamError as error:
+                    # What the server answers once and for all may be its word on one section.
+                    if not error.permanent or not error.status:
+                        raise
+                    self.snapshots[section] = None
+                    self.refused[section] = error
+        if self.refused and not self._raws and not any(self.snapshots.values()):
+            raise next(iter(self.refused.values()))
 
     def read(self, progress: Progress) -> None:
         """Step 2: every new index becomes a snapshot."""
@@ -91,7 +102,7 @@ class Fetch:
                         stop=self._stop,
                     )
                     raw.path.unlink(missing_ok=True)
-                self.snapshots[section] = self._keep(section, raw, read)
+                self.snapshots[section] = self._keep(section, read.raw or raw, read)
             if self._raws and self.upstream.channel_id is None:
                 self._root(client)
 
@@ -156,11 +167,27 @@ class Fetch:
             invalid=read.invalid,
             invalid_names=[storable(name) for name in read.invalid_names],
             warnings=noted,
-            extras={name: _extra(path) for name, path in read.extras.items()},
+            extras=self._extras(section, read),
         )
         with self._writing():
             snapshot.save()
         return snapshot
+
+    def _extras(self, section: str, read: Read) -> dict[str, str]:
+        """What goes with the index; what cannot be had now stays as it was."""
+        found = {name: _extra(path) for name, path in read.extras.items()}
+        before = self._before(section)
+        kept = self._stay(read.kept, before.extras if before else {}, f"{section}: ")
+        return {**kept, **found}
+
+    def _stay(
+        self, kept: dict[str, str], before: dict[str, str], where: str = ""
+    ) -> dict[str, str]:
+        """The last good state of optional files, with a warning of each."""
+        for name, why in kept.items():
+            stays = "its last state stays" if name in before else "it is not published"
+            self.warnings.append(f"{where}{name} cannot be had now, {stays}: {why}")
+        return {name: before[name] for name in kept if name in before}
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -182,8 +209,11 @@ class Fetch:
         return other and replace(other, etag="", last_modified="")
 
     def _root(self, client: Client) -> None:
-        found = self.ecosystem.root_extras(client, self.upstream.url, self._work, stop=self._stop)
-        extras = {path.name: _extra(path) for path in found}
+        found, kept = self.ecosystem.root_extras(
+            client, self.upstream.url, self._work, stop=self._stop
+        )
+        extras = self._stay(kept, self.upstream.extras)
+        extras |= {path.name: _extra(path) for path in found}
         if extras != self.upstream.extras:
             self.upstream.extras = extras
             with self._writing():

@@ -62,7 +62,7 @@ def take(work: Work, fetch: Fetch) -> Taken:
     found = fetch.snapshots
     if not any(found.values()) and (mirror.skip_guard or not _same_source(mirror, accepted)):
         raise BadIndex(f"{mirror.upstream.url} has no index of {_words(list(found))}.")
-    held = _objections(mirror, found, accepted)
+    held = _objections(mirror, found, accepted) | _denied(fetch, accepted)
     news = {
         section: snapshot
         for section, snapshot in found.items()
@@ -158,6 +158,18 @@ def _same_source(mirror: Mirror, accepted: dict[str, Snapshot]) -> dict[str, Sna
     }
 
 
+def _denied(fetch: Fetch, accepted: dict[str, Snapshot]) -> dict[str, dict[str, object]]:
+    """Sections that were published and that the upstream denies now: no reason to empty them."""
+    return {
+        section: {
+            "snapshot": accepted[section].pk,
+            "reason": f"{section} stays as it was: {error.message}",
+        }
+        for section, error in fetch.refused.items()
+        if section in accepted
+    }
+
+
 def _facts(snapshot: Snapshot | None) -> Facts | None:
     if snapshot is None:
         return None
@@ -193,6 +205,9 @@ def _warn(
             # Shown on the mirror as long as it publishes from this snapshot; the log is of the run.
             for warning in snapshot.warnings:
                 work.log(f"{section}: {warning}", level="warning")
+    for section, error in fetch.refused.items():
+        if section not in held:
+            work.warn(f"{section} counts as not there: {error.message}")
     for warning in fetch.warnings:
         work.warn(warning)
 

@@ -27,6 +27,12 @@ KNOWN_SUBDIRS = (
     "win-64",
     "win-arm64",
     "win-32",
+    "linux-loongarch64",
+    "linux-riscv32",
+    "linux-ppc",
+    "android-64",
+    "android-aarch64",
+    "ios-arm64",
     "emscripten-wasm32",
     "wasi-wasm32",
     "freebsd-64",
@@ -36,8 +42,8 @@ KNOWN_SUBDIRS = (
 
 INDEX_NAMES: tuple[tuple[str, Encoding], ...] = (
     ("repodata.json.zst", "zst"),
-    ("repodata.json.bz2", "bz2"),
     ("repodata.json", "identity"),
+    ("repodata.json.bz2", "bz2"),
 )
 """What to ask an upstream for, in this order, and how each is encoded."""
 

@@ -24,16 +24,14 @@ from ecosystems.base import (
     Unchanged,
     Whole,
 )
-from ecosystems.conda import channel, documents, matchspec, records, shards
+from ecosystems.conda import channel, documents, forms, matchspec, optional, records, shards
 from ecosystems.conda.readable import readable
 from ecosystems.conda.repodata import Index, read
 from ecosystems.conda.version import key
 from ecosystems.pack import Pack, PackWriter
-from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
-from ecosystems.upstream.decode import Encoding
+from ecosystems.upstream import Client, open_decoded
 
 RUN_EXPORTS = ("run_exports.json.zst", "run_exports.json")
-ENCODINGS: dict[str, Encoding] = {".zst": "zst", ".bz2": "bz2"}
 
 
 class Conda(Whole):
@@ -70,27 +68,9 @@ class Conda(Whole):
         stop: Stop,
         progress: Progress,
     ) -> Raw | Unchanged | None:
-        for name, _ in channel.INDEX_NAMES:
-            url = channel.section_url(base_url, section, name)
-            known = seen if seen is not None and seen.address == url else None
-            path = work / f"{section}-{name}"
-            try:
-                answer = client.fetch_index(
-                    url,
-                    path,
-                    etag=known.etag if known else None,
-                    last_modified=known.last_modified if known else None,
-                    stop=stop,
-                    progress=progress,
-                )
-            except NotFound:
-                path.unlink(missing_ok=True)
-                continue
-            if isinstance(answer, NotModified):
-                path.unlink(missing_ok=True)
-                return Unchanged()
-            return Raw(url, path, answer.sha256, answer.etag, answer.last_modified)
-        return None
+        return forms.fetch(
+            client, base_url, section, seen=seen, work=work, stop=stop, progress=progress
+        )
 
     def read(
         self,
@@ -102,8 +82,29 @@ class Conda(Whole):
         work: Path,
         stop: Stop,
     ) -> Read:
-        encoding = ENCODINGS.get(raw.path.suffix, "identity")
-        blocks = open_decoded(raw.path, encoding, cap=client.limits.index_cap)
+        try:
+            return self._read(client, raw, section, seen=seen, work=work, stop=stop)
+        except BadIndex as error:
+            for other in forms.others(client, raw, section, work, stop):
+                with suppress(BadIndex):
+                    found = self._read(client, other, section, seen=seen, work=work, stop=stop)
+                    found.raw = other
+                    names = [one.address.rpartition("/")[2] for one in (raw, other)]
+                    found.warnings.append(f"{names[0]} is broken, {names[1]} is used: {error}")
+                    return found
+            raise
+
+    def _read(
+        self,
+        client: Client,
+        raw: Raw,
+        section: str,
+        *,
+        seen: Seen | None,
+        work: Path,
+        stop: Stop,
+    ) -> Read:
+        blocks = open_decoded(raw.path, forms.encoding(raw.address), cap=client.limits.index_cap)
         target = work / f"{section}.pack"
         old = Pack(seen.pack) if seen is not None else None
         newest = 0
@@ -123,6 +124,7 @@ class Conda(Whole):
                 writer.add(shard.name, readable(shard.body), shard.count)
             newest = max(newest, _newest_unchanged(old, writer, newest, stop=stop))
             sha256 = writer.close({"newest": newest})
+        extras, kept = self._extras(client, raw.address, work / section, stop=stop)
         return Read(
             pack=target,
             pack_sha256=sha256,
@@ -132,18 +134,18 @@ class Conda(Whole):
             newest=newest,
             invalid=index.invalid_count,
             invalid_names=[one.filename for one in index.invalid],
-            warnings=_warnings(index),
-            extras=self._extras(client, raw.address, work / section, stop=stop),
+            warnings=[*raw.notes, *_warnings(index)],
+            extras=extras,
+            kept=kept,
         )
 
-    def root_extras(self, client: Client, base_url: str, work: Path, *, stop: Stop) -> list[Path]:
+    def root_extras(
+        self, client: Client, base_url: str, work: Path, *, stop: Stop
+    ) -> tuple[list[Path], dict[str, str]]:
         url = f"{base_url.rstrip('/')}/{documents.CHANNELDATA}"
         path = work / documents.CHANNELDATA
-        # It only tells people about packages: an upstream without one is as good.
-        with suppress(UpstreamError, BadIndex):
-            client.fetch_index(url, path, stop=stop, cap=documents.CHANNELDATA_CAP)
-            return [path]
-        return []
+        brought, why = optional.bring(client, url, path, stop=stop, cap=documents.CHANNELDATA_CAP)
+        return [path] if brought else [], {path.name: why} if why else {}
 
     def spec(self, text: str) -> Spec:
         return matchspec.parse(text)
@@ -181,15 +183,19 @@ class Conda(Whole):
     ) -> Iterator[Document]:
         return documents.documents(section, shards, folder, extras)
 
-    def _extras(self, client: Client, address: str, work: Path, *, stop: Stop) -> dict[str, Path]:
+    def _extras(
+        self, client: Client, address: str, work: Path, *, stop: Stop
+    ) -> tuple[dict[str, Path], dict[str, str]]:
         """`run_exports.json`, which only build tools ask for, where the upstream has it."""
         work.mkdir(exist_ok=True)
+        failed = ""
         for name in RUN_EXPORTS:
-            with suppress(UpstreamError, BadIndex):
-                path = work / name
-                client.fetch_index(address.rpartition("/")[0] + f"/{name}", path, stop=stop)
-                return {documents.RUN_EXPORTS: path}
-        return {}
+            url = f"{address.rpartition('/')[0]}/{name}"
+            brought, why = optional.bring(client, url, work / name, stop=stop)
+            if brought:
+                return {documents.RUN_EXPORTS: work / name}, {}
+            failed = failed or why
+        return {}, {documents.RUN_EXPORTS: failed} if failed else {}
 
 
 def _newest_unchanged(old: Pack | None, writer: PackWriter, newest: int, *, stop: Stop) -> int:

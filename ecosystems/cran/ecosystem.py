@@ -149,9 +149,11 @@ class Cran(Whole):
             warnings=[*warnings, *_warnings(facts)],
         )
 
-    def root_extras(self, client: Client, base_url: str, work: Path, *, stop: Stop) -> list[Path]:
+    def root_extras(
+        self, client: Client, base_url: str, work: Path, *, stop: Stop
+    ) -> tuple[list[Path], dict[str, str]]:
         del client, base_url, work, stop
-        return []
+        return [], {}
 
     def spec(self, text: str) -> Spec:
         return spec.parse(text)

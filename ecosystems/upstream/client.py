@@ -57,6 +57,7 @@ class Peek:
     body: bytes
     size: int | None
     media_type: str
+    last_modified: str = ""
 
 
 class Client:
@@ -114,7 +115,8 @@ class Client:
             if size is None and answer.status == 200:
                 size = answer.length
             media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            return Peek(bytes(body[:most]), size, media_type)
+            modified = answer.headers.get("Last-Modified", "")
+            return Peek(bytes(body[:most]), size, media_type, modified)
 
     def fetch_index(
         self,
