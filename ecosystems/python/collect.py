@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -34,7 +35,14 @@ from ecosystems.python.licensing import metadata_files, stated
 from ecosystems.python.names import WHEEL
 from ecosystems.python.records import borrowed, newest, records
 from ecosystems.python.simple import project
-from ecosystems.upstream import Client, EgressRefused, NotFound, NotModified, UpstreamError
+from ecosystems.upstream import (
+    Client,
+    DigestMismatch,
+    EgressRefused,
+    NotFound,
+    NotModified,
+    UpstreamError,
+)
 
 THREADS = 8
 LOOK_SECONDS = 0.25
@@ -255,23 +263,31 @@ class Collector:
         return Got(body, page.count, answer.etag, answer.last_modified, serial)
 
     def _licensed(self, body: bytes, before: bytes) -> bytes:
-        """The body with the licence of each release; what is known of it is not asked again."""
+        """The body with the licence of each release; what is known of it is not asked again.
+
+        Metadata that cannot be had now raises, and the page stays as it was: licence rules must
+        not miss a release for it. Metadata that is not there leaves the licence to the wheel.
+        """
         stored = split(body)
         licenses: dict[str, License] = dict(split(before).licenses) if before else {}
         found = records(body, name=stored.name)
         files = metadata_files(found)
         for version, record in files.items():
             if version not in licenses:
-                path = self._work / f"page-{next(self._numbers)}"
-                try:
-                    where = urljoin(self._root, record.address)
-                    self._client.download(where, path, sha256=record.sha256, stop=self._check)
-                    licenses[version] = stated(path.read_bytes())
-                finally:
-                    path.unlink(missing_ok=True)
+                with suppress(NotFound, DigestMismatch):
+                    licenses[version] = self._in_metadata(record)
         releases = self._in_held_wheels(found, licenses)
-        kept = {version: licenses[version] for version in releases | set(files)}
+        kept = {version: licenses[version] for version in releases}
         return join(Body(stored.name, stored.files, stored.status, kept))
+
+    def _in_metadata(self, record: Record) -> License:
+        path = self._work / f"page-{next(self._numbers)}"
+        try:
+            where = urljoin(self._root, record.address)
+            self._client.download(where, path, sha256=record.sha256, stop=self._check, once=True)
+            return stated(path.read_bytes())
+        finally:
+            path.unlink(missing_ok=True)
 
     def _in_held_wheels(
         self, found: Iterable[Record | Invalid], licenses: dict[str, License]

@@ -198,13 +198,14 @@ class Client:
         md5: str = "",
         stop: Stop = never_stop,
         progress: Progress | None = None,
+        once: bool = False,
     ) -> Digest:
         """Bring a file to `to` and verify it: size, and sha256 or else md5.
 
         Wrong bytes are asked for once more, past all caches, and then are a
         DigestMismatch. An open file must be readable from its position on by
         others, and able to seek and truncate: a file that changed meanwhile
-        is begun anew.
+        is begun anew. `once`: what can be done without for now is not tried again.
         """
         opened = to.open("w+b") if isinstance(to, Path) else nullcontext(to)
         with opened as file:
@@ -221,6 +222,7 @@ class Client:
                     headers=extra,
                     stop=stop,
                     progress=progress or no_progress,
+                    retries=0 if once else self.limits.retries,
                 ).run()
                 digest = sink.digest()
                 _verify(answer, digest, sha256=sha256, md5=md5, size=size)

@@ -13,6 +13,7 @@ from ecosystems.python import wheels
 from mirrors import warnings
 from tests import scene
 from tests.mirrors.test_python import ask, files, mirror, no_flusher
+from tests.rogue import Behaviour
 from tests.simpletree import FakeSimple
 
 __all__ = ["no_flusher"]
@@ -72,6 +73,50 @@ class TestRules:
         what = mirror(scene.channel(), bare, filters={"projects": ["free"]})
         assert "license_unknown" not in scene.run_now(what).counts
         assert warnings.of(what) == []
+
+
+@pytest.mark.django_db(transaction=True)
+class TestMetadata:
+    """A licence rule, and `.metadata` that the index states and cannot be had."""
+
+    @pytest.fixture
+    def stated(self, settings: Any) -> Any:
+        with FakeSimple() as server:
+            settings.UPSTREAM_ALLOW = (server.url,)
+            server.add_wheel("free", "1.0", license="MIT")
+            server.add_wheel("viral", "1.0", license="MIT")
+            server.publish()
+            yield server
+
+    @pytest.mark.parametrize("status", [500, 503, 403])
+    def test_what_cannot_be_had_now_keeps_the_page_and_is_asked_for_once(
+        self, stated: FakeSimple, status: int
+    ) -> None:
+        channel = scene.channel()
+        what = mirror(channel, stated, filters=RULES)
+        scene.run_now(what)
+        later = stated.add_wheel("viral", "2.0", license="GPL-3.0-only")
+        stated.publish()
+        path = stated.path(f"{later}.metadata")
+        again = Behaviour(status=status, headers=(("Retry-After", "100"),))
+        stated.behave(path, again)
+        run = scene.run_now(what)
+        assert run.state == "completed"
+        assert files(channel, "viral") == [VIRAL]
+        assert any(str(status) in text for text in warnings.of(what))
+        assert stated.count(path) == 1
+        stated.behave(path)
+        run = scene.run_now(what)
+        assert run.counts["mirror_filtered"] == {"license": 1}
+
+    def test_what_is_not_there_costs_no_page(self, stated: FakeSimple) -> None:
+        later = stated.add_wheel("viral", "2.0", license="GPL-3.0-only")
+        stated.publish()
+        stated.remove(stated.path(f"{later}.metadata"))
+        channel = scene.channel()
+        run = scene.run_now(mirror(channel, stated, filters=RULES))
+        assert run.counts["license_unknown"] == 1
+        assert files(channel, "viral") == [VIRAL, later]
 
 
 def packed(path: Path, *, method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> Path:
