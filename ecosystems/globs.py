@@ -9,11 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-def is_regex(pattern: str) -> bool:
-    """Whether `pattern` is written in the form that conda reads as a regular expression."""
-    return len(pattern) > 1 and pattern.startswith("^") and pattern.endswith("$")
-
-
 def matcher(pattern: str) -> Callable[[str], bool]:
     """A function that tells whether a text fits `pattern`, where `*` is any run of characters."""
     wanted = pattern.lower()

@@ -10,8 +10,7 @@ import re
 from typing import NamedTuple, NoReturn
 
 from ecosystems.base import SpecError
-
-REGEX_REFUSED = "regular expressions are not taken here; use a pattern with * instead"
+from ecosystems.conda import regex
 
 _NAME = re.compile(r"[A-Za-z0-9_.*-]+")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -24,6 +23,8 @@ _GAP = re.compile(r"(?<![=!<>~,|(\s])\s+(?![,|)\s])")
 # A "=" that separates, and is not part of an operator.
 _EQUALS = re.compile(r"(?<![=!<>~,|(])=(?![=])")
 _OPERATORS = "=!<>~"
+# A regular expression as an expression of its own: it ends at the first "$" that may end one.
+_REGEX = re.compile(r"(?<![^\s=,|(])\^.*?\$(?=$|[\s=!<>~,|)\[])")
 
 
 class Part(NamedTuple):
@@ -49,16 +50,35 @@ def split(text: str) -> Parts:
     """The expressions of a spec by field; a bracket key overrides a positional value."""
     if not text.strip():
         raise SpecError("the spec is empty")
-    opening = text.find("[")
-    head = text if opening < 0 else text[:opening]
+    masked = _masked(text)
+    opening = masked.find("[")
+    head = masked if opening < 0 else masked[:opening]
     pairs = {} if opening < 0 else _pairs(text, opening)
     start, fields = _prefix(text, head)
     name, positional = _positional(text, head, start)
-    fields |= positional
+    name = _unmasked(name, text)
+    fields |= {key: _unmasked(part, text) for key, part in positional.items()}
     named = pairs.pop("name", None)
-    if named is not None and named.text.lower() != name.text.lower():
+    if named is not None and name.text == "*":
+        name = named
+    elif named is not None and named.text.lower() != name.text.lower():
         fail(f'the name is "{name.text}" already, before the brackets', text=text, at=named.at)
     return Parts(name, fields | pairs)
+
+
+def _masked(text: str) -> str:
+    """`text` with letters in place of regular expressions, which hold any character."""
+    at, masked = 0, text
+    while found := _REGEX.search(masked, at):
+        if 0 <= masked.find("[", at) < found.start():
+            break
+        at = found.end()
+        masked = masked[: found.start()] + "x" * len(found.group()) + masked[at:]
+    return masked
+
+
+def _unmasked(part: Part, text: str) -> Part:
+    return Part(text[part.at : part.at + len(part.text)], part.at)
 
 
 def _prefix(text: str, head: str) -> tuple[int, dict[str, Part]]:
@@ -83,7 +103,7 @@ def _prefix(text: str, head: str) -> tuple[int, dict[str, Part]]:
 def _positional(text: str, head: str, start: int) -> tuple[Part, dict[str, Part]]:
     at = start + len(head[start:]) - len(head[start:].lstrip())
     if head[at : at + 1] in ("^", "$"):
-        fail(REGEX_REFUSED, text=text, at=at)
+        fail(regex.FORM, text=text, at=at)
     found = _NAME.match(head, at)
     if found is None:
         if head[at:].strip():
@@ -113,9 +133,6 @@ def _version_and_build(text: str, rest: Part, spaced: bool) -> dict[str, Part]:
         return _two(text, rest, cut=(gaps[0].start(), gaps[0].end()))
     if not equals:
         return {"version": rest}
-    if spaced:
-        why = "name, version and build are separated by spaces or by '=', not by both"
-        fail(why, text=text, at=rest.at + equals[0].start())
     if len(equals) > 1:
         fail('one "=" too many', text=text, at=rest.at + equals[1].start())
     return _two(text, rest, cut=(equals[0].start(), equals[0].end()))
@@ -136,7 +153,7 @@ def _two(text: str, rest: Part, *, cut: tuple[int, int]) -> dict[str, Part]:
     if _builds(build) is None:
         place = rest.at + cut[1]
         if build[:1] in ("^", "$"):
-            fail(REGEX_REFUSED, text=text, at=place)
+            fail(regex.FORM, text=text, at=place)
         if build[:1] in tuple(_OPERATORS) and build:
             fail('join version conditions with "," or "|"', text=text, at=place)
         why = f'"{build}" is no build string' if build else "the build string is missing"

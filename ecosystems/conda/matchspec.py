@@ -1,7 +1,8 @@
 """Conda package specs (MatchSpec, CEP 29): read once, then asked about many records.
 
 Rule: text fields are compared without regard to case, `*` is any run of
-characters, and no pattern of a user can take more than linear time.
+characters, `^...$` is a regular expression, and no pattern of a user can take
+more than linear time.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import operator
 import re
 from collections.abc import Callable
 
-from ecosystems import globs
 from ecosystems.base import Record, SpecError
-from ecosystems.conda.grammar import REGEX_REFUSED, Part, fail, split
+from ecosystems.conda import regex
+from ecosystems.conda.grammar import Part, fail, split
 from ecosystems.conda.version import VersionRange
 
 _Test = Callable[[Record], bool]
@@ -48,7 +49,7 @@ _NUMBER_FIELDS: dict[str, Callable[[Record], int | None]] = {
 class MatchSpec:
     """A parsed spec.
 
-    `exact_name` is the name in lower case where it has no `*`. `canonical` is
+    `exact_name` is the name in lower case where it is no pattern. `canonical` is
     equal for specs that say the same in other words. `version_only` is True
     where nothing but name and version decides.
     """
@@ -64,10 +65,11 @@ class MatchSpec:
         "version_only",
     )
 
-    def __init__(self, text: str, *, name: str, fields: dict[str, Part]) -> None:
+    def __init__(self, text: str, *, name: Part, fields: dict[str, Part]) -> None:
         self.text = text
-        self._fits_name = globs.matcher(name)
-        self.exact_name = None if "*" in name else name.lower()
+        self._fits_name = _matcher(name, text=text)
+        pattern = "*" in name.text or regex.is_regex(name.text)
+        self.exact_name = None if pattern else name.text.lower()
         # "*" says nothing about a field that every record has.
         said = {k: p for k, p in fields.items() if not (_is_star(p) and k in ("version", "build"))}
         wanted = said.pop("version", None)
@@ -79,13 +81,13 @@ class MatchSpec:
         )
         self.name_only = self._version is None and not self._tests
         self.version_only = not self._tests
-        self.canonical = self._canonical(name, said)
+        self.canonical = self._canonical(name.text, said)
 
     def _canonical(self, name: str, said: dict[str, Part]) -> str:
-        pairs = [(key, part.text.strip().lower()) for key, part in said.items()]
+        pairs = [(key, _folded(part.text.strip())) for key, part in said.items()]
         if self._version is not None:
             pairs.append(("version", self._version.text))
-        return name.lower() + "".join(f"[{key}={value!r}]" for key, value in sorted(pairs))
+        return _folded(name) + "".join(f"[{key}={value!r}]" for key, value in sorted(pairs))
 
     def __repr__(self) -> str:
         return f"MatchSpec({self.text!r})"
@@ -115,32 +117,41 @@ def parse(text: str) -> MatchSpec:
     if channel is not None and channel.text != "*":
         why = f'a mirror has one source, so the channel "{channel.text}" cannot be chosen here'
         fail(why, text=text, at=channel.at)
-    return MatchSpec(text.strip(), name=parts.name.text, fields=fields)
+    return MatchSpec(text.strip(), name=parts.name, fields=fields)
 
 
 def _is_star(part: Part) -> bool:
     return part.text != "" and not part.text.strip("*")
 
 
+def _folded(pattern: str) -> str:
+    """Equal for patterns that differ in case only; `\\d` and `\\D` mean two things."""
+    return pattern if regex.is_regex(pattern) else pattern.lower()
+
+
+def _matcher(part: Part, *, text: str) -> Callable[[str], bool]:
+    try:
+        return regex.matcher(part.text)
+    except SpecError as error:
+        fail(str(error), text=text, at=part.at)
+
+
 def _test(key: str, part: Part, *, text: str) -> _Test:
-    if globs.is_regex(part.text):
-        fail(REGEX_REFUSED, text=text, at=part.at)
     if key in _LISTS:
         fail(f'"{key}" is a list, and lists cannot be matched', text=text, at=part.at)
     if key in _TEXT_FIELDS:
-        return _text_test(_TEXT_FIELDS[key], part)
+        return _text_test(_TEXT_FIELDS[key], _matcher(part, text=text))
     if key in _NUMBER_FIELDS:
         return _number_test(_NUMBER_FIELDS[key], key, part, text=text)
-    return _value_test(key, part)
+    return _value_test(key, part, _matcher(part, text=text))
 
 
-def _text_test(read: Callable[[Record], str], part: Part) -> _Test:
-    fits = globs.matcher(part.text)
+def _text_test(read: Callable[[Record], str], fits: Callable[[str], bool]) -> _Test:
     return lambda record: fits(read(record))
 
 
 def _number_test(read: Callable[[Record], int | None], key: str, part: Part, *, text: str) -> _Test:
-    holds = _numbers(part.text) or _digits(part.text)
+    holds = _numbers(part.text) or _digits(part, text=text)
     if holds is None:
         fail(
             f'"{key}" is a number, and "{part.text}" is no condition on one', text=text, at=part.at
@@ -153,8 +164,8 @@ def _number_test(read: Callable[[Record], int | None], key: str, part: Part, *, 
     return test
 
 
-def _value_test(key: str, part: Part) -> _Test:
-    fits, holds = globs.matcher(part.text), _numbers(part.text)
+def _value_test(key: str, part: Part, fits: Callable[[str], bool]) -> _Test:
+    holds = _numbers(part.text)
 
     def test(record: Record) -> bool:
         value = record.value(key)
@@ -165,10 +176,10 @@ def _value_test(key: str, part: Part) -> _Test:
     return test
 
 
-def _digits(text: str) -> Callable[[int], bool] | None:
-    if not re.fullmatch(r"[0-9*]+", text):
+def _digits(part: Part, *, text: str) -> Callable[[int], bool] | None:
+    if not re.fullmatch(r"[0-9*]+", part.text) and not regex.is_regex(part.text):
         return None
-    fits = globs.matcher(text)
+    fits = _matcher(part, text=text)
     return lambda value: fits(str(value))
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from ecosystems import globs, memo
 from ecosystems.base import SpecError
+from ecosystems.conda import regex
 
 Component = tuple[int, int | str]
 Segment = tuple[Component, ...]
@@ -160,7 +161,8 @@ def _starts(version: _Version, prefix: _Version) -> bool:
 _Test = Callable[[_Version], bool]
 _OPERATOR = re.compile(r"==|!=|<=|>=|~=|=|<|>")
 _LITERAL = re.compile(r"[0-9A-Za-z._+!*-]+")
-_REGEX_REFUSED = "regular expressions are not taken here; use a pattern with * instead"
+# conda cuts a condition here too, so a "$" stands at the end of an expression only.
+_REGEX = re.compile(r"\^[^$]*\$")
 
 
 class VersionRange:
@@ -173,7 +175,9 @@ class VersionRange:
     __slots__ = ("_any", "_test", "_verdicts", "text")
 
     def __init__(self, text: str, *, whole: str | None = None, at: int = 0) -> None:
-        self.text = "".join(text.split()).lower()
+        said = "".join(text.split())
+        # In a regular expression \d and \D mean two things.
+        self.text = said if "^" in said else said.lower()
         parser = _Parser(text, whole=text if whole is None else whole, at=at)
         self._test = parser.parse()
         self._any = self.text != "" and self.text.strip("*") == ""
@@ -254,7 +258,7 @@ class _Parser:
             self.pos = found.end()
         operator = found.group() if found else ""
         if self._next() in ("^", "$"):
-            self._fail(_REGEX_REFUSED)
+            return self._regex(operator)
         start = self.pos
         literal = _LITERAL.match(self.text, start)
         if literal is None:
@@ -267,6 +271,19 @@ class _Parser:
         except SpecError as error:
             place = self.at + start + 1
             raise SpecError(f'{error} (character {place} of "{self.whole}")') from error
+
+    def _regex(self, operator: str) -> _Test:
+        found = _REGEX.match(self.text, self.pos)
+        if found is None:
+            self._fail(regex.FORM)
+        if operator:
+            self._fail(f'"{operator}" cannot be used with a regular expression')
+        try:
+            fits = regex.matcher(found.group())
+        except SpecError as error:
+            self._fail(str(error))
+        self.pos = found.end()
+        return lambda v: fits(v.text)
 
 
 def _compiled(operator: str, literal: str) -> _Test:

@@ -12,6 +12,7 @@ from ecosystems.base import Spec
 from filters.rules.form import API_TYPES, exact_name
 from filters.rules.model import Chosen, Rules, SpecIndex
 
+_EVERY_NAME = ("*", "^.*$")
 _NOTHING = "so nothing of this mirror will be published"
 
 
@@ -65,9 +66,11 @@ def _licenses(mirror: Rules, channel: Rules) -> Iterator[str]:
 
 
 def _names(mirror: Rules, channel: Rules) -> Iterator[str]:
-    everything = next((s for s in channel.exclude.specs if s.name_only and s.text == "*"), None)
+    whole = (spec for spec in channel.exclude.specs if spec.name_only and spec.text in _EVERY_NAME)
+    everything = next(whole, None)
     if everything and not channel.include and not channel.include_licenses:
-        yield f"The channel excludes every package (its excluded spec is *), {_NOTHING}."
+        spec = everything.text
+        yield f"The channel excludes every package (its excluded spec is {spec}), {_NOTHING}."
         return
     if not mirror.only:
         return

@@ -92,7 +92,7 @@ def _list_problems(field: str, value: object, spec: ParseSpec) -> list[Problem]:
         except SpecError as error:
             found.append(Problem(field, index, str(error)))
     if patterns > MOST_PATTERNS:
-        why = f'"{field}" has {patterns:,} names with "*", and at most {MOST_PATTERNS:,} are taken'
+        why = f'"{field}" has {patterns:,} name patterns, and at most {MOST_PATTERNS:,} are taken'
         found.append(Problem(field, None, why))
     return found
 
