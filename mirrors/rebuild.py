@@ -7,14 +7,12 @@ others keep the row they have.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from channels import blobs
 from channels.errors import Interrupted, WrongState
 from channels.lease import Fenced, Heart
 from channels.listing import Listing
@@ -22,13 +20,12 @@ from channels.models import Channel, Document, Package, Publication
 from channels.publish import Build
 from ecosystems import pack as packs
 from ecosystems import registry
-from ecosystems.base import NAMES, Ecosystem, Progress, Stop
-from filters.rules import refused
-from mirrors import counted
+from ecosystems.base import Ecosystem, Progress, Stop
+from mirrors import counted, extras
 from mirrors.cases import Case
 from mirrors.compare import compare
 from mirrors.fetch import scratch
-from mirrors.inputs import Input, Inputs, gather, on_demand, pack
+from mirrors.inputs import Inputs, gather, on_demand, pack
 from mirrors.listings import listings
 from mirrors.models import Mirror, Run, Snapshot
 
@@ -133,7 +130,7 @@ def _build(
     count = Count(progress, sum(len(piece.names) for piece in pieces))
     for piece in pieces:
         _section(build, inputs, known, piece=piece, count=count)
-    build.commit(inputs.identity(), reason="Published")
+    build.commit(extras.identity(inputs, known), reason="Published")
 
 
 def _estimate(publication: Publication, *, stop: Stop) -> None:
@@ -250,17 +247,12 @@ def _section(
         changed
         or not served.exists()
         or (not section and build.changes.total)
-        or _extras_known(known, section) != _extras_known(inputs.identity(), section)
+        or extras.known(known, section) != extras.known(extras.identity(inputs, known), section)
         or (_has_names(inputs, section) and known != inputs.identity())
     ):
         with scratch() as folder:
-            build.documents(case.ecosystem, section, extras(inputs, section, folder))
-
-
-def _extras_known(identity: dict[str, Any], section: str) -> dict[str, dict[str, str]]:
-    """Files that go with a section's index, by mirror; they change without any record."""
-    mirrors = identity.get("mirrors", {}).items()
-    return {key: one["extras"][section] for key, one in mirrors if section in one.get("extras", {})}
+            files = extras.files(inputs, known, section, folder)
+            build.documents(case.ecosystem, section, files)
 
 
 def _changed_names(inputs: Inputs, known: dict[str, Any], case: Case) -> set[str] | None:
@@ -308,31 +300,3 @@ def _has_names(inputs: Inputs, section: str) -> bool:
     """Whether names are listed without their records, which no change of records tells of."""
     found = (one.snapshots.get(section) for one in inputs.mirrors)
     return any(on_demand(snapshot) for snapshot in found if snapshot is not None)
-
-
-def extras(inputs: Inputs, section: str, folder: Path) -> dict[str, list[Path]]:
-    """Files of the upstreams that go with a section's index, by name; new ones into `folder`."""
-    found: dict[str, list[Path]] = {}
-    for one in inputs.mirrors:
-        snapshot = one.snapshots.get(section)
-        kept = snapshot.extras if snapshot else {} if section else one.mirror.upstream.extras
-        for name, sha256 in kept.items():
-            path = blobs.path(sha256)
-            if name == NAMES:
-                path = _kept_names(inputs, one, section, path, folder)
-            found.setdefault(name, []).append(path)
-    return found
-
-
-def _kept_names(inputs: Inputs, one: Input, section: str, path: Path, folder: Path) -> Path:
-    """The listed names that the rules let through, as far as names alone decide."""
-    family = one.ecosystem.family
-    channels = inputs.channel_rules[family]
-    names = [
-        name
-        for name in path.read_text().split()
-        if not refused(section, name, mirror=one.rules, channels=channels, kind=family)
-    ]
-    kept = folder / f"{NAMES}-{one.mirror.pk}"
-    kept.write_text("\n".join(names))
-    return kept
