@@ -8,7 +8,8 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from accounts import addresses, passwords
 from accounts.models import User
@@ -47,6 +48,10 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_ajax(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Pages are answered as pages; scripts have the REST API."""
         return False
+
+    def respond_user_inactive(self, request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:  # noqa: ARG002
+        """Disabled while they signed in: the library's page about that is not served."""
+        return redirect("sign-in")
 
     def add_message(self, *_: Any, **__: Any) -> None:
         """The pages say themselves what has happened."""

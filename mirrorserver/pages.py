@@ -133,6 +133,11 @@ def too_many(request: HttpRequest, error: TooMany) -> HttpResponse:
     return response
 
 
+def too_many_tries(request: HttpRequest) -> HttpResponse:
+    """The same for what django-allauth counts, which finds this as `handler429`."""
+    return too_many(request, TooMany("Too many tries. Wait a minute, then try again.", 60))
+
+
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
     """500; 503 where the database is busy or away, which passes."""
     if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):

@@ -19,4 +19,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
 handler400 = bad_request
 handler403 = pages.forbidden
 handler404 = pages.not_found
+# Django has no such handler; django-allauth asks for it.
+handler429 = pages.too_many_tries
 handler500 = pages.server_error

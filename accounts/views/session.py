@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.views import LoginView, LogoutView, PasswordChangeView
-from allauth.decorators import rate_limit
 from allauth.utils import get_request_param
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.generic.base import TemplateResponseMixin
 
 from accounts.limits import TooMany
-from accounts.pages import inside, render, signed_in
+from accounts.pages import inside, render, signed_in, user_of
 
 
 class Rendered(TemplateResponseMixin):
@@ -65,12 +64,18 @@ class SignOut(LogoutView):  # type: ignore[misc]
 
 
 @method_decorator(signed_in, name="dispatch")
-@method_decorator(rate_limit(action="change_password"), name="dispatch")
 class ChangePassword(Rendered, PasswordChangeView):  # type: ignore[misc]
-    """Change one's own password; every other session ends."""
+    """Change one's own password; every other session ends. The library counts the tries."""
 
     template_name = "accounts/password.html"
     success_url = reverse_lazy("profile")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """404 without a password: the library would go on to a page that is not served."""
+        if not user_of(request).has_usable_password():
+            raise Http404("This account has no password here. An administrator can make one.")
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return response
 
     def get_next_url(self) -> str | None:
         """Nowhere but to the profile."""
