@@ -19,12 +19,11 @@ from accounts.caller import Caller
 from accounts.limits import TooMany
 from accounts.models import User
 from channels import readership, terms
-from channels.errors import NoSpace
 from channels.lease import Fenced, Heart
 from channels.models import Channel
-from ecosystems.base import BadIndex, Ecosystem, EcosystemError
+from ecosystems.base import BadIndex, Ecosystem
 from filters.models import Filter
-from mirrors import knock, manage, sources
+from mirrors import crash, knock, manage, sources
 from mirrors.compare import Difference, compare
 from mirrors.fetch import Fetch, scratch
 from mirrors.inputs import Inputs, gather, narrowed, on_demand, one_input
@@ -155,12 +154,10 @@ def _work(preview: Preview, interrupted: Callable[[], bool]) -> None:
             log.info("preview %s was cancelled", pk)
         except Fenced:
             return
-        except (EcosystemError, NoSpace, OSError) as error:
+        except crash.EXPLAINED as error:
             _end(preview, "failed", error=str(error))
-        except Exception:
-            log.exception("preview %s crashed", pk)
-            words = f"An error of this server ended it; its log tells more of preview {pk}."
-            _end(preview, "failed", error=words)
+        except Exception as error:  # noqa: BLE001 - `crash.words` writes it to the log
+            _end(preview, "failed", error=crash.words(error, f"preview {pk}"))
 
 
 def check_source(preview: Preview, upstream: Upstream, actor: Caller) -> None:

@@ -21,7 +21,7 @@ from channels.publish import Build
 from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import Ecosystem, Progress, Stop
-from mirrors import counted, extras
+from mirrors import counted, crash, extras
 from mirrors.cases import Case
 from mirrors.compare import compare
 from mirrors.fetch import scratch
@@ -68,8 +68,12 @@ def publish(
             # The channel still wants it: the next round of the dispatcher begins it anew.
             _end(publication, "stopped", "")
             raise
+        except crash.EXPLAINED as error:
+            _end(publication, "failed", str(error))
+            raise
         except Exception as error:
-            _end(publication, "failed", str(error) or repr(error))
+            what = f"publication {publication.pk}"
+            _end(publication, "failed", crash.words(error, what))
             raise
     return True
 

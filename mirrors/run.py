@@ -13,12 +13,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from channels import passive
-from channels.errors import NoSpace
 from channels.lease import Fenced, Heart
 from channels.models import Channel
-from ecosystems.base import NAMED, EcosystemError, first_names
+from ecosystems.base import NAMED, first_names
 from history.models import EventType
-from mirrors import control, counted, intake, knock, manage, named, rebuild, warnings
+from mirrors import control, counted, crash, intake, knock, manage, named, rebuild, warnings
 from mirrors.compare import compare
 from mirrors.control import tell
 from mirrors.download import Download
@@ -57,12 +56,11 @@ def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
             _hand_back(work)
         except Fenced:
             log.warning("run %s has another owner; this process leaves it", run.pk)
-        except (EcosystemError, NoSpace, OSError) as error:
+        except crash.EXPLAINED as error:
             _end(work, "failed", str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - `crash.words` writes it to the log
             # The one broad handler: whatever happens, the run's row must say how it ended.
-            log.exception("run %s crashed", run.pk)
-            _end(work, "failed", f"An error of this server ended the run: {error!r}")
+            _end(work, "failed", crash.words(error, f"run {run.pk}"))
 
 
 def _claim(run: Run) -> bool:

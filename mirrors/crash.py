@@ -1,0 +1,33 @@
+"""An error of this server's own code, in words for people.
+
+The rule: people never read a `repr`, which may hold paths, statements and secrets. They read an id
+that the log has, too, with all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from channels.errors import NoSpace
+from ecosystems.base import EcosystemError
+
+log = logging.getLogger(__name__)
+
+EXPLAINED = (EcosystemError, NoSpace, OSError)
+"""Errors whose own text is for people: of an upstream, of its index, of the disk."""
+_BEGINS = "Internal error "
+
+
+def words(error: BaseException, what: str) -> str:
+    """The text for people, with the error's id; written to the log once, whoever asks again.
+
+    `what` says what it ended, like "run 7".
+    """
+    known = [note for note in getattr(error, "__notes__", ()) if note.startswith(_BEGINS)]
+    if known:
+        return str(known[0])
+    text = f"{_BEGINS}{secrets.token_hex(4)}. An administrator finds it in the log of the server."
+    log.error("%s ended %s", text.partition(".")[0], what, exc_info=error)
+    error.add_note(text)
+    return text
