@@ -67,6 +67,7 @@ def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) 
     back = address(channel, "channel-settings")
     if request.method == "POST":
         readership.revoke(link, actor=user_of(request).get_username())
+        warn_again(link.channel)
         messages.success(request, f"{link.channel.path} has no more readers than {channel.path}.")
         return redirect(back)
     return confirm(

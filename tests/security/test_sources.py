@@ -17,6 +17,7 @@ from channels import access, readership
 from channels import manage as channel_manage
 from channels.models import Channel, SourceLink
 from ecosystems.base import BadIndex
+from history.models import Event
 from mirrors import cleanup, intake, manage, preview
 from mirrors.models import Mirror, Preview
 from tests import scene
@@ -321,3 +322,103 @@ def test_a_limited_token_is_no_wider_than_its_resources() -> None:
     who = Caller(scene.admin(), Token.objects.get(digest=tokens.digest(secret)))
     assert not readership.may_mirror(at("vault"), owner=scene.admin(), actor=who)
     assert readership.may_mirror(at("vault"), owner=scene.admin(), actor=Caller(scene.admin()))
+
+
+# Who manages a source sees who mirrors it, and takes a permission back.
+
+
+def test_mirrored_by_is_seen_and_taken_back_with_the_api() -> None:
+    opened(publish_to_more_readers=True)
+    api = Api(scene.admin())
+    status, answer = api.get("/channels/vault/mirrored-by")
+    assert (status, answer["total_count"]) == (200, 1), answer
+    item = answer["items"][0]
+    mirror = Mirror.objects.get()
+    assert (item["channel"], str(item["mirror_id"])) == ("amys", str(mirror.pk))
+    assert (item["publish_to_more_readers"], item["granted_by"]) == (True, "admin")
+    assert item["granted_at"]
+    factory.publish(at("amys"), {"noarch": [FILE]})
+    index = "/api/repo/amys/noarch/repodata.json"
+    secret = tokens.issue(factory.user("rita", role="reader"), "t", expires=None)[1]
+    assert Client(application).get(index, X_Auth=secret).status == 200
+    address = f"/channels/vault/mirrored-by/{item['id']}"
+    assert Api(amy()).delete(address)[0] == 404, "she may not know of the channel"
+    assert api.delete(f"/channels/amys/mirrored-by/{item['id']}")[0] == 404, "of another channel"
+    assert api.delete(address)[0] == 204
+    assert Client(application).get(index, X_Auth=secret).status == 404
+    item = api.get("/channels/vault/mirrored-by")[1]["items"][0]
+    assert (item["publish_to_more_readers"], item["granted_by"]) == (False, None)
+    shown = api.get(f"/channels/amys/mirrors/{mirror.pk}")[1]
+    assert shown["publish_to_more_readers"] is False
+    assert any("only those who may read it" in text for text in shown["warnings"])
+    assert api.delete("/channels/vault/mirrored-by/987654")[0] == 404
+
+
+def test_mirrored_by_is_seen_and_taken_back_on_the_page() -> None:
+    opened(publish_to_more_readers=True)
+    link = SourceLink.objects.get()
+    browser = Browser()
+    browser.force_login(scene.admin())
+    page = browser.get("/channels/vault/settings/").content.decode()
+    assert "Mirrored by" in page
+    assert "published to more readers, allowed by admin" in page
+    address = f"/channels/vault/settings/mirrored-by/{link.pk}/"
+    assert address in page
+    question = browser.get(address).content.decode()
+    assert "Stop publishing vault to the readers of amys?" in question
+    assert SourceLink.objects.get().more_readers, "a question changes nothing"
+    answer = browser.post(address, follow=True)
+    assert "amys has no more readers than vault." in answer.content.decode()
+    assert access.privacy(at("amys")) == "private"
+    assert "only those who may read it" in str(Mirror.objects.get().warnings)
+    assert address not in browser.get("/channels/vault/settings/").content.decode()
+    channel_manage.edit(at("vault"), {"privacy": "public"}, actor="admin")
+    reader = Browser()
+    reader.force_login(amy())
+    page = reader.get("/channels/vault/settings/").content.decode()
+    assert "Mirrored by" not in page, "it names channels that a reader may not know of"
+
+
+# History shows settings of mirrors to those only who may see mirrors.
+
+
+def _readings(user: User, secret: str) -> dict[str, str]:
+    """The history of `open` wherever it stands, as this user or with this token sees it."""
+    browser = Browser()
+    browser.force_login(user)
+    found = {"api": str(Api(X_Auth=secret).get("/channels/open/history?limit=100")[1])}
+    for page in ("", "export.csv", "export.json"):
+        answer: Any = browser.get(f"/channels/open/history/{page}")
+        assert answer.status_code == 200
+        body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        found[page or "page"] = body.decode()
+    for event in Event.objects.filter(channel_id=at("open").pk):
+        page = browser.get(f"/channels/open/history/{event.pk}/").content.decode()
+        found[f"event {event.pk}"] = page
+    return found
+
+
+def test_history_and_its_exports_hide_settings_of_mirrors_from_who_may_see_none() -> None:
+    channel_manage.create("open", scene.admin(), privacy="public")
+    first = "http://127.0.0.1:9/first-source"
+    mirror = manage.create(
+        at("open"),
+        body(source_root=first, filters={"exclude_specs": ["hidden-spec"]}),
+        owner=scene.admin(),
+    )
+    manage.edit(mirror, {"source_root": "http://127.0.0.1:9/second-source"}, actor="admin")
+    ended = scene.run_now(mirror)
+    assert ended.error
+    opened(at("open"), mirror_name="own", publish_to_more_readers=True)
+    secrets = ("first-source", "second-source", "hidden-spec", "127.0.0.1:9", "vault")
+    blind = factory.user("blind", role="no mirrors", channel="read")
+    readings = _readings(blind, tokens.issue(blind, "t", expires=None)[1])
+    assert len(readings) > 5
+    for place, text in readings.items():
+        assert not [one for one in secrets if one in text], place
+    seen = _readings(scene.admin(), tokens.issue(scene.admin(), "t", expires=None)[1])
+    everything = "".join(seen[place] for place in ("api", "export.csv", "export.json"))
+    assert not [one for one in secrets if one not in everything]
+    weak = tokens.issue(scene.admin(), "weak", expires=None, scopes=["channel:view"])[1]
+    status, answer = Api(X_Auth=weak).get("/channels/open/history?limit=100")
+    assert status == 403 or not [one for one in secrets if one in str(answer)]
