@@ -23,6 +23,7 @@ from channels.models import (
     Document,
     Origin,
     Package,
+    Provenance,
     Publication,
     Revision,
     Shard,
@@ -226,6 +227,34 @@ def test_a_mirror_deleted_in_a_frozen_channel_stays_as_long_as_it_is_shown(
     scene.publish(channel)
     assert scene.listed(channel) == {}
     invariants.check(channel)
+
+
+def test_who_may_have_bytes_is_forgotten_with_them_and_not_before(small: FakeConda) -> None:
+    """A row of `Provenance` keeps no bytes, and none is left to open bytes that come later."""
+    channels = [
+        channel_manage.create(name, scene.admin(), privacy="private") for name in ("one", "two")
+    ]
+    mirrors = [scene.mirror(one, small.channel, mirror_mode="active") for one in channels]
+    for mirror in mirrors:
+        scene.run_now(mirror)
+    held = Blob.objects.filter(file=True).count()
+    assert held
+    before = Provenance.objects.count()
+    assert before >= 2 * held
+    rounds()
+    assert Provenance.objects.count() == before
+    manage.delete(mirrors[0], actor="admin")
+    scene.publish(channels[0])
+    rounds()
+    assert Blob.objects.filter(file=True).count() == held, "the other channel lists them"
+    manage.delete_channel(channels[0], actor="admin")
+    rounds()
+    assert set(Provenance.objects.values_list("channel__name", flat=True)) == {"two"}
+    manage.delete(mirrors[1], actor="admin")
+    scene.publish(channels[1])
+    rounds()
+    assert not Provenance.objects.exists()
+    assert not Blob.objects.filter(file=True).exists()
 
 
 def test_bytes_somebody_has_just_found_are_not_taken(data: Path) -> None:

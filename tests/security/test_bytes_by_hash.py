@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,10 +18,13 @@ from channels import passive
 from channels.models import Blob, Channel, Provenance
 from channels.serving import content
 from ecosystems.upstream import Limits
+from mirrors.models import Run
 from tests import scene
 from tests.channels import factory
 from tests.channels.factory import Made
 from tests.condatree import FakeConda
+from tests.crantree import FakeCran
+from tests.simpletree import FakeSimple
 from tests.upstream import FakeUpstream
 from tests.wsgi import Client, application
 
@@ -142,6 +147,111 @@ def test_an_active_run_takes_no_bytes_for_a_hash_that_its_source_does_not_have(
         assert found.state == "completed"
         assert found.failures.count() == 1
         assert scene.listed(other) == {}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An ecosystem as these attacks need it: one package of 100,000 bytes on a server."""
+
+    name: str
+    server: Callable[[], Any]
+    source: Callable[[Any], str]
+    add: Callable[[Any], str]
+    address: Callable[[str], str]
+    """Where a channel serves the file."""
+
+
+def _wheel(server: Any) -> str:
+    return str(server.add_wheel("six", "1.16.0", payload=f"x = {'y' * 100_000!r}"))
+
+
+OTHERS = [
+    Kind(
+        "python_simple",
+        FakeSimple,
+        lambda server: str(server.index),
+        _wheel,
+        lambda file: f"simple/six/{file}",
+    ),
+    Kind(
+        "CRAN",
+        FakeCran,
+        lambda server: str(server.repository),
+        lambda server: str(server.add("aa", "1.0", payload=100_000)),
+        lambda file: f"cran/src/contrib/{file}",
+    ),
+]
+
+
+@pytest.fixture(params=OTHERS, ids=lambda kind: kind.name)
+def pair(request: pytest.FixtureRequest, settings: Any) -> Iterator[Pair]:
+    """Two servers that list the same file; a private channel has brought it from the first."""
+    kind: Kind = request.param
+    with kind.server() as vault, kind.server() as thief:
+        settings.UPSTREAM_ALLOW = (vault.url, thief.url)
+        for server in (vault, thief):
+            file = kind.add(server)
+            server.publish()
+        assert vault.bytes_at(vault.path(file)) == thief.bytes_at(thief.path(file))
+        closed = channel_manage.create("closed", scene.admin(), privacy="private")
+        scene.run_now(
+            scene.mirror(closed, kind.source(vault), mirror_type=kind.name, mirror_mode="active")
+        )
+        yield Pair(kind, thief, file, vault.bytes_at(vault.path(file)))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the thief knows."""
+
+    kind: Kind
+    server: Any
+    file: str
+    content: bytes
+
+    def mirror(self, mode: str, privacy: str) -> Run:
+        """A run of a mirror of the thief's server, in a channel `other`."""
+        other = channel_manage.create("other", scene.admin(), privacy=privacy)
+        source, kind = self.kind.source(self.server), self.kind.name
+        return scene.run_now(scene.mirror(other, source, mirror_type=kind, mirror_mode=mode))
+
+    def get(self, name: str) -> Any:
+        """What the administrator gets of the file in a channel."""
+        headers = {"Authorization": f"Bearer {jwt.issue(scene.admin())[0]}"}
+        address = f"/api/repo/{name}/{self.kind.address(self.file)}"
+        return Client(application).get(address, **headers)
+
+
+@pytest.mark.parametrize("privacy", ["public", "private"])
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_python_and_r_give_no_bytes_for_a_hash_that_the_source_does_not_have(
+    pair: Pair, mode: str, privacy: str
+) -> None:
+    assert pair.get("closed").body == pair.content
+    pair.server.remove(pair.server.path(pair.file))
+    run = pair.mirror(mode, privacy)
+    assert run.state == "completed"
+    assert run.failures.count() == (mode == "active")
+    answer = pair.get("other")
+    assert answer.status == 404, answer.body
+    rows = Provenance.objects.filter(channel__name="other", blob__md5=_md5(pair.content))
+    assert not rows.exists()
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_python_and_r_prove_the_bytes_that_are_here_with_one_request(pair: Pair, mode: str) -> None:
+    run = pair.mirror(mode, "private")
+    assert run.state == "completed"
+    for _ in range(2):
+        assert pair.get("other").body == pair.content
+    asked = pair.server.requests(pair.server.path(pair.file))
+    assert len(asked) == 1
+    # An active run knows bytes by SHA-256 only, which R's indexes do not have: it downloads them.
+    assert ("range" in asked[0].headers) is not (pair.kind.name == "CRAN" and mode == "active")
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def test_an_active_run_proves_the_bytes_that_are_here_and_downloads_none(settings: Any) -> None:

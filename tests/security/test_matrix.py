@@ -38,6 +38,9 @@ from tests.security.matrix import PRIVACIES, SUB, Who, fits
 from tests.wsgi import Client as Wire
 from tests.wsgi import application
 
+# Each test's transaction is one inside the world's.
+pytestmark = pytest.mark.django_db
+
 MADE = {"mirror_name": "made", "source_root": "http://127.0.0.1:9/channel"}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", matrix.CHANNEL): {"description": "mine now"},
@@ -75,6 +78,8 @@ def world(
         patch.setattr(django_settings, "DATA", data)
         patch.setattr(django_settings, "UPSTREAM_ALLOW", ("http://127.0.0.1:*",))
         patch.setattr("channels.downloads._start", lambda: None)
+        quick = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+        patch.setattr(django_settings, "PASSWORD_HASHERS", quick)
         # The one connection holds the world's transaction, however old it gets.
         connection.ensure_connection()
         patch.setattr(connection, "close_at", None)
@@ -254,8 +259,6 @@ def _address(world: World, path: str, place: str, **more: Any) -> str:
     return "/api" + path.format(**named) + ("?q=six" if path.endswith("/why") else "")
 
 
-# Marked, so that there is a test database; the tests behind share one transaction in it.
-@pytest.mark.django_db
 def test_every_route_of_the_api_says_who_may_use_it() -> None:
     known = {
         *matrix.API, *matrix.IN_BODY, *matrix.BY_ROLE,
