@@ -8,6 +8,7 @@ it raises comes through untouched.
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from ecosystems.upstream.proof import proves
 from ecosystems.upstream.transfer import Digest, Progress, Sink, Transfer, no_progress
 
 NO_CACHE = {"Cache-Control": "no-cache"}
+GZIP = ("gzip", "x-gzip")
 PACKED = {"gzip": (".gz", ".tgz"), "x-gzip": (".gz", ".tgz"), "bzip2": (".bz2",), "zstd": (".zst",)}
 
 
@@ -116,6 +118,8 @@ class Client:
                 size = answer.length
             media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             modified = answer.headers.get("Last-Modified", "")
+            if answer.encoding in GZIP and not _packed(answer):
+                body, size = bytearray(_beginning(bytes(body), most)), None
             return Peek(bytes(body[:most]), size, media_type, modified)
 
     def fetch_index(
@@ -205,11 +209,12 @@ class Client:
         Wrong bytes are asked for once more, past all caches, and then are a
         DigestMismatch. An open file must be readable from its position on by
         others, and able to seek and truncate: a file that changed meanwhile
-        is begun anew. `once`: what can be done without for now is not tried again.
+        is begun anew. A gzip encoding that was not asked for is undone. `once`: what can be
+        done without for now is not tried again.
         """
         opened = to.open("w+b") if isinstance(to, Path) else nullcontext(to)
         with opened as file:
-            sink = Sink(file)
+            sink, wrapping = Sink(file), _Wrapping(size, proof=bool(sha256 or md5 or size >= 0))
 
             def bring(extra: dict[str, str]) -> Digest:
                 sink.restart()
@@ -222,15 +227,17 @@ class Client:
                     headers=extra,
                     stop=stop,
                     progress=progress or no_progress,
+                    decode=wrapping.undo,
                     retries=0 if once else self.limits.retries,
                 ).run()
                 digest = sink.digest()
-                _verify(answer, digest, sha256=sha256, md5=md5, size=size)
+                _verify(answer, digest, sha256=sha256, md5=md5)
                 return digest
 
             try:
                 return bring({})
-            except (DigestMismatch, Garbled):
+            except (DigestMismatch, Garbled) as error:
+                wrapping.doubt(error)
                 return bring(NO_CACHE)
 
 
@@ -253,22 +260,47 @@ def _looks_like_page(first: bytes) -> bool:
     return first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
-def _wrapped(answer: Answer) -> bool:
-    """Whether the body carries an encoding that has to be undone.
+class _Wrapping:
+    """Whether a file's gzip encoding is the server's, to be undone, or the file's own."""
 
-    Old servers label `PACKAGES.gz` itself as gzip-encoded: that one is left
-    as it is.
-    """
-    encoding = answer.encoding
-    if not encoding:
+    def __init__(self, size: int, *, proof: bool) -> None:
+        """`proof`: whether anything tells the right bytes from others."""
+        self._size, self._proof = size, proof
+        self._own = self._turned = False
+
+    def undo(self, answer: Answer) -> bool:
+        """A file that is named as packed, or is as long as listed, is what it is at first."""
+        if answer.encoding not in GZIP:
+            return False
+        self._own = _packed(answer) or (self._size >= 0 and answer.length == self._size)
+        return self._own is self._turned
+
+    def doubt(self, error: UpstreamError) -> None:
+        """Take it the other way the next time, where what came cannot be the file otherwise."""
+        self._turned = self._own or (self._proof and isinstance(error, Garbled))
+
+
+def _packed(answer: Answer) -> bool:
+    """Old servers label `PACKAGES.gz` itself as gzip-encoded: that one is left as it is."""
+    return urlsplit(answer.url).path.endswith(PACKED.get(answer.encoding, ()))
+
+
+def _wrapped(answer: Answer) -> bool:
+    """Whether the body carries an encoding that has to be undone."""
+    if not answer.encoding or _packed(answer):
         return False
-    path = urlsplit(answer.url).path
-    if path.endswith(PACKED.get(encoding, ())):
-        return False
-    if encoding not in ("gzip", "x-gzip"):
+    if answer.encoding not in GZIP:
         message = f"{answer.host} sent an encoding that was not asked for."
         raise Garbled(answer.url, message, permanent=True)
     return True
+
+
+def _beginning(body: bytes, most: int) -> bytes:
+    """What the first bytes of a gzip-encoded body decode to; themselves where they do not."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body, most)
+    except zlib.error:
+        return body
 
 
 def _unwrap(answer: Answer, path: Path, *, cap: int, stop: Stop) -> Digest:
@@ -290,16 +322,15 @@ def _unwrap(answer: Answer, path: Path, *, cap: int, stop: Stop) -> Digest:
     return digest
 
 
-def _verify(answer: Answer, digest: Digest, *, sha256: str, md5: str, size: int) -> None:
+def _verify(answer: Answer, digest: Digest, *, sha256: str, md5: str) -> None:
     """Compare with what the index promises; size was compared on the way."""
     wrong = ""
     if sha256:
         wrong = "sha256" if digest.sha256 != sha256.lower() else ""
     elif md5:
         wrong = "md5" if digest.md5 != md5.lower() else ""
-    elif size < 0 and _wrapped(answer):
-        message = f"{answer.host} sent a file in an encoding that was not asked for."
-        raise Garbled(answer.url, message, permanent=True)
+    else:
+        _wrapped(answer)  # Nothing says what the file must be, and other encodings are not undone.
     if wrong:
         message = (
             f"The bytes that {answer.host} sends do not have the {wrong} that the index promises."

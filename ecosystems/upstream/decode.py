@@ -12,11 +12,19 @@ import lzma
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
 import zstandard
 
 from ecosystems.base import BadIndex
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, most: int, /) -> bytes:
+        """At least one byte, at most `most`; b"" at the end."""
+
 
 Encoding = Literal["zst", "bz2", "gz", "xz", "identity"]
 
@@ -192,7 +200,7 @@ class _Xz:
         return self._inner.decompress(data, BLOCK)
 
 
-def _members(file: BinaryIO, kind: type[_Bz2 | _Gzip | _Xz], name: str) -> Iterator[bytes]:
+def _members(file: Readable, kind: type[_Bz2 | _Gzip | _Xz], name: str) -> Iterator[bytes]:
     """Decode streams one after another; at least one, each up to its end mark."""
     data = file.read(READ)
     first = True
@@ -224,7 +232,8 @@ def _bzip2(file: BinaryIO) -> Iterator[bytes]:
     return _members(file, _Bz2, "bzip2")
 
 
-def _gzip(file: BinaryIO) -> Iterator[bytes]:
+def gunzip(file: Readable) -> Iterator[bytes]:
+    """What gzip data decodes to, in blocks; BadIndex where it is damaged."""
     return _members(file, _Gzip, "gzip")
 
 
@@ -232,7 +241,7 @@ def _xz(file: BinaryIO) -> Iterator[bytes]:
     return _members(file, _Xz, "xz")
 
 
-_READERS = {"zst": _zstd, "bz2": _bzip2, "gz": _gzip, "xz": _xz, "identity": _identity}
+_READERS = {"zst": _zstd, "bz2": _bzip2, "gz": gunzip, "xz": _xz, "identity": _identity}
 _MAGICS: tuple[tuple[bytes, Encoding], ...] = (
     (_ZSTD_MAGIC, "zst"),
     (_Bz2.magic, "bz2"),

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ecosystems.base import Stop
+from ecosystems.base import BadIndex, Stop
 from ecosystems.upstream.courier import Answer, Courier
-from ecosystems.upstream.errors import Busy, DigestMismatch, UpstreamError
+from ecosystems.upstream.decode import gunzip
+from ecosystems.upstream.errors import Busy, DigestMismatch, Garbled, UpstreamError
 from ecosystems.upstream.gate import SLICE
 
 Progress = Callable[[int, int], None]
@@ -78,6 +79,11 @@ def no_inspection(_answer: Answer, _first: bytes) -> None:
     """An `Inspect` that accepts everything."""
 
 
+def as_it_comes(_answer: Answer) -> bool:
+    """A `decode` for bodies that are stored in whatever encoding they have."""
+    return False
+
+
 @dataclass(slots=True, kw_only=True)
 class Transfer:
     """One body on its way. `size` is what the index promises, -1 for unknown."""
@@ -93,6 +99,9 @@ class Transfer:
     inspect: Callable[[Answer, bytes], None] = no_inspection
     """Sees the answer and the first bytes of a body; raises to refuse it."""
 
+    decode: Callable[[Answer], bool] = as_it_comes
+    """Whether the answer's gzip encoding is undone on the way."""
+
     stay: bool = False
     """Whether only the host of `url` itself may answer."""
     retries: int | None = None
@@ -101,6 +110,7 @@ class Transfer:
     _validator: str = ""
     _etag: str = ""
     _total: int = -1
+    _decoding: bool = False
 
     def run(self) -> Answer:
         """Try until the body is here, the answer is 304, or trying is no use."""
@@ -168,6 +178,10 @@ class Transfer:
             self._validator = etag if etag.startswith('"') else ""
             self._validator = self._validator or answer.headers.get("Last-Modified", "")
             self._total = -1 if answer.length is None else answer.length
+            self._decoding = self.decode(answer)
+            if self._decoding:
+                # Length and ranges are of the encoded bytes: the body is had in one piece.
+                self._validator, self._total = "", -1
             self._promise(answer, self._total)
             return
         match = _RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
@@ -192,7 +206,8 @@ class Transfer:
         if self.size >= 0 and total not in (-1, self.size):
             raise DigestMismatch(
                 self.url,
-                f"{answer.host} sends {total} bytes where the index promises {self.size}.",
+                f"{answer.host} sends {total} bytes{_encoded(answer)} where the index promises "
+                f"{self.size}.",
                 permanent=True,
             )
         if total > self.cap:
@@ -201,7 +216,7 @@ class Transfer:
     def _receive(self, answer: Answer) -> None:
         limit = self.size if self.size >= 0 else self.cap
         total = self.size if self.size >= 0 else self._total
-        while chunk := answer.read(limit - self.sink.size + 1):
+        for chunk in self._chunks(answer, limit):
             self.stop()
             if self.sink.size == 0:
                 self.inspect(answer, chunk)
@@ -215,14 +230,35 @@ class Transfer:
             message = f"{answer.host} ended after {self.sink.size} of {self.size} bytes."
             raise UpstreamError(self.url, message)
 
+    def _chunks(self, answer: Answer, limit: int) -> Iterator[bytes]:
+        """The body as it arrives, a byte beyond `limit` at most where nothing is decoded."""
+        if not self._decoding:
+            while chunk := answer.read(limit - self.sink.size + 1):
+                yield chunk
+            return
+        try:
+            yield from gunzip(answer)
+        except BadIndex as error:
+            message = (
+                f"{answer.host} sent the file in an encoding that was not asked for (gzip), and "
+                "it cannot be decoded."
+            )
+            raise Garbled(self.url, message, permanent=True) from error
+
     def _refuse_surplus(self, answer: Answer) -> None:
         if self.size < 0:
             raise UpstreamError(self.url, self._too_large(answer), permanent=True)
         raise DigestMismatch(
             self.url,
-            f"{answer.host} sends more than the {self.size} bytes that the index promises.",
+            f"{answer.host} sends more{_encoded(answer)} than the {self.size} bytes that the index "
+            "promises.",
             permanent=True,
         )
 
     def _too_large(self, answer: Answer) -> str:
         return f"{answer.host} sends more than {self.cap} bytes, which is the most accepted here."
+
+
+def _encoded(answer: Answer) -> str:
+    """Names an encoding that was not asked for: it is why bytes are other than promised."""
+    return f" (in the encoding {answer.encoding!r}, unasked)" if answer.encoding else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from ecosystems.upstream import Client, DigestMismatch, NotFound, TooSlow, UpstreamError
 from tests.certificates import Authority
-from tests.rogue import Behaviour, claiming_gzip, failing
+from tests.rogue import Behaviour, claiming_gzip, failing, gzipped
 from tests.upstream import FakeUpstream
 
 MakeClient = Callable[..., Client]
@@ -325,6 +327,70 @@ def test_an_encoded_file_without_size_and_hash_is_refused(
     assert client.download(url, tmp_path / "p", **WANTED).sha256 == SHA256
     with pytest.raises(UpstreamError, match="encoding that was not asked for"):
         client.download(url, tmp_path / "p")
+
+
+def test_N05_a_file_in_an_encoding_nobody_asked_for_is_decoded(
+    client: Client, upstream: FakeUpstream, url: str, tmp_path: Path
+):
+    upstream.behave("/p.conda", gzipped(BODY))
+    digest = client.download(url, tmp_path / "p", **WANTED)
+    assert (digest.sha256, digest.size) == (SHA256, len(BODY))
+    assert (tmp_path / "p").read_bytes() == BODY
+    assert client.download(url, tmp_path / "q", md5=MD5).sha256 == SHA256
+    assert client.download(url, tmp_path / "r").sha256 == SHA256
+
+
+def test_N05_a_packed_file_is_decoded_only_where_it_is_not_itself_otherwise(
+    client: Client, upstream: FakeUpstream, tmp_path: Path
+):
+    packed = gzip.compress(BODY)
+    wanted: dict[str, Any] = {"sha256": hashlib.sha256(packed).hexdigest()}
+    for size in (-1, len(packed)):
+        for name, behaviour in (("own", claiming_gzip(packed)), ("twice", gzipped(packed))):
+            upstream.set(f"/{name}.tar.gz", packed)
+            upstream.behave(f"/{name}.tar.gz", behaviour)
+            to = tmp_path / name
+            client.download(f"{upstream.url}/{name}.tar.gz", to, size=size, **wanted)
+            assert to.read_bytes() == packed
+
+
+def test_N05_a_file_that_decodes_to_more_than_it_may_is_cut_off(
+    make_client: MakeClient, upstream: FakeUpstream, url: str, tmp_path: Path
+):
+    upstream.behave("/p.conda", gzipped(bytes(64 << 20)))
+    client = make_client(limits={"file_cap": 1 << 20})
+    with pytest.raises(DigestMismatch, match=r"sends more .*unasked.* than the 50000 bytes"):
+        client.download(url, tmp_path / "p", **WANTED)
+    with pytest.raises(UpstreamError, match=r"more than 1048576 bytes"):
+        client.download(url, tmp_path / "p")
+    assert (tmp_path / "p").stat().st_size <= 1 << 20
+
+
+def test_N05_another_encoding_is_named_as_the_cause(
+    client: Client, upstream: FakeUpstream, url: str, tmp_path: Path
+):
+    upstream.behave("/p.conda", Behaviour(headers=[("Content-Encoding", "br")], body=BODY[:51]))
+    with pytest.raises(DigestMismatch, match=r"51 bytes \(in the encoding 'br', unasked\) where"):
+        client.download(url, tmp_path / "p", **WANTED)
+    with pytest.raises(UpstreamError, match="encoding that was not asked for"):
+        client.download(url, tmp_path / "p")
+
+
+def test_N05_a_decoded_file_that_is_cut_is_brought_again_from_its_begin(
+    client: Client, upstream: FakeUpstream, url: str, tmp_path: Path
+):
+    whole = gzipped(BODY)
+    upstream.behave("/p.conda", replace(whole, cut_at=20_000, times=1), whole)
+    assert client.download(url, tmp_path / "p", **WANTED).sha256 == SHA256
+    assert ranges(upstream) == [None, None]
+
+
+def test_N05_the_first_bytes_of_an_encoded_index_are_decoded(
+    client: Client, upstream: FakeUpstream, url: str
+):
+    upstream.behave("/p.conda", gzipped(b'{"info": {}}' * 1000))
+    peek = client.peek(url, most=50)
+    assert (peek.body[:12], len(peek.body), peek.size) == (b'{"info": {}}', 50, None)
 
 
 def test_threads_share_a_client_and_its_few_connections(
