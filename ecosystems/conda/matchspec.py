@@ -14,11 +14,14 @@ from collections.abc import Callable
 from ecosystems.base import Record, SpecError
 from ecosystems.conda import regex
 from ecosystems.conda.grammar import Part, fail, split
-from ecosystems.conda.version import VersionRange
+from ecosystems.conda.version import SIMPLE, VersionRange
 
 _Test = Callable[[Record], bool]
 
 _LONGEST = 1000
+# A name, or a name and a plain condition on its version: what nearly all specs are. Whatever
+# else there is, the grammar reads.
+_SIMPLE = re.compile(rf"([A-Za-z0-9_.*-]++)(?:[ ]*+({SIMPLE}(?:,{SIMPLE})*+))?")
 _LISTS = ("constrains", "depends", "extras", "flags")
 _NUMBER = re.compile(r"\s*(==|!=|<=|>=|=|<|>|)\s*([0-9]{1,18})\s*")
 _COMPARE: dict[str, Callable[[int, int], bool]] = {
@@ -67,9 +70,9 @@ class MatchSpec:
 
     def __init__(self, text: str, *, name: Part, fields: dict[str, Part]) -> None:
         self.text = text
-        self._fits_name = _matcher(name, text=text)
         pattern = "*" in name.text or regex.is_regex(name.text)
         self.exact_name = None if pattern else name.text.lower()
+        self._fits_name = _matcher(name, text=text) if pattern else None
         # "*" says nothing about a field that every record has.
         said = {k: p for k, p in fields.items() if not (_is_star(p) and k in ("version", "build"))}
         wanted = said.pop("version", None)
@@ -84,6 +87,9 @@ class MatchSpec:
         self.canonical = self._canonical(name.text, said)
 
     def _canonical(self, name: str, said: dict[str, Part]) -> str:
+        if not said:
+            version = "" if self._version is None else f"[version={self._version.text!r}]"
+            return _folded(name) + version
         pairs = [(key, _folded(part.text.strip())) for key, part in said.items()]
         if self._version is not None:
             pairs.append(("version", self._version.text))
@@ -94,9 +100,9 @@ class MatchSpec:
 
     def matches_name(self, name: str) -> bool:
         """Whether a package of this name can match at all."""
-        if self.exact_name is not None:
-            return name == self.exact_name or name.lower() == self.exact_name
-        return self._fits_name(name)
+        if self._fits_name is not None:
+            return self._fits_name(name)
+        return name == self.exact_name or name.lower() == self.exact_name
 
     def matches(self, record: Record) -> bool:
         """Whether the record satisfies every expression of the spec."""
@@ -111,6 +117,10 @@ def parse(text: str) -> MatchSpec:
     """The spec that `text` says; SpecError, with the place, where it says none."""
     if len(text) > _LONGEST:
         raise SpecError(f"a spec has at most {_LONGEST} characters, and this has {len(text)}")
+    if simple := _SIMPLE.fullmatch(text):
+        name, version = simple.groups()
+        said = {"version": Part(version, simple.start(2))} if version else {}
+        return MatchSpec(text, name=Part(name, 0), fields=said)
     parts = split(text)
     fields = dict(parts.fields)
     channel = fields.pop("channel", None)

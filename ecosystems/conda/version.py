@@ -161,6 +161,9 @@ def _starts(version: _Version, prefix: _Version) -> bool:
 _Test = Callable[[_Version], bool]
 _OPERATOR = re.compile(r"==|!=|<=|>=|~=|=|<|>")
 _LITERAL = re.compile(r"[0-9A-Za-z._+!*-]+")
+SIMPLE = r"(?:==|!=|<=|>=|<|>|=|)[0-9]+(?:\.[0-9]+)*"
+"""A clause without letters and stars: it is a condition whatever its numbers are."""
+_PLAIN = re.compile(rf"{SIMPLE}(?:,{SIMPLE})*")
 # conda cuts a condition here too, so a "$" stands at the end of an expression only.
 _REGEX = re.compile(r"\^[^$]*\$")
 
@@ -169,29 +172,36 @@ class VersionRange:
     """A condition on versions, such as `>=1.8,<2|3.*`, with a memory of its verdicts.
 
     `whole` and `at` say in which longer text, and where, this one was found, so
-    that an error can name the place in what the user wrote.
+    that an error can name the place in what the user wrote. What is plainly a
+    condition is read when it is asked first: most of a long list never is.
     """
 
-    __slots__ = ("_any", "_test", "_verdicts", "text")
+    __slots__ = ("_test", "_verdicts", "text")
 
     def __init__(self, text: str, *, whole: str | None = None, at: int = 0) -> None:
+        self._test: _Test | None = None
+        self._verdicts: dict[str, bool] | None = None
+        if len(text) <= _LONGEST and _PLAIN.fullmatch(text):
+            self.text = text
+            return
         said = "".join(text.split())
         # In a regular expression \d and \D mean two things.
         self.text = said if "^" in said else said.lower()
-        parser = _Parser(text, whole=text if whole is None else whole, at=at)
-        self._test = parser.parse()
-        self._any = self.text != "" and self.text.strip("*") == ""
-        self._verdicts: dict[str, bool] = {}
+        self._test = _Parser(text, whole=text if whole is None else whole, at=at).parse()
 
     @property
     def always(self) -> bool:
         """Whether this says nothing: `*`."""
-        return self._any
+        return self.text != "" and self.text.strip("*") == ""
 
     def matches(self, version: str) -> bool:
         """Whether `version` satisfies the condition."""
+        if self._verdicts is None:
+            self._verdicts = {}
         verdict = self._verdicts.get(version)
         if verdict is None:
+            if self._test is None:
+                self._test = _Parser(self.text, whole=self.text, at=0).parse()
             verdict = self._test(_look(version))
             # Bounds the memory of one condition that meets a whole repository.
             if len(self._verdicts) >= 4096:

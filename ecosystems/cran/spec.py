@@ -12,7 +12,7 @@ import re
 
 from ecosystems import globs
 from ecosystems.base import Record, SpecError
-from ecosystems.cran.versions import version_test
+from ecosystems.cran.versions import Test, plainly, version_test
 
 _LONGEST = 1000
 _PARTS = re.compile(r"\s*([A-Za-z0-9.*_]+)\s*(?:\(([^()]*)\)|([^()]*?))\s*")
@@ -22,17 +22,27 @@ _NAME = re.compile(r"[A-Za-z0-9.*]+")
 class CranSpec:
     """A parsed spec; see `filters.rules.model` for what may be asked of it."""
 
-    __slots__ = ("_fits_name", "_version", "canonical", "exact_name", "name_only", "text")
+    __slots__ = (
+        "_condition",
+        "_fits_name",
+        "_version",
+        "canonical",
+        "exact_name",
+        "name_only",
+        "text",
+    )
 
     version_only = True
 
     def __init__(self, text: str, name: str, condition: str) -> None:
         self.text = text
         self.exact_name = None if "*" in name else name.lower()
-        self._fits_name = globs.matcher(name)
-        test, spelling = version_test(condition or "*")
-        self._version = None if spelling == "*" else test
-        self.name_only = self._version is None
+        self._fits_name = globs.matcher(name) if self.exact_name is None else None
+        self._version: Test | None = None
+        self._condition, spelling = condition, plainly(condition) if condition else "*"
+        if spelling is None:
+            self._version, spelling = version_test(condition)
+        self.name_only = spelling == "*"
         self.canonical = name.lower() + ("" if self.name_only else f" {spelling}")
 
     def __repr__(self) -> str:
@@ -40,13 +50,19 @@ class CranSpec:
 
     def matches_name(self, name: str) -> bool:
         """Whether a package of this name can match at all."""
-        return self._fits_name(name)
+        if self._fits_name is not None:
+            return self._fits_name(name)
+        return name.lower() == self.exact_name
 
     def matches(self, record: Record) -> bool:
         """Whether the record has the name and a version that the spec asks for."""
-        if not self._fits_name(record.name):
+        if not self.matches_name(record.name):
             return False
-        return self._version is None or self._version(record.version)
+        if self.name_only:
+            return True
+        if self._version is None:
+            self._version, _ = version_test(self._condition)
+        return self._version(record.version)
 
 
 def parse(text: str) -> CranSpec:

@@ -20,6 +20,9 @@ LONGEST = 64
 _VERSION = re.compile(r"[0-9]+(?:[.-][0-9]+)+")
 _BOUND = re.compile(r"[0-9]+(?:[.-][0-9]+)*")
 _CLAUSE = re.compile(r"\s*(==|!=|<=|>=|=|<|>|)\s*([0-9.\-]+?)(\.?\*)?\s*")
+_NUMBER = "(?:0|[1-9][0-9]*)"
+_BARE = rf"\s*(?:==|!=|<=|>=|<|>|)\s*{_NUMBER}(?:[.-]{_NUMBER})*\s*"
+_PLAIN = re.compile(f"{_BARE}(?:,{_BARE})*")
 _COMPARE: dict[str, Callable[[Version, Version], bool]] = {
     "": operator.eq,
     "==": operator.eq,
@@ -40,6 +43,17 @@ def is_version(text: str) -> bool:
 def parse(text: str) -> Version:
     """The numbers of a version; `is_version` must hold of it, or of it with more numbers."""
     return tuple(int(part) for part in re.split("[.-]", text))
+
+
+def plainly(text: str) -> str | None:
+    """The one spelling of what is plainly a condition; None where `version_test` has to say.
+
+    Long lists are read at each save, and of most of their conditions nothing is ever asked.
+    """
+    if len(text) > LONGEST or not _PLAIN.fullmatch(text):
+        return None
+    clauses = "".join(text.split()).replace("-", ".").split(",")
+    return ",".join(one if one[0] in "=!<>" else f"=={one}" for one in clauses)
 
 
 def version_test(text: str) -> tuple[Test, str]:

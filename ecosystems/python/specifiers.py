@@ -8,7 +8,6 @@ Rule: names are compared in their one spelling; pre-releases are versions like a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -19,36 +18,64 @@ from ecosystems.python.names import is_name, normalize, version
 _PARTS = re.compile(r"\s*(?P<name>[A-Za-z0-9*][A-Za-z0-9._*-]*)\s*(?P<rest>.*)", re.DOTALL)
 
 
-@dataclass(slots=True)
+_CLAUSE = r"(?:==|!=|<=|>=|<|>)[0-9]+(?:\.[0-9]+)*"
+_LONGEST_PLAIN = 200
+_PLAIN = re.compile(f"{_CLAUSE}(?:,{_CLAUSE})*")
+
+
 class PythonSpec:
-    """A parsed spec."""
+    """A parsed spec; `versions` are specifiers that can be read, "" for every version.
 
-    text: str
-    name: str
-    """In the one spelling, `*` included."""
-    versions: SpecifierSet | None
-    exact_name: str | None = field(init=False)
-    canonical: str = field(init=False)
-    name_only: bool = field(init=False)
-    version_only: bool = True
+    What is plainly a specifier is read when it is asked first: most of a long list never is.
+    """
 
-    def __post_init__(self) -> None:
-        self.exact_name = None if "*" in self.name else self.name
-        parts = sorted(str(one) for one in self.versions) if self.versions is not None else []
-        self.name_only = self.versions is None
-        self.canonical = self.name + ",".join(parts)
+    __slots__ = (
+        "_fits_name",
+        "_specifiers",
+        "_versions",
+        "canonical",
+        "exact_name",
+        "name_only",
+        "text",
+    )
+
+    version_only = True
+
+    def __init__(self, text: str, name: str, versions: str = "") -> None:
+        self.text = text
+        self.exact_name = None if "*" in name else name
+        self._fits_name = matcher(name) if self.exact_name is None else None
+        self._versions, self.name_only = versions, not versions
+        self._specifiers: SpecifierSet | None = None
+        if not versions:
+            parts: list[str] = []
+        elif len(versions) <= _LONGEST_PLAIN and _PLAIN.fullmatch(versions):
+            parts = sorted(set(versions.split(",")))
+        else:
+            self._specifiers = SpecifierSet(versions)
+            parts = sorted(str(one) for one in self._specifiers)
+        if versions and not parts:
+            raise SpecError(f'"{text}" has no version where one should be')
+        self.canonical = name + ",".join(parts)
+
+    def __repr__(self) -> str:
+        return f"PythonSpec({self.text!r})"
 
     def matches_name(self, name: str) -> bool:
         """Whether packages of this name (in its one spelling) may match."""
-        return matcher(self.name)(name)
+        if self._fits_name is not None:
+            return self._fits_name(name)
+        return name.lower() == self.exact_name
 
     def matches(self, record: Record) -> bool:
         """Whether the record is one that the spec asks for."""
         if not self.matches_name(record.name):
             return False
-        if self.versions is None:
+        if self.name_only:
             return True
-        return self.versions.contains(version(record.version), prereleases=True)
+        if self._specifiers is None:
+            self._specifiers = SpecifierSet(self._versions)
+        return self._specifiers.contains(version(record.version), prereleases=True)
 
 
 def parse(text: str) -> PythonSpec:
@@ -66,13 +93,13 @@ def parse(text: str) -> PythonSpec:
     if rest.startswith("@"):
         raise SpecError(f'"{text}" is an address; write a name and versions, like numpy<2')
     if not rest:
-        return PythonSpec(text, name, None)
+        return PythonSpec(text, name)
+    versions = rest.removeprefix("(").removesuffix(")").strip()
+    if not versions:
+        raise SpecError(f'"{text}" has no version where one should be')
     try:
-        versions = SpecifierSet(rest.removeprefix("(").removesuffix(")"))
+        return PythonSpec(text, name, versions)
     except InvalidSpecifier as error:
         raise SpecError(
             f'"{text}": {error}; versions are written like numpy<2 or numpy==1.*'
         ) from error
-    if not len(versions):
-        raise SpecError(f'"{text}" has no version where one should be')
-    return PythonSpec(text, name, versions)

@@ -13,6 +13,9 @@ from filters.rules.form import API_TYPES, exact_name
 from filters.rules.model import Chosen, Rules, SpecIndex
 
 _EVERY_NAME = ("*", "^.*$")
+MOST_COMPARED = 1_000_000
+"""Pairs of specs that one comparison of two filters looks at: under a second of work."""
+
 _NOTHING = "so nothing of this mirror will be published"
 
 
@@ -74,18 +77,50 @@ def _names(mirror: Rules, channel: Rules) -> Iterator[str]:
         return
     if not mirror.only:
         return
-    if channel.only and not any(_may_be_in(spec, channel.only) for spec in mirror.only.specs):
+    try:
+        yield from _specs(mirror.only.specs, channel, _Work())
+    except _TooMuch:
         yield (
-            f"None of the mirror's only packages ({_some(mirror.only.specs)}) is among the "
+            "The mirror's only packages were not compared with the channel's specs: both lists "
+            "are too long. Whether they leave something, the next run shows."
+        )
+
+
+def _specs(only: Sequence[Spec], channel: Rules, work: _Work) -> Iterator[str]:
+    if channel.only and not any(_may_be_in(spec, channel.only, work) for spec in only):
+        yield (
+            f"None of the mirror's only packages ({_some(only)}) is among the "
             f"channel's only packages ({_some(channel.only.specs)}), {_NOTHING}."
         )
-    deciding = [_excluding(spec, channel) for spec in mirror.only.specs]
-    if all(deciding):
-        specs = list(dict.fromkeys(spec for spec in deciding if spec is not None))
-        yield (
-            f"The channel's excluded specs ({_some(specs)}) exclude all of the mirror's only "
-            f"packages ({_some(mirror.only.specs)}), {_NOTHING}."
-        )
+    deciding: dict[Spec, None] = {}
+    for spec in only:
+        if (found := _excluding(spec, channel, work)) is None:
+            return
+        deciding[found] = None
+    yield (
+        f"The channel's excluded specs ({_some(list(deciding))}) exclude all of the mirror's only "
+        f"packages ({_some(only)}), {_NOTHING}."
+    )
+
+
+class _TooMuch(Exception):
+    """The lists are longer than what may be compared."""
+
+
+class _Work:
+    """Counts the specs that are compared: lists are users' to choose."""
+
+    def __init__(self) -> None:
+        self._left = MOST_COMPARED
+
+    def spend(self, pairs: int = 1) -> None:
+        self._left -= pairs
+        if self._left < 0:
+            raise _TooMuch
+
+    def at(self, index: SpecIndex, name: str) -> Chosen | None:
+        self.spend(index.cost)
+        return index.at(name)
 
 
 def _some(specs: Sequence[Spec]) -> str:
@@ -93,19 +128,25 @@ def _some(specs: Sequence[Spec]) -> str:
     return ", ".join(spec.text for spec in specs[:5]) + more
 
 
-def _may_be_in(spec: Spec, only: SpecIndex) -> bool:
+def _may_be_in(spec: Spec, only: SpecIndex, work: _Work) -> bool:
     name = exact_name(spec)
     if name is not None:
-        return only.at(name) is not None
+        return work.at(only, name) is not None
     # Two patterns may meet in some name; that is not known here.
-    names = [exact_name(other) for other in only.specs]
-    return any(other is None or spec.matches_name(other) for other in names)
+    for other in only.specs:
+        work.spend()
+        known = exact_name(other)
+        if known is None or spec.matches_name(known):
+            return True
+    return False
 
 
-def _excluding(spec: Spec, channel: Rules) -> Spec | None:
+def _excluding(spec: Spec, channel: Rules, work: _Work) -> Spec | None:
     """The channel's excluded spec that leaves nothing of `spec`, by the name alone."""
     name = exact_name(spec)
-    if name is None or channel.include_licenses or channel.include.at(name) is not None:
+    if name is None or channel.include_licenses or not channel.exclude:
         return None
-    found: Chosen | None = channel.exclude.at(name)
+    if work.at(channel.include, name) is not None:
+        return None
+    found = work.at(channel.exclude, name)
     return None if found is None else found.whole

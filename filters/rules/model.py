@@ -85,6 +85,11 @@ class SpecIndex:
     def __bool__(self) -> bool:
         return bool(self.specs)
 
+    @property
+    def cost(self) -> int:
+        """How many specs `at` compares with each name, but for those of exactly this name."""
+        return len(self._patterns) + 1
+
     def at(self, name: str) -> Chosen | None:
         """The specs that can match packages of this name; None where there are none."""
         named = (*self._exact.get(name.lower(), ()), *self._patterns)

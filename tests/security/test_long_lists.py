@@ -1,0 +1,112 @@
+"""Attack: long lists of specs, whose conditions cost a server's time at each save."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecosystems import registry
+from ecosystems.base import Record, SpecError
+from ecosystems.conda import matchspec
+from ecosystems.conda import version as conda_versions
+from ecosystems.cran import spec as cran
+from ecosystems.python import specifiers
+from filters.rules import clash, compile_rules, problems
+from filters.rules.clash import conflicts
+
+PLAIN = {
+    "conda": ("six", "six >=1.2,<2", "six==1.2.0", "six 1.2", "six=1.2"),
+    "python_simple": ("six", "six>=1.2,<2", "six==1.2.0", "six <2"),
+    "CRAN": ("six", "six (>= 1.2, < 2)", "six==1.2.0", "six 1.2"),
+}
+LONG = 100_000
+
+
+def unread(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a plain condition is read before anybody asks it")
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_plain_conditions_are_not_read_when_a_list_is_saved(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(conda_versions, "_Parser", unread)
+    monkeypatch.setattr(matchspec, "split", unread)
+    monkeypatch.setattr(specifiers, "SpecifierSet", unread)
+    monkeypatch.setattr(cran, "version_test", unread)
+    spec = registry.get(kind).spec
+    filters = {"exclude_specs": list(PLAIN[kind])}
+    assert problems(filters, spec=spec) == []
+    assert len(compile_rules(filters, spec=spec, by="mirror").exclude.specs) == len(PLAIN[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain", "other"),
+    [
+        ("conda", "six >=1.2,<2", "six >=1.2 , <2"),
+        ("conda", "six==1.2", "six[version='==1.2']"),
+        ("conda", "six 1.2", "six  1.2 "),
+        ("conda", "six=1.2", "six[version='=1.2']"),
+        ("python_simple", "six>=1.2,<2", "six (<2, >=1.2)"),
+        ("python_simple", "six==1.2", "six (== 1.2 )"),
+        ("CRAN", "six>=1.2,<2", "six (>= 01.2, < 02)"),
+        ("CRAN", "six==1.2", "six == 01.2"),
+    ],
+)
+def test_a_plain_condition_means_what_its_long_form_means(
+    kind: str, plain: str, other: str
+) -> None:
+    spec: Any = registry.get(kind).spec
+    quick, slow = spec(plain), spec(other)
+    assert quick.canonical == slow.canonical
+    for version in ("1.1", "1.2", "1.2.0", "1.10", "2.0", "2.1"):
+        one = Record(name="six", version=version)
+        assert quick.matches(one) == slow.matches(one), version
+        assert not quick.matches(Record(name="seven", version=version))
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_name_that_ends_in_a_version_keeps_it(kind: str) -> None:
+    assert registry.get(kind).spec("lib1.2").name_only
+    with pytest.raises(SpecError):
+        registry.get(kind).spec("lib1.2,2")
+
+
+def test_an_empty_pair_of_parentheses_is_no_version() -> None:
+    with pytest.raises(SpecError, match="no version"):
+        specifiers.parse("six ()")
+
+
+@pytest.mark.parametrize("field", ["only_specs", "exclude_specs"])
+def test_two_long_lists_are_compared_as_far_as_the_limit_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    spec = registry.get("conda").spec
+    names = [f"package-{number}" for number in range(LONG)]
+    patterns = [f"*no-{number}*" for number in range(999)]
+    last = ["*package*"] if field == "exclude_specs" else []
+    compared = 0
+    at = clash.SpecIndex.at
+
+    def counted(index: clash.SpecIndex, name: str) -> Any:
+        nonlocal compared
+        compared += index.cost
+        return at(index, name)
+
+    monkeypatch.setattr(clash.SpecIndex, "at", counted)
+    mirror = compile_rules({"only_specs": names}, spec=spec, by="mirror")
+    channel = compile_rules({field: [*patterns, *last]}, spec=spec, by="channel")
+    [sentence] = conflicts(mirror, [channel], kind="conda")
+    assert "too long" in sentence
+    assert 0 < compared <= clash.MOST_COMPARED
+
+
+def test_a_list_that_leaves_something_ends_the_comparison_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = registry.get("conda").spec
+    monkeypatch.setattr(clash, "MOST_COMPARED", 5000)
+    mirror = compile_rules({"only_specs": ["x", *map(str, range(900))]}, spec=spec, by="mirror")
+    channel = compile_rules({"exclude_specs": [f"n{n}*" for n in range(900)]}, spec=spec, by="x")
+    assert conflicts(mirror, [channel], kind="conda") == []
