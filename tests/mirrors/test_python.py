@@ -603,7 +603,7 @@ class TestOnDemand:
 
     def test_a_preview_says_what_is_unknown_until_asked(self, simple: FakeSimple) -> None:
         channel = scene.channel("previewed")
-        source = sources.checked(simple.index, into=channel, owner=scene.admin())
+        source = sources.checked(simple.index, into=channel, owner=scene.admin(), actor=None)
         upstream = sources.upstream_for("python_simple", source, "")
         asked = preview.request(
             channel, upstream=upstream, mode="passive", terms={}, asker=scene.admin()
