@@ -24,12 +24,12 @@ from ecosystems.base import (
     Unchanged,
     Whole,
 )
-from ecosystems.conda import channel, documents, forms, matchspec, optional, records, shards
+from ecosystems.conda import channel, documents, forms, matchspec, records, shards
 from ecosystems.conda.readable import readable
 from ecosystems.conda.repodata import Index, read
 from ecosystems.conda.version import key
 from ecosystems.pack import Pack, PackWriter
-from ecosystems.upstream import Client, open_decoded
+from ecosystems.upstream import Client, open_decoded, optional
 
 RUN_EXPORTS = ("run_exports.json.zst", "run_exports.json")
 

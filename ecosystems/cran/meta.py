@@ -16,7 +16,14 @@ from ecosystems.base import BadIndex, Stop
 from ecosystems.cran import contents, layout, packages
 from ecosystems.cran.contents import Facts
 from ecosystems.pack import Pack
-from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
+from ecosystems.upstream import (
+    Client,
+    NotFound,
+    NotModified,
+    UpstreamError,
+    open_decoded,
+    optional,
+)
 from ecosystems.upstream.decode import encoding_of
 
 META_CAP = 192 << 20
@@ -73,14 +80,14 @@ def fetch(
         seen = before.get(name, ["", "", ""])
         path = _path(work, name)
         try:
-            answer = client.fetch_index(
+            answer = optional.fetch(
+                client,
                 f"{base}/{name}",
                 path,
-                etag=seen[0] if ask else None,
-                last_modified=seen[1] if ask else None,
+                etag=seen[0] if ask else "",
+                last_modified=seen[1] if ask else "",
                 stop=stop,
                 cap=META_CAP,
-                once=True,
             )
         except NotFound:
             meta.states[name] = State.NONE

@@ -41,12 +41,16 @@ from ecosystems.upstream import (
     EgressRefused,
     NotFound,
     NotModified,
+    TooSlow,
     UpstreamError,
+    optional,
 )
 
 THREADS = 8
 LOOK_SECONDS = 0.25
 FAILURES_TOLD = 20
+MOST_SILENT = 3
+"""So many metadata files may keep silent before the others are no longer waited for."""
 
 
 class Cancelled(Exception):
@@ -101,6 +105,7 @@ class Collector:
         self.found = 0
         self._trusted, self._held = serials, held
         self._looked: set[str] = set()
+        self._silent = 0
         self._error: UpstreamError | BadIndex | None = None
         self._client, self._root = client, root
         self._known, self._licenses, self._work = known, licenses, work
@@ -282,10 +287,17 @@ class Collector:
 
     def _in_metadata(self, record: Record) -> License:
         path = self._work / f"page-{next(self._numbers)}"
+        where = urljoin(self._root, record.address)
+        if self._silent >= MOST_SILENT:
+            raise TooSlow(where, f"{MOST_SILENT} metadata files kept silent; no more is asked.")
         try:
-            where = urljoin(self._root, record.address)
-            self._client.download(where, path, sha256=record.sha256, stop=self._check, once=True)
+            self._client.download(
+                where, path, sha256=record.sha256, stop=self._check, patience=optional.PATIENCE
+            )
             return stated(path.read_bytes())
+        except TooSlow:
+            self._silent += 1
+            raise
         finally:
             path.unlink(missing_ok=True)
 

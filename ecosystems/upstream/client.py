@@ -134,14 +134,13 @@ class Client:
         cap: int | None = None,
         accept: str = "*/*",
         html: bool = False,
-        once: bool = False,
+        patience: float | None = None,
     ) -> Fetched | NotModified:
         """Store an index file in `to` as it comes, unless it is the one we have.
 
         Redirects to another host are refused: nothing but the index itself says which file
-        is right. `html`: an HTML page is what is expected. `once`: what an index can do
-        without for now is not asked for again. A content encoding that was
-        not asked for is undone.
+        is right. `html`: an HTML page is what is expected. `patience`: as in `download`.
+        A content encoding that was not asked for is undone.
         """
         headers = {"Accept": accept}
         if etag:
@@ -164,7 +163,7 @@ class Client:
                     progress=progress or no_progress,
                     inspect=_refuse_empty if html else _refuse_pages,
                     stay=True,
-                    retries=0 if once else self.limits.retries,
+                    patience=patience,
                 ).run()
                 if answer.status == 304:
                     return NotModified(url)
@@ -202,15 +201,16 @@ class Client:
         md5: str = "",
         stop: Stop = never_stop,
         progress: Progress | None = None,
-        once: bool = False,
+        patience: float | None = None,
     ) -> Digest:
         """Bring a file to `to` and verify it: size, and sha256 or else md5.
 
         Wrong bytes are asked for once more, past all caches, and then are a
         DigestMismatch. An open file must be readable from its position on by
         others, and able to seek and truncate: a file that changed meanwhile
-        is begun anew. A gzip encoding that was not asked for is undone. `once`: what can be
-        done without for now is not tried again.
+        is begun anew. A gzip encoding that was not asked for is undone. `patience`: what can be
+        done without for now is not tried again, and is given up once the server has kept silent
+        for so many seconds.
         """
         opened = to.open("w+b") if isinstance(to, Path) else nullcontext(to)
         with opened as file:
@@ -228,7 +228,7 @@ class Client:
                     stop=stop,
                     progress=progress or no_progress,
                     decode=wrapping.undo,
-                    retries=0 if once else self.limits.retries,
+                    patience=patience,
                 ).run()
                 digest = sink.digest()
                 _verify(answer, digest, sha256=sha256, md5=md5)

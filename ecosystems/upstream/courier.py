@@ -11,9 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
 import requests
 import requests.exceptions
@@ -30,9 +28,11 @@ from ecosystems.upstream.errors import (
     EgressRefused,
     Elsewhere,
     NotFound,
+    TooSlow,
     UpstreamError,
 )
 from ecosystems.upstream.gate import SHARED_GATE, Gate
+from ecosystems.upstream.headers import encoded, retry_after
 from ecosystems.upstream.limits import Limits
 from ecosystems.upstream.policy import Policy
 from ecosystems.upstream.transport import PolicyAdapter
@@ -122,18 +122,28 @@ class Courier:
 
     @contextmanager
     def ask(
-        self, url: str, headers: Mapping[str, str], *, stop: Stop, stay: bool = False
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        stop: Stop,
+        stay: bool = False,
+        patience: float | None = None,
     ) -> Iterator[Answer]:
         """GET `url`, following redirects. The answer is 200, 206, 304 or 416; all else raises.
 
-        `stay`: redirects that leave the host are refused, before it is asked.
+        `stay`: redirects that leave the host are refused, before it is asked. `patience`: seconds
+        of silence after which it is given up, if fewer than usual.
         """
+        limits = self.limits.within(patience)
         target, known, seen = url, True, {url}
         for _ in range(self.limits.max_redirects + 1):
             self._policy.check(target)
             where = place(target)
             known = known and self._credential is not None and where == self._credential.place
-            with self._hop(target, headers, where=where, known=known, stop=stop) as answer:
+            with self._hop(
+                target, headers, where=where, known=known, stop=stop, limits=limits
+            ) as answer:
                 if answer.status not in REDIRECTS:
                     answer.host = where.host
                     self._judge(answer, where)
@@ -153,18 +163,25 @@ class Courier:
 
     @contextmanager
     def _hop(
-        self, url: str, headers: Mapping[str, str], *, where: Place, known: bool, stop: Stop
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        where: Place,
+        known: bool,
+        stop: Stop,
+        limits: Limits,
     ) -> Iterator[Answer]:
         """One request to one server, holding one of its slots."""
         slot = self._slot(where)
         while not slot.acquire(timeout=self.limits.tick):
             stop()
         try:
-            self.gate.wait(str(where), stop)
+            self.gate.wait(str(where), self._pausing(url, where, stop=stop, limits=limits))
             stop()
-            watch = Watch(url, where.host, limits=self.limits, stop=stop, clock=self.clock)
+            watch = Watch(url, where.host, limits=limits, stop=stop, clock=self.clock)
             with watching(watch):
-                answer = self._send(url, headers, where=where, known=known)
+                answer = self._send(url, headers, where=where, known=known, limits=limits)
                 watch.body()
                 try:
                     yield answer
@@ -175,14 +192,34 @@ class Courier:
         finally:
             slot.release()
 
-    def _send(self, url: str, headers: Mapping[str, str], *, where: Place, known: bool) -> Answer:
+    def _pausing(self, url: str, where: Place, *, stop: Stop, limits: Limits) -> Stop:
+        """What is called while the server wants no requests: some cannot wait for its end."""
+        if limits is self.limits:
+            return stop
+        until = self.clock() + limits.header_timeout
+
+        def pausing() -> None:
+            stop()
+            if self.clock() > until:
+                raise TooSlow(url, f"{where.host} has asked for a pause, which is not over yet.")
+
+        return pausing
+
+    def _send(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        where: Place,
+        known: bool,
+        limits: Limits,
+    ) -> Answer:
         sent = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         sent.update(headers)
         address = url
         if known and self._credential is not None:
             sent.update(self._credential.headers())
             address = self._credential.address(url)
-        limits = self.limits
         try:
             request = requests.Request("GET", address, headers=sent).prepare()
             if place(request.url or "") != where:
@@ -213,7 +250,7 @@ class Courier:
         if not location:
             message = f"{where.host} redirects to nowhere."
             raise UpstreamError(answer.url, message, permanent=True)
-        target = urljoin(answer.url, _encoded(location))
+        target = urljoin(answer.url, encoded(location))
         try:
             there = place(target)
         except ValueError:
@@ -240,7 +277,7 @@ class Courier:
             raise Denied(url, message, permanent=True, status=status)
         if status in LATER or status >= 500:
             busy = Busy(url, f"{host} is not able to answer now ({status}).", status=status)
-            busy.retry_after = _retry_after(answer.headers.get("Retry-After", ""))
+            busy.retry_after = retry_after(answer.headers.get("Retry-After", ""))
             busy.host = str(where)
             raise busy
         message = f"{host} answered with the unexpected status {status}."
@@ -251,14 +288,6 @@ class Courier:
             if where not in self._slots:
                 self._slots[where] = threading.BoundedSemaphore(self.limits.connections)
             return self._slots[where]
-
-
-def _encoded(location: str) -> str:
-    """A `Location` as an address: servers leave spaces, quotes and raw UTF-8 in it.
-
-    The header's bytes were read as Latin-1, so that encoding gives them back.
-    """
-    return quote(location.strip().encode("latin-1"), safe="%/?#[]@!$&'()*+,;=:~")
 
 
 def _same_host(one: Place, other: Place) -> bool:
@@ -276,18 +305,3 @@ def _proxies(proxy: str | None) -> dict[str, str]:
     if place(clean).scheme != "http" or (credential is not None and credential.kind != "basic"):
         raise ValueError("The proxy must be given as http://[user:password@]host[:port].")
     return {"http": proxy, "https": proxy}
-
-
-def _retry_after(text: str) -> float | None:
-    """Seconds that a Retry-After header asks for; None where it makes no sense."""
-    text = text.strip()
-    digits = text.removeprefix("-")
-    if digits.isascii() and digits.isdigit():
-        return max(0.0, float(text))
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

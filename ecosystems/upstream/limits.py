@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 HEADERS = 30.0
@@ -35,6 +35,21 @@ class Limits:
     index_cap: int = 1 << 30
     file_cap: int = 20 << 30
     header_bytes: int = 64 * 1024
+
+    def within(self, patience: float | None) -> Self:
+        """These limits for what is given up after so many seconds of silence; None = as they are.
+
+        Less than the minimum rate counts as silence.
+        """
+        if patience is None:
+            return self
+        return replace(
+            self,
+            connect_timeout=min(self.connect_timeout, patience),
+            read_timeout=min(self.read_timeout, patience),
+            header_timeout=min(self.header_timeout, patience),
+            rate_window=min(self.rate_window, patience),
+        )
 
     @classmethod
     def patient(cls, seconds: float) -> Self:

@@ -23,6 +23,7 @@ from ecosystems.upstream.gate import SLICE
 Progress = Callable[[int, int], None]
 """(bytes here, bytes in all or -1); falls back to 0 when the file is begun anew."""
 
+TOO_MANY = 429
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -104,8 +105,8 @@ class Transfer:
 
     stay: bool = False
     """Whether only the host of `url` itself may answer."""
-    retries: int | None = None
-    """Further tries after the first, if not as many as usual."""
+    patience: float | None = None
+    """Seconds of silence after which what is not needed now is given up; it is tried once."""
 
     _validator: str = ""
     _etag: str = ""
@@ -115,7 +116,7 @@ class Transfer:
     def run(self) -> Answer:
         """Try until the body is here, the answer is 304, or trying is no use."""
         limits, failures = self.courier.limits, 0
-        retries = limits.retries if self.retries is None else self.retries
+        retries = limits.retries if self.patience is None else 0
         while True:
             before = self.sink.best
             try:
@@ -123,8 +124,9 @@ class Transfer:
             except UpstreamError as error:
                 if error.permanent:
                     raise
-                if isinstance(error, Busy):
-                    # Also where this was the last try: others ask the same server.
+                if isinstance(error, Busy) and (self.patience is None or error.status == TOO_MANY):
+                    # Also where this was the last try: others ask the same server. But a file that
+                    # is not needed, and that the server cannot make, holds nobody up.
                     self._hold_back(error, failures)
                 failures = 1 if self.sink.best > before else failures + 1
                 if failures > retries:
@@ -161,7 +163,9 @@ class Transfer:
             headers |= {"Range": f"bytes={resume}-", "If-Range": self._validator}
         else:
             self.sink.restart()
-        with self.courier.ask(self.url, headers, stop=self.stop, stay=self.stay) as answer:
+        with self.courier.ask(
+            self.url, headers, stop=self.stop, stay=self.stay, patience=self.patience
+        ) as answer:
             if answer.status != 304:
                 self._join(answer, resume)
                 self._receive(answer)

@@ -16,6 +16,7 @@ from channels.views.snippets import snippets
 from ecosystems import registry
 from ecosystems.cran import rds
 from ecosystems.cran.packages import fields, paragraphs
+from ecosystems.upstream import optional
 from history.models import Event
 from mirrors import cleanup, warnings, why
 from mirrors.models import Mirror
@@ -318,6 +319,35 @@ def test_an_archive_that_cannot_be_had_now_stays_and_is_told(cran: FakeCran) -> 
     cran.behave(cran.path("Meta/archive.rds"))
     scene.run_now(mine)
     assert not any("cannot be had now" in text for text in warnings.of(mine))
+
+
+@pytest.mark.parametrize("how", [{"hold_headers": True}, {"hold_at": 10}])
+def test_an_archive_that_hangs_delays_a_run_by_seconds_and_stays(
+    cran: FakeCran, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
+) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    scene.run_now(mine)
+    before = archived(channel)
+    monkeypatch.setattr(optional, "PATIENCE", 0.5)
+    silent = [Behaviour(**how) for _ in range(2)]
+    paths = [cran.path(f"Meta/{name}.rds") for name in ("current", "archive")]
+    for path, behaviour in zip(paths, silent, strict=True):
+        cran.behave(path, behaviour)
+    cran.add("dd", "1.0")
+    cran.publish(meta=False)
+    cran.forget()
+    try:
+        run = scene.run_now(mine)
+        assert not any(one.released.is_set() for one in silent)
+    finally:
+        for one in silent:
+            one.release()
+    assert (run.state, run.error) == ("completed", "")
+    assert sum(map(cran.count, paths)) == 1  # the second is not waited for
+    assert archived(channel) == before
+    assert "dd_1.0" in listed(channel)
+    assert sum("cannot be had now" in text for text in warnings.of(mine)) == 2
 
 
 @pytest.mark.parametrize("path", ["sub", "./sub", ".", "sub/", "sub//deep/."])

@@ -11,7 +11,7 @@ import zstandard
 from django.conf import LazySettings
 
 from channels.models import Channel
-from ecosystems.conda import optional
+from ecosystems.upstream import optional
 from mirrors import shapes
 from mirrors.models import Mirror, Run
 from tests import scene

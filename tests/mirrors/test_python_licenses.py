@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from ecosystems.python import wheels
+from ecosystems.python.collect import MOST_SILENT, THREADS
+from ecosystems.upstream import optional
 from mirrors import warnings
+from mirrors.models import Mirror
 from tests import scene
 from tests.mirrors.test_python import ask, files, mirror, no_flusher
 from tests.rogue import Behaviour
@@ -108,6 +111,30 @@ class TestMetadata:
         stated.behave(path)
         run = scene.run_now(what)
         assert run.counts["mirror_filtered"] == {"license": 1}
+
+    def test_files_that_hang_delay_a_run_by_seconds_however_many_there_are(
+        self, stated: FakeSimple, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        channel = scene.channel()
+        rules = {"projects": ["free", *(f"p{n}" for n in range(30))], "exclude_licenses": ["GPL"]}
+        monkeypatch.setattr(optional, "PATIENCE", 0.5)
+        silent = []
+        for name in rules["projects"][1:]:
+            path = stated.path(f"{stated.add_wheel(name, '1.0')}.metadata")
+            silent.append((path, Behaviour(hold_headers=True)))
+            stated.behave(*silent[-1])
+        stated.publish()
+        try:
+            run = scene.run_now(mirror(channel, stated, filters=rules))
+            assert not any(one.released.is_set() for _, one in silent)
+        finally:
+            for _, one in silent:
+                one.release()
+        assert (run.state, run.error) == ("completed", "")
+        assert files(channel, "free") == [FREE]
+        assert sum(stated.count(path) for path, _ in silent) <= MOST_SILENT + THREADS
+        (first, *_) = warnings.of(Mirror.objects.get())
+        assert "in time" in first or "kept silent" in first
 
     def test_what_is_not_there_costs_no_page(self, stated: FakeSimple) -> None:
         later = stated.add_wheel("viral", "2.0", license="GPL-3.0-only")

@@ -387,6 +387,38 @@ def test_N10_waiting_can_be_stopped(
     assert sum(time.slept) < 4
 
 
+def test_N10_a_file_that_is_not_needed_waits_for_no_pause_and_makes_none_by_failing(
+    make_client: MakeClient, upstream: FakeUpstream, index: str, tmp_path: Path, time
+):
+    client = make_client()
+    upstream.behave("/extra", failing(503, retry_after="60"))
+    with pytest.raises(UpstreamError, match="503"):
+        client.fetch_index(f"{upstream.url}/extra", tmp_path / "x", patience=5.0)
+    assert upstream.count("/extra") == 1
+    client.fetch_index(index, tmp_path / "x")
+    assert time.slept == []
+    upstream.behave("/extra", failing(429, retry_after="60"))
+    for words in ("429", "asked for a pause"):
+        with pytest.raises(UpstreamError, match=words):
+            client.fetch_index(f"{upstream.url}/extra", tmp_path / "x", patience=5.0)
+    assert upstream.count("/extra") == 2
+    assert sum(time.slept) < 6
+    client.fetch_index(index, tmp_path / "x")
+    assert sum(time.slept) >= 60
+
+
+@pytest.mark.parametrize("how", [{"drip": True}, {"hold_at": 10}, {"hold_headers": True}])
+def test_N11_a_file_that_is_not_needed_is_given_up_sooner(
+    make_client: MakeClient, upstream: FakeUpstream, index: str, tmp_path: Path, time, how
+):
+    upstream.behave("/index", Behaviour(**how))
+    time.step = 0.5
+    client = make_client(limits={"read_timeout": 1e6, "header_timeout": 1e6, "rate_window": 1e6})
+    with pytest.raises(TooSlow):
+        client.fetch_index(index, tmp_path / "x", patience=5.0)
+    assert upstream.count() == 1
+
+
 def test_N11_slow_headers_are_given_up(
     make_client: MakeClient, upstream: FakeUpstream, index: str, tmp_path: Path, time
 ):

@@ -1,0 +1,62 @@
+"""Files beside an index that it can do without: they delay a run by seconds at most.
+
+Rule: only the upstream's word that there is none (404, 410) takes such a file away; whatever
+else happens, its last good state stays, and a warning says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from weakref import WeakSet
+
+from ecosystems.base import BadIndex, Stop
+from ecosystems.upstream.client import Client, Fetched, NotModified
+from ecosystems.upstream.errors import NotFound, TooSlow, UpstreamError
+
+PATIENCE = 5.0
+"""Seconds that such a file may keep silent, or be too slow."""
+
+_slow: WeakSet[Client] = WeakSet()
+"""Clients whose upstream kept silent once: in the same step it is not waited for again."""
+
+
+def fetch(
+    client: Client,
+    url: str,
+    path: Path,
+    *,
+    stop: Stop,
+    etag: str = "",
+    last_modified: str = "",
+    cap: int | None = None,
+) -> Fetched | NotModified:
+    """Ask once for such a file, conditionally; raises as `Client.fetch_index` does."""
+    if client in _slow:
+        raise TooSlow(url, "The server kept silent when it was asked for another such file.")
+    try:
+        return client.fetch_index(
+            url,
+            path,
+            etag=etag,
+            last_modified=last_modified,
+            stop=stop,
+            cap=cap,
+            patience=PATIENCE,
+        )
+    except TooSlow:
+        _slow.add(client)
+        raise
+
+
+def bring(
+    client: Client, url: str, path: Path, *, stop: Stop, cap: int | None = None
+) -> tuple[bool, str]:
+    """Whether the file lies at `path` now, and what went wrong; (False, "") where there is none."""
+    try:
+        fetch(client, url, path, stop=stop, cap=cap)
+    except NotFound:
+        return False, ""
+    except (UpstreamError, BadIndex) as error:
+        path.unlink(missing_ok=True)
+        return False, str(error)
+    return True, ""
