@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from ecosystems.base import (
     BadIndex,
     Document,
+    Held,
     Invalid,
     Order,
     Progress,
@@ -24,6 +25,7 @@ from ecosystems.base import (
     Stop,
     Unchanged,
     Whole,
+    nothing_held,
 )
 from ecosystems.cran import contents, documents, forms, layout, meta, packages, spec, versions
 from ecosystems.cran.contents import Facts
@@ -41,6 +43,15 @@ class Cran(Whole):
     kind = "CRAN"
     family = "cran"
     prefix = layout.PREFIX
+
+    def __init__(self, forms: set[str] | None = None) -> None:
+        """`forms`: learns in which forms the upstream has been read before; None = nothing."""
+        self._forms = forms
+
+    def having(self, names: Collection[str], held: Held = nothing_held) -> Cran:
+        """One for a single look at an upstream: it learns on the way how that one writes."""
+        del names, held
+        return Cran(set())
 
     def owns(self, section: str) -> bool:
         return layout.is_section(section)
@@ -85,8 +96,16 @@ class Cran(Whole):
     ) -> Raw | Unchanged | None:
         folder = f"{base_url.rstrip('/')}/{section}"
 
+        # Some fifty folders are looked for every time: one that has never been there is asked for
+        # in the forms in which the upstream writes the others.
+        only = frozenset(self._forms or ()) if seen is None and section != layout.SOURCE else ()
+        if self._forms is not None and seen is not None:
+            self._forms.add(seen.address.rpartition("/")[2])
+
         def ask(known: Seen | None) -> Raw | Unchanged | None:
-            return forms.fetch(client, folder, work, seen=known, stop=stop, progress=progress)
+            return forms.fetch(
+                client, folder, work, seen=known, stop=stop, progress=progress, only=only
+            )
 
         try:
             found = ask(seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ecosystems.base import BadIndex, Progress, Raw, Seen, Stop, Unchanged
@@ -27,14 +27,15 @@ def fetch(
     seen: Seen | None,
     stop: Stop,
     progress: Progress,
+    only: Collection[str] = (),
 ) -> Raw | Unchanged | None:
     """The first form that can be had and read; None where there is none of any.
 
-    Raises what the first of the others was refused with.
+    Raises what the first of the others was refused with. `only`: ask for these forms alone.
     """
     refused: UpstreamError | BadIndex | None = None
-    for name in FORMS:
-        if name.endswith(RDS) and refused is None and not folder.endswith(layout.SOURCE):
+    for name in [form for form in FORMS if not only or form in only]:
+        if name.endswith(RDS) and not (refused or only or folder.endswith(layout.SOURCE)):
             # Most of the folders with binaries that are looked for do not exist.
             break
         url = f"{folder}/{name}"

@@ -14,7 +14,7 @@ from channels import blobs, packages
 from channels.models import Blob, Channel, Document, Package, Pin
 from channels.views.snippets import snippets
 from ecosystems import registry
-from ecosystems.cran import rds
+from ecosystems.cran import layout, rds
 from ecosystems.cran.packages import fields, paragraphs
 from ecosystems.upstream import optional
 from history.models import Event
@@ -348,6 +348,32 @@ def test_an_archive_that_hangs_delays_a_run_by_seconds_and_stays(
     assert archived(channel) == before
     assert "dd_1.0" in listed(channel)
     assert sum("cannot be had now" in text for text in warnings.of(mine)) == 2
+
+
+def test_folders_that_were_never_there_cost_one_request_a_run(cran: FakeCran) -> None:
+    mine = mirror(scene.channel(), cran)
+    scene.run_now(mine)
+    cran.forget()
+    assert scene.run_now(mine).state == "completed"
+    asked = [one.path for one in cran.requests() if "/bin/" in one.path]
+    assert len(asked) == len(set(map(folder, asked))) == len(layout.SECTIONS) - 1
+
+
+@pytest.mark.parametrize("forms", [("gz",), ("plain",)])
+def test_a_folder_that_appears_later_is_found(cran: FakeCran, forms: tuple[str, ...]) -> None:
+    cran.publish(forms=forms)
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    scene.run_now(mine)
+    section = "bin/windows/contrib/4.9"
+    cran.add("aa", "1.1-2", section=section)
+    cran.publish(forms=forms)
+    assert scene.run_now(mine).state == "completed"
+    assert list(listed(channel, section)) == ["aa_1.1-2"]
+
+
+def folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 @pytest.mark.parametrize("path", ["sub", "./sub", ".", "sub/", "sub//deep/."])
