@@ -278,6 +278,11 @@ class Whole:
         del body
         return frozenset()
 
+    def optional(self, section: str) -> tuple[str, ...]:
+        """Nothing: its index files say all there is to say."""
+        del section
+        return ()
+
     def key(self, section: str, name: str, filename: str) -> str:
         """Below the section."""
         del name
@@ -410,6 +415,9 @@ class Ecosystem(Protocol):
         stop: Stop,
     ) -> Read:
         """Group a fetched index by name into a pack; raises `BadIndex`."""
+
+    def optional(self, section: str) -> tuple[str, ...]:
+        """Names of index files that say more than the records: what mirrors of ours take along."""
 
     def root_extras(
         self, client: Client, base_url: str, work: Path, *, stop: Stop

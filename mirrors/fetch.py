@@ -55,6 +55,8 @@ class Fetch:
         """How the indexes were asked for, for the log."""
         self.refused: dict[str, UpstreamError] = {}
         """Sections that the upstream denies, or answers with a web page, where others are had."""
+        self.root_changed = False
+        """Whether the optional files of the root are others than they were."""
         self.bytes = 0
         self._row = row
         self._stop = stop
@@ -82,6 +84,8 @@ class Fetch:
                     self.refused[section] = error
         if self.refused and not self._raws and not any(self.snapshots.values()):
             raise next(iter(self.refused.values()))
+        if self.upstream.channel_id is not None:
+            self._keep_root(own.root_extras(self.upstream))
 
     def read(self, progress: Progress) -> None:
         """Step 2: every new index becomes a snapshot."""
@@ -213,9 +217,12 @@ class Fetch:
             client, self.upstream.url, self._work, stop=self._stop
         )
         extras = self._stay(kept, self.upstream.extras)
-        extras |= {path.name: _extra(path) for path in found}
+        self._keep_root(extras | {path.name: _extra(path) for path in found})
+
+    def _keep_root(self, extras: dict[str, str]) -> None:
         if extras != self.upstream.extras:
             self.upstream.extras = extras
+            self.root_changed = True
             with self._writing():
                 self.upstream.save(update_fields=["extras"])
 

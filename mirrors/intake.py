@@ -91,13 +91,13 @@ def take(work: Work, fetch: Fetch) -> Taken:
         snapshots = {key: snap.pk for key, snap in found.items() if snap and key not in held}
         snapshots |= {key: accepted[key].pk for key in held if key in accepted}
         work.run.write(snapshots=snapshots, held=held)
-        if news:
+        if news or fetch.root_changed:
             work.run.write(wanted=mirror.channel.raise_wanted())
             channel_id = mirror.channel_id
             transaction.on_commit(lambda: knock.channel(channel_id))
     _warn(work, fetch, accepted, held)
     gone = [section for section, snapshot in news.items() if snapshot is None and mirror.active]
-    return Taken(changed=bool(news), held=held, gone=gone)
+    return Taken(changed=bool(news) or fetch.root_changed, held=held, gone=gone)
 
 
 def _objections(

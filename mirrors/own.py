@@ -14,7 +14,7 @@ import zstandard
 from django.db.models import QuerySet
 
 from channels import blobs
-from channels.models import Channel, Package
+from channels.models import Channel, Document, Package
 from ecosystems import registry
 from ecosystems.base import BadIndex, Invalid, Raw, Read, Record, Unchanged
 from ecosystems.pack import Pack, PackWriter
@@ -30,6 +30,8 @@ def fetch(upstream: Upstream, section: str, before: Snapshot | None) -> Raw | Un
     state = hashlib.sha256()
     for name, shard in rows.values_list("name", "shard_id"):
         state.update(f"{name}\0{shard}\n".encode())
+    for name, blob in _optional(upstream, channel, section):
+        state.update(f"{name}\0{blob}\n".encode())
     sha256 = state.hexdigest()
     if before is not None and before.sha256 == sha256:
         return Unchanged()
@@ -69,7 +71,16 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
         listed=listed,
         names=names,
         newest=newest,
+        extras={
+            name: _linked(blob, work / f"{section.replace('/', '-')}-{name}")
+            for name, blob in _optional(upstream, channel, section)
+        },
     )
+
+
+def root_extras(upstream: Upstream) -> dict[str, str]:
+    """The files of the source channel's root that belong to its packages, as blobs by name."""
+    return dict(_optional(upstream, _source(upstream), ""))
 
 
 def circle(channel: Channel, source: Channel) -> list[str]:
@@ -94,6 +105,21 @@ def _source(upstream: Upstream) -> Channel:
     if channel is None or channel.deleted:
         raise BadIndex(f"The channel {upstream.url} no longer exists.")
     return channel
+
+
+def _optional(upstream: Upstream, channel: Channel, section: str) -> list[tuple[str, str]]:
+    """The optional index files of a section as the source channel publishes them: name, blob."""
+    names = registry.get(upstream.kind).optional(section)
+    found = Document.objects.at(channel.current).filter(
+        channel=channel, section=section, name__in=names
+    )
+    return list(found.order_by("name").values_list("name", "blob_id"))
+
+
+def _linked(blob: str, path: Path) -> Path:
+    """The blob under another name, which may be moved."""
+    path.hardlink_to(blobs.path(blob))
+    return path
 
 
 def _rows(upstream: Upstream, channel: Channel, section: str) -> QuerySet[Package]:

@@ -139,6 +139,9 @@ class Conda(Whole):
             kept=kept,
         )
 
+    def optional(self, section: str) -> tuple[str, ...]:
+        return (documents.RUN_EXPORTS,) if section else (documents.CHANNELDATA,)
+
     def root_extras(
         self, client: Client, base_url: str, work: Path, *, stop: Stop
     ) -> tuple[list[Path], dict[str, str]]:
