@@ -241,6 +241,15 @@ class Unchanged:
     """What belongs to the index and could not be had this time, in sentences."""
 
 
+@dataclass(slots=True)
+class Brought:
+    """One package, fetched by itself: its body, its number of records, and what is odd about it."""
+
+    body: bytes
+    count: int
+    warnings: list[str] = field(default_factory=list)
+
+
 Progress = Callable[[float, float], None]
 """Called with what is done and the total (0 = unknown)."""
 
@@ -267,9 +276,12 @@ class Whole:
         del path, filename
         return None
 
-    def bring(
-        self, client: Client, base_url: str, name: str, *, work: Path
-    ) -> tuple[bytes, int] | None:
+    def inside(self, path: Path, filename: str) -> bytes | None:
+        """Nothing: no files lie beside others."""
+        del path, filename
+        return None
+
+    def bring(self, client: Client, base_url: str, name: str, *, work: Path) -> Brought | None:
         """Nothing is fetched by itself."""
         raise NotImplementedError
 
@@ -347,10 +359,11 @@ class Ecosystem(Protocol):
     def license_in(self, path: Path, filename: str) -> tuple[str, str] | None:
         """What a file states as its licence, and its family; None where it cannot be known."""
 
-    def bring(
-        self, client: Client, base_url: str, name: str, *, work: Path
-    ) -> tuple[bytes, int] | None:
-        """One package's body and its number of records; None: the upstream has no such package.
+    def inside(self, path: Path, filename: str) -> bytes | None:
+        """What the file at `path` holds of one beside it; unverified, None where it has nothing."""
+
+    def bring(self, client: Client, base_url: str, name: str, *, work: Path) -> Brought | None:
+        """One package by itself; None: the upstream has no such package.
 
         `base_url` is that of the index in which the name is listed.
         """

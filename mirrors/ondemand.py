@@ -123,12 +123,14 @@ def _fetch(one: Input, section: str, name: str) -> None:
         raise Missing(message, lasting=False, status=502) from error
     if found is None:
         raise Missing(f"The upstream lists {name} but has no page of it.", lasting=False)
-    body, count = found
+    for text in found.warnings:
+        # Until the next run, which looks at the page again, they stand in no mirror's warnings.
+        log.warning("%s, the page of %s: %s", one.mirror, name, text)
     Page.objects.update_or_create(
         upstream=upstream,
         section=section,
         name=name,
-        defaults={"body": zstandard.compress(body, 1), "count": count},
+        defaults={"body": zstandard.compress(found.body, 1), "count": found.count},
     )
 
 

@@ -152,7 +152,7 @@ class Collector:
                     "failed": sorted(self.failed),
                     "licensed": self._licenses,
                     "newest": self._newest,
-                    "warnings": self._warnings(),
+                    "warnings": self.warnings(),
                     **meta,
                 }
             )
@@ -332,7 +332,8 @@ class Collector:
         if self._cancel.is_set():
             raise Cancelled
 
-    def _warnings(self) -> list[str]:
+    def warnings(self) -> list[str]:
+        """What is odd about the pages so far, and which of them are missing."""
         return [
             *_some(
                 (

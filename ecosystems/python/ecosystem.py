@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from ecosystems.base import (
     NAMES,
     BadIndex,
+    Brought,
     Document,
     Held,
     Invalid,
@@ -79,9 +80,10 @@ class PythonSimple(Whole):
     def license_in(self, path: Path, filename: str) -> tuple[str, str] | None:
         return wheels.license_in(path) if filename.endswith(WHEEL) else None
 
-    def bring(
-        self, client: Client, base_url: str, name: str, *, work: Path
-    ) -> tuple[bytes, int] | None:
+    def inside(self, path: Path, filename: str) -> bytes | None:
+        return wheels.metadata_in(path) if filename.endswith(WHEEL + METADATA) else None
+
+    def bring(self, client: Client, base_url: str, name: str, *, work: Path) -> Brought | None:
         collector = Collector(
             client,
             base_url,
@@ -91,7 +93,7 @@ class PythonSimple(Whole):
             held=self._held,
         )
         got = collector.bring(Task(name))
-        return None if got is None else (got.body, got.count)
+        return None if got is None else Brought(got.body, got.count, collector.warnings())
 
     def owns(self, section: str) -> bool:
         return section == SECTION

@@ -13,11 +13,11 @@ from channels import downloads
 from channels import manage as channel_manage
 from channels.models import Blob, Channel, Package, Revision, Shard
 from history.models import Event
-from mirrors import manage, preview, sources
+from mirrors import manage, preview, sources, warnings
 from mirrors.models import Mirror, Snapshot
 from mirrors.run import execute
 from tests import scene
-from tests.rogue import Behaviour
+from tests.rogue import Behaviour, failing
 from tests.simpletree import FakeSimple
 from tests.upstream import FakeUpstream
 from tests.wsgi import Answer, Client, packages
@@ -97,8 +97,24 @@ class TestListOfProjects:
             assert ask(channel, path).status == 200
         assert simple.count() == 0
 
-    def test_a_wheel_whose_metadata_cannot_be_had_is_one_failure(self, simple: FakeSimple) -> None:
-        simple.remove(simple.path(f"{WHEEL}.metadata"))
+    @pytest.mark.parametrize("fault", [failing(500), failing(503, retry_after="90"), failing(404)])
+    def test_metadata_that_cannot_be_had_comes_out_of_its_wheel(
+        self, simple: FakeSimple, fault: Behaviour
+    ) -> None:
+        path = simple.path(f"{WHEEL}.metadata")
+        text = simple.bytes_at(path)
+        simple.behave(path, fault)
+        channel = scene.channel()
+        run = scene.run_now(mirror(channel, simple, mirror_mode="active"))
+        assert (run.state, run.counts["active"], run.counts["failed"]) == ("completed", 3, 0)
+        assert page(channel, "six")["files"][1]["core-metadata"]
+        assert ask(channel, f"/six/{WHEEL}.metadata").body == text
+
+    def test_metadata_that_its_wheel_does_not_have_either_is_one_failure(
+        self, simple: FakeSimple
+    ) -> None:
+        simple.listing("six", WHEEL)["core-metadata"] = {"sha256": "0" * 64}
+        simple.publish()
         channel = scene.channel()
         run = scene.run_now(mirror(channel, simple, mirror_mode="active"))
         counts = run.counts
@@ -501,6 +517,18 @@ class TestOnDemand:
         assert [one.path for one in simple.requests()] == ["/simple/"]
         assert projects(channel) == ["numpy", "six"]
         assert not Package.objects.filter(shard__isnull=False).exists()
+
+    def test_what_is_odd_about_a_page_is_logged_and_told_by_the_next_run(
+        self, simple: FakeSimple, channel: Channel, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        simple.listing("six", WHEEL)["url"] = "https://files.example/six.whl"
+        simple.publish()
+        assert files(channel, "six") == [WHEEL]
+        words = "Files lie on https://files.example"
+        assert any(words in line for line in caplog.messages)
+        assert not any(words in text for text in warnings.of(self.mirror))
+        scene.run_now(self.mirror)
+        assert any(words in text for text in warnings.of(self.mirror))
 
     def test_the_first_request_makes_a_page_a_part_of_the_current_revision(
         self, simple: FakeSimple, channel: Channel
