@@ -285,9 +285,9 @@ class Whole:
         """Nothing is fetched by itself."""
         raise NotImplementedError
 
-    def taken_back(self, body: bytes) -> frozenset[str] | None:
+    def taken_back(self, body: bytes, before: bytes = b"") -> frozenset[str] | None:
         """Nothing: this type has no word for it."""
-        del body
+        del body, before
         return frozenset()
 
     def optional(self, section: str) -> tuple[str, ...]:
@@ -455,8 +455,11 @@ class Ecosystem(Protocol):
     def entries(self, body: bytes) -> dict[str, bytes]:
         """File name -> verbatim record."""
 
-    def taken_back(self, body: bytes) -> frozenset[str] | None:
-        """The files that the upstream says it has removed on purpose; None = all there were."""
+    def taken_back(self, body: bytes, before: bytes = b"") -> frozenset[str] | None:
+        """The files that the upstream says it has removed on purpose; None = all there were.
+
+        `before`: what it said of the package earlier. Either is b"" where there was nothing.
+        """
 
     def rewrites(self, body: bytes) -> bool:
         """Whether `build` would publish these records otherwise than they came."""

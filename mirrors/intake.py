@@ -139,11 +139,13 @@ def _explained(mirror: Mirror, before: Snapshot, snapshot: Snapshot) -> int:
     ecosystem = registry.get(mirror.kind)
     old, new = pack(before.pack_id), pack(snapshot.pack_id)
     explained = 0
-    for name in packs.changed(old, new).replaced:
-        body = new.read(name)
-        taken_back = ecosystem.taken_back(body)
+    changes = packs.changed(old, new)
+    for name in (*changes.replaced, *changes.removed):
+        listed, body = old.read(name), new.read(name) if name in new.names() else b""
+        taken_back = ecosystem.taken_back(body, listed)
         if taken_back != frozenset():
-            gone = ecosystem.entries(old.read(name)).keys() - ecosystem.entries(body).keys()
+            left = ecosystem.entries(body).keys() if body else set()
+            gone = ecosystem.entries(listed).keys() - left
             explained += len(gone if taken_back is None else gone & taken_back)
     return explained
 

@@ -128,8 +128,10 @@ def _keep(case: Case, name: str, part: Part, listed: ByMirror, here: set[str]) -
     old = {
         one.record.filename: one for one, reason in zip(mine, reasons, strict=True) if not reason
     }
-    taken_back = case.ecosystem.taken_back(part.body) if part.body else frozenset()
-    if not old or taken_back is None:
+    if not old:
+        return
+    taken_back = case.ecosystem.taken_back(part.body, mine[0].body)
+    if taken_back is None:
         return
     new = {
         record.filename: state

@@ -90,11 +90,10 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
             continue
         if section not in inputs.sections(ecosystem):
             return _from_rows(inputs, section, name, filename)
-        answers = [
-            answer
-            for answer in _answers(inputs.case(ecosystem, section), name)
-            if answer.filename == filename
-        ]
+        case = inputs.case(ecosystem, section)
+        answers = [answer for answer in _answers(case, name) if answer.filename == filename]
+        if not answers and _withdrawn(case, name):
+            return Verdict(True, f"The upstream has withdrawn all files of {name}.")
         if not answers:
             return _from_rows(inputs, section, name, filename)
         kept = [answer for answer in answers if answer.kept]
@@ -110,6 +109,12 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
             )
         return Verdict(False, f"{filename} passes the filters of {channel.path}.")
     return None
+
+
+def _withdrawn(case: Case, name: str) -> bool:
+    """Whether an upstream says that nothing of the package may be used, and none has any of it."""
+    bodies = [one.pack.read(name) for one in case.sources if name in one.pack.names()]
+    return any(case.ecosystem.taken_back(body) is None for body in bodies)
 
 
 def _answers(case: Case, name: str) -> list[Answer]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecosystems import leftout
+from ecosystems.age import newest_unchanged
 from ecosystems.base import (
     BadIndex,
     Document,
@@ -122,7 +123,8 @@ class Conda(Whole):
         ):
             for shard in index.shards(stop):
                 writer.add(shard.name, readable(shard.body), shard.count)
-            newest = max(newest, _newest_unchanged(old, writer, newest, stop=stop))
+            others = newest_unchanged(old, writer, newest, read=records.newest, stop=stop)
+            newest = max(newest, others)
             sha256 = writer.close({"newest": newest})
         extras, kept = self._extras(client, raw.address, work / section, stop=stop)
         return Read(
@@ -165,8 +167,9 @@ class Conda(Whole):
     def entries(self, body: bytes) -> dict[str, bytes]:
         return records.entries(body)
 
-    def taken_back(self, body: bytes) -> frozenset[str] | None:
-        return frozenset(records.removed(body))
+    def taken_back(self, body: bytes, before: bytes = b"") -> frozenset[str] | None:
+        del before
+        return frozenset(records.removed(body)) if body else frozenset()
 
     def rewrites(self, body: bytes) -> bool:
         return records.rewrites(body)
@@ -199,26 +202,6 @@ class Conda(Whole):
                 return {documents.RUN_EXPORTS: work / name}, {}
             failed = failed or why
         return {}, {documents.RUN_EXPORTS: failed} if failed else {}
-
-
-def _newest_unchanged(old: Pack | None, writer: PackWriter, newest: int, *, stop: Stop) -> int:
-    """The newest build time among the shards that are as they were.
-
-    They are read only where what changed is older than all there was: the newest may have gone.
-    """
-    known = old.meta.get("newest", 0) if old is not None else 0
-    if old is None or not isinstance(known, int) or newest >= known:
-        return 0
-    found = 0
-    for number, (name, entry) in enumerate(writer.names().items()):
-        if number % 1000 == 0:
-            stop()
-        before = old.names().get(name)
-        if before is not None and before.digest == entry.digest:
-            found = max(found, records.newest(old.read(name)))
-            if found >= known:
-                break
-    return found
 
 
 def _warnings(index: Index) -> list[str]:

@@ -92,9 +92,12 @@ class Index:
         return found if isinstance(found, str) else ""
 
     def shards(self, stop: Stop) -> Iterator[Shard]:
-        """One shard a name, in the order of the names."""
+        """One shard a name, in the order of the names.
+
+        Also of those all of whose files were removed: it says that they are gone on purpose.
+        """
         removed = self._removed_by_name()
-        for number, name in enumerate(self.names):
+        for number, name in enumerate(sorted({*self.names, *removed})):
             if number % STOP_EVERY == 0:
                 stop()
             body = self.body(name, removed.get(name, ()))

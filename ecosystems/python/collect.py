@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+from ecosystems.age import newest_unchanged
 from ecosystems.base import (
     BadIndex,
     Held,
@@ -111,7 +112,7 @@ class Collector:
         self._known, self._licenses, self._work = known, licenses, work
         self._etags: dict[str, list[str]] = {}
         self._serials: dict[str, int] = {}
-        self._newest = known.newest
+        self._newest = 0
         self._state = hashlib.sha256()
         self._cancel = threading.Event()
         self._numbers = count()
@@ -141,6 +142,9 @@ class Collector:
             self._fetch_all(writer, changed, wanted, stop=stop, progress=progress)
             if self._error is not None and not current and len(self.failed) == len(changed):
                 raise self._error
+            before = self._known.pack
+            kept = newest_unchanged(before, writer, self._newest, read=newest, stop=stop)
+            self._newest = max(self._newest, kept)
             for name, entry in sorted(writer.names().items()):
                 self._state.update(f"{name}\0".encode() + entry.digest)
             self._state.update("\0".join([self._root, *sorted(self.failed)]).encode())

@@ -256,9 +256,11 @@ class PythonSimple(Whole):
     def entries(self, body: bytes) -> dict[str, bytes]:
         return bodies.entries(body)
 
-    def taken_back(self, body: bytes) -> frozenset[str] | None:
-        """All files of a project that the upstream has quarantined: it says so itself."""
-        return None if records.quarantined(bodies.split(body).status) else frozenset()
+    def taken_back(self, body: bytes, before: bytes = b"") -> frozenset[str] | None:
+        """All files of a quarantined project, and those that were yanked before they went."""
+        if body and records.quarantined(bodies.split(body).status):
+            return None
+        return records.yanked(before) if before else frozenset()
 
     def rewrites(self, body: bytes) -> bool:
         del body  # What must not be published is kept out of the served form only.

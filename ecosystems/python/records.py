@@ -73,6 +73,15 @@ def newest(body: bytes) -> int:
     return max(times, default=0)
 
 
+def yanked(body: bytes) -> frozenset[str]:
+    """Names of files that the upstream has yanked: it means to take them back."""
+    return frozenset(
+        one.filename
+        for one in entries.decode(body, split(body).files)
+        if isinstance(one, entries.Entry) and one.yanked not in (None, False)
+    )
+
+
 def borrowed(body: bytes) -> list[str]:
     """Names of files whose metadata hash is the hash of a listed file, so no metadata's."""
     decoded = entries.decode(body, split(body).files)

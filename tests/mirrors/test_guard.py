@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from django.conf import LazySettings
 
+from channels.models import Channel
 from history.models import Event
-from mirrors import manage, run
+from mirrors import control, manage, run
 from mirrors.guard import Facts, objection
 from mirrors.models import Accepted, Mirror, Run
 from tests import invariants, scene
 from tests.condatree import FakeConda
+from tests.crantree import BUILT as CRAN_BUILT
+from tests.crantree import FakeCran
+from tests.mirrors.test_updates import files
+from tests.simpletree import FakeSimple
 from tests.upstream import Request
+from tests.wsgi import Client, application
 
 MONDAY, TUESDAY = "Mon, 02 Nov 2026 00:00:00 GMT", "Tue, 03 Nov 2026 00:00:00 GMT"
 
@@ -202,3 +211,140 @@ def test_files_in_the_list_of_removed_ones_are_not_held(
     small.publish(removed=["six-1.15.0-0.tar.bz2"])
     assert scene.run_now(mirror).held == {}
     assert set(scene.listed(channel)) == {"six-1.16.0-0.conda"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_a_package_all_of_whose_files_were_removed_on_purpose_is_not_held(
+    small: FakeConda, settings: LazySettings, mode: str
+) -> None:
+    settings.GUARD_MIN, settings.GUARD_SHARE = 0, 0.0
+    small.add("noarch", "evil", "1.0", timestamp=1_800_000_000_000)
+    small.add("noarch", "evil", "1.1", timestamp=1_800_000_000_000)
+    small.publish()
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, mirror_mode=mode)
+    scene.run_now(mirror)
+    gone = [name for name in small.records("noarch") if name.startswith("evil")]
+    for name in gone:
+        small.drop("noarch", name)
+    small.publish(removed=gone)
+    assert scene.run_now(mirror).held == {}
+    assert not any(name.startswith("evil") for name in scene.listed(channel))
+    invariants.check(channel, fetch=True)
+
+
+def of_python(simple: FakeSimple, channel: Channel) -> Mirror:
+    body: dict[str, Any] = {"mirror_type": "python_simple"}
+    body["filters"] = {"only_specs": ["six", "toml"]}
+    return scene.mirror(channel, simple.index, **body)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_quarantined_project_goes_at_once_and_is_refused_by_address(
+    settings: LazySettings,
+) -> None:
+    settings.GUARD_MIN, settings.GUARD_SHARE = 0, 0.0
+    with FakeSimple() as simple:
+        settings.UPSTREAM_ALLOW = (simple.url,)
+        late: dict[str, Any] = {"upload-time": "2026-01-01T00:00:00.000000Z"}
+        evil = simple.add_wheel("six", "1.0", **late)
+        good = simple.add_wheel("toml", "1.0")
+        simple.publish()
+        channel = scene.channel()
+        mirror = of_python(simple, channel)
+        scene.run_now(mirror)
+        client = Client(application)
+        base = f"/api/repo/{channel.path}/simple"
+        assert client.get(f"{base}/six/{evil}").status == 200
+        simple.drop("six", evil)
+        simple.status["six"] = {"status": "quarantined"}
+        simple.publish()
+        assert scene.run_now(mirror).held == {}
+        answer = client.get(f"{base}/six/{evil}")
+        assert answer.status == 404
+        assert "withdrawn" in answer.detail
+        assert client.get(f"{base}/toml/{good}").status == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_that_were_yanked_before_they_went_are_not_held(settings: LazySettings) -> None:
+    settings.GUARD_MIN, settings.GUARD_SHARE = 0, 0.0
+    with FakeSimple() as simple:
+        settings.UPSTREAM_ALLOW = (simple.url,)
+        late: dict[str, Any] = {"upload-time": "2026-01-01T00:00:00.000000Z"}
+        yanked = simple.add_wheel("six", "2.0", yanked="broken", **late)
+        other = simple.add_wheel("six", "1.9")
+        kept = simple.add_wheel("six", "1.0")
+        simple.publish()
+        channel = scene.channel()
+        mirror = of_python(simple, channel)
+        scene.run_now(mirror)
+        simple.drop("six", yanked)
+        simple.publish()
+        assert scene.run_now(mirror).held == {}
+        assert files(channel) == {kept, other}
+        # One that was not yanked is held, as ever.
+        simple.drop("six", other)
+        simple.publish()
+        assert "shrank" in scene.run_now(mirror).held["simple"]["reason"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_N19_a_python_index_that_goes_back_is_held_until_it_is_released(
+    settings: LazySettings,
+) -> None:
+    with FakeSimple() as simple:
+        settings.UPSTREAM_ALLOW = (simple.url,)
+        simple.add_wheel("toml", "1.0")
+        simple.add_wheel("six", "1.0")
+        simple.publish()
+        channel = scene.channel()
+        mirror = of_python(simple, channel)
+        scene.run_now(mirror)
+        late: dict[str, Any] = {"upload-time": "2026-01-01T00:00:00.000000Z"}
+        newer = simple.add_wheel("six", "2.0", **late)
+        simple.publish()
+        assert scene.run_now(mirror).held == {}
+        simple.drop("six", newer)
+        simple.publish()
+        back_and_on(mirror, "simple", lambda: simple.add_wheel("toml", "1.1"), simple.publish)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_N19_an_r_index_that_goes_back_is_held_until_it_is_released(
+    settings: LazySettings,
+) -> None:
+    with FakeCran() as cran:
+        settings.UPSTREAM_ALLOW = (cran.url,)
+        cran.add("aa", "1.0")
+        cran.add("bb", "1.0")
+        cran.publish()
+        channel = scene.channel()
+        mirror = scene.mirror(channel, cran.repository, mirror_type="CRAN")
+        scene.run_now(mirror)
+        cran.add("bb", "2.0", time=CRAN_BUILT + 1000)
+        cran.publish()
+        assert scene.run_now(mirror).held == {}
+        # As if its disk were restored: neither the new file nor the archive has been there.
+        cran._archived.clear()
+        cran.add("bb", "1.0")
+        cran._archived.clear()
+        cran._publications -= 2
+        cran.publish()
+        cran._publications -= 1
+        back_and_on(mirror, "src/contrib", lambda: cran.add("cc", "1.0"), cran.publish)
+
+
+def back_and_on(
+    mirror: Mirror, section: str, add: Callable[[], object], publish: Callable[[], object]
+) -> None:
+    """Held as older at each run; once released it is what the next one is compared with."""
+    for _ in range(2):
+        assert "is older" in scene.run_now(mirror).held[section]["reason"]
+    control.release(mirror, actor="admin")
+    scene.publish(mirror.channel)
+    assert scene.run_now(mirror).held == {}
+    add()
+    publish()
+    assert scene.run_now(mirror).held == {}
