@@ -50,12 +50,17 @@ Result = TypeVar("Result")
 def read_first(
     verb: Callable[Concatenate[Any, Body, P], Result],
 ) -> Callable[Concatenate[Any, Body, P], Result]:
-    """A verb in one transaction, before which all filters that it looks at are read."""
+    """A verb in one transaction, before which all filters that it looks at are read.
+
+    A run that is asked for with a change counts as one that is asked for by itself.
+    """
 
     @wraps(verb)
     def prepared(of: Any, body: Body, /, *args: P.args, **kwargs: P.kwargs) -> Result:
         with terms.keeping():
             _read(of, body)
+            if body.get("run_now") and isinstance(of, Mirror):
+                control.count_run(of)
             with transaction.atomic():
                 return verb(of, body, *args, **kwargs)
 

@@ -105,6 +105,23 @@ def test_runs_by_hand_are_limited_per_mirror_and_the_schedule_is_not(
     assert int(answer["Retry-After"]) > 0
 
 
+def test_runs_asked_for_with_a_change_count_as_runs_by_hand(settings: LazySettings) -> None:
+    settings.LIMIT_RUNS = f"2/{DAY}"
+    settings.UPSTREAM_ALLOW = ("https://mirror.example.org",)
+    mirror = scene.mirror(scene.channel(), "https://mirror.example.org/a")
+    api = Api(scene.admin())
+
+    def change(**body: Any) -> int:
+        status, _ = api.put(f"/channels/main/mirrors/{mirror.pk}", body)
+        mirror.runs.filter(state="pending").update(state="completed", ended=timezone.now())
+        return status
+
+    assert [change(run_now=True) for _ in range(4)] == [202, 202, 429, 429]
+    assert int(api.last["Retry-After"]) > 0
+    assert mirror.runs.count() == 2
+    assert change(cron="0 4 * * *") == 202
+
+
 def test_of_each_user_one_preview_runs_and_a_few_wait(
     settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
