@@ -21,7 +21,6 @@ from channels.serving.addresses import Address, BadAddress
 from channels.serving.answers import (
     FILE_AGE,
     FOREVER_AGE,
-    SAFE,
     Damaged,
     Entity,
     Environ,
@@ -29,6 +28,7 @@ from channels.serving.answers import (
     Problem,
     Reply,
     problem,
+    safe,
     send,
 )
 from channels.serving.content import Listed, Missing
@@ -331,7 +331,7 @@ def _arrived(environ: Environ, answer: Answer, listed: Listed, blob: Blob) -> Re
 
 
 def _redirect(page: str, status: int = 302) -> Reply:
-    headers: Headers = [("Location", page), ("Content-Length", "0"), ("Vary", "Accept"), *SAFE]
+    headers: Headers = [("Location", page), ("Content-Length", "0"), ("Vary", "Accept"), *safe()]
     return Reply(status, headers)
 
 

@@ -23,12 +23,19 @@ INDEX_AGE = "max-age=60"
 FILE_AGE = "max-age=300"
 """Of a file at its name: the name can get new bytes, which the strong ETag tells apart."""
 FOREVER_AGE = "max-age=31536000, immutable"
-SAFE: Headers = [
+_SAFE: Headers = [
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "sandbox"),
     ("Referrer-Policy", "no-referrer"),
 ]
-"""On everything that comes from other people's servers: it never acts in this server's name."""
+
+
+def safe() -> Headers:
+    """On everything that comes from other people's servers: it never acts in this server's name."""
+    if seconds := settings.SECURE_HSTS_SECONDS:
+        # By PUBLIC_URL, as on pages: TLS ends in a proxy.
+        return [*_SAFE, ("Strict-Transport-Security", f"max-age={seconds}")]
+    return _SAFE
 
 
 class Damaged(Exception):
@@ -93,7 +100,7 @@ class Entity:
         common = [
             ("ETag", self.etag),
             ("Cache-Control", f"{'private' if self.private else 'public'}, {self.age}"),
-            *SAFE,
+            *safe(),
         ]
         vary = [self.vary] if self.vary else []
         if self.private:
@@ -121,7 +128,7 @@ def problem(environ: Environ, what: Problem) -> Reply:
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
-        *SAFE,
+        *safe(),
         *what.headers,
     ]
     return Reply(what.status, headers, b"" if environ["REQUEST_METHOD"] == "HEAD" else body)

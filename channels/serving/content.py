@@ -21,6 +21,7 @@ from channels.models import Blob, Channel, Document, Package, Shard
 from channels.origins import origin_of
 from channels.serving.addresses import Address
 from channels.serving.answers import FOREVER_AGE, INDEX_AGE, Entity, Item
+from channels.serving.prepared import Prepared
 from channels.serving.ranges import http_date
 from ecosystems import registry
 from ecosystems.base import Ecosystem, Record, Spot
@@ -230,7 +231,7 @@ def file(channel: Channel, section: str, filename: str, *, name: str, number: in
         listed = _lately(channel, rows, filename)
     verdict = None
     judged = now is None or (not channel.frozen and channel.wanted > channel.published)
-    if judged and (rows or not Package.objects.filter(channel=channel, section=section).exists()):
+    if judged and (rows or not _any_package(channel.pk, section)):
         verdict = verdicts.why(channel, section, filename)
     if listed is None or (verdict is not None and verdict.refused):
         words = [] if verdict and verdict.refused else [_no_file(channel, section, filename)]
@@ -253,18 +254,31 @@ def _pinned(listed: Listed) -> Listed:
 
 def here(listed: Listed) -> Blob | None:
     """The file's bytes, if they are here and came for this channel, or for all its readers."""
-    return _stored(listed, blobs.servable(audience(listed.channel)))
+    listed = _pinned(listed)
+    whose = audience(listed.channel)
+    if listed.sha256:
+        return next(iter(_servable(listed.sha256, whose.channel_id, whose.needed)), None)
+    return _by_md5(listed, blobs.servable(whose))
+
+
+_servable = Prepared(
+    lambda sha256, channel, needed: blobs.servable(blobs.Audience(channel, needed)).filter(
+        sha256=sha256
+    ),
+    str, int, int,
+)  # fmt: skip
 
 
 def unproven(listed: Listed) -> Blob | None:
     """Bytes of this hash, whoever brought them: for nobody before the source has proved them."""
-    return _stored(listed, Blob.objects.filter(file=True, deleting=False))
-
-
-def _stored(listed: Listed, rows: QuerySet[Blob]) -> Blob | None:
     listed = _pinned(listed)
+    rows = Blob.objects.filter(file=True, deleting=False)
     if listed.sha256:
         return rows.filter(sha256=listed.sha256).first()
+    return _by_md5(listed, rows)
+
+
+def _by_md5(listed: Listed, rows: QuerySet[Blob]) -> Blob | None:
     return rows.filter(md5=listed.md5).first() if listed.md5 else None
 
 
@@ -296,10 +310,25 @@ def entity(listed: Listed, blob: Blob, age: str) -> Entity:
 
 def _rows(channel: Channel, section: str, name: str) -> list[Package]:
     """Every row of the name that was ever seen, the newest first."""
-    rows = Package.objects.filter(
-        channel=channel, section=section, name=name, added_in__lte=channel.current
-    )
-    return list(rows.defer("tally").order_by("-added_in"))
+    return _of_name(channel.pk, section, name, channel.current)
+
+
+_of_name = Prepared(
+    lambda channel, section, name, number: (
+        Package.objects.filter(
+            channel=channel, section=section, name=name, added_in__lte=number
+        )
+        .defer("tally")
+        .order_by("-added_in")
+    ),
+    int, str, str, int,
+)  # fmt: skip
+_any_package = Prepared(
+    lambda channel, section: (
+        Package.objects.filter(channel=channel, section=section).only("pk")[:1]
+    ),
+    int, str,
+)  # fmt: skip
 
 
 def _at(rows: list[Package], number: int) -> list[Package]:

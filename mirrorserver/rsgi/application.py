@@ -15,7 +15,7 @@ from accounts.answers import ApiError
 from channels import repo
 from channels.passive import Cut
 from channels.serving import addresses, generation
-from channels.serving.answers import SAFE, Problem, Reply, problem
+from channels.serving.answers import Problem, Reply, problem, safe
 from mirrorserver import absent
 from mirrorserver.rsgi import bodies, bridge, sending
 from mirrorserver.rsgi.generations import Generations
@@ -197,4 +197,4 @@ def _refusal(request: dict[str, Any], error: bodies.Refused) -> Reply:
     found = ApiError(error.status, str(error)).body()
     body = json.dumps(found).encode()
     headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    return Reply(error.status, [*headers, ("Cache-Control", "no-store"), *SAFE], body)
+    return Reply(error.status, [*headers, ("Cache-Control", "no-store"), *safe()], body)
