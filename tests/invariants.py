@@ -10,13 +10,17 @@ Clients' answers come through the WSGI application, as the web server gets them.
 
 from __future__ import annotations
 
+import base64
+import functools
 import hashlib
-import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgpack
+import redis
 import zstandard
 from django.apps import apps
 from django.conf import settings
@@ -26,18 +30,20 @@ from accounts.models import User
 from channels import access, blobs, downloads
 from channels.lease import Watch
 from channels.models import Blob, Channel, Document, Package, Publication
+from ecosystems import registry
 from ecosystems.base import Record
-from ecosystems.conda.ecosystem import Conda
 from ecosystems.pack import Pack
 from history.models import Event
+from mirrors import judge
 from mirrors.models import Mirror, Run, Snapshot
 from mirrorserver import environment
+from tests import indexes
+from tests.indexes import Listed
 from tests.wsgi import Answer, Client, application
 
-FORMS = ("repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst")
 FINAL = ("completed", "failed", "stopped")
 ENDS = ("mirror_completed", "mirror_failed", "mirror_stopped")
-CONDA = Conda()
+ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def check(
@@ -57,7 +63,7 @@ def check(
     stored()
     for one in channels:
         one.refresh_from_db()
-        indexes(one, answers, fetch=fetch)
+        listed(one, answers, fetch=fetch)
         unpublished(one, answers)
     running()
     for run in Run.objects.select_related("mirror"):
@@ -69,15 +75,18 @@ def check(
 
 
 def served(channel: Channel) -> dict[str, bytes]:
-    """Every index document that clients of the channel get now, by its path (I8)."""
+    """Every index document and page that clients of the channel get now, by its address (I8)."""
     channel.refresh_from_db()
     client = _client()
     found = {}
-    for row in Document.objects.at(channel.current).filter(channel=channel):
-        path = "/".join(part for part in (_base(channel), row.section, row.name) if part)
-        answer = client.get(path)
-        assert answer.status == 200, (path, answer)
-        found[path] = answer.body
+    for section in _sections(channel):
+        family, names = registry.of_section(section).family, set(_named(channel, section))
+        for path, headers in indexes.documents(family, section, names):
+            answer = client.get(f"{_base(channel)}/{path}", **headers)
+            missing = answer.status == 404 and "/Meta/" in path
+            assert missing or answer.status == 200, (path, answer)
+            if not missing:
+                found[" ".join([path, *headers.values()])] = answer.body
     return found
 
 
@@ -93,47 +102,41 @@ def stored() -> None:
             assert _sha256(path) == path.name, f"{path} is not whole"
 
 
-def indexes(channel: Channel, answers: list[Answer], *, fetch: bool) -> None:
+def listed(channel: Channel, answers: list[Answer], *, fetch: bool) -> None:
     """I2 and I4: all forms say the same, and what they list can be had as they say."""
-    client = _client()
-    sections = set(
-        Document.objects.at(channel.current)
-        .filter(channel=channel)
-        .exclude(section="")
-        .values_list("section", flat=True)
-    )
+    sections = _sections(channel)
     assert "noarch" in sections, "every channel has noarch"
-    for section in sorted(sections):
-        base = f"{_base(channel)}/{section}"
-        plain, packed, sharded = (client.get(f"{base}/{form}") for form in FORMS)
-        answers += [plain, packed, sharded]
-        assert (plain.status, packed.status, sharded.status) == (200, 200, 200), base
-        assert zstandard.ZstdDecompressor().decompress(packed.body) == plain.body
-        index = json.loads(plain.body)
-        assert "base_url" not in index["info"]
-        listed = {**index["packages"], **index["packages.conda"]}
-        assert _from_shards(client, base, sharded.body, answers) == listed
-        _fetchable(channel, section, listed, answers, fetch=fetch)
+    client = _client()
+
+    def ask(path: str, **headers: str) -> Answer:
+        answers.append(client.get(f"{_base(channel)}/{path}", **headers))
+        return answers[-1]
+
+    for section in sections:
+        family, rows = registry.of_section(section).family, _named(channel, section)
+        files = indexes.read(family, ask, section, set(rows))
+        promised = {name: states for row in rows.values() for name, states in row.items()}
+        plain = {name for name in files if not name.endswith(".metadata")}
+        assert plain == set(promised), f"the forms of {section} list other files than its packages"
+        for name, file in files.items():
+            state = promised[name.removesuffix(".metadata")]
+            _fetchable(channel, file, state, answers, fetch=fetch)
 
 
 def unpublished(channel: Channel, answers: list[Answer]) -> None:
     """I3: nothing that no publication lists is served."""
     client = _client()
-    shown: dict[str, set[str]] = {}
-    rows = Package.objects.filter(channel=channel, shard__isnull=False)
-    ahead: dict[str, set[str]] = {}
-    for row in rows.select_related("shard"):
-        assert row.shard is not None
-        body = zstandard.ZstdDecompressor().decompress(bytes(row.shard.body))
+    shown: set[str] = set()
+    ahead: set[str] = set()
+    rows = Package.objects.filter(channel=channel, shard__isnull=False).select_related("shard")
+    for row in rows:
         where = shown if row.added_in <= channel.current else ahead
-        where.setdefault(row.section, set()).update(CONDA.entries(body))
-    for section, name in _upstream_files(channel):
-        ahead.setdefault(section, set()).add(name)
-    for section, names in ahead.items():
-        for name in sorted(names - shown.get(section, set())):
-            answer = client.head(f"{_base(channel)}/{section}/{name}")
-            answers.append(answer)
-            assert answer.status == 404, f"{section}/{name} is served though nothing lists it"
+        where.update(_paths(row))
+    ahead.update(_upstream_files(channel))
+    for path in sorted(ahead - shown):
+        answer = client.head(f"{_base(channel)}/{path}")
+        answers.append(answer)
+        assert answer.status == 404, f"{path} is served though nothing lists it"
 
 
 def running() -> None:
@@ -165,18 +168,86 @@ def told(run: Run) -> None:
 
 
 def secret(canary: str, answers: list[Answer], *, text: str) -> None:
-    """I7: the canary is in no answer, no row and no line."""
-    assert canary not in text
-    raw = canary.encode()
+    """I7: the canary is in no answer, row, line, file, Redis key, message or command line."""
+    assert not leaks(canary, text.encode()), "the canary is in the output"
     for answer in answers:
-        assert raw not in answer.body
-        assert canary not in repr(answer.headers)
+        assert not leaks(canary, answer.body)
+        assert not leaks(canary, repr(answer.headers).encode())
     for folder in (Path(settings.DATA), environment.load().data / "broker"):
         for path in folder.rglob("*"):
-            assert not path.is_file() or raw not in path.read_bytes(), f"the canary is in {path}"
-    for where, value in dump():
-        found = bytes(value) if isinstance(value, bytes | memoryview) else repr(value).encode()
-        assert raw not in found, f"the canary is in {where}"
+            assert not path.is_file() or not leaks(canary, path.read_bytes()), path
+    for places in (dump(), redis_dump(), processes(by_environment=canary in os.environ.values())):
+        for where, value in places:
+            assert not leaks(canary, _bytes(value)), f"the canary is in {where}"
+
+
+def leaks(canary: str, data: bytes) -> bool:
+    """Whether the canary stands in `data`: as it is, in base64 (messages, logins), or packed."""
+    if data.startswith(ZSTD):
+        with suppress(zstandard.ZstdError):
+            data += zstandard.ZstdDecompressor().stream_reader(data).readall()
+    return any(form in data for form in _forms(canary))
+
+
+@functools.cache
+def _forms(canary: str) -> tuple[bytes, ...]:
+    """The canary, and what base64 makes of it at each of the three places it can begin at."""
+    raw = canary.encode()
+    found = [raw]
+    for shift in range(3):
+        # The first and last characters depend on the neighbors: they are cut off.
+        packed = base64.b64encode(b"\0" * shift + raw).rstrip(b"=")
+        found.append(packed[(shift * 8 + 5) // 6 : -1])
+    return tuple(found)
+
+
+def redis_dump() -> Iterator[tuple[str, Any]]:
+    """Every key and value in Redis: cache, messages and results."""
+    url = environment.load().redis_url
+    if url is None:
+        return
+    with redis.Redis.from_url(url) as server:
+        read: dict[bytes, Callable[[bytes], Any]] = {
+            b"string": server.get,
+            b"list": lambda key: server.lrange(key, 0, -1),
+            b"set": server.smembers,
+            b"hash": server.hgetall,
+            b"zset": lambda key: server.zrange(key, 0, -1, withscores=True),
+            b"none": lambda _: None,  # It has expired since.
+        }
+        for key in server.scan_iter(count=1000):
+            yield "the name of a Redis key", key
+            yield f"the Redis key {key!r}", read[server.type(key)](key)
+
+
+def processes(*, by_environment: bool = False) -> Iterator[tuple[str, bytes]]:
+    """Command line and environment of this process and all it has started.
+
+    `by_environment`: the secret came in this process's own environment, which only its owner may
+    read; then the environments are left out.
+    """
+    kinds = ("cmdline",) if by_environment else ("cmdline", "environ")
+    for pid in _family():
+        for kind in kinds:
+            with suppress(OSError):
+                yield f"the {kind} of process {pid}", Path(f"/proc/{pid}/{kind}").read_bytes()
+
+
+def _family() -> set[int]:
+    """This process and its descendants."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # "pid (name) state parent": a name can hold anything, brackets too.
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def _bytes(value: Any) -> bytes:
+    return bytes(value) if isinstance(value, bytes | memoryview) else repr(value).encode()
 
 
 def dump() -> Iterator[tuple[str, Any]]:
@@ -188,89 +259,81 @@ def dump() -> Iterator[tuple[str, Any]]:
                 yield f"{model._meta.label}.{name}", value
 
 
+@dataclass(frozen=True)
+class State:
+    """What the rows say of a listed file."""
+
+    here: bool
+    active: bool
+    """A mirror that downloads what it lists brought it."""
+
+
 def _fetchable(
-    channel: Channel,
-    section: str,
-    listed: dict[str, Any],
-    answers: list[Answer],
-    *,
-    fetch: bool,
+    channel: Channel, file: Listed, state: State, answers: list[Answer], *, fetch: bool
 ) -> None:
-    client = _client()
-    must_be_here = _of_active_mirrors(channel, section)
-    for name, record in listed.items():
-        path = f"{_base(channel)}/{section}/{name}"
-        head = client.head(path)
-        answers.append(head)
-        assert head.status == 200, (path, head.status)
-        assert int(head.headers["Content-Length"]) == record["size"], path
-        here = blobs.present([record.get("sha256") or record["md5"]], access.audience(channel))
-        assert here or name not in must_be_here, f"{path} is listed as active and not here"
-        if here or fetch:
-            answer = client.get(path)
-            assert answer.status == 200, (path, answer.body)
-            assert hashlib.sha256(answer.body).hexdigest() == record["sha256"], path
-        elif not here:
-            assert must_be_here is not None
-            _has_origin(channel, section, name)
+    client, path = _client(), f"{_base(channel)}/{file.path}"
+    head = client.head(path)
+    answers.append(head)
+    assert head.status == 200, (path, head.status)
+    if file.size >= 0:
+        assert int(head.headers["Content-Length"]) == file.size, path
+    assert state.here or not state.active, f"{path} is listed as active and not here"
+    if state.here or fetch:
+        answer = client.get(path)
+        assert answer.status == 200, (path, answer.body)
+        assert file.promised(answer.body), f"{path} has other bytes than its index says"
 
 
-def _of_active_mirrors(channel: Channel, section: str) -> set[str]:
-    """The listed files of which a mirror says that they are downloaded."""
+def _sections(channel: Channel) -> list[str]:
+    rows = Document.objects.at(channel.current).filter(channel=channel).exclude(section="")
+    return sorted(set(rows.values_list("section", flat=True)))
+
+
+def _named(channel: Channel, section: str) -> dict[str, dict[str, State]]:
+    """The files that the rows of the current revision list, by package."""
     active = set(Mirror.objects.filter(channel=channel, mode="active").values_list("pk", flat=True))
-    names: set[str] = set()
+    audience = access.audience(channel)
     rows = Package.objects.at(channel.current).filter(channel=channel, section=section)
+    found: dict[str, dict[str, State]] = {}
     for row in rows.filter(shard__isnull=False).select_related("shard"):
-        assert row.shard is not None
-        body = zstandard.ZstdDecompressor().decompress(bytes(row.shard.body))
-        everything = set(CONDA.entries(body))
-        for _, mirror, files in row.origins:
-            if mirror in active:
-                names |= everything if files is None else set(files)
-    return names
-
-
-def _has_origin(channel: Channel, section: str, filename: str) -> None:
-    row = (
-        Package.objects.at(channel.current)
-        .filter(channel=channel, section=section, name=CONDA.name_of(filename))
-        .get()
-    )
-    assert any(files is None or filename in files for _, _, files in row.origins), filename
-
-
-def _from_shards(client: Client, base: str, packed: bytes, answers: list[Answer]) -> dict[str, Any]:
-    """All records of the sharded index, in the form of the plain one."""
-    index = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(packed))
-    found: dict[str, Any] = {}
-    for name, digest in index["shards"].items():
-        answer = client.get(f"{base}/shards/{digest.hex()}.msgpack.zst")
-        answers.append(answer)
-        assert answer.status == 200, (base, name)
-        assert hashlib.sha256(answer.body).digest() == digest
-        shard = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(answer.body))
-        for kind in ("packages", "packages.conda"):
-            for filename, record in shard[kind].items():
-                assert record["name"] == name
-                for key in ("sha256", "md5"):
-                    if key in record:
-                        record[key] = record[key].hex()
-                found[filename] = record
+        states = found[row.name] = {}
+        for record in _records(row):
+            origin, mirror = next(
+                (one, mirror)
+                for one, mirror, files in row.origins
+                if files is None or record.filename in files
+            )
+            here = judge.present([(origin, record)], audience)
+            states[record.filename] = State(judge.complete(record, here), mirror in active)
     return found
 
 
-def _upstream_files(channel: Channel) -> Iterator[tuple[str, str]]:
-    """(section, file name) of everything that the channel's mirrors have ever been told of."""
+def _records(row: Package) -> list[Record]:
+    assert row.shard is not None
+    body = zstandard.decompress(bytes(row.shard.body))
+    found = registry.of_section(row.section).records(body, section=row.section, name=row.name)
+    return [one for one in found if isinstance(one, Record)]
+
+
+def _paths(row: Package) -> Iterator[str]:
+    """Where clients would ask for a row's files."""
+    ecosystem = registry.of_section(row.section)
+    for record in _records(row):
+        yield ecosystem.path(row.section, row.name, record.filename)
+
+
+def _upstream_files(channel: Channel) -> Iterator[str]:
+    """Where clients would ask for all that the channel's mirrors have ever been told of."""
     for snapshot in Snapshot.objects.filter(upstream__mirror__channel=channel).distinct():
-        path = blobs.path(snapshot.pack_id)
-        if not path.exists():
+        stored = blobs.path(snapshot.pack_id)
+        if not stored.exists():
             continue
-        pack = Pack(path)
+        ecosystem = registry.of_section(snapshot.section)
+        pack = Pack(stored)
         for name in pack.names():
-            records = CONDA.records(pack.read(name), section=snapshot.section, name=name)
-            for record in records:
+            for record in ecosystem.records(pack.read(name), section=snapshot.section, name=name):
                 if isinstance(record, Record):
-                    yield snapshot.section, record.filename
+                    yield ecosystem.path(snapshot.section, name, record.filename)
 
 
 def _client() -> Client:
