@@ -42,6 +42,13 @@ def slow_body(host: str) -> bytes:
     return request("/api/auth/login", host, method="POST", more=more) + b'{"username": "a'
 
 
+def poster(path: str, body: bytes, token: str) -> Opening:
+    """Sends a whole request of somebody who is signed in, and waits for the answer."""
+    more = f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+    more += f"Content-Length: {len(body)}\r\n"
+    return lambda host: request(path, host, method="POST", more=more) + body
+
+
 def reader(path: str) -> Opening:
     """Asks for something large and reads none of it."""
     return lambda host: request(path, host)

@@ -8,10 +8,12 @@ lost, and none may be.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +54,7 @@ class Stage:
     port: int
     waits: list[str]
     silent: Behaviour
+    token: str
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +93,13 @@ def stage(
     try:
         until(server.system)
         with shipped_nginx(folder, server) if behind else nullcontext(server.port) as port:
-            waits = _mirror(server, conda)
+            token = _token(server)
+            waits = _mirror(server, conda, token)
             assert _get(port, LARGE_FILE, timeout=60).status_code == 200
             conda.forget()
             for path in waits:
                 conda.behave(conda.path("noarch", path.rsplit("/", 1)[1]), silent)
-            yield Stage(server, conda, port, waits, silent)
+            yield Stage(server, conda, port, waits, silent, token)
     finally:
         silent.release()
         server.close()
@@ -109,10 +113,14 @@ def _add_large(conda: FakeConda) -> None:
     conda.set(conda.path("noarch", name), body)
 
 
-def _mirror(server: Server, conda: FakeConda) -> list[str]:
-    url = f"http://127.0.0.1:{server.port}/api"
+def _token(server: Server) -> str:
+    url = f"http://127.0.0.1:{server.port}/api/auth/login"
     login = {"username": "admin", "password": PASSWORD}
-    token = requests.post(f"{url}/auth/login", json=login, timeout=20).json()["token"]
+    return str(requests.post(url, json=login, timeout=60).json()["token"])
+
+
+def _mirror(server: Server, conda: FakeConda, token: str) -> list[str]:
+    url = f"http://127.0.0.1:{server.port}/api"
     headers = {"Authorization": f"Bearer {token}"}
 
     def post(path: str, body: dict[str, Any]) -> None:
@@ -217,6 +225,21 @@ def test_clients_that_wait_for_a_silent_upstream_take_nobody_elses_place(stage: 
         others_are_served(stage)
         bounded(stage.server)
     assert stage.conda.count(stage.conda.path("noarch", "silent0-1-0.conda")) == 1
+
+
+def test_connection_tests_of_a_silent_upstream_take_nobody_elses_place(stage: Stage) -> None:
+    # The system takes their connections and holds what they ask; nobody reads it.
+    with socket.create_server(("127.0.0.1", 0), backlog=attackers.COUNT) as silent:
+        silent.settimeout(60)
+        source = f"http://127.0.0.1:{silent.getsockname()[1]}/silent"
+        body = json.dumps({"source_root": source, "mirror_type": "conda"}).encode()
+        opening = attackers.poster("/api/mirrors/test", body, stage.token)
+        with attack(stage.port, opening):
+            asked, _ = silent.accept()
+            with asked:
+                assert asked.recv(1)
+                others_are_served(stage)
+                bounded(stage.server)
 
 
 def test_a_burst_of_sign_in_pages_loses_none(stage: Stage) -> None:
