@@ -122,6 +122,24 @@ class TestListOfProjects:
         assert files(channel, "six") == [SDIST]
         assert run.failures.get().filename == WHEEL
 
+    @pytest.mark.parametrize("mode", ["active", "passive"])
+    @pytest.mark.parametrize("lists", [True, False])
+    def test_files_of_a_quarantined_project_are_refused_at_their_addresses(
+        self, simple: FakeSimple, mode: str, lists: bool
+    ) -> None:
+        channel = scene.channel()
+        what = mirror(channel, simple, mirror_mode=mode)
+        scene.run_now(what)
+        paths = [f"/six/{WHEEL}", f"/six/{SDIST}", f"/six/{WHEEL}.metadata"]
+        assert [ask(channel, path).status for path in paths] == [200] * 3
+        simple.status["six"] = {"status": "quarantined"}
+        for filename in () if lists else (WHEEL, SDIST):
+            simple.drop("six", filename)
+        simple.publish()
+        assert scene.run_now(what).state == "completed"
+        assert [ask(channel, path).status for path in paths] == [404] * 3
+        assert files(channel, "numpy")
+
     def test_pages_are_asked_for_conditionally_and_nothing_new_writes_nothing(
         self, simple: FakeSimple
     ) -> None:
