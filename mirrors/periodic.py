@@ -62,6 +62,16 @@ def keep(mirror: Mirror) -> None:
     )
 
 
+def begin_clocks() -> None:
+    """Count the time to the first run of each system task from now on, whatever restarts there are.
+
+    A task that never ran is counted from the start of beat: one that is due hourly would never
+    run on a server that restarts more often.
+    """
+    rows = PeriodicTask.objects.filter(name__startswith="system/", last_run_at=None)
+    rows.update(last_run_at=timezone.now())
+
+
 def of(mirror: Mirror) -> QuerySet[Any]:
     """The mirror's task, if it has one."""
     found: QuerySet[Any] = PeriodicTask.objects.filter(task=TASK, args=_args(mirror))

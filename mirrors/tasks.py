@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from celery import shared_task
+from celery import shared_task, signals
 from kombu.exceptions import OperationalError
 
 from channels.errors import Interrupted
 from channels.models import Channel
-from mirrors import cleanup, dispatch, knock, preview, rebuild, run
+from mirrors import cleanup, dispatch, knock, periodic, preview, rebuild, run
 from mirrorserver import shutdown
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,12 @@ def dispatch_round() -> None:
 def clean_up() -> None:
     """Remove what no kept revision, run or snapshot needs."""
     cleanup.clean_up()
+
+
+@signals.beat_init.connect
+def begin_clocks(**_: object) -> None:
+    """When beat starts."""
+    periodic.begin_clocks()
 
 
 def _stop() -> None:

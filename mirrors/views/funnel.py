@@ -55,11 +55,21 @@ class Figure:
         return f"{self.count - self.before:+,}"
 
 
+CHANGES = {
+    "added": "Added to the channel",
+    "replaced": "Replaced in the channel",
+    "removed": "Removed from the channel",
+}
+
+
 @dataclass(frozen=True)
 class Funnel:
     listed: Figure
     stages: tuple[Figure, ...]
-    removed: Figure
+    changes: tuple[Figure, ...]
+    """What the run changed in the channel: by the kind of change, as differences call it."""
+    stays: Figure
+    """Listed although the source dropped it: not among what the source lists."""
     whole: bool = field(default=True)
 
     @property
@@ -100,7 +110,8 @@ def funnel(run: Run, before: Run | None) -> Funnel | None:
     return Funnel(
         listed=listed,
         stages=tuple(stages),
-        removed=_figure("Removed from the channel", "removed", counts, old, reason=""),
+        changes=tuple(_figure(words, kind, counts, old) for kind, words in CHANGES.items()),
+        stays=_figure("Kept though the source dropped it", "stays", counts, old),
         whole=listed.count == total,
     )
 

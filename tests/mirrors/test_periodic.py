@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery import signals
 from django.db import transaction
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, PeriodicTask
-from django_celery_beat.schedulers import ModelEntry
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from history.models import Event
 from mirrors import dispatch, manage, periodic, tasks
@@ -183,3 +184,23 @@ def test_W07_a_schedule_that_is_none_any_more_is_switched_off_and_can_be_edited(
 
 def test_the_systems_tasks_cannot_have_a_mirrors_name() -> None:
     assert all("/" in name for name in app.conf.beat_schedule)
+
+
+def test_tasks_of_the_system_run_although_the_server_restarts_more_often() -> None:
+    def start() -> dict[str, bool]:
+        """A beat that begins: its tasks, and whether each is due at once."""
+        found = DatabaseScheduler(app=app)
+        signals.beat_init.send(sender=None)
+        return {
+            name: entry.is_due().is_due
+            for name, entry in found.schedule.items()
+            if name.startswith("system/")
+        }
+
+    assert start() == {"system/dispatch": False, "system/clean up": False}
+    for passed, due in ((40, False), (40, True)):
+        for row in PeriodicTask.objects.filter(name__startswith="system/"):
+            assert row.last_run_at
+            earlier = row.last_run_at - timedelta(minutes=passed)
+            PeriodicTask.objects.filter(pk=row.pk).update(last_run_at=earlier)
+        assert start() == {"system/dispatch": True, "system/clean up": due}

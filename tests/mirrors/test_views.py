@@ -361,6 +361,47 @@ def test_details_tell_what_a_run_downloaded_from_what_was_here(
     assert "+1" in page  # listed one more than the run before
 
 
+def test_details_and_history_tell_what_a_run_changed_and_what_stays(
+    channel: Channel, conda: FakeConda
+) -> None:
+    gone = conda.add("noarch", "gone", "1.0")
+    conda.add("noarch", "same", "1.0")
+    conda.publish()
+    mirror = scene.mirror(channel, conda.channel, "m", mirror_mode="active")
+    scene.run_now(mirror)
+    conda.drop("noarch", gone)
+    conda.add("noarch", "same", "1.0", payload=500)
+    new = [conda.add("noarch", name, "1.0") for name in ("new", "newer")]
+    conda.publish()
+    for name in new:
+        conda.behave(conda.path("noarch", name), failing(404, times=1))
+
+    def changed(run: Run) -> dict[str, int]:
+        found = funnel(run, None)
+        assert found
+        return {one.reason or one.words: one.count for one in (*found.changes, found.stays)}
+
+    def page(run: Run) -> str:
+        return text(browser().get(f"{TAB}{mirror.pk}/runs/{run.number}/"))
+
+    run = scene.run_now(mirror)
+    kept = "Kept though the source dropped it"
+    assert changed(run) == {
+        "Added to the channel": 0,
+        "replaced": 1,
+        "Removed from the channel": 0,
+        "stays": 1,
+    }
+    assert kept in page(run)
+    run = scene.run_now(mirror)
+    assert changed(run) == {"added": 2, "Replaced in the channel": 0, "removed": 1, kept: 0}
+    shown = page(run)
+    assert kept not in shown
+    assert [f"#{one}" in shown for one in ("added", "replaced", "removed")] == [True, False, True]
+    told = Event.objects.filter(type="mirror_completed", run_id=run.pk).get().meta["counts"]
+    assert [told[key] for key in ("added", "replaced", "removed")] == [2, 0, 1]
+
+
 def test_a_mirror_that_never_ran_has_details_that_say_so(channel: Channel) -> None:
     mirror = scene.mirror(channel, SOURCE, "m")
     assert "has not run yet" in text(browser().get(f"{TAB}{mirror.pk}/"))
