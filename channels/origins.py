@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin
 
 from django.conf import settings
 
-from channels import pauses
+from channels import connections, pauses
 from channels.models import Channel, Origin
 from channels.secrets import unseal
 from ecosystems import registry
@@ -24,6 +24,7 @@ from ecosystems.upstream import (
     NotFound,
     Policy,
     Progress,
+    Slots,
     UpstreamError,
 )
 
@@ -39,9 +40,16 @@ def policy() -> Policy:
 
 
 def client_for(
-    credential: bytes | memoryview, proxy: bytes | memoryview, *, limits: Limits | None = None
+    credential: bytes | memoryview,
+    proxy: bytes | memoryview,
+    *,
+    limits: Limits | None = None,
+    slots: Slots = connections.BACKGROUND,
 ) -> Client:
-    """An HTTP client with these sealed secrets, under the egress policy."""
+    """An HTTP client with these sealed secrets, under the egress policy.
+
+    `slots`: `connections.AWAITED` where somebody waits for the answer.
+    """
     secret = unseal(credential)
     return Client(
         policy(),
@@ -50,12 +58,13 @@ def client_for(
         settings=limits or settings.UPSTREAM_LIMITS,
         ca_files=settings.CA_FILES,
         gate=pauses.SHARED,
+        slots=slots,
     )
 
 
-def client(origin: Origin) -> Client:
+def client(origin: Origin, *, slots: Slots = connections.BACKGROUND) -> Client:
     """The client that fetches this origin's files."""
-    return client_for(origin.credential, origin.proxy)
+    return client_for(origin.credential, origin.proxy, slots=slots)
 
 
 def address(origin: Origin, filename: str, place: str = "") -> str:

@@ -29,7 +29,7 @@ from django.db import Error, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from channels import blobs, origins, pins, readership
+from channels import blobs, connections, origins, pins, readership
 from channels.access import audience
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart, Watch
@@ -572,7 +572,7 @@ def _load(pk: int) -> Origin:
 def _client(pk: int, key: str, allow: tuple[str, ...]) -> Client:
     """One client an origin, so that connections stay open; origins are immutable."""
     del key, allow  # parts of what makes a client another one
-    return origins.client(Origin.objects.get(pk=pk))
+    return origins.client(Origin.objects.get(pk=pk), slots=connections.AWAITED)
 
 
 def _part(row: Fetch) -> Path:

@@ -15,7 +15,7 @@ import zstandard
 from django.db import transaction
 from django.db.models import QuerySet
 
-from channels import blobs, publish
+from channels import blobs, connections, publish
 from channels.listing import Listing
 from channels.models import FOREVER, Channel, Generation, Package, Revision
 from channels.origins import client_for
@@ -115,7 +115,8 @@ def _fetch(one: Input, section: str, name: str) -> None:
         return
     ecosystem = narrowed(one.mirror.channel, one.mirror.kind, one.mirror.filter.terms, active=False)
     try:
-        with client_for(upstream.credential, upstream.proxy) as client, scratch() as work:
+        client = client_for(upstream.credential, upstream.proxy, slots=connections.AWAITED)
+        with client, scratch() as work:
             found = ecosystem.bring(client, snapshot.address, name, work=work)
     except (UpstreamError, BadIndex) as error:
         log.warning("The page of %s was not fetched: %s", name, error)

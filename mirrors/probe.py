@@ -13,6 +13,7 @@ from django.conf import settings
 
 from accounts import limits
 from accounts.models import User
+from channels import connections
 from channels.models import Document, Package
 from channels.origins import client_for
 from ecosystems import probing, registry
@@ -45,7 +46,10 @@ def probe(upstream: Upstream, asker: User) -> Shape:
         return _shape(upstream, _own(upstream), [])
     asked = _Asked(upstream.url)
     patience = replace(settings.UPSTREAM_LIMITS, connect_timeout=CONNECT_SECONDS)
-    with client_for(upstream.credential, upstream.proxy, limits=patience) as client:
+    client = client_for(
+        upstream.credential, upstream.proxy, limits=patience, slots=connections.AWAITED
+    )
+    with client:
         seen = probing.see(upstream.url, upstream.kind, asked.look(client))
     if seen is None and asked.failed is not None:
         raise asked.failed

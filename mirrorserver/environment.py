@@ -97,6 +97,7 @@ class Environment:
     public_url: str
     upstream_allow: tuple[str, ...]
     upstream_timeout: float
+    upstream_connections: int
     ca_files: tuple[str, ...]
     time_zone: str
     # What follows is for operators with unusual needs and for tests, which cannot wait.
@@ -162,6 +163,7 @@ def read(variables: Mapping[str, str]) -> Environment:
         public_url=get.public_url(host, port),
         upstream_allow=get.upstream_allow(),
         upstream_timeout=get.number("UPSTREAM_TIMEOUT", 60),
+        upstream_connections=get.whole("UPSTREAM_CONNECTIONS", 4, low=1, high=64),
         ca_files=get.ca_files(),
         time_zone=get.time_zone(),
         debug=get.flag("DEBUG"),

@@ -19,7 +19,7 @@ VERSION = "0.1.0"
 DATA = ENV.data
 PUBLIC_URL = ENV.public_url
 UPSTREAM_ALLOW = ENV.upstream_allow
-UPSTREAM_LIMITS = Limits.patient(ENV.upstream_timeout)
+UPSTREAM_LIMITS = Limits.patient(ENV.upstream_timeout, connections=ENV.upstream_connections)
 CA_FILES = ENV.ca_files
 PYTHON_INDEX = python_index()
 LEASE_SECONDS = ENV.lease_seconds

@@ -18,6 +18,7 @@ from ecosystems.upstream.errors import (
 from ecosystems.upstream.gate import Gate, ProcessGate
 from ecosystems.upstream.limits import Limits
 from ecosystems.upstream.policy import Policy
+from ecosystems.upstream.slots import ProcessSlots, Slots
 from ecosystems.upstream.transfer import Digest, Progress
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "NotModified",
     "Policy",
     "ProcessGate",
+    "ProcessSlots",
     "Progress",
+    "Slots",
     "TooSlow",
     "UpstreamError",
     "open_decoded",

@@ -26,6 +26,7 @@ from ecosystems.upstream.gate import SHARED_GATE, Gate
 from ecosystems.upstream.limits import Limits
 from ecosystems.upstream.policy import Policy
 from ecosystems.upstream.proof import proves
+from ecosystems.upstream.slots import Slots
 from ecosystems.upstream.transfer import Digest, Progress, Sink, Transfer, no_progress
 
 NO_CACHE = {"Cache-Control": "no-cache"}
@@ -73,6 +74,7 @@ class Client:
         proxy: str | None = None,
         settings: Limits | None = None,
         gate: Gate = SHARED_GATE,
+        slots: Slots | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         user_agent: str = "mirrorserver",
@@ -85,6 +87,7 @@ class Client:
             proxy=proxy,
             limits=self.limits,
             gate=gate,
+            slots=slots,
             clock=clock,
             sleep=sleep,
             user_agent=user_agent,

@@ -7,7 +7,6 @@ it; https never leads to http.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from ecosystems.upstream.gate import SHARED_GATE, Gate
 from ecosystems.upstream.headers import encoded, retry_after
 from ecosystems.upstream.limits import Limits
 from ecosystems.upstream.policy import Policy
+from ecosystems.upstream.slots import ProcessSlots, Slots
 from ecosystems.upstream.transport import PolicyAdapter
 from ecosystems.upstream.watch import Watch, watching
 
@@ -99,6 +99,7 @@ class Courier:
         proxy: str | None = None,
         limits: Limits,
         gate: Gate = SHARED_GATE,
+        slots: Slots | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         user_agent: str = "mirrorserver",
@@ -109,8 +110,7 @@ class Courier:
         self._proxies = _proxies(proxy)
         self._user_agent = user_agent
         self._adapter = PolicyAdapter(policy, connections=limits.connections, ca_files=ca_files)
-        self._slots: dict[Place, threading.BoundedSemaphore] = {}
-        self._lock = threading.Lock()
+        self.slots = slots or ProcessSlots(limits.connections)
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -173,10 +173,7 @@ class Courier:
         limits: Limits,
     ) -> Iterator[Answer]:
         """One request to one server, holding one of its slots."""
-        slot = self._slot(where)
-        while not slot.acquire(timeout=self.limits.tick):
-            stop()
-        try:
+        with self.slots.hold(str(where), stop):
             self.gate.wait(str(where), self._pausing(url, where, stop=stop, limits=limits))
             stop()
             watch = Watch(url, where.host, limits=limits, stop=stop, clock=self.clock)
@@ -189,8 +186,6 @@ class Courier:
                     answer.raw.close()
                     raise
                 answer.finish()
-        finally:
-            slot.release()
 
     def _pausing(self, url: str, where: Place, *, stop: Stop, limits: Limits) -> Stop:
         """What is called while the server wants no requests: some cannot wait for its end."""
@@ -282,12 +277,6 @@ class Courier:
             raise busy
         message = f"{host} answered with the unexpected status {status}."
         raise UpstreamError(url, message, permanent=True, status=status)
-
-    def _slot(self, where: Place) -> threading.BoundedSemaphore:
-        with self._lock:
-            if where not in self._slots:
-                self._slots[where] = threading.BoundedSemaphore(self.limits.connections)
-            return self._slots[where]
 
 
 def _same_host(one: Place, other: Place) -> bool:

@@ -52,10 +52,15 @@ class Limits:
         )
 
     @classmethod
-    def patient(cls, seconds: float) -> Self:
+    def patient(cls, seconds: float, *, connections: int = 4) -> Self:
         """Limits under which an upstream counts as dead after `seconds` without a byte.
 
         A caching proxy may fetch all of an index before it sends the first byte, and pause
         while it does.
         """
-        return cls(read_timeout=seconds, header_timeout=seconds + HEADERS, rate_window=seconds)
+        return cls(
+            read_timeout=seconds,
+            header_timeout=seconds + HEADERS,
+            rate_window=seconds,
+            connections=connections,
+        )

@@ -139,6 +139,7 @@ def test_links_show_an_address_that_can_be_opened(tmp_path: Path, host: str, sho
         ("UPSTREAM_ALLOW", "https://files.internal=10.0.0.1/8"),
         ("UPSTREAM_TIMEOUT", "never"),
         ("UPSTREAM_TIMEOUT", "0"),
+        ("UPSTREAM_CONNECTIONS", "0"),
         ("CA_BUNDLE", "/no/such/file"),
         ("SSL_CERT_FILE", "/no/such/file"),
         ("REQUESTS_CA_BUNDLE", __file__),
@@ -188,6 +189,10 @@ def test_a_variable_whose_feature_does_not_exist_stops_the_start(tmp_path: Path,
     assert "s3cret" not in str(raised.value)
 
 
+ENVIRON = re.compile(r"\bos\.environ\b|\bgetenv\b|from os import")
+ROOMS = ("accounts", "channels", "ecosystems", "filters", "history", "mirrors", "mirrorserver")
+
+
 class Recorded(dict[str, str]):
     """Variables that remember which of them were asked for."""
 
@@ -209,6 +214,38 @@ def test_the_readme_lists_every_variable_and_no_other(tmp_path: Path) -> None:
     listed = re.findall(r"`([A-Z0-9_]+)`", " ".join(cells))
     assert len(listed) == len(set(listed))
     assert set(listed) == variables.asked
+
+
+def test_compose_passes_on_every_variable_that_an_operator_may_set(tmp_path: Path) -> None:
+    variables = Recorded(DATA=str(tmp_path / "var"))
+    environment.read(variables)
+    compose = (environment.PROJECT / "docker-compose.yml").read_text()
+    of_the_image = {"HOST", "PORT", "DATA"}
+    never_there = {"DEBUG", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}  # CA_BUNDLE does that
+    set_there = set(re.findall(r"^ +([A-Z][A-Z0-9_]+): ", compose, re.MULTILINE))
+    assert variables.asked - set_there == of_the_image | never_there
+
+
+def test_the_environment_is_read_in_one_place_only() -> None:
+    """Elsewhere it is at most set, or handed to a child process."""
+    used = {
+        str(path.relative_to(environment.PROJECT)): sorted(
+            {line.strip() for line in path.read_text().splitlines() if ENVIRON.search(line)}
+        )
+        for room in ("*.py", *(f"{room}/**/*.py" for room in ROOMS))
+        for path in environment.PROJECT.glob(room)
+        if ENVIRON.search(path.read_text())
+    }
+    module = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorserver.settings")'
+    assert used.pop("mirrorserver/environment.py") == ["return read(os.environ)"]
+    assert used == {
+        "manage.py": [module],
+        "mirrorserver/celery.py": [module],
+        "mirrorserver/apps.py": ['os.environ["TZ"] = settings.DEFAULT_CRON_TIMEZONE'],
+        "mirrorserver/management/commands/serve.py": [
+            'variables = dict(os.environ, DJANGO_SETTINGS_MODULE="mirrorserver.settings")'
+        ],
+    }
 
 
 def _authority(folder: Path) -> str:

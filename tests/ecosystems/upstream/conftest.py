@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -28,7 +29,8 @@ class Time:
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.now += seconds
+        # Time always passes, also where `seconds` are too few to be added to a float.
+        self.now = max(self.now + seconds, math.nextafter(self.now, math.inf))
 
 
 @pytest.fixture
