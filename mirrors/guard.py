@@ -11,11 +11,15 @@ from email.utils import parsedate_to_datetime
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the guard looks at: files listed, `Last-Modified`, newest build time (ms)."""
+    """What the guard looks at: readable files, `Last-Modified`, newest build time (ms).
+
+    `invalid`: how many more are listed, which nobody can read.
+    """
 
     listed: int
     last_modified: str = ""
     newest: int = 0
+    invalid: int = 0
 
 
 def objection(
@@ -37,17 +41,22 @@ def objection(
     if new is None:
         return f"The upstream no longer has {section}, which listed {old.listed:,} files."
     if new.listed == 0 and explained < old.listed:
-        return f"{section} is empty now; it listed {old.listed:,} files."
+        return f"{section} is empty now; it listed {old.listed:,} files.{_unreadable(new)}"
     gone = old.listed - new.listed - explained
     if gone > max(least, old.listed * share):
         return (
             f"{section} shrank from {old.listed:,} to {new.listed:,} files,"
             f" more than the {max(least, int(old.listed * share)):,} that may go at once."
+            f"{_unreadable(new)}"
         )
     # The newest file may be one that was taken back.
     if _older(old, new) and not (explained and gone <= 0):
         return f"{section} is older than the index that was accepted before."
     return None
+
+
+def _unreadable(new: Facts) -> str:
+    return f" {new.invalid:,} more are listed and invalid." if new.invalid else ""
 
 
 def _older(old: Facts, new: Facts) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
 
-from channels import readership
+from channels import blobs, readership
 from ecosystems import pack as packs
 from ecosystems import registry
-from ecosystems.base import BadIndex
+from ecosystems.base import BadIndex, Invalid, Record
 from history.models import EventType
 from mirrors import knock, own
 from mirrors.control import accept, tell
@@ -112,6 +113,8 @@ def _objections(
         if before is not None and snapshot is not None and before.scope != snapshot.scope:
             # Another part of the upstream was asked for; that says nothing about the upstream.
             continue
+        if before == snapshot:
+            continue
         reason = objection(
             section,
             _facts(before),
@@ -144,10 +147,19 @@ def _explained(mirror: Mirror, before: Snapshot, snapshot: Snapshot) -> int:
         listed, body = old.read(name), new.read(name) if name in new.names() else b""
         taken_back = ecosystem.taken_back(body, listed)
         if taken_back != frozenset():
-            left = ecosystem.entries(body).keys() if body else set()
-            gone = ecosystem.entries(listed).keys() - left
+            earlier, later = (
+                _readable(ecosystem.records(text, section=snapshot.section, name=name))
+                if text
+                else set()
+                for text in (listed, body)
+            )
+            gone = earlier - later
             explained += len(gone if taken_back is None else gone & taken_back)
     return explained
+
+
+def _readable(records: Iterable[Record | Invalid]) -> set[str]:
+    return {record.filename for record in records if not isinstance(record, Invalid)}
 
 
 def _same_source(mirror: Mirror, accepted: dict[str, Snapshot]) -> dict[str, Snapshot]:
@@ -175,7 +187,12 @@ def _denied(fetch: Fetch, accepted: dict[str, Snapshot]) -> dict[str, dict[str, 
 def _facts(snapshot: Snapshot | None) -> Facts | None:
     if snapshot is None:
         return None
-    return Facts(snapshot.listed, snapshot.last_modified, snapshot.newest)
+    invalid = snapshot.invalid
+    if blobs.path(snapshot.pack_id).exists():
+        groups = pack(snapshot.pack_id).left_out.values()
+        invalid += sum(one.count for group in groups for one in group)
+    listed = snapshot.listed - invalid
+    return Facts(listed, snapshot.last_modified, snapshot.newest, invalid)
 
 
 def _tell_held(work: Work, mirror: Mirror, held: dict[str, dict[str, object]]) -> None:

@@ -134,3 +134,45 @@ def test_a_mirror_of_an_own_channel_has_nothing_to_leave_out(
     mirror = scene.mirror(second, source, mirror_mode="passive", mirror_type=kind)
     assert scene.run_now(mirror).state == "completed"
     assert "left out" not in warned(mirror)
+
+
+def broken(stage: Stage) -> None:
+    """Every record of the upstream turns into one that nobody can read."""
+    server = stage.server
+    if isinstance(server, FakeConda):
+        server.change("noarch", "good-1.0-0.conda", build="other")
+    elif isinstance(server, FakeSimple):
+        server.add_sdist("good", "1.0", hashes={})
+    elif isinstance(server, FakeCran):
+        server.add("good", "1.0", md5=False, extra="MD5sum: nothing\n")
+    server.publish()  # type: ignore[attr-defined]
+
+
+def test_an_upstream_whose_records_all_turn_invalid_is_held(
+    stage: Stage, settings: LazySettings
+) -> None:
+    settings.GUARD_MIN = 0
+    before = Channel.objects.get(pk=stage.channel.pk).current
+    broken(stage)
+    run = scene.run_now(stage.mirror)
+    assert run.state == "completed"
+    [held] = run.held.values()
+    assert "is empty now; it listed 1 files." in held["reason"]
+    assert "more are listed and invalid" in held["reason"]
+    assert Channel.objects.get(pk=stage.channel.pk).current == before
+
+
+def test_records_that_were_invalid_before_are_no_loss_for_the_guard(
+    stage: Stage, settings: LazySettings
+) -> None:
+    settings.GUARD_MIN = 0
+    server = stage.server
+    if isinstance(server, FakeConda):
+        for filename in stage.files:
+            server.unlist("noarch", filename)
+    elif isinstance(server, FakeSimple):
+        server.add_sdist("good", "1.1")
+    elif isinstance(server, FakeCran):
+        server.add("odd", "1.0")
+    server.publish()  # type: ignore[attr-defined]
+    assert scene.run_now(stage.mirror).held == {}
