@@ -32,9 +32,13 @@ BIG = "big-1-0.conda"
 def tool(name: str) -> None:
     """Skip the test where the tool is missing; with CI=1 that is a failure."""
     if shutil.which(name) is None:
-        message = f"{name} is not installed"
-        assert os.environ.get("CI") != "1", message
-        pytest.skip(message)
+        skip(f"{name} is not installed")
+
+
+def skip(why: str) -> None:
+    """Skip the test; with CI=1, where everything has to be there, that is a failure."""
+    assert os.environ.get("CI") != "1", why
+    pytest.skip(why)
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def disk(data: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(data)], capture_output=True
     )
     if mounted.returncode:
-        pytest.skip("only root may mount a small disk")
+        skip(f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}")
     yield data
     subprocess.run(["umount", "-l", str(data)], check=True)
 
