@@ -152,7 +152,7 @@ BAD: dict[str, Behaviour] = {
     "not acceptable": Behaviour(status=406),
     "failing": Behaviour(status=500),
     "page": Behaviour(body=b"<html></html>", etag=""),
-    "cut": Behaviour(body=gzip.compress(b"Package: aa\n" * 999)[:-20], etag=""),
+    "cut": Behaviour(body=gzip.compress(b"Package: aa\n" * 999, mtime=0)[:-20], etag=""),
     "missing": Behaviour(status=404),
 }
 
