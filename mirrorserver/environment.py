@@ -121,6 +121,7 @@ class Environment:
     limit_runs: str
     limit_tests: str
     limit_previews: int
+    limit_downloads: int
     sign_in_rate: str
     sign_in_address_rate: str
     session_idle_hours: float
@@ -186,6 +187,7 @@ def read(variables: Mapping[str, str]) -> Environment:
         limit_runs=get.rate("LIMIT_RUNS", "12/60"),
         limit_tests=get.rate("LIMIT_TESTS", "20/60"),
         limit_previews=get.whole("LIMIT_PREVIEWS", 4, low=1, high=1000),
+        limit_downloads=get.whole("LIMIT_DOWNLOADS", 64, low=1, high=65536),
         sign_in_rate=get.rate("SIGN_IN_RATE", "5/60"),
         sign_in_address_rate=get.rate("SIGN_IN_ADDRESS_RATE", "30/60"),
         session_idle_hours=get.number("SESSION_IDLE_HOURS", 8),

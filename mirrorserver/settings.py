@@ -31,6 +31,7 @@ LIMIT_WRITES = ENV.limit_writes
 LIMIT_RUNS = ENV.limit_runs
 LIMIT_TESTS = ENV.limit_tests
 LIMIT_PREVIEWS = ENV.limit_previews
+LIMIT_DOWNLOADS = ENV.limit_downloads
 WEB_THREADS = ENV.web_threads
 FETCH_THREADS = ENV.fetch_threads
 FETCH_WAITERS = ENV.fetch_waiters

@@ -17,7 +17,7 @@ from channels.passive import Cut
 from channels.serving import addresses, generation
 from channels.serving.answers import Problem, Reply, problem, safe
 from mirrorserver import absent
-from mirrorserver.rsgi import bodies, bridge, sending
+from mirrorserver.rsgi import bodies, bridge, sending, shares
 from mirrorserver.rsgi.generations import Generations
 from mirrorserver.rsgi.pool import Busy, Pool
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
@@ -46,6 +46,7 @@ class Application:
         self._generations = Generations()
         self._waits = Waits(self._packages.run)
         self._memory = bodies.Memory()
+        self._shares = shares.Shares()
 
     async def __rsgi__(self, scope: Scope, proto: Exchange) -> None:
         """Answer one request."""
@@ -57,6 +58,9 @@ class Application:
                 await self._page(scope, proto, request)
         except (Busy, sending.TooManyStreams):
             _send(proto, problem(request, Problem(503, BUSY, [("Retry-After", "5")])))
+        except shares.TooManyDownloads as error:
+            again = [("Retry-After", str(shares.AGAIN_SECONDS))]
+            _send(proto, problem(request, Problem(429, str(error), again)))
         except Cut as error:
             logger.warning("A file was cut while it was sent: %s", error)
 
@@ -67,11 +71,14 @@ class Application:
         if (reply := await self._remembered(request)) is None:
             found = await self._packages.run(repo.respond, request)
             if isinstance(found, repo.Waiting):
-                await self._wait(proto, found)
+                who = shares.client(scope, request, found.answer.user)
+                with self._shares.one(who):
+                    await self._wait(proto, found)
                 return
             reply = found
         if reply.packed:
-            await self._unpack(proto, reply)
+            with self._shares.one(shares.client(scope, request)):
+                await self._unpack(proto, reply)
         elif reply.path is not None:
             sending.send_file(proto, reply)
         else:

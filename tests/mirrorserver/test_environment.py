@@ -34,6 +34,7 @@ def test_nothing_set_means_the_documented_defaults(tmp_path: Path) -> None:
     assert (found.lease_seconds, found.heartbeat_seconds) == (60, 5)
     assert (found.limit_writes, found.limit_runs) == ("600/60", "12/60")
     assert (found.limit_tests, found.limit_previews) == ("20/60", 4)
+    assert found.limit_downloads == 64
 
 
 def test_an_empty_value_counts_as_absent(tmp_path: Path) -> None:
