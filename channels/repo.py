@@ -302,6 +302,7 @@ def _made(environ: Environ, answer: Answer) -> Reply | None:
 
 def _send(environ: Environ, entity: Entity, *, user: str) -> Reply:
     reply, begun = send(environ, entity)
+    reply.user = user
     if begun and entity.item is not None:
         downloads.note(entity.item, user)
     return reply

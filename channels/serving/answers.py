@@ -63,6 +63,8 @@ class Reply:
     length: int = 0
     packed: bool = False
     """The file is the zstd form of what is sent."""
+    user: str = ""
+    """Who asked with a valid token."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Application:
                 return
             reply = found
         if reply.packed:
-            with self._shares.one(shares.client(scope, request)):
+            with self._shares.one(shares.client(scope, request, reply.user)):
                 await self._unpack(proto, reply)
         elif reply.path is not None:
             sending.send_file(proto, reply)

@@ -88,6 +88,8 @@ def stage(
         ADMIN_PASSWORD=PASSWORD,
         UPSTREAM_ALLOW="http://127.0.0.1:*",
         X_ACCEL="1" if behind else "",
+        # All attackers come from one address, and shall get as far as they can.
+        LIMIT_DOWNLOADS=str(2 * attackers.COUNT),
     )
     silent = Behaviour(hold_at=0)
     try:

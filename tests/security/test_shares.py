@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
 
+from channels.serving.answers import Headers, Reply
 from mirrorserver.rsgi import shares
+from mirrorserver.rsgi.application import Application
 from tests.condatree import FakeConda
 from tests.mirrorserver.server import Server, until
 from tests.rogue import Behaviour
@@ -20,9 +24,9 @@ FOLDER = "/api/repo/open/noarch"
 
 
 def test_one_client_waits_for_a_bounded_number_of_files(tmp_path: Path) -> None:
-    silent = Behaviour(hold_at=0)
-    with FakeConda() as conda:
-        for name in ("here", "slow", "late"):
+    silent = {name: Behaviour(hold_at=0) for name in ("slow", "slower")}
+    with FakeConda() as conda, ExitStack() as attacked:
+        for name in ("here", "late", "other", *silent):
             conda.add("noarch", name, "1")
         conda.publish()
         server = Server(
@@ -35,27 +39,36 @@ def test_one_client_waits_for_a_bounded_number_of_files(tmp_path: Path) -> None:
         try:
             until(server.system)
             base = f"http://127.0.0.1:{server.port}"
-            _mirror(base, conda)
+            token = _mirror(base, conda)
 
-            def get(name: str) -> requests.Response:
-                return requests.get(f"{base}{FOLDER}/{name}-1-0.conda", timeout=60)
+            def get(name: str, token: str = "") -> requests.Response:
+                return requests.get(
+                    f"{base}{FOLDER}/{name}-1-0.conda", headers={"X-Auth": token}, timeout=60
+                )
 
             until(lambda: get("here").status_code == 200)
-            conda.behave(conda.path("noarch", "slow-1-0.conda"), silent)
-            waiting = attackers.reader(f"{FOLDER}/slow-1-0.conda")
-            with attackers.attack(server.port, waiting, count=2):
-                until(lambda: get("late").status_code == 429)
-                refused = get("late")
-                assert refused.headers["Retry-After"] == "5"
-                assert "at most 2" in refused.json()["detail"]
-                assert [get("here").status_code for _ in range(5)] == [200] * 5
+            for name, behaviour in silent.items():
+                conda.behave(conda.path("noarch", f"{name}-1-0.conda"), behaviour)
+                waiting = attackers.reader(f"{FOLDER}/{name}-1-0.conda")
+                attacked.enter_context(attackers.attack(server.port, waiting, count=1))
+                # Asked on behalf of this client: it holds its place.
+                assert behaviour.held.wait(60)
+            refused = get("late")
+            assert refused.status_code == 429
+            assert refused.headers["Retry-After"] == "5"
+            assert "at most 2" in refused.json()["detail"]
+            assert [get("here").status_code for _ in range(5)] == [200] * 5
+            assert get("other", token).status_code == 200, "an account has places of its own"
+            attacked.close()
             until(lambda: get("late").status_code == 200)
         finally:
-            silent.release()
+            for behaviour in silent.values():
+                behaviour.release()
             server.close()
 
 
-def _mirror(base: str, conda: FakeConda) -> None:
+def _mirror(base: str, conda: FakeConda) -> str:
+    """An open channel with a passive mirror; the token of the administrator."""
     login = {"username": "admin", "password": PASSWORD}
     token = requests.post(f"{base}/api/auth/login", json=login, timeout=20).json()["token"]
     mirror = {"mirror_name": "m", "source_root": conda.channel, "run_now": True}
@@ -67,6 +80,7 @@ def _mirror(base: str, conda: FakeConda) -> None:
             f"{base}/api{path}", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=60
         )
         assert answer.status_code in (200, 201), answer.text
+    return str(token)
 
 
 def test_places_are_counted_for_each_client_and_given_back(settings: Any) -> None:
@@ -90,3 +104,46 @@ def test_an_account_is_counted_by_itself_and_others_by_their_network(settings: A
     assert shares.client(near, {}, "ann") == "account ann"
     assert shares.client(near, {}) == shares.client(same, forged)
     assert shares.client(near, {}) != shares.client(SimpleNamespace(client="127.0.0.1:5"), {})  # type: ignore[arg-type]
+
+
+class Wire:
+    """What an exchange was answered with."""
+
+    status = 0
+    headers: Headers = []
+
+    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status, self.headers = status, headers
+
+
+def test_what_is_unpacked_counts_for_who_asked(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LIMIT_DOWNLOADS = 1
+    scope: Any = SimpleNamespace(
+        client="127.0.0.1:5", method="GET", path="/api/repo/open/noarch/repodata.json",
+        query_string="", headers={},
+    )  # fmt: skip
+    unpacked: list[str] = []
+
+    async def answered(app: Application, user: str) -> Wire:
+        async def remembered(_: Any) -> Reply:
+            return Reply(200, [], path=Path("index.zst"), packed=True, user=user)
+
+        async def unpack(_: Any, reply: Reply) -> None:
+            unpacked.append(reply.user)
+
+        monkeypatch.setattr(app, "_remembered", remembered)
+        monkeypatch.setattr(app, "_unpack", unpack)
+        wire: Any = Wire()
+        await app.__rsgi__(scope, wire)
+        return cast(Wire, wire)
+
+    async def both() -> tuple[Wire, Wire]:
+        app = Application()
+        with app._shares.one("account ann"):
+            return await answered(app, "ann"), await answered(app, "bob")
+
+    ann, bob = asyncio.run(both())
+    assert (ann.status, dict(ann.headers)["Retry-After"]) == (429, "5")
+    assert (bob.status, unpacked) == (0, ["bob"])
