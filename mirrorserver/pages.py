@@ -10,6 +10,8 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.cache import patch_vary_headers
 
 from accounts import audit
 from accounts.access import can
@@ -26,6 +28,7 @@ from mirrors.views.rows import Row, lines, mirrors
 CHANNELS = 30
 MIRRORS_EACH = 5
 NOTED = 10
+CRASHED = "An error of this server ended the request. Its log says more."
 DATABASE_BUSY = "The database of this server is busy or does not answer now. Try again."
 DATABASE_BUSY_SECONDS = 5
 
@@ -138,18 +141,29 @@ def too_many_tries(request: HttpRequest) -> HttpResponse:
     return too_many(request, TooMany("Too many tries. Wait a minute, then try again.", 60))
 
 
-def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
+def server_error(request: HttpRequest) -> HttpResponse:
     """500; 503 where the database is busy or away, which passes."""
     if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        return _plain(500, "An error of this server ended the request. Its log says more.")
-    response = _plain(503, DATABASE_BUSY)
+        return _static(request, 500, "Something went wrong", CRASHED)
+    response = _static(request, 503, "The database is busy", DATABASE_BUSY)
     response["Retry-After"] = str(DATABASE_BUSY_SECONDS)
     return response
 
 
-def _plain(status: int, text: str) -> HttpResponse:
-    """Without the database, which a page needs to know who is signed in."""
-    return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+def _static(request: HttpRequest, status: int, title: str, detail: str) -> HttpResponse:
+    """Without the database, which other pages need to know who is signed in.
+
+    A page for a person's browser; the sentence alone for a part of a page, and for programs.
+    """
+    page = "text/html" in request.headers.get("Accept", "") and "HX-Request" not in request.headers
+    if page:
+        context = {"status": status, "title": title, "detail": detail}
+        response = HttpResponse(render_to_string("500.html", context), status=status)
+    else:
+        response = HttpResponse(detail, status=status, content_type="text/plain; charset=utf-8")
+    response["Cache-Control"] = "no-store"
+    patch_vary_headers(response, ["Accept", "HX-Request"])
+    return response
 
 
 def _error(request: HttpRequest, status: int, title: str, detail: str) -> HttpResponse:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.pages import POLICY
 from mirrorserver.policy import HEADER, set_policy
@@ -27,15 +29,43 @@ def test_an_old_form_is_refused_under_the_policy() -> None:
     assert answer.headers[HEADER] == POLICY
 
 
-def test_a_crash_is_told_under_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(*_: object) -> None:
-        raise RuntimeError("broken on purpose")
+@pytest.mark.parametrize(
+    ("error", "status", "title"),
+    [
+        (RuntimeError("broken on purpose"), 500, "Something went wrong"),
+        (OperationalError("locked"), 503, "The database is busy"),
+    ],
+)
+def test_a_crash_is_a_page_for_a_browser_and_a_sentence_for_everybody_else(
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    error: Exception,
+    status: int,
+    title: str,
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise error
 
     monkeypatch.setattr("accounts.views.session.render", crash)
-    answer = Client(raise_request_exception=False).get("/sign-in/")
-    assert answer.status_code == 500
-    assert "Something went wrong" in answer.content.decode()
-    assert answer.headers[HEADER] == POLICY
+    client = Client(raise_request_exception=False)
+    answers = {}
+    for who, headers in {
+        "browser": {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"},
+        "part": {"Accept": "text/html", "HX-Request": "true"},
+        "program": {"Accept": "*/*"},
+    }.items():
+        with django_assert_num_queries(0):
+            answers[who] = client.get("/sign-in/", headers=headers)
+        assert answers[who].status_code == status
+        assert answers[who].headers[HEADER] == POLICY
+        assert answers[who].headers["Cache-Control"] == "no-store"
+        assert ("Retry-After" in answers[who].headers) == (status == 503)
+    page = answers["browser"].content.decode()
+    sentence = answers["program"].content.decode()
+    assert title in page
+    assert sentence in page
+    assert "<" not in sentence
+    assert answers["part"].content == answers["program"].content
 
 
 def test_the_browsable_api_may_show_the_pictures_of_its_style_sheet_and_nothing_else() -> None:
