@@ -141,7 +141,9 @@ def _get(port: int, path: str, *, timeout: float = WITHIN_SECONDS) -> requests.R
 
 
 @contextmanager
-def shipped_nginx(folder: Path, server: Server, *, user: str = "root") -> Iterator[int]:
+def shipped_nginx(
+    folder: Path, server: Server, *, user: str = "root", patience: int = 300
+) -> Iterator[int]:
     """deploy/nginx.conf in front of a server, with other places and nothing else changed."""
     port = free_port()
     who = f"user {user};" if os.getuid() == 0 else ""
@@ -152,6 +154,7 @@ def shipped_nginx(folder: Path, server: Server, *, user: str = "root") -> Iterat
         ("server web:8000;", f"server 127.0.0.1:{server.port};"),
         ("listen 8080 ", f"listen 127.0.0.1:{port} "),
         ("alias /data/blobs/;", f"alias {server.data}/blobs/;"),
+        ("proxy_read_timeout 300s;", f"proxy_read_timeout {patience}s;"),
         ("worker_processes auto;", f"worker_processes 1; {who}"),
     ):
         assert old in text
