@@ -116,7 +116,7 @@ def bench() -> None:
             costs["0.5 % changed"] = measure("bench.step", "run", env=env)
             costs["filter edit"] = measure("bench.step", "edit", *EDIT, env=env)
         print(f"R: {PACKAGES:,} packages, {records:,} files with their archive")
-        show(records, costs, empty, goals=GOALS)
+        show(records, costs, empty, bounds=GOALS)
         database = (root / "data" / "mirrorserver.sqlite3").stat().st_size
         blobs = folder_size(root / "data" / "blobs")
         print(f"database {database / 1e6:,.0f} MB, blobs {blobs / 1e6:,.0f} MB\n")

@@ -55,6 +55,7 @@ ANSWER: dict[str, str] = {}
 def setup(source: str, filters: str = '{"subdirs": ["linux-64"]}', kind: str = "conda") -> None:
     """A database with one channel and one passive mirror of `source`."""
     call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
     ensure_admin("bench bench bench")
     admin = User.objects.get(username="admin")
     channel = channel_manage.create("bench", admin, privacy="public")
@@ -89,6 +90,7 @@ def edit(*specs: str) -> None:
 def files(count: str, plain: str) -> None:
     """A channel of `count` files of 50 kB that are here; the same bytes in the folder `plain`."""
     call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
     ensure_admin("bench bench bench")
     admin = User.objects.get(username="admin")
     channel = channel_manage.create("bench", admin, privacy="public")

@@ -27,6 +27,7 @@ from django.utils import timezone  # noqa: E402
 
 from accounts.firststart import ensure_admin  # noqa: E402
 from accounts.models import User  # noqa: E402
+from bench import goals  # noqa: E402
 from channels import manage as channel_manage  # noqa: E402
 from channels.lease import Heart  # noqa: E402
 from channels.listing import Listing  # noqa: E402
@@ -46,6 +47,7 @@ GOAL = 200
 def fill() -> Channel:
     """The large server; the channel with everything in it."""
     call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
     Path(settings.STATIC_ROOT).mkdir()
     ensure_admin("bench bench bench")
     admin = User.objects.get(username="admin")
@@ -194,13 +196,16 @@ def main() -> None:
     client.force_login(User.objects.get(username="admin"))
     print(
         f"{MIRRORS:,} mirrors, {PACKAGES:,} packages in a channel, {EVENTS:,} events"
-        f" (made in {time.monotonic() - began:.0f} s); goal <= {GOAL} ms a page"
+        f" (made in {time.monotonic() - began:.0f} s)"
     )
     print(f"{'page':58}{'ms':>7}{'queries':>9}")
+    slowest = 0.0
     for address in pages(channel):
         took, queries, status = measure(client, address)
         mark = "" if status == 200 and took <= GOAL else f"  <-- status {status}"
+        slowest = max(slowest, took)
         print(f"{address:58}{took:7.0f}{queries:9}{mark}")
+    print(f"slowest page: {slowest:.0f} ms; {goals.at_most(slowest, GOAL, ' ms')}")
     print()
 
 

@@ -40,19 +40,25 @@ def note(item: Item, user: str) -> None:
 
 
 def flush() -> None:
-    """Write what has been counted."""
+    """Write what has been counted; what cannot be written now waits for the next time."""
+    try:
+        _write_pending()
+    except Error:
+        logger.exception("Downloads could not be counted now; they are tried again.")
+
+
+def _write_pending() -> None:
+    """Whatever ends it, nothing that is not written is forgotten."""
     with _lock:
         pending = list(_counts.items())
         _counts.clear()
-    while pending:
-        batch, pending = pending[:BATCH], pending[BATCH:]
-        try:
-            _write(batch)
-        except Error:
-            logger.exception("Downloads could not be counted now; they are tried again.")
-            with _lock:
-                _counts.update(dict([*batch, *pending]))
-            return
+    try:
+        while pending:
+            _write(pending[:BATCH])
+            pending = pending[BATCH:]
+    finally:
+        with _lock:
+            _counts.update(dict(pending))
 
 
 def _write(batch: Sequence[tuple[Key, int]]) -> None:
@@ -106,5 +112,10 @@ def _run() -> None:
 
 
 def _last() -> None:
-    flush()
-    connection.close()
+    """At the end of the process, where nobody tries again: what is lost is counted in the log."""
+    try:
+        _write_pending()
+        connection.close()
+    except Exception as error:  # noqa: BLE001 - the database may be gone in any way
+        lost = sum(_counts.values())
+        logger.warning("%s downloads were not counted, since the server ends: %s", lost, error)

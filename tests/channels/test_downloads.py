@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import functools
 import threading
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from accounts import tokens
 from channels import downloads
@@ -76,3 +77,38 @@ def test_counts_of_a_channel_that_is_gone_are_dropped(client: Client) -> None:
     channel.package_set.all().delete()
     channel.delete()
     assert counted() == {}
+
+
+def test_what_cannot_be_written_waits_and_is_written_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(downloads, "_write", away)
+        client.get(PATH)
+        downloads.flush()
+        client.get(PATH)
+    assert counted() == {"": 2}
+
+
+@pytest.mark.parametrize("error", [OperationalError("no such file"), RuntimeError("closed")])
+def test_counts_that_are_lost_when_the_process_ends_are_one_line_without_a_traceback(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    client.get(PATH)
+    client.get(PATH)
+    with monkeypatch.context() as patch:
+        patch.setattr(downloads, "_write", functools.partial(away, error=error))
+        downloads._last()
+    lines = [line for line in caplog.records if line.name == downloads.__name__]
+    assert [line.getMessage() for line in lines] == [
+        f"2 downloads were not counted, since the server ends: {error}"
+    ]
+    assert lines[0].exc_info is None
+    assert counted() == {"": 2}
+
+
+def away(_: object, error: Exception = OperationalError("gone")) -> None:  # noqa: B008
+    raise error

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rattler
 import requests
 
+from tests import built
 from tests.condatree import FakeConda
 from tests.e2e.api import Script
 from tests.loops import finish
 from tests.mirrorserver.server import Server, services
+from tests.upstream import FakeUpstream
 
 PASSWORD = "correct horse battery"
 
@@ -151,3 +155,38 @@ def test_a_filtered_file_is_refused_with_the_rule_that_refuses_it(
     assert answer.status_code == 404
     assert answer.headers["Content-Type"].startswith("application/problem+json")
     assert "base<2" in answer.json()["detail"]
+
+
+def records(url: str, cache: Path) -> dict[str, dict[str, Any]]:
+    """All that a real client reads in the indexes of a channel, by file name."""
+
+    async def work() -> list[str]:
+        gateway = rattler.Gateway(cache_dir=cache)
+        found = await gateway.query(
+            [rattler.Channel(url)], ["linux-64", "noarch"], ["tool", "words"]
+        )
+        return [record.to_json() for part in found for record in part]
+
+    read = [json.loads(text) for text in finish(work())]
+    where = ("url", "channel")
+    return {one["fn"]: {key: one[key] for key in one if key not in where} for one in read}
+
+
+@pytest.mark.parametrize("mode", ["passive", "active"])
+def test_a_channel_of_the_real_builder_and_indexer_is_mirrored_and_installed_from(
+    script: Script, tmp_path: Path, mode: str
+) -> None:
+    with FakeUpstream(dict(built.files(built.channel(tmp_path)))) as upstream:
+        source = f"{upstream.url}/channel"
+        script.channel(f"built-{mode}")
+        mirror = script.mirror(f"built-{mode}", source, mirror_mode=mode)
+        assert mirror["state"] == "completed", mirror["sync_state"]["last_exception"]
+        assert mirror["sync_state"]["count"][mode] == 3
+        mine = f"{script.url}/api/repo/built-{mode}"
+        theirs = records(source, tmp_path / "theirs")
+        assert len(theirs) == 3
+        assert records(mine, tmp_path / "ours") == theirs
+        assert install(mine, tmp_path, "tool") == {"tool", "words"}
+        assert install(mine, tmp_path / "old", "words 1.*") == {"words"}
+    shown = tmp_path / "env" / "share" / "words" / "version"
+    assert shown.read_text() == "words 2.0\n"
