@@ -32,7 +32,7 @@ about:
 
 
 def channel(folder: Path) -> Path:
-    """The folder of a channel with `words` in both forms of a package, and `tool`, which needs it."""
+    """A channel with `words` in both forms of a package, and `tool`, which needs it."""
     root = folder / "channel"
     _build(root, "words", "1.0", noarch=True, form="tar.bz2")
     _build(root, "words", "2.0", noarch=True, form="conda")
