@@ -69,8 +69,8 @@ def bench(records: int) -> dict[str, Cost]:
         peak = max(cost.peak for cost in costs.values())
         print(f"largest peak: {peak:.0f} MiB; {goals.at_most(peak, PEAK, ' MiB')}")
         print(f"nothing changed: {_nothing(costs)}")
-        edit, first = costs["filter edit"].cpu, costs["first run"].cpu
-        print(f"filter edit beside the first run: {goals.at_most(edit / first, 1.0)}")
+        ratio = costs["filter edit"].cpu / costs["first run"].cpu
+        print(f"filter edit beside the first run: {ratio:.2f}; {goals.at_most(ratio, 1.0)}")
         database = (root / "data" / "mirrorserver.sqlite3").stat().st_size
         blobs = folder_size(root / "data" / "blobs")
         print(f"database {database / 1e6:,.0f} MB, blobs {blobs / 1e6:,.0f} MB\n")
