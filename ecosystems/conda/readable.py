@@ -21,6 +21,7 @@ TOO_LONG = "The record has a number of more than 4,300 digits."
 TOO_DEEP = "The record has too many brackets in each other."
 NO_OBJECT = "The record is not an object."
 NO_LIST = "The record's {} is not a list of texts."
+TWICE = "The record has a key twice."
 
 _Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -67,7 +68,13 @@ class _Raws(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
     removed: list[str]
 
 
+class _Members(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
+    packages: dict[str, dict[str, msgspec.Raw]]
+    conda: dict[str, dict[str, msgspec.Raw]]
+
+
 _body_decoder = msgspec.json.Decoder(_Body)
+_members_decoder = msgspec.json.Decoder(_Members)
 _raw_decoder = msgspec.json.Decoder(_Raws)
 _FIELDS = {field.name: field for field in msgspec.structs.fields(_Record)}
 _DIGITS = 4300
@@ -82,6 +89,7 @@ _FLOAT = re.compile(rb'":[ \t\r\n]*+-?[0-9]++[.eE]')
 _POINT = re.compile(
     rb'"(?:timestamp|size|build_number|legacy_bz2_size)"[ \t\r\n]*:[ \t\r\n]*-?[0-9]+[.eE]'
 )
+_SPACED = re.compile(rb'"[ \t\r\n]++:')
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _PURL = re.compile(r"pkg:[a-zA-Z][a-zA-Z0-9+.-]*/.+")
 _RUN_EXPORTS = ("noarch", "strong", "strong_constrains", "weak", "weak_constrains")
@@ -110,11 +118,30 @@ def _clear(body: bytes) -> bool:
         return False
     if len(body) > _DIGITS and _LONG in body.translate(_ZEROS):
         return False
+    # One after another: what one holds in memory would cost the other time.
+    return _typed(body) and not _may_repeat(body)
+
+
+def _typed(body: bytes) -> bool:
     try:
         found = _body_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return all(map(_fits, (*found.packages.values(), *found.conda.values())))
+
+
+def _may_repeat(body: bytes) -> bool:
+    """Whether a record may have a key twice, of which decoding keeps the last only.
+
+    Every key ends in `":`; where there are more of these than keys decoded, one is repeated, or
+    lies in an inner object, or it is part of a text: then each record is looked at alone.
+    """
+    if _SPACED.search(body):
+        return True
+    found = _members_decoder.decode(body)
+    kinds = (found.packages, found.conda)
+    decoded = sum(len(kind) + sum(map(len, kind.values())) for kind in kinds)
+    return body.count(b'":') != decoded + len(msgspec.structs.fields(_Raws))
 
 
 def _fits(record: _Record) -> bool:
@@ -129,10 +156,23 @@ def _fits(record: _Record) -> bool:
     )
 
 
+class _TwiceError(ValueError):
+    """An object has a key twice: clients take the last, or refuse the whole index."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _TwiceError
+    return found
+
+
 def _record(raw: bytes) -> bytes:
     """One record as it is, or corrected, or the reason why it cannot be published."""
     try:
-        fields = json.loads(raw)
+        fields = json.loads(raw, object_pairs_hook=_once)
+    except _TwiceError:
+        return reason(TWICE)
     except UnicodeDecodeError:
         return reason(NOT_TEXT)
     except json.JSONDecodeError:

@@ -156,6 +156,38 @@ def test_a_record_that_no_client_can_use_costs_no_other(tmp_path, key, text):
     assert read_by_clients(body, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        '"version":"1.26.0"',
+        '"version" :"1.26.0"',
+        '"v\\u0065rsion":"1.26.0"',
+        '"depends":["evil"]',
+        '"run_exports":{"weak":[],"weak":["x"]}',
+        '"other":1,"other":2',
+        '"other":1,"other" :"\\":"',
+    ],
+)
+def test_a_record_with_a_key_twice_is_invalid_and_costs_no_other(tmp_path, repeated):
+    fields = record()
+    raw = compact(fields)
+    text = compact(index(fields, record(version="1.0")))
+    assert text.count(raw) == 1
+    text = text.replace(raw, raw[:-1] + b"," + repeated.encode() + b"}")
+    kept, whys, body = published(text, tmp_path)
+    assert list(kept) == [file_name(record(version="1.0"))]
+    assert whys == ["The record has a key twice."]
+    assert read_by_clients(body, tmp_path)
+
+
+def test_a_text_that_looks_like_a_key_is_no_key_twice(tmp_path):
+    text = compact(
+        index(record(summary='say "name":', license='"version" :'), record(version="1.0"))
+    )
+    kept, whys, _ = published(text, tmp_path)
+    assert (len(kept), whys) == (2, [])
+
+
 def test_files_listed_among_the_other_kind_are_sorted_in(tmp_path):
     content = index(record(), packages=[record(version="2.0")])
     content["packages"], content["packages.conda"] = content["packages.conda"], content["packages"]
