@@ -30,12 +30,12 @@ class Generations:
         """The number as it stands now, or later. Raises Django's database errors."""
         if self._file and (number := self._at_once()) is not None:
             return number
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
+        if (answer := self._next) is None:
+            answer = self._next = asyncio.get_running_loop().create_future()
             if not self._asking:
-                self._ask()
+                self._ask()  # which has taken it: whoever comes later waits for the next
         # A client that leaves must not end the wait of the others.
-        return await asyncio.shield(self._next)
+        return await asyncio.shield(answer)
 
     def _at_once(self) -> int | None:
         """What SQLite says without waiting for anybody; None where it cannot."""
