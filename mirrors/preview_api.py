@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field, Router, Status
 
+from accounts import presence
 from accounts.answers import ERRORS, LARGEST, ApiError, Body, ErrorAnswer, not_found
 from accounts.caller import caller
 from accounts.models import User
@@ -72,12 +73,12 @@ def test_connection(request: HttpRequest, body: Tested) -> Shape:
     source = sources.checked(body.source_root, into=None, owner=who.user, actor=who)
     proxy = sources.checked_proxy(body.proxy or "")
     upstream = sources.upstream_for(body.mirror_type, source, proxy, save=False)
-    return _probed(upstream, who.user)
+    return _probed(upstream, who.user, presence.gone(request))
 
 
-def _probed(upstream: Upstream, asker: User) -> Shape:
+def _probed(upstream: Upstream, asker: User, gone: presence.Gone) -> Shape:
     try:
-        return probe.probe(upstream, asker)
+        return probe.probe(upstream, asker, gone=gone)
     except EcosystemError as error:
         raise ApiError(502, str(error)) from error
 

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from accounts import limits
 from accounts.models import User
+from accounts.presence import Gone, never_gone
 from channels import connections
 from channels.models import Document, Package
 from channels.origins import client_for
@@ -32,11 +33,13 @@ Shape = dict[str, Any]
 
 
 class _Late(UpstreamError):
-    """The time or the number of requests of a test is used up."""
+    """The time or the number of requests of a test is used up, or its client has left."""
 
 
-def probe(upstream: Upstream, asker: User) -> Shape:
+def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> Shape:
     """Look at an upstream (saved or not) for a user; raises `UpstreamError`, `TooMany`.
+
+    Ends at once where nobody waits for the answer any more.
 
     `source_root` is the address that was meant, where the given one is another. Sizes are of the
     indexes, in bytes; null where the upstream does not tell.
@@ -44,7 +47,7 @@ def probe(upstream: Upstream, asker: User) -> Shape:
     limits.need_setting("tests", f"account {asker.pk}", settings.LIMIT_TESTS, TESTED)
     if upstream.channel_id is not None:
         return _shape(upstream, _own(upstream), [])
-    asked = _Asked(upstream.url)
+    asked = _Asked(upstream.url, gone)
     patience = replace(settings.UPSTREAM_LIMITS, connect_timeout=CONNECT_SECONDS)
     client = client_for(
         upstream.credential, upstream.proxy, limits=patience, slots=connections.AWAITED
@@ -67,13 +70,16 @@ class _Asked:
     Where no answer came at all, nothing more is asked.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, gone: Gone) -> None:
         self._url = url
+        self._gone = gone
         self._end = time.monotonic() + SECONDS
         self._left = MOST_REQUESTS
         self.failed: UpstreamError | None = None
 
     def stop(self) -> None:
+        if self._gone():
+            raise _Late(self._url, "The client that asked has left.")
         if time.monotonic() >= self._end:
             raise _Late(self._url, f"The address did not answer all within {SECONDS:g} seconds.")
 

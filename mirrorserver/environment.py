@@ -108,6 +108,7 @@ class Environment:
     web_threads: int
     connections: int
     idle_seconds: int
+    stalled_seconds: int
     fetch_threads: int
     fetch_waiters: int
     fetch_seconds: float
@@ -174,6 +175,7 @@ def read(variables: Mapping[str, str]) -> Environment:
         web_threads=get.whole("WEB_THREADS", 16, low=1, high=1024),
         connections=get.whole("CONNECTIONS", 4096, low=64, high=65536),
         idle_seconds=get.whole("IDLE_SECONDS", 30, low=1, high=60),
+        stalled_seconds=get.whole("STALLED_SECONDS", 60, low=1, high=3600),
         fetch_threads=get.whole("FETCH_THREADS", 32, low=1, high=1024),
         fetch_waiters=get.whole("FETCH_WAITERS", 1000, low=1, high=65536),
         fetch_seconds=get.number("FETCH_SECONDS", 50),

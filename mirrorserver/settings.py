@@ -34,6 +34,7 @@ LIMIT_PREVIEWS = ENV.limit_previews
 LIMIT_DOWNLOADS = ENV.limit_downloads
 WEB_THREADS = ENV.web_threads
 FETCH_THREADS = ENV.fetch_threads
+STALLED_SECONDS = ENV.stalled_seconds
 FETCH_WAITERS = ENV.fetch_waiters
 FETCH_SECONDS = ENV.fetch_seconds
 X_ACCEL = ENV.x_accel

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
+from accounts import presence
 from accounts.caller import Caller
 from accounts.pages import render, signed_in, user_of
 from channels import terms
@@ -44,7 +45,8 @@ def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     if not context["problems"]:
         context["type"] = Kind(form.kind).label
         try:
-            found = probe.probe(_upstream(request, form, channel), user_of(request))
+            place = _upstream(request, form, channel)
+            found = probe.probe(place, user_of(request), gone=presence.gone(request))
         except ValidationError as error:
             context["problems"] = [(None, text) for text in error.messages]
         except EcosystemError as error:

@@ -11,13 +11,14 @@ from typing import IO, Any
 from django.conf import settings
 from django.db import Error
 
+from accounts import presence
 from accounts.answers import ApiError
 from channels import repo
 from channels.passive import Cut
 from channels.serving import addresses, generation
 from channels.serving.answers import Problem, Reply, problem, safe
 from mirrorserver import absent
-from mirrorserver.rsgi import bodies, bridge, sending, shares
+from mirrorserver.rsgi import bodies, bridge, sending, shares, stalled
 from mirrorserver.rsgi.generations import Generations
 from mirrorserver.rsgi.pool import Busy, Pool
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
@@ -47,6 +48,11 @@ class Application:
         self._waits = Waits(self._packages.run)
         self._memory = bodies.Memory()
         self._shares = shares.Shares()
+        self._begun: asyncio.Task[None] | None = None
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What begins with the loop, before granian listens."""
+        self._begun = loop.create_task(stalled.limit(settings.STALLED_SECONDS))
 
     async def __rsgi__(self, scope: Scope, proto: Exchange) -> None:
         """Answer one request."""
@@ -138,8 +144,10 @@ class Application:
                 _send(proto, _refusal(request, error))
                 return
             environ = bridge.environ_of(scope, request, content)
-            pool = self._lookers if scope.path.endswith(_LOOKS) else self._pages
-            answer = await pool.run(bridge.answer, environ)
+            if scope.path.endswith(_LOOKS):
+                answer = await self._look(proto, environ)
+            else:
+                answer = await self._pages.run(bridge.answer, environ)
         finally:
             body.close()
         if answer.path is not None:
@@ -148,6 +156,14 @@ class Application:
             await self._send_spooled(proto, answer, answer.file)
         else:
             _send(proto, Reply(answer.status, answer.headers, answer.body))
+
+    async def _look(self, proto: Exchange, environ: dict[str, Any]) -> bridge.Answer:
+        """The answer of a view that asks an upstream, and may end when its client leaves."""
+        gone = asyncio.ensure_future(proto.client_disconnect())
+        try:
+            return await self._lookers.run(bridge.answer, {**environ, presence.KEY: gone.done})
+        finally:
+            gone.cancel()
 
     async def _body(
         self, scope: Scope, proto: Exchange, request: dict[str, Any], body: bodies.Body

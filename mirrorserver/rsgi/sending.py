@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import zstandard
+from django.conf import settings
 
 from channels.serving.answers import Reply
 from mirrorserver.rsgi.protocol import Exchange, Headers
@@ -27,8 +28,6 @@ IN_MEMORY = 128 * 1024
 CHUNK = 64 * 1024
 READ = 16 * 1024
 """Of what is unpacked: each client that reads slowly holds as much."""
-STALLED_SECONDS = 60.0
-"""A client that takes nothing for so long is cut off."""
 MOST_PIPES = 256
 
 Run = Callable[..., Awaitable[Any]]
@@ -133,7 +132,7 @@ class _Pipe:
 
     async def taken(self, gone: asyncio.Future[None]) -> None:
         """Wait until granian has opened the pipe, so that what is in it is not lost."""
-        for _ in range(int(STALLED_SECONDS / 0.01)):
+        for _ in range(int(settings.STALLED_SECONDS / 0.01)):
             self._leave_it_to_the_reader()
             if not self._ours_open or gone.done():
                 return
@@ -156,7 +155,9 @@ class _Pipe:
         loop.add_writer(self._writing, ready)
         try:
             await asyncio.wait(
-                (writable, gone), timeout=STALLED_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                (writable, gone),
+                timeout=settings.STALLED_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             loop.remove_writer(self._writing)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 
+from accounts import presence
 from mirrors import probe
 from tests import scene
 from tests.accounts.client import Api, message
@@ -138,3 +139,33 @@ def test_a_channel_of_this_server_is_looked_up_and_not_fetched(
     found = found_at(api, f"{settings.PUBLIC_URL}/api/repo/main")
     assert found["found_type"] == "conda"
     assert {one["name"] for one in found["sections"]} >= {"noarch", "linux-64"}
+
+
+def test_nothing_is_asked_for_a_client_that_has_left(api: Api, conda: FakeConda) -> None:
+    api.client.defaults[presence.KEY] = lambda: True
+    conda.forget()
+    status, text = message(api.post("/mirrors/test", {"source_root": conda.channel}))
+    assert (status, conda.count()) == (502, 0)
+    assert "left" in text
+    api.client.force_login(scene.admin())
+    scene.channel()
+    form = {"source_root": conda.channel, "mirror_type": "conda"}
+    page = api.client.post("/channels/main/mirrors/test/", form)
+    assert (page.status_code, conda.count()) == (200, 0)
+    assert b"left" in page.content
+    del api.client.defaults[presence.KEY]
+    api.client.post("/channels/main/mirrors/test/", form)
+    assert conda.count() > 0
+
+
+def test_a_test_that_waits_for_its_upstream_ends_when_its_client_leaves(
+    api: Api, conda: FakeConda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "SECONDS", 3600.0)
+    silent = Behaviour(hold_headers=True)
+    conda.behave("*", silent)
+    conda.forget()
+    # The client leaves once the upstream holds its request.
+    api.client.defaults[presence.KEY] = silent.held.is_set
+    assert message(api.post("/mirrors/test", {"source_root": conda.channel}))[0] == 502
+    assert conda.count() == 1
