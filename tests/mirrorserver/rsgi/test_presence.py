@@ -14,7 +14,7 @@ from tests.security import attackers
 
 
 @contextmanager
-def tested(stage: Stage) -> Iterator[tuple[socket.socket, socket.socket]]:
+def silent_test(stage: Stage) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A client that has asked for a test of a silent upstream, and the connection it led to."""
     with ExitStack() as stack:
         silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -33,7 +33,7 @@ def tested(stage: Stage) -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def test_a_test_ends_with_its_client_and_before_its_time(stage: Stage) -> None:
     # The older test would be the first to end by the limit of time that both have.
-    with tested(stage) as (_, older), tested(stage) as (client, asked):
+    with silent_test(stage) as (_, older), silent_test(stage) as (client, asked):
         client.close()
         assert asked.recv(1) == b""
         older.setblocking(False)
