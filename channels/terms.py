@@ -6,10 +6,10 @@ The rule: everything is checked before anything is written, and every problem na
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from django.core.exceptions import ValidationError
@@ -21,6 +21,7 @@ from filters.rules import Rules, compile_rules, lenient, normalized, problems
 from filters.rules.form import ParseSpec
 
 By = Literal["mirror", "channel"]
+T = TypeVar("T")
 
 PROBLEMS_TOLD = 20
 ENTRIES_TOLD = 100
@@ -75,7 +76,19 @@ def kept_rules(terms: Mapping[str, Any], by: By, kind: str) -> Rules | None:
     return found
 
 
-def _key(what: str, terms: Mapping[str, Any], by: By, kind: str) -> tuple[str, str, str, bytes]:
+def once(what: str, terms: Sequence[Any], kind: str, made: Callable[[], T]) -> T:
+    """What `made` finds out of these terms, found once in this block."""
+    kept = _kept.get()
+    if kept is None:
+        return made()
+    key = _key(what, terms, "", kind)
+    if key not in kept:
+        kept[key] = made()
+    found: T = kept[key]
+    return found
+
+
+def _key(what: str, terms: Any, by: str, kind: str) -> tuple[str, str, str, bytes]:
     return what, by, kind, hashlib.sha256(msgspec.json.encode(terms)).digest()
 
 

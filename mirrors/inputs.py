@@ -16,7 +16,8 @@ from ecosystems import registry
 from ecosystems.base import NAMES, Ecosystem
 from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
-from filters.rules import Rules, compile_rules, lenient
+from filters.rules import Rules, compared, compile_rules, lenient
+from filters.rules.form import LICENSE_LISTS
 from mirrors.cases import Case, Source
 from mirrors.earlier import Earlier
 from mirrors.models import Accepted, Mirror, Page, Snapshot
@@ -204,10 +205,11 @@ def _compiled(terms: _Terms, kind: str, by: By) -> Rules:
 def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: bool) -> Ecosystem:
     """The ecosystem, fetching no more than a mirror with these terms can use."""
     ecosystem = registry.get(kind)
-    mine = mirror_rules(kind, terms)
-    every = (mine, *_family_rules(channel, kind))
-    licenses = any(rules.exclude_licenses or rules.include_licenses for rules in every)
-    return ecosystem.narrowed(mine.only.specs, active=active, licenses=licenses)
+    every = [row.terms for row in channel.filters]
+    # What excludes and includes specs decides later; reading long lists takes time.
+    mine, _ = compared(terms, every)
+    licenses = any(one.get(key) for one in (terms, *every) for key in LICENSE_LISTS)
+    return ecosystem.narrowed(mirror_rules(kind, mine).only.specs, active=active, licenses=licenses)
 
 
 def on_demand(snapshot: Snapshot) -> bool:

@@ -27,7 +27,7 @@ from channels.models import Channel, Generation
 from channels.terms import Stale
 from ecosystems import registry
 from filters.models import Filter
-from filters.rules import conflicts
+from filters.rules import compared, conflicts
 from filters.rules.form import kind_of
 from history.models import EventType, record
 from mirrors import control, knock, periodic, schedule, sources
@@ -73,12 +73,12 @@ def _read(of: Channel | Mirror, body: Body) -> None:
     channel = of.channel if isinstance(of, Mirror) else of
     kind = mirror.kind if mirror else body.get("mirror_type") or Kind.CONDA
     check_kind(kind)
+    filters: Body = mirror.filter.terms if mirror else {}
     if body.get("filters") is not None:
-        terms.checked(body["filters"], "mirror", kind)
-    elif mirror:
-        terms.compiled(mirror.filter.terms, "mirror", kind)
-    for row in channel.filters:
-        terms.compiled(row.terms, "channel", kind)
+        filters = terms.checked(body["filters"], "mirror", kind)
+    elif not mirror:
+        filters = terms.checked({}, "mirror", kind)
+    _conflicts(filters, channel, kind)
 
 
 @read_first
@@ -202,10 +202,9 @@ def warn_again(channel: Channel) -> None:
 
 def warnings(mirror: Mirror) -> list[str]:
     """What will probably not do what the form's author wants, in sentences."""
-    rules = terms.compiled(mirror.filter.terms, "mirror", mirror.kind)
-    channels = [terms.compiled(row.terms, "channel", mirror.kind) for row in mirror.channel.filters]
-    found = conflicts(rules, channels, kind=kind_of(mirror.kind) or "")
-    if mirror.kind == Kind.CONDA and rules.subdirs and "noarch" not in rules.subdirs:
+    found = _conflicts(mirror.filter.terms, mirror.channel, mirror.kind)
+    subdirs = mirror.filter.terms.get("subdirs")
+    if mirror.kind == Kind.CONDA and subdirs and "noarch" not in subdirs:
         found.append(
             "The platform noarch is not chosen; packages of the other platforms often need "
             "packages of noarch."
@@ -218,6 +217,18 @@ def warnings(mirror: Mirror) -> list[str]:
         *([limited] if limited else []),
         *schedule.warnings(mirror.cron, mirror.cron_timezone),
     ]
+
+
+def _conflicts(filters: Body, channel: Channel, kind: str) -> list[str]:
+    """What the filter of a mirror and those of its channel make empty between them."""
+    mine, theirs = compared(filters, [row.terms for row in channel.filters])
+
+    def found() -> list[str]:
+        rules = terms.compiled(mine, "mirror", kind)
+        channels = [terms.compiled(one, "channel", kind) for one in theirs]
+        return conflicts(rules, channels, kind=kind_of(kind) or "")
+
+    return list(terms.once("conflicts", [mine, *theirs], kind, found))
 
 
 def idle_rules(channel: Channel, kind: str, filters: Body) -> list[str]:

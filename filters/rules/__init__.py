@@ -4,7 +4,7 @@ Rule: nothing in here knows Django, a database or the clock; the same filters
 and the same records always give the same verdicts.
 """
 
-from filters.rules.clash import conflicts
+from filters.rules.clash import compared, conflicts
 from filters.rules.form import Problem, normalized, problems
 from filters.rules.model import Reason, Rules, compile_rules, lenient
 from filters.rules.verdict import Advisory, judge, refused, twins
@@ -14,6 +14,7 @@ __all__ = [
     "Problem",
     "Reason",
     "Rules",
+    "compared",
     "compile_rules",
     "conflicts",
     "judge",

@@ -6,7 +6,8 @@ sentence names the two rules that meet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ecosystems.base import Spec
 from filters.rules.form import API_TYPES, exact_name
@@ -17,6 +18,29 @@ MOST_COMPARED = 1_000_000
 """Pairs of specs that one comparison of two filters looks at: under a second of work."""
 
 _NOTHING = "so nothing of this mirror will be published"
+
+
+def compared(
+    mirror: Mapping[str, Any], channels: Sequence[Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
+    """Both sides' terms without what `conflicts` does not look at.
+
+    Lists are long, and reading a spec costs more than all else that saving a filter does.
+    """
+    mine = {**mirror, "exclude_specs": [], "include_specs": []}
+    if mirror.get("only_specs") or mirror.get("projects"):
+        return mine, channels
+    return mine, [
+        {
+            **terms,
+            "only_specs": [],
+            "projects": [],
+            "exclude_specs": [e for e in terms.get("exclude_specs") or () if e in _EVERY_NAME],
+            # Any one rescues something.
+            "include_specs": (terms.get("include_specs") or [])[:1],
+        }
+        for terms in channels
+    ]
 
 
 def conflicts(mirror: Rules, channels: Sequence[Rules], *, kind: str) -> list[str]:
