@@ -205,7 +205,9 @@ class UserForm(Styled):
 
     username = forms.CharField(label="User name", max_length=150)
     email = forms.EmailField(label="E-mail", required=False)
-    role = forms.ModelChoiceField(label="Role", queryset=Role.objects.order_by("name"))
+    role = forms.ModelChoiceField(
+        label="Role", queryset=Role.objects.order_by("name"), empty_label="Choose a role"
+    )
 
     def __init__(self, *args: Any, user: User | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -84,7 +84,7 @@ class FilterForm(Styled):
         required=False,
         choices=[(family, family) for family in FAMILIES],
         widget=forms.SelectMultiple(attrs={"data-choices": "", "size": 5}),
-        help_text="GPL covers GPL2 and GPL3. A licence “A or B” is excluded if both are.",
+        help_text="GPL covers GPL2 and GPL3. A license “A or B” is excluded if both are.",
     )
     include_specs = Lines(
         label="Include Packages", help_text="Kept although “Exclude” would leave them out."

@@ -120,8 +120,8 @@ def warning(wish: Wish) -> str:
     kind = access.privacy(wish.source)
     if granted:
         return (
-            f"The source {wish.source.path} is {kind}; {granted.granted_by} allows that it is "
-            f"published to the more readers of {wish.channel.path}."
+            f"The source {wish.source.path} is {kind}; {granted.granted_by} allows "
+            f"{wish.channel.path} to publish it to more readers."
         )
     return (
         f"The source {wish.source.path} is {kind}, so only those who may read it get the channel "

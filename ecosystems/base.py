@@ -347,7 +347,7 @@ class Ecosystem(Protocol):
         """This ecosystem, fetching no more than what a mirror can use.
 
         `only`: specs of which a package must match one, none = all packages.
-        `licenses`: rules ask for licences, which may cost requests of their own.
+        `licenses`: rules ask for licenses, which may cost requests of their own.
         """
 
     def having(self, names: Collection[str], held: Held = nothing_held) -> Ecosystem:
@@ -357,7 +357,7 @@ class Ecosystem(Protocol):
         """
 
     def license_in(self, path: Path, filename: str) -> tuple[str, str] | None:
-        """What a file states as its licence, and its family; None where it cannot be known."""
+        """What a file states as its license, and its family; None where it cannot be known."""
 
     def inside(self, path: Path, filename: str) -> bytes | None:
         """What the file at `path` holds of one beside it; unverified, None where it has nothing."""

@@ -1,8 +1,8 @@
-"""Which families a package's licence belongs to.
+"""Which families a package's license belongs to.
 
-A licence is read as alternatives (`A OR B`), each a set of families that hold
+A license is read as alternatives (`A OR B`), each a set of families that hold
 together (`A AND B`). Rule: the SPDX text decides where there is one, then the
-stated family, then whatever the free text of the licence gives away.
+stated family, then whatever the free text of the license gives away.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FAMILIES = (
 _BY_NAME = {re.sub(r"[-_\s]", "", family).lower(): family for family in FAMILIES}
 _COVERS = {"GPL": frozenset({"GPL", "GPL2", "GPL3"})}
 _VAGUE = frozenset({"Other", "None"})
-# Longer texts are somebody's whole licence, not its name.
+# Longer texts are somebody's whole license, not its name.
 _LONGEST = 300
 _MOST_ARMS = 256
 
@@ -106,13 +106,13 @@ def canonical(name: str) -> str:
     """The family that `name` means; SpecError, listing the families, where it means none."""
     family = _BY_NAME.get(re.sub(r"[-_\s]", "", name).lower())
     if family is None:
-        raise SpecError(f'"{name}" is no licence family; the families are {", ".join(FAMILIES)}')
+        raise SpecError(f'"{name}" is no license family; the families are {", ".join(FAMILIES)}')
     return family
 
 
 @memo.short(16384)
 def families(license: str, license_family: str) -> frozenset[Arm]:
-    """The alternatives that a licence offers, each as the families that hold together."""
+    """The alternatives that a license offers, each as the families that hold together."""
     found = _of_spdx(license)
     if found is not None:
         return found
@@ -120,7 +120,7 @@ def families(license: str, license_family: str) -> frozenset[Arm]:
     if stated is not None and not stated <= {frozenset({one}) for one in _VAGUE}:
         return stated
     free = _of_text(license)
-    # A family "Other" says less than a licence text in which a family can be seen.
+    # A family "Other" says less than a license text in which a family can be seen.
     if stated is not None and any(arm & _VAGUE for arm in free):
         return stated
     return free
@@ -128,7 +128,7 @@ def families(license: str, license_family: str) -> frozenset[Arm]:
 
 @memo.short(16384)
 def excluded(license: str, license_family: str, families_: frozenset[str]) -> str | None:
-    """The family for which the licence is excluded, or None.
+    """The family for which the license is excluded, or None.
 
     `A OR B` is excluded only if both are: the recipient chooses. `A AND B` is
     excluded if one of them is.
@@ -140,7 +140,7 @@ def excluded(license: str, license_family: str, families_: frozenset[str]) -> st
 
 @memo.short(16384)
 def included(license: str, license_family: str, families_: frozenset[str]) -> str | None:
-    """The family for which the licence is rescued, or None: one alternative lies wholly inside."""
+    """The family for which the license is rescued, or None: one alternative lies wholly inside."""
     covered = _covered(families_)
     hits = [sorted(arm) for arm in families(license, license_family) if arm <= covered]
     return min(hits)[0] if hits else None

@@ -82,7 +82,7 @@ class Sized(Generic[Value]):
 def short(maxsize: int) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
     """As `lru_cache`, but what is asked with a long text is worked out each time.
 
-    Upstreams and users write versions, licences and names of any length.
+    Upstreams and users write versions, licenses and names of any length.
     """
 
     def decorate(function: Callable[P, Result]) -> Callable[P, Result]:

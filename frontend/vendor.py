@@ -7,7 +7,7 @@ Run by hand after a change of package.json; the result is committed, so nobody e
 The rule: only the files named here are taken. Hints at source maps are cut off (the maps are
 not served), pictures inside style sheets become files (the pages' policy allows no `data:`),
 the icons in use become one sprite, and manifest.json says of each file where it is from, under
-which licence, and its SHA-256.
+which license, and its SHA-256.
 """
 
 from __future__ import annotations

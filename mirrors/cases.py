@@ -77,7 +77,7 @@ class Part:
     records: list[Record | Invalid]
     reasons: list[Reason | None]
     licenses: bool = False
-    """Whether rules look at licences."""
+    """Whether rules look at licenses."""
     states: list[State] = field(default_factory=list)
     stays: dict[str, Listed] = field(default_factory=dict)
     instead: dict[str, Record] = field(default_factory=dict)

@@ -53,7 +53,7 @@ def _counts(work: Work, counts: dict[str, Any], terms: Mapping[str, Any]) -> dic
 
 
 def unlicensed(run: Run, *, most: int) -> list[str]:
-    """The first packages with files whose licence is unknown."""
+    """The first packages with files whose license is unknown."""
     channel = Channel.objects.get(pk=run.mirror.channel_id)
     rows = Package.objects.at(channel.current).filter(channel=channel).order_by("name")
     found = (

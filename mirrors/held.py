@@ -1,7 +1,7 @@
-"""Licences of files whose index states none, read from the files that are here.
+"""Licenses of files whose index states none, read from the files that are here.
 
-Rule: a licence rule acts as soon as the licence can be known; until then the file counts as
-one whose licence is unknown.
+Rule: a license rule acts as soon as the license can be known; until then the file counts as
+one whose license is unknown.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def path(sha256: str) -> Path | None:
 
 
 def wanted(rules: Sequence[Rules]) -> bool:
-    """Whether any of these rules looks at licences."""
+    """Whether any of these rules looks at licenses."""
     return any(one.exclude_licenses or one.include_licenses for one in rules)
 
 
 def fill(ecosystem: Ecosystem, records: Sequence[Record | Invalid]) -> None:
-    """Give records of an unknown licence the one that a held file of their version states."""
+    """Give records of an unknown license the one that a held file of their version states."""
     releases: dict[str, list[Record]] = {}
     for record in records:
         if isinstance(record, Record) and not record.license_known:

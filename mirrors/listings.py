@@ -11,7 +11,7 @@ from mirrors.cases import Case, Judged, Part, State
 from mirrors.judge import judged
 
 UNKNOWN_LICENSE = "license_unknown"
-"""Counts kept files on which licence rules cannot act, because nobody has said the licence."""
+"""Counts kept files on which license rules cannot act, because nobody has said the license."""
 
 
 def listings(case: Case, names: Iterable[str], *, stop: Stop) -> Iterator[Listing]:

@@ -68,16 +68,24 @@ def read_first(
 
 
 def _read(of: Channel | Mirror, body: Body) -> None:
-    """Read the body's filter and those of the mirror and its channel."""
+    """Read the body's frequency and filter, and the filters of the mirror and its channel.
+
+    What is wrong with the frequency and with the filter is raised together, so that nobody mends
+    one only to be refused for the other.
+    """
     mirror = of if isinstance(of, Mirror) else None
     channel = of.channel if isinstance(of, Mirror) else of
     kind = mirror.kind if mirror else body.get("mirror_type") or Kind.CONDA
     check_kind(kind)
     filters: Body = mirror.filter.terms if mirror else {}
-    if body.get("filters") is not None:
-        filters = terms.checked(body["filters"], "mirror", kind)
-    elif not mirror:
-        filters = terms.checked({}, "mirror", kind)
+    wrong = _wrong_frequency(mirror, body)
+    if body.get("filters") is not None or not mirror:
+        try:
+            filters = terms.checked(body.get("filters") or {}, "mirror", kind)
+        except ValidationError as error:
+            error.update_error_dict(wrong)
+    if wrong:
+        raise ValidationError(wrong)
     _conflicts(filters, channel, kind)
 
 
@@ -334,13 +342,32 @@ def _set_name(mirror: Mirror, name: str) -> None:
     mirror.name = name
 
 
-def _set_frequency(mirror: Mirror, cron: str, zone: str) -> None:
-    cron = " ".join(cron.split())
+def _wrong_frequency(mirror: Mirror | None, body: Body) -> dict[str, list[Any]]:
+    """What is wrong with the frequency that a body asks for, by field."""
+    cron, zone = body.get("cron"), body.get("cron_timezone")
+    if mirror and cron is None and zone is None:
+        return {}
+    kept_cron = mirror.cron if mirror else MONTHLY
+    kept_zone = mirror.cron_timezone if mirror else settings.DEFAULT_CRON_TIMEZONE
+    wrong: dict[str, list[Any]] = {}
     try:
-        schedule.check(cron, zone)
+        _check_frequency(cron or kept_cron, zone or kept_zone)
+    except ValidationError as error:
+        error.update_error_dict(wrong)
+    return wrong
+
+
+def _check_frequency(cron: str, zone: str) -> None:
+    try:
+        schedule.check(" ".join(cron.split()), zone)
     except ValueError as error:
         field = "cron_timezone" if "time zone" in str(error) else "cron"
         raise _invalid(field, str(error)) from error
+
+
+def _set_frequency(mirror: Mirror, cron: str, zone: str) -> None:
+    cron = " ".join(cron.split())
+    _check_frequency(cron, zone)
     if (cron, zone) != (mirror.cron, mirror.cron_timezone) or mirror.next_run_at is None:
         mirror.next_run_at = schedule.next_fire(cron, zone, timezone.now())
     mirror.cron, mirror.cron_timezone = cron, zone

@@ -300,5 +300,5 @@ def _unknown(snapshot: Snapshot) -> list[str]:
         return []
     return [
         "Files are counted from the first time that a client asks for their project on; what rules"
-        " about versions, licences and dates leave out is unknown until asked."
+        " about versions, licenses and dates leave out is unknown until asked."
     ]

@@ -294,7 +294,7 @@ def _warn(work: Work) -> None:
     if unknown := counts.get(UNKNOWN_LICENSE):
         names = counted.unlicensed(work.run, most=NAMED)
         work.warn(
-            f"The licence of {counted.files(unknown)} is unknown, so licence rules do not act on "
+            f"The license of {counted.files(unknown)} is unknown, so license rules do not act on "
             f"them: the index states none, and no wheel is here to be read"
             f"{f' (packages: {first_names(names, None)})' if names else ''}."
         )

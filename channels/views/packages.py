@@ -24,7 +24,7 @@ STATES = {
 RULES = {
     "cve": "CVE filter",
     "date": "date range",
-    "license": "excluded licences",
+    "license": "excluded licenses",
     "only_specs": "only the named packages",
     "exclude_specs": "excluded packages",
     "subdirs": "platforms",

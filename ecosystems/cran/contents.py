@@ -105,7 +105,7 @@ def _add_archive(contents: Contents, facts: Facts) -> None:
 
 
 def _license(entries: dict[str, bytes]) -> str:
-    """The licence that a package has now; its older versions are taken to have had it too."""
+    """The license that a package has now; its older versions are taken to have had it too."""
     for raw in entries.values():
         for line in raw.split(b"\n"):
             if line.startswith(b"License:"):

@@ -7,7 +7,7 @@ each is ours and tells what no stanza does:
 
 and the rest is the upstream's stanza, byte for byte, less the fields that would
 lead clients past this server. A version that only the archive has gets a
-stanza of its own, of name, version and the licence that the package has now.
+stanza of its own, of name, version and the license that the package has now.
 
 Rule: what R would read otherwise than we judged it (a field twice, a carriage
 return inside a line, a line that belongs to no field) is not published.

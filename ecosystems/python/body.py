@@ -13,7 +13,7 @@ import msgspec
 from ecosystems.base import BadIndex
 
 License = tuple[str, str]
-"""What a release's metadata states as its licence, and its licence classifiers."""
+"""What a release's metadata states as its license, and its license classifiers."""
 
 
 @dataclass(slots=True)

@@ -272,10 +272,10 @@ class Collector:
         return Got(body, page.count, answer.etag, answer.last_modified, serial)
 
     def _licensed(self, body: bytes, before: bytes) -> bytes:
-        """The body with the licence of each release; what is known of it is not asked again.
+        """The body with the license of each release; what is known of it is not asked again.
 
-        Metadata that cannot be had now raises, and the page stays as it was: licence rules must
-        not miss a release for it. Metadata that is not there leaves the licence to the wheel.
+        Metadata that cannot be had now raises, and the page stays as it was: license rules must
+        not miss a release for it. Metadata that is not there leaves the license to the wheel.
         """
         stored = split(body)
         licenses: dict[str, License] = dict(split(before).licenses) if before else {}
@@ -308,7 +308,7 @@ class Collector:
     def _in_held_wheels(
         self, found: Iterable[Record | Invalid], licenses: dict[str, License]
     ) -> set[str]:
-        """The releases whose licence is known, after a look into the wheels that are here."""
+        """The releases whose license is known, after a look into the wheels that are here."""
         known: set[str] = set()
         for record in found:
             if not isinstance(record, Record) or record.version in known:

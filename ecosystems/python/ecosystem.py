@@ -293,7 +293,7 @@ class PythonSimple(Whole):
             return ""
         specs = sorted(spec.text if self._names is None else "" for spec in self._only)
         names = sorted(self._names or ())
-        kind = ["licences" if self._licenses else "", "on demand" if self._on_demand else ""]
+        kind = ["licenses" if self._licenses else "", "on demand" if self._on_demand else ""]
         text = "\0".join([*names, "", *specs, *kind])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

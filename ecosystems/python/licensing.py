@@ -1,4 +1,4 @@
-"""What a release says of its licence in its metadata file.
+"""What a release says of its license in its metadata file.
 
 Rule: only what the metadata states is passed on, an expression before free text,
 classifiers beside it; which family that is, is judged elsewhere.
@@ -18,7 +18,7 @@ _CLASSIFIER = "License ::"
 
 
 def stated(metadata: bytes) -> License:
-    """The licence in a METADATA file: its text, and its classifiers as alternatives."""
+    """The license in a METADATA file: its text, and its classifiers as alternatives."""
     message = message_from_bytes(metadata[:MOST_BYTES], policy=policy.compat32)
     text = _field(message.get("License-Expression")) or _field(message.get("License"))
     classifiers = [
@@ -39,7 +39,7 @@ def metadata_files(records: Iterable[Record | Invalid]) -> dict[str, Record]:
 
 
 def _field(value: object) -> str:
-    """A field's text; a whole licence is named by its first line."""
+    """A field's text; a whole license is named by its first line."""
     text = str(value or "").strip()
     first = text.partition("\n")[0].strip()[:LONGEST]
     return "" if first.upper() == "UNKNOWN" else first

@@ -26,7 +26,7 @@ _SUFFIX = ".dist-info/METADATA"
 
 
 def license_in(path: Path) -> License | None:
-    """The licence that a wheel's metadata states; None where that cannot be read."""
+    """The license that a wheel's metadata states; None where that cannot be read."""
     metadata = metadata_in(path)
     return None if metadata is None else stated(metadata)
 

@@ -198,9 +198,9 @@ def _license_check(rules: Rules) -> _Check:
 def _license_reason(by: str, license: str, license_family: str, family: str) -> Reason:
     if license or license_family:
         text = license or license_family
-        why = f'the licence "{text}" belongs to the excluded family {family}'
+        why = f'the license "{text}" belongs to the excluded family {family}'
     else:
-        why = f"no licence is stated, and the family {family} is excluded"
+        why = f"no license is stated, and the family {family} is excluded"
     return Reason(by, "license", why)
 
 

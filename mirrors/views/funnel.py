@@ -27,7 +27,7 @@ REASONS = {
     "cve": "CVE Filters",
     "date": "Date Range",
     "signed": "Signatures",
-    "license": "Excluded licences",
+    "license": "Excluded licenses",
     "only_specs": "Not among the only packages",
     "exclude_specs": "Exclude Packages",
     "subdirs": "Platforms",

@@ -358,7 +358,7 @@ def refuse(*names: str) -> list[str]:
     def judge(channel: Channel, section: str, filename: str) -> Verdict | None:
         asked.append(filename)
         if filename in names:
-            return Verdict(True, f"{filename} is left out by the mirror's filter: licence GPL.")
+            return Verdict(True, f"{filename} is left out by the mirror's filter: license GPL.")
         return None
 
     verdicts.register(judge)
@@ -381,7 +381,7 @@ def test_p08_a_file_that_a_rule_refuses_is_refused_with_the_reason_at_every_addr
     for path in addresses_of(ONE.filename):
         answer = client.get(path)
         assert answer.status == 404
-        assert "licence GPL" in answer.detail
+        assert "license GPL" in answer.detail
         assert client.head(path).status == 404
         assert client.get(path, range="bytes=0-1").status == 404
     assert client.get(f"/api/repo/tools/linux-64/{TWO.filename}").status == 200

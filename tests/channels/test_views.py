@@ -217,7 +217,7 @@ def test_why_asks_the_mirrors_for_any_name(conda: FakeConda) -> None:
     scene.publish(channel)
     client = browser(scene.admin())
     page = client.get("/channels/main/packages/why/?q=readline").content.decode()
-    assert "excluded licences" in page
+    assert "excluded licenses" in page
     assert "GPL-3.0-only" in page
     page = client.get("/channels/main/packages/why/?q=six-1.16-0.conda").content.decode()
     assert "All filters let it pass." in page

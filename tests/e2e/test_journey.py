@@ -136,7 +136,7 @@ def _preview(page: Page) -> None:
     page.get_by_role("button", name="Preview").click()
     preview = page.get_by_role("complementary", name="Preview")
     expect(preview).to_contain_text("Would pass", timeout=PATIENCE)
-    expect(preview).to_contain_text("1 by the mirror's filter: Excluded licences")
+    expect(preview).to_contain_text("1 by the mirror's filter: Excluded licenses")
     expect(preview).to_contain_text("1 by the mirror's filter: Exclude Packages")
     expect(preview).to_contain_text("1 by the mirror's filter: Date Range")
     expect(preview).to_contain_text("Added: 2 files")
@@ -165,11 +165,11 @@ def _run_stop_restart(page: Page, held: Behaviour) -> None:
 def _details(page: Page) -> None:
     act(page, "Details")
     details = page.get_by_role("dialog", name="Mirroring Details")
-    for words in ("Completed", "Excluded licences", "adds up", "Downloaded by this run"):
+    for words in ("Completed", "Excluded licenses", "adds up", "Downloaded by this run"):
         expect(details).to_contain_text(words)
     details.get_by_role("link", name="Open as a page").click()
     expect(page.get_by_role("heading", name="Mirroring Details")).to_be_visible()
-    page.get_by_role("row").filter(has_text="Excluded licences").get_by_role("link").click()
+    page.get_by_role("row").filter(has_text="Excluded licenses").get_by_role("link").click()
     expect(page.get_by_role("row").filter(has_text="copied-1.0-0.conda")).to_contain_text("GPL")
 
 

@@ -1,4 +1,4 @@
-"""Licence texts of real packages and the families they belong to."""
+"""License texts of real packages and the families they belong to."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ONE_FAMILY = [
 
 
 @pytest.mark.parametrize(("license", "family", "expected"), ONE_FAMILY)
-def test_a_licence_belongs_to_its_family(license: str, family: str, expected: str) -> None:
+def test_a_license_belongs_to_its_family(license: str, family: str, expected: str) -> None:
     assert families(license, family) == {frozenset({expected})}
     assert expected in FAMILIES
 
@@ -122,7 +122,7 @@ def test_a_text_that_multiplies_its_choices_is_still_judged() -> None:
         ("", {"Other"}, None),
     ],
 )
-def test_a_licence_is_excluded_only_if_every_alternative_is(
+def test_a_license_is_excluded_only_if_every_alternative_is(
     license: str, chosen: set[str], decided: str | None
 ) -> None:
     assert excluded(license, "", frozenset(chosen)) == decided
@@ -138,7 +138,7 @@ def test_a_licence_is_excluded_only_if_every_alternative_is(
         ("GPL-3.0-only", {"MIT"}, None),
     ],
 )
-def test_a_licence_is_rescued_if_one_alternative_lies_within(
+def test_a_license_is_rescued_if_one_alternative_lies_within(
     license: str, chosen: set[str], decided: str | None
 ) -> None:
     assert included(license, "", frozenset(chosen)) == decided
@@ -160,7 +160,7 @@ def test_family_names_are_read_however_they_are_written(name: str, family: str) 
 
 
 def test_an_unknown_family_is_refused_with_the_list() -> None:
-    with pytest.raises(SpecError, match="no licence family; the families are AGPL, GPL, GPL2"):
+    with pytest.raises(SpecError, match="no license family; the families are AGPL, GPL, GPL2"):
         canonical("copyleft")
 
 
@@ -190,7 +190,7 @@ def test_an_unknown_family_is_refused_with_the_list() -> None:
         ("Unlimited", [["Other"]]),
     ],
 )
-def test_licences_in_the_grammar_of_r(text: str, wanted: list[list[str]]) -> None:
+def test_licenses_in_the_grammar_of_r(text: str, wanted: list[list[str]]) -> None:
     assert sorted(sorted(arm) for arm in families(text, "")) == wanted
 
 

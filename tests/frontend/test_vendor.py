@@ -24,7 +24,7 @@ def test_every_file_has_the_hash_of_the_manifest() -> None:
         assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == about["sha256"], name
 
 
-def test_every_file_is_under_a_free_licence_and_of_the_locked_version() -> None:
+def test_every_file_is_under_a_free_license_and_of_the_locked_version() -> None:
     for name, about in MANIFEST.items():
         assert about["license"] in {"MIT", "0BSD", "Apache-2.0", "BSD-2-Clause"}, name
         locked = LOCK["packages"][f"node_modules/{about['package']}"]

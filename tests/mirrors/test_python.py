@@ -471,7 +471,7 @@ class TestFilters:
         simple.publish()
         assert self.kept(simple, date_from="2024-01-01") == {"six-1.17.0-py3-none-any.whl"}
 
-    def test_licences_come_from_the_metadata_once_a_release(self, simple: FakeSimple) -> None:
+    def test_licenses_come_from_the_metadata_once_a_release(self, simple: FakeSimple) -> None:
         simple.add_wheel("six", "1.17.0", expression="AGPL-3.0-only")
         gnu = "License :: OSI Approved :: GNU General Public License v3 (GPLv3)"
         simple.add_wheel("six", "1.18.0", license=None, classifiers=[gnu])
@@ -490,7 +490,7 @@ class TestFilters:
         asked = [one.path for one in simple.requests() if one.path.endswith(".metadata")]
         assert asked == ["/packages/six-1.19.0-py3-none-any.whl.metadata"]
 
-    def test_without_licence_rules_no_metadata_is_asked_for(self, simple: FakeSimple) -> None:
+    def test_without_license_rules_no_metadata_is_asked_for(self, simple: FakeSimple) -> None:
         self.kept(simple, exclude_specs=["n*"])
         assert not [one for one in simple.requests() if one.path.endswith(".metadata")]
 
@@ -638,7 +638,7 @@ class TestOnDemand:
         first = f"/api/repo/{channel.path}.r1/simple/six/"
         assert Client(packages).get(first, accept=JSON).status == 404
 
-    def test_licence_rules_ask_for_the_metadata_of_that_project_only(
+    def test_license_rules_ask_for_the_metadata_of_that_project_only(
         self, simple: FakeSimple
     ) -> None:
         channel = scene.channel("licensed")

@@ -1,4 +1,4 @@
-"""Licence rules on an index that states no metadata: wheels that are here are read."""
+"""License rules on an index that states no metadata: wheels that are here are read."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TestRules:
         assert run.counts["license_unknown"] == 1
         assert ask(channel, f"/viral/{VIRAL}").status == 404
 
-    def test_without_licence_rules_nothing_is_counted(self, bare: FakeSimple) -> None:
+    def test_without_license_rules_nothing_is_counted(self, bare: FakeSimple) -> None:
         what = mirror(scene.channel(), bare, filters={"projects": ["free"]})
         assert "license_unknown" not in scene.run_now(what).counts
         assert warnings.of(what) == []
@@ -80,7 +80,7 @@ class TestRules:
 
 @pytest.mark.django_db(transaction=True)
 class TestMetadata:
-    """A licence rule, and `.metadata` that the index states and cannot be had."""
+    """A license rule, and `.metadata` that the index states and cannot be had."""
 
     @pytest.fixture
     def stated(self, settings: Any) -> Any:

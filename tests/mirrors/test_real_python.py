@@ -213,7 +213,7 @@ def devpi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devpi]:
         server.stop()
 
 
-def test_devpi_is_mirrored_and_its_wheels_tell_their_licences(devpi: Devpi, settings: Any) -> None:
+def test_devpi_is_mirrored_and_its_wheels_tell_their_licenses(devpi: Devpi, settings: Any) -> None:
     settings.UPSTREAM_ALLOW = (devpi.url,)
     channel = scene.channel()
     mirror = scene.mirror(
@@ -231,7 +231,7 @@ def test_devpi_is_mirrored_and_its_wheels_tell_their_licences(devpi: Devpi, sett
     assert ask(channel, "/viral/").status == 404
 
 
-def test_a_passive_mirror_of_devpi_says_which_licences_it_cannot_know(
+def test_a_passive_mirror_of_devpi_says_which_licenses_it_cannot_know(
     devpi: Devpi, settings: Any
 ) -> None:
     settings.UPSTREAM_ALLOW = (devpi.url,)

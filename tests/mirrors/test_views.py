@@ -325,7 +325,7 @@ def test_details_of_a_run_add_up_and_link_to_their_lists(
     scene.run_now(mirror)
     client = browser()
     page = text(client.get(f"{TAB}{mirror.pk}/runs/1/"))
-    for words in ("Mirroring Details", "Completed", "Excluded licences", "adds up", "On demand"):
+    for words in ("Mirroring Details", "Completed", "Excluded licenses", "adds up", "On demand"):
         assert words in page
     assert "hx-trigger" not in page
     assert text(client.get(f"{TAB}{mirror.pk}/")).count("Mirroring Details") >= 1
@@ -595,6 +595,24 @@ def test_what_is_wrong_is_told_at_its_field_and_what_was_typed_stays(channel: Ch
     assert Mirror.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "state", "sentence"),
+    [
+        ("python_simple", "completed", "No project has been read yet"),
+        ("conda", "completed", "The source lists no files."),
+        ("conda", "stopped", "This run ended before it had counted anything."),
+    ],
+)
+def test_details_say_why_nothing_was_counted(
+    channel: Channel, kind: str, state: str, sentence: str
+) -> None:
+    mirror = scene.mirror(channel, SOURCE, "m", mirror_mode="passive", mirror_type=kind)
+    run = control.request_run(mirror, cause="manual", actor="admin")
+    Run.objects.filter(pk=run.pk).update(state=state, started=timezone.now(), ended=timezone.now())
+    page = text(browser().get(f"{TAB}{mirror.pk}/"))
+    assert sentence in " ".join(page.split())
+
+
 def test_a_taken_name_is_told_at_the_name(channel: Channel) -> None:
     scene.mirror(channel, SOURCE, "m")
     page = text(browser().post(f"{TAB}create/", form()), status=422)
@@ -718,7 +736,7 @@ def test_a_preview_counts_by_rule_and_touches_nothing(channel: Channel, conda: F
     preview.execute(row.pk, interrupted=lambda: False)
     shown = text(client.get(f"{TAB}preview/{row.pk}/"))
     assert "hx-trigger" not in shown
-    assert "1 by the mirror's filter: Excluded licences" in shown
+    assert "1 by the mirror's filter: Excluded licenses" in shown
     assert "Added: 2 files" in shown
     assert "six-1.16.0-0.conda" in shown
     assert Mirror.objects.count() == 0

@@ -64,6 +64,32 @@ def test_a_second_start_on_the_same_data_is_refused_with_a_sentence(server: Serv
     assert server.system()
 
 
+@pytest.mark.parametrize("only", [(), ("--only", "worker")])
+@pytest.mark.parametrize(
+    ("variable", "url", "sentence"),
+    [
+        (
+            "DATABASE_URL",
+            "postgres://user:s3cret@127.0.0.1:1/name",
+            "The database of DATABASE_URL cannot be used: ",
+        ),
+        ("REDIS_URL", "redis://:s3cret@127.0.0.1:1/0", "The Redis of REDIS_URL cannot be used: "),
+        ("REDIS_URL", "unix:///nowhere/redis.sock", "The Redis of REDIS_URL cannot be used: "),
+    ],
+)
+def test_a_service_that_cannot_be_reached_ends_the_start_with_a_sentence(
+    tmp_path: Path, only: tuple[str, ...], variable: str, url: str, sentence: str
+) -> None:
+    refused = serve(tmp_path / "data", *only, **{variable: url})
+    assert refused.returncode == 2
+    said = refused.stderr.strip()
+    assert sentence in said
+    assert said.endswith(".")
+    assert "\n" not in said
+    assert "Traceback" not in said
+    assert "s3cret" not in said
+
+
 def test_a_port_in_use_is_refused_with_a_sentence(server: Server, tmp_path: Path) -> None:
     refused = serve(tmp_path / "other", PORT=str(server.port))
     assert refused.returncode == 2

@@ -18,7 +18,7 @@ SETUP = (
 )
 READERS = {
     "pasted list": "from mirrors.forms import split; split(text)",
-    "licence": "from ecosystems.licenses import families; families(text, text)",
+    "license": "from ecosystems.licenses import families; families(text, text)",
     "log line": (
         "import logging; from mirrorserver.discreet import Discreet;"
         "Discreet().filter(logging.makeLogRecord({'msg': text}))"

@@ -10,7 +10,8 @@ from typing import IO, Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
+from redis import Redis, RedisError
 
 from accounts import firststart
 from accounts.models import User
@@ -22,6 +23,8 @@ PARTS = ("web", "worker", "beat")
 QUEUES = ("celery", "previews")
 BAD_START = 2
 FILE_THREADS = 512
+SERVICE_SECONDS = 10
+"""How long Redis may take to accept a connection at the start."""
 HEADER_BYTES = 32 * 1024
 KEPT_FILES = 256
 """For everything in a web process that is not a connection."""
@@ -46,6 +49,8 @@ class Command(BaseCommand):
         locks = _claim(env, names)
         if "web" in names:
             _require_free_port(env)
+        _require_services(env)
+        if "web" in names:
             self._prepare(env)
         # The children open connections of their own.
         connections.close_all()
@@ -67,9 +72,7 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=0)
             call_command("createcachetable", verbosity=0)
         except OperationalError as error:
-            raise CommandError(
-                f"The database cannot be used: {str(error).strip()}", returncode=BAD_START
-            ) from error
+            raise _unusable("The database", error) from error
         static_files.collect()
         if not env.redis_url:
             # Now, as two processes declaring a queue for the first time would race.
@@ -121,6 +124,27 @@ def _require_free_port(env: environment.Environment) -> None:
             "Set HOST or PORT to something else, or end the program that uses it.",
             returncode=BAD_START,
         ) from error
+
+
+def _require_services(env: environment.Environment) -> None:
+    """Fail now and with a sentence, as the parts would try again for hours."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        name = "The database" if env.sqlite else "The database of DATABASE_URL"
+        raise _unusable(name, error) from error
+    if env.redis_url:
+        try:
+            with Redis.from_url(env.redis_url, socket_connect_timeout=SERVICE_SECONDS) as redis:
+                redis.ping()
+        except (RedisError, OSError) as error:
+            raise _unusable("The Redis of REDIS_URL", error) from error
+
+
+def _unusable(name: str, error: Exception) -> CommandError:
+    """Libraries tell the host and the cause over several lines, and never the password."""
+    cause = " ".join(str(error).split()).rstrip(".")
+    return CommandError(f"{name} cannot be used: {cause}.", returncode=BAD_START)
 
 
 def _part(name: str, env: environment.Environment) -> Part:

@@ -80,7 +80,7 @@ def test_build_times_are_milliseconds_or_none(stamp, expected):
 
 
 @pytest.mark.parametrize("license_", [None, 5, ["MIT"], {}])
-def test_a_licence_that_is_no_text_is_empty(license_):
+def test_a_license_that_is_no_text_is_empty(license_):
     fields = record(license=None) | {"license": license_, "license_family": license_}
     found = read(body_with(fields))[-1]
     assert (found.license, found.license_family) == ("", "")
