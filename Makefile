@@ -18,6 +18,7 @@ COMPOSE = "$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/doc
 ON_DATABASE := $(addprefix tests/mirrorserver/test_,discreet.py environment.py pages.py policy.py)
 NO_DATABASE := tests/ecosystems tests/filters tests/frontend \
 	$(filter-out $(ON_DATABASE),$(wildcard tests/mirrorserver/test_*.py)) \
+	$(filter-out %/test_generations.py,$(wildcard tests/mirrorserver/rsgi/test_*.py)) \
 	$(filter-out tests/e2e/test_conda.py,$(wildcard tests/e2e/test_*.py))
 
 run: .venv/run.stamp
