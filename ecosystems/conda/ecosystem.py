@@ -211,4 +211,9 @@ def _warnings(index: Index) -> list[str]:
             f"{number:,} records of the index's `v3` part are not taken over; clients of today"
             " read the other parts."
         )
+    if number := index.dropped.get("signatures"):
+        found.append(
+            f"{number:,} entries of the index's `signatures` part are not taken over: clients that"
+            " check signatures see these packages as unsigned."
+        )
     return found

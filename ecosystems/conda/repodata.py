@@ -47,7 +47,7 @@ class Index:
 
     `invalid` holds the first 1000 of the `invalid_count` records whose package
     name breaks the naming rules; they are in no shard. `dropped` counts what is
-    not taken over, by key (`v3`). `listed` is the number of records of each
+    not taken over, by key (`v3`, `signatures`). `listed` is the number of records of each
     kind, the invalid ones included; final once `shards` has run.
     """
 
@@ -263,7 +263,7 @@ def _member(index: Index, stream: JsonStream, key: str) -> None:
         number = stream.value(cap=SMALL_VALUE) or b""
         index.repodata_version = int(number) if number.isdigit() and len(number) < 4 else 1
     elif key == "signatures":
-        stream.value(cap=0)
+        index.dropped[key] = _members_of(stream)
     else:
         text = stream.value(cap=SMALL_VALUE)
         if text is not None:
@@ -277,10 +277,16 @@ def _count(stream: JsonStream) -> int:
         return 0
     count = 0
     for _ in stream.inner_members():
-        if stream.at_object():
-            count += sum(len(group) for group in stream.entries())
-        else:
-            stream.value(cap=0)
+        count += _members_of(stream)
+    return count
+
+
+def _members_of(stream: JsonStream) -> int:
+    if not stream.at_object():
+        stream.value(cap=0)
+        return 0
+    count = sum(len(group) for group in stream.entries()) + len(stream.unreadable)
+    stream.unreadable = []  # They are no records.
     return count
 
 

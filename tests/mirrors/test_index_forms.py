@@ -146,6 +146,13 @@ def test_of_forms_that_differ_in_age_the_newest_counts(
         assert "repodata.json is used" in warned(done)
 
 
+def test_signatures_that_are_not_taken_over_are_said(conda: FakeConda, channel: Channel) -> None:
+    conda.publish(extra={"signatures": {"zlib-1.3-0.conda": {"key": {"signature": "00"}}}})
+    done = scene.run_now(mirror(conda, channel, (LINUX,)))
+    assert done.state == "completed"
+    assert "1 entries of the index's `signatures` part are not taken over" in warned(done)
+
+
 def with_extras(conda: FakeConda) -> None:
     run_exports = {
         "info": {"subdir": LINUX},
