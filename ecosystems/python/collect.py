@@ -10,7 +10,6 @@ import hashlib
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -29,29 +28,23 @@ from ecosystems.base import (
     nothing_held,
 )
 from ecosystems.pack import PackWriter
-from ecosystems.python import ask, wheels
-from ecosystems.python.body import Body, License, join, split
+from ecosystems.python import ask
+from ecosystems.python.body import split
 from ecosystems.python.known import Known
-from ecosystems.python.licensing import metadata_files, stated
-from ecosystems.python.names import WHEEL
+from ecosystems.python.reading import LicenseReader
 from ecosystems.python.records import borrowed, newest, records
 from ecosystems.python.simple import project
 from ecosystems.upstream import (
     Client,
-    DigestMismatch,
     EgressRefused,
     NotFound,
     NotModified,
-    TooSlow,
     UpstreamError,
-    optional,
 )
 
 THREADS = 8
 LOOK_SECONDS = 0.25
 FAILURES_TOLD = 20
-MOST_SILENT = 3
-"""So many metadata files may keep silent before the others are no longer waited for."""
 
 
 class Cancelled(Exception):
@@ -104,9 +97,8 @@ class Collector:
         self.borrowed: set[str] = set()
         """Files whose stated metadata hash is that of a file."""
         self.found = 0
-        self._trusted, self._held = serials, held
+        self._trusted = serials
         self._looked: set[str] = set()
-        self._silent = 0
         self._error: UpstreamError | BadIndex | None = None
         self._client, self._root = client, root
         self._known, self._licenses, self._work = known, licenses, work
@@ -116,6 +108,7 @@ class Collector:
         self._state = hashlib.sha256()
         self._cancel = threading.Event()
         self._numbers = count()
+        self._reader = LicenseReader(client, root, work=work, held=held, stop=self._check)
 
     def collect(
         self,
@@ -253,7 +246,7 @@ class Collector:
                 stop=self._check,
             )
             if isinstance(answer, NotModified):
-                body = self._licensed(task.body, task.body) if task.body else b""
+                body = self._reader.licensed(task.body, task.body) if task.body else b""
                 number = len(split(body).files) if body else 0
                 body = b"" if body == task.body else body
                 serial = self._known.serials.get(task.name)
@@ -267,60 +260,9 @@ class Collector:
         self.borrowed.update(borrowed(page.body))
         if self._trusted and task.serial is not None and -1 < (page.serial or -1) < task.serial:
             raise BadIndex(f"The page of {task.name} is older than the list of projects says.")
-        body = self._licensed(page.body, task.body) if self._licenses else page.body
+        body = self._reader.licensed(page.body, task.body) if self._licenses else page.body
         serial = task.serial if page.serial is None else page.serial
         return Got(body, page.count, answer.etag, answer.last_modified, serial)
-
-    def _licensed(self, body: bytes, before: bytes) -> bytes:
-        """The body with the license of each release; what is known of it is not asked again.
-
-        Metadata that cannot be had now raises, and the page stays as it was: license rules must
-        not miss a release for it. Metadata that is not there leaves the license to the wheel.
-        """
-        stored = split(body)
-        licenses: dict[str, License] = dict(split(before).licenses) if before else {}
-        found = records(body, name=stored.name)
-        files = metadata_files(found)
-        for version, record in files.items():
-            if version not in licenses:
-                with suppress(NotFound, DigestMismatch):
-                    licenses[version] = self._in_metadata(record)
-        releases = self._in_held_wheels(found, licenses)
-        kept = {version: licenses[version] for version in releases}
-        return join(Body(stored.name, stored.files, stored.status, kept))
-
-    def _in_metadata(self, record: Record) -> License:
-        path = self._work / f"page-{next(self._numbers)}"
-        where = urljoin(self._root, record.address)
-        if self._silent >= MOST_SILENT:
-            raise TooSlow(where, f"{MOST_SILENT} metadata files kept silent; no more is asked.")
-        try:
-            self._client.download(
-                where, path, sha256=record.sha256, stop=self._check, patience=optional.PATIENCE
-            )
-            return stated(path.read_bytes())
-        except TooSlow:
-            self._silent += 1
-            raise
-        finally:
-            path.unlink(missing_ok=True)
-
-    def _in_held_wheels(
-        self, found: Iterable[Record | Invalid], licenses: dict[str, License]
-    ) -> set[str]:
-        """The releases whose license is known, after a look into the wheels that are here."""
-        known: set[str] = set()
-        for record in found:
-            if not isinstance(record, Record) or record.version in known:
-                continue
-            if record.version not in licenses and record.filename.endswith(WHEEL):
-                path = self._held(record.sha256)
-                license_ = wheels.license_in(path) if path is not None else None
-                if license_ is not None:
-                    licenses[record.version] = license_
-            if record.version in licenses:
-                known.add(record.version)
-        return known
 
     def _look_at(self, places: Iterable[str]) -> None:
         """Note the servers of files from which nothing may be fetched."""
@@ -347,7 +289,13 @@ class Collector:
                 "further hosts have files",
             ),
             *self._without_metadata(),
-            *_some(self.failed.values(), "further pages could not be had"),
+            *_some(
+                (
+                    f"The page of {name} cannot be had now: {why}"
+                    for name, why in self.failed.items()
+                ),
+                "further pages could not be had",
+            ),
             *_some((f"There is no project {name}." for name in self.absent), "are missing too"),
         ]
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ecosystems.python import wheels
-from ecosystems.python.collect import MOST_SILENT, THREADS
+from ecosystems.python.collect import THREADS
+from ecosystems.python.reading import MOST_SILENT
 from ecosystems.upstream import optional
 from mirrors import warnings
 from mirrors.models import Mirror

@@ -13,7 +13,7 @@ from mirrors.models import Mirror, Run
 from mirrors.run import execute
 from tests import scene
 from tests.mirrors.test_python import files, mirror, no_flusher, page, projects, simple
-from tests.rogue import Behaviour
+from tests.rogue import Behaviour, failing
 from tests.simpletree import JSON_TYPE, FakeSimple
 
 __all__ = ["no_flusher", "simple"]
@@ -232,6 +232,20 @@ class TestWarnings:
         listed = {one["filename"]: one for one in page(channel, "six")["files"]}
         assert "core-metadata" not in listed[name]
         assert any(name in text for text in self.warnings(channel))
+
+    @pytest.mark.parametrize(
+        "fault", [failing(403), Behaviour(body=b"<html>", headers=[("Content-Type", "text/html")])]
+    )
+    def test_a_page_that_is_denied_or_broken_is_named_by_its_project(
+        self, simple: FakeSimple, fault: Behaviour
+    ) -> None:
+        simple.behave(f"{simple.root}six/", fault)
+        channel = scene.channel()
+        what = mirror(channel, simple, **ALL)
+        ran(what)
+        assert projects(channel) == ["numpy", "other"]
+        (text,) = self.warnings(channel)
+        assert text.startswith("The page of six cannot be had now: ")
 
     def test_entries_that_are_no_projects_are_counted_and_named(self, simple: FakeSimple) -> None:
         listed = {"projects": [{"name": "six"}, {"name": "-odd-"}, {"name": None}]}

@@ -1,0 +1,81 @@
+"""Reads the license of each release of a project: out of its metadata file, else out of a wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from urllib.parse import urljoin
+
+from ecosystems.base import Held, Invalid, Record, Stop
+from ecosystems.python import wheels
+from ecosystems.python.body import Body, License, join, split
+from ecosystems.python.licensing import metadata_files, stated
+from ecosystems.python.names import WHEEL
+from ecosystems.python.records import records
+from ecosystems.upstream import Client, DigestMismatch, NotFound, TooSlow, optional
+
+MOST_SILENT = 3
+"""So many metadata files may keep silent before the others are no longer waited for."""
+
+
+class LicenseReader:
+    """Adds licenses to bodies. Threads share one, so that they all stop asking a silent server."""
+
+    def __init__(self, client: Client, root: str, *, work: Path, held: Held, stop: Stop) -> None:
+        """`held`: where files lie that are here. `stop`: as in every download."""
+        self._client, self._root, self._work = client, root, work
+        self._held, self._stop = held, stop
+        self._silent = 0
+        self._numbers = count()
+
+    def licensed(self, body: bytes, before: bytes) -> bytes:
+        """The body with the license of each release; what is known of it is not asked again.
+
+        Metadata that cannot be had now raises, and the page stays as it was: license rules must
+        not miss a release for it. Metadata that is not there leaves the license to the wheel.
+        """
+        stored = split(body)
+        licenses: dict[str, License] = dict(split(before).licenses) if before else {}
+        found = records(body, name=stored.name)
+        for version, record in metadata_files(found).items():
+            if version not in licenses:
+                with suppress(NotFound, DigestMismatch):
+                    licenses[version] = self._in_metadata(record)
+        releases = self._in_held_wheels(found, licenses)
+        kept = {version: licenses[version] for version in releases}
+        return join(Body(stored.name, stored.files, stored.status, kept))
+
+    def _in_metadata(self, record: Record) -> License:
+        path = self._work / f"metadata-{next(self._numbers)}"
+        where = urljoin(self._root, record.address)
+        if self._silent >= MOST_SILENT:
+            raise TooSlow(where, f"{MOST_SILENT} metadata files kept silent; no more is asked.")
+        try:
+            self._client.download(
+                where, path, sha256=record.sha256, stop=self._stop, patience=optional.PATIENCE
+            )
+            return stated(path.read_bytes())
+        except TooSlow:
+            self._silent += 1
+            raise
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _in_held_wheels(
+        self, found: Iterable[Record | Invalid], licenses: dict[str, License]
+    ) -> set[str]:
+        """The releases whose license is known, after a look into the wheels that are here."""
+        known: set[str] = set()
+        for record in found:
+            if not isinstance(record, Record) or record.version in known:
+                continue
+            if record.version not in licenses and record.filename.endswith(WHEEL):
+                path = self._held(record.sha256)
+                license_ = wheels.license_in(path) if path is not None else None
+                if license_ is not None:
+                    licenses[record.version] = license_
+            if record.version in licenses:
+                known.add(record.version)
+        return known
