@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -55,14 +56,10 @@ def create(
     filters: Mapping[str, Any] | None = None,
 ) -> Channel:
     """A new channel with its first, empty revision."""
-    check_name(name)
-    if parent and parent.parent_id:
-        raise ValidationError({"name": "A subchannel cannot have subchannels."})
-    _check_description(description)
-    chosen = _privacy(privacy, parent)
     filter_row = Filter()
     try:
         with terms.keeping():
+            chosen = _check(name, description, privacy, parent=parent, filters=filters or {})
             checked = terms.checked(filters or {}, "channel")
             with transaction.atomic():
                 if parent:
@@ -90,13 +87,40 @@ def create(
     return channel
 
 
+def _check(
+    name: str,
+    description: str,
+    privacy: str,
+    *,
+    parent: Channel | None,
+    filters: Mapping[str, Any],
+) -> str:
+    """The privacy of a new channel, or ValidationError that names every wrong field."""
+    problems, chosen = terms.Problems(), privacy
+    with problems.collected():
+        check_name(name)
+    if parent and parent.parent_id:
+        with problems.collected():
+            raise ValidationError({"name": "A subchannel cannot have subchannels."})
+    with problems.collected():
+        _check_description(description)
+    with problems.collected():
+        chosen = _privacy(privacy, parent)
+    with problems.collected():
+        terms.checked(filters, "channel")
+    problems.raise_any()
+    return chosen
+
+
 def edit(
     channel: Channel, changes: Mapping[str, Any], *, actor: str, expected: int | None = None
 ) -> bool:
     """Change any of description, privacy, filters; True if something is different now."""
     with terms.keeping():
-        # Before the transaction: a long list takes seconds to read.
-        terms.checked(changes.get("filters") or {}, "channel")
+        # Before the transaction: a long list takes seconds to read. What is wrong with it is
+        # told there, beside the other fields.
+        with suppress(ValidationError):
+            terms.checked(changes.get("filters") or {}, "channel")
         with transaction.atomic():
             return _edit(channel, changes, actor=actor, expected=expected)
 
@@ -106,17 +130,21 @@ def _edit(
 ) -> bool:
     channel = _locked(channel, expected)
     before = _state(channel)
+    problems, refiltered = terms.Problems(), False
     if "description" in changes:
-        _check_description(changes["description"])
+        with problems.collected():
+            _check_description(changes["description"])
         channel.description = changes["description"]
     if "privacy" in changes:
-        channel.privacy = _privacy(changes["privacy"], channel.parent)
-    refiltered = False
+        with problems.collected():
+            channel.privacy = _privacy(changes["privacy"], channel.parent)
     if "filters" in changes:
-        checked = terms.checked(changes["filters"] or {}, "channel")
-        refiltered = terms.store(channel.filter, checked, by="channel")
-        if refiltered:
-            channel.raise_wanted()
+        with problems.collected():
+            checked = terms.checked(changes["filters"] or {}, "channel")
+            refiltered = terms.store(channel.filter, checked, by="channel")
+    problems.raise_any()
+    if refiltered:
+        channel.raise_wanted()
     after = _state(channel)
     if after == before and not refiltered:
         return False

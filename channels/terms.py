@@ -36,6 +36,29 @@ class Stale(Exception):
         )
 
 
+class Problems:
+    """Collects what is wrong with each field, so that all of it is told at once.
+
+    `with problems.collected():` around the check of one field; `raise_any` when all are checked.
+    """
+
+    def __init__(self) -> None:
+        self._by_field: dict[str, list[ValidationError]] = {}
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Remember the ValidationError that this block raises, and go on behind it."""
+        try:
+            yield
+        except ValidationError as error:
+            error.update_error_dict(self._by_field)
+
+    def raise_any(self) -> None:
+        """Raise one ValidationError that names every field with a problem."""
+        if self._by_field:
+            raise ValidationError(self._by_field)
+
+
 def spec_of(kind: str) -> ParseSpec:
     """How specs are read in a filter for packages of this type; "" = of every type."""
     return registry.get(kind).spec if kind else _any
@@ -99,10 +122,23 @@ def checked(filters: Mapping[str, Any], by: By, kind: str = "") -> dict[str, Any
         return _check(filters, by, spec_of(kind))
     key = _key("form", filters, by, kind)
     if key not in kept:
-        read: ParseSpec = _Once(spec_of(kind))
-        form = kept[key] = _check(filters, by, read)
-        kept[_key("rules", form, by, kind)] = compile_rules(form, spec=lenient(read), by=by)
+        kept[key] = _read(filters, by, kind, kept)
+    if isinstance(kept[key], ValidationError):
+        raise kept[key]
     return dict(kept[key])
+
+
+def _read(
+    filters: Mapping[str, Any], by: By, kind: str, kept: dict[Any, Any]
+) -> dict[str, Any] | ValidationError:
+    """The normalized form, its rules kept beside it; or what is wrong with it."""
+    read: ParseSpec = _Once(spec_of(kind))
+    try:
+        form = _check(filters, by, read)
+    except ValidationError as error:
+        return error
+    kept[_key("rules", form, by, kind)] = compile_rules(form, spec=lenient(read), by=by)
+    return form
 
 
 class _Once:

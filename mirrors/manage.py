@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -24,7 +25,7 @@ from channels import access, readership, terms
 from channels import manage as channel_manage
 from channels.errors import WrongState
 from channels.models import Channel, Generation
-from channels.terms import Stale
+from channels.terms import Problems, Stale
 from ecosystems import registry
 from filters.models import Filter
 from filters.rules import compared, conflicts
@@ -68,25 +69,19 @@ def read_first(
 
 
 def _read(of: Channel | Mirror, body: Body) -> None:
-    """Read the body's frequency and filter, and the filters of the mirror and its channel.
-
-    What is wrong with the frequency and with the filter is raised together, so that nobody mends
-    one only to be refused for the other.
-    """
+    """Read the body's filter and those of the mirror and its channel."""
     mirror = of if isinstance(of, Mirror) else None
     channel = of.channel if isinstance(of, Mirror) else of
     kind = mirror.kind if mirror else body.get("mirror_type") or Kind.CONDA
     check_kind(kind)
     filters: Body = mirror.filter.terms if mirror else {}
-    wrong = _wrong_frequency(mirror, body)
-    if body.get("filters") is not None or not mirror:
-        try:
-            filters = terms.checked(body.get("filters") or {}, "mirror", kind)
-        except ValidationError as error:
-            error.update_error_dict(wrong)
-    if wrong:
-        raise ValidationError(wrong)
-    _conflicts(filters, channel, kind)
+    if body.get("filters") is not None:
+        filters = body["filters"]
+    # What is wrong with them is kept, and told by the verb beside the other fields.
+    with suppress(ValidationError):
+        if mirror is None or body.get("filters") is not None:
+            filters = terms.checked(filters, "mirror", kind)
+        _conflicts(filters, channel, kind)
 
 
 @read_first
@@ -99,18 +94,25 @@ def create(channel: Channel, body: Body, *, owner: User, actor: Caller | None = 
     if not Channel.objects.select_for_update().filter(pk=channel.pk, deleted=None).exists():
         raise WrongState("This channel was deleted.")
     mirror = Mirror(channel=channel, owner=owner, filter=Filter(), next_run_at=None)
-    mirror.mode = body.get("mirror_mode") or Mirror.Mode.PASSIVE
-    check_mode(mirror.mode)
     kind = body.get("mirror_type") or Kind.CONDA
-    check_kind(kind)
-    _set_name(mirror, body.get("mirror_name") or "")
-    _set_frequency(
-        mirror,
-        body.get("cron") or MONTHLY,
-        body.get("cron_timezone") or settings.DEFAULT_CRON_TIMEZONE,
-    )
-    checked = terms.checked(body.get("filters") or {}, "mirror", kind)
-    mirror.upstream = _upstream(body, kind, mirror, actor=actor)
+    mirror.mode = body.get("mirror_mode") or Mirror.Mode.PASSIVE
+    checked: dict[str, Any] = {}
+    problems = Problems()
+    with problems.collected():
+        check_mode(mirror.mode)
+    with problems.collected():
+        _set_name(mirror, body.get("mirror_name") or "")
+    with problems.collected():
+        _set_frequency(
+            mirror,
+            body.get("cron") or MONTHLY,
+            body.get("cron_timezone") or settings.DEFAULT_CRON_TIMEZONE,
+        )
+    with problems.collected():
+        checked = terms.checked(body.get("filters") or {}, "mirror", kind)
+    with problems.collected():
+        mirror.upstream = _upstream(body, kind, mirror, actor=actor)
+    problems.raise_any()
     terms.store(mirror.filter, checked, by="mirror", kind=kind)
     mirror.filter_id = mirror.filter.pk
     _save_new(mirror)
@@ -135,19 +137,11 @@ def edit(mirror: Mirror, body: Body, *, actor: Caller | str, expected: int | Non
     mirror = _locked(mirror, expected)
     _check_reader(mirror, body, by)
     before = state(mirror)
-    _check_fixed(mirror, body)
-    if body.get("mirror_name") is not None and body["mirror_name"] != mirror.name:
-        _set_name(mirror, body["mirror_name"])
-    if body.get("cron") is not None or body.get("cron_timezone") is not None:
-        _set_frequency(
-            mirror,
-            mirror.cron if body.get("cron") is None else body["cron"],
-            body.get("cron_timezone") or mirror.cron_timezone,
-        )
-    if body.get("filters") is not None:
-        filters = terms.checked(body["filters"], "mirror", mirror.kind)
-        terms.store(mirror.filter, filters, by="mirror", kind=mirror.kind)
-    upstream = _upstream(body, mirror.kind, mirror, actor=by, kept=mirror.upstream)
+    problems, upstream = Problems(), mirror.upstream
+    _set_changed(mirror, body, problems)
+    with problems.collected():
+        upstream = _upstream(body, mirror.kind, mirror, actor=by, kept=mirror.upstream)
+    problems.raise_any()
     if upstream.pk != mirror.upstream_id:
         if (upstream.url, upstream.channel_id) != (mirror.upstream.url, mirror.upstream.channel_id):
             mirror.skip_guard, mirror.held = True, {}
@@ -165,6 +159,27 @@ def edit(mirror: Mirror, body: Body, *, actor: Caller | str, expected: int | Non
     if body.get("run_now") or _wants_more(mirror):
         _run(mirror, actor)
     return mirror
+
+
+def _set_changed(mirror: Mirror, body: Body, problems: Problems) -> None:
+    """Give the mirror the name, frequency and filter of the body, where it has them."""
+    for key, value, label in (
+        ("mirror_mode", mirror.mode, "mode"),
+        ("mirror_type", mirror.kind, "type"),
+    ):
+        with problems.collected():
+            _check_fixed(body, key, value, label)
+    if body.get("mirror_name") is not None and body["mirror_name"] != mirror.name:
+        with problems.collected():
+            _set_name(mirror, body["mirror_name"])
+    if body.get("cron") is not None or body.get("cron_timezone") is not None:
+        cron = mirror.cron if body.get("cron") is None else body["cron"]
+        with problems.collected():
+            _set_frequency(mirror, cron, body.get("cron_timezone") or mirror.cron_timezone)
+    if body.get("filters") is not None:
+        with problems.collected():
+            filters = terms.checked(body["filters"], "mirror", mirror.kind)
+            terms.store(mirror.filter, filters, by="mirror", kind=mirror.kind)
 
 
 @transaction.atomic
@@ -342,21 +357,6 @@ def _set_name(mirror: Mirror, name: str) -> None:
     mirror.name = name
 
 
-def _wrong_frequency(mirror: Mirror | None, body: Body) -> dict[str, list[Any]]:
-    """What is wrong with the frequency that a body asks for, by field."""
-    cron, zone = body.get("cron"), body.get("cron_timezone")
-    if mirror and cron is None and zone is None:
-        return {}
-    kept_cron = mirror.cron if mirror else MONTHLY
-    kept_zone = mirror.cron_timezone if mirror else settings.DEFAULT_CRON_TIMEZONE
-    wrong: dict[str, list[Any]] = {}
-    try:
-        _check_frequency(cron or kept_cron, zone or kept_zone)
-    except ValidationError as error:
-        error.update_error_dict(wrong)
-    return wrong
-
-
 def _check_frequency(cron: str, zone: str) -> None:
     try:
         schedule.check(" ".join(cron.split()), zone)
@@ -387,11 +387,9 @@ def check_kind(kind: str) -> None:
         raise _invalid("mirror_type", f"This server cannot mirror {Kind(kind).label} packages yet.")
 
 
-def _check_fixed(mirror: Mirror, body: Body) -> None:
-    if body.get("mirror_mode") not in (None, mirror.mode):
-        raise _invalid("mirror_mode", "The mode of a mirror never changes; create another mirror.")
-    if body.get("mirror_type") not in (None, mirror.kind):
-        raise _invalid("mirror_type", "The type of a mirror never changes; create another mirror.")
+def _check_fixed(body: Body, key: str, value: str, label: str) -> None:
+    if body.get(key) not in (None, value):
+        raise _invalid(key, f"The {label} of a mirror never changes; create another mirror.")
 
 
 def _locked(mirror: Mirror, expected: int | None) -> Mirror:

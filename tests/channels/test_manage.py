@@ -33,6 +33,12 @@ def test_a_new_channel_has_a_first_revision_with_an_empty_noarch() -> None:
     assert types() == ["channel_created"]
 
 
+def test_every_wrong_field_of_a_new_channel_is_named_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        make("No Name", privacy="secret", filters={"exclude_specs": ["bad =="]})
+    assert set(caught.value.message_dict) == {"name", "privacy", "filters.exclude_specs.0"}
+
+
 @pytest.mark.parametrize("name", ["a", "a1", "a-b_c", "a" * 64, "conda-forge", "linux"])
 def test_a_channel_may_be_called(name: str) -> None:
     assert make(name).path == name

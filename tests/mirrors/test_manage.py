@@ -77,6 +77,49 @@ def test_a_mirror_may_not_be_called(channel: Channel, name: str) -> None:
     assert fields(caught) == {"mirror_name"}
 
 
+def test_every_wrong_field_of_a_new_mirror_is_named_at_once(channel: Channel) -> None:
+    with pytest.raises(ValidationError) as caught:
+        make(
+            channel,
+            "a/b",
+            "ftp://mirror.example.org/x",
+            mirror_mode="lazy",
+            cron="61 * * * *",
+            filters={"exclude_specs": ["good", "bad =="]},
+        )
+    assert fields(caught) == {
+        "mirror_name",
+        "source_root",
+        "mirror_mode",
+        "cron",
+        "filters.exclude_specs.1",
+    }
+
+
+def test_every_wrong_field_of_an_edit_is_named_at_once_and_nothing_is_saved(
+    channel: Channel,
+) -> None:
+    mirror = make(channel, filters={"exclude_specs": ["old"]})
+    body = {
+        "mirror_name": "a/b",
+        "mirror_mode": "active",
+        "mirror_type": "CRAN",
+        "cron": "61 * * * *",
+        "filters": {"exclude_specs": ["bad =="]},
+    }
+    with pytest.raises(ValidationError) as caught:
+        manage.edit(mirror, body, actor="admin")
+    assert fields(caught) == {
+        "mirror_name",
+        "mirror_mode",
+        "mirror_type",
+        "cron",
+        "filters.exclude_specs.0",
+    }
+    mirror.refresh_from_db()
+    assert mirror.filter.terms["exclude_specs"] == ["old"]
+
+
 def test_a_mirrors_name_is_unique_on_the_server_and_free_after_deletion(channel: Channel) -> None:
     mirror = make(channel, "approved software")
     other = scene.channel("other")
