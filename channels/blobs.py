@@ -7,10 +7,12 @@ between leaves a file under `tmp/` or bytes without a row, never a row without b
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,14 +75,18 @@ def make_room(need: int) -> None:
         )
 
 
-def settle(temp: Path, sha256: str) -> int:
+def settle(temp: Path, sha256: str, size: int = -1) -> int:
     """Make a written temporary file durable under its hash; its size.
 
-    The row is the caller's next step: `register`.
+    `size`: how many bytes were hashed (-1: the file itself was). A disk that keeps fewer than it
+    said would leave a bad file under a good name. The row is the caller's next step: `register`.
     """
     handle = os.open(temp, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        size = os.fstat(handle).st_size
+        kept = os.fstat(handle).st_size
+        if size not in (-1, kept):
+            raise OSError(errno.EIO, f"the disk kept {kept:,} of {size:,} bytes")
+        size = kept
         if found(sha256, size):
             temp.unlink()
             return size
@@ -101,8 +107,10 @@ def found(sha256: str, size: int = -1) -> bool:
     """
     target = path(sha256)
     try:
-        os.utime(target)
-        if size not in (-1, target.stat().st_size):
+        os.utime(target, follow_symlinks=False)
+        there = target.lstat()
+        # A link was planted: what is behind it is not ours to give. The rename replaces it.
+        if not stat.S_ISREG(there.st_mode) or size not in (-1, there.st_size):
             return False
         # Whoever put them here may have died before the name was durable.
         _sync_folder(target.parent)
@@ -167,9 +175,10 @@ def keep(
     md5: str = "",
     file: bool = False,
     audiences: Iterable[Audience] = (),
+    size: int = -1,
 ) -> Blob:
     """Settle one file and write its row."""
-    size = settle(temp, sha256)
+    size = settle(temp, sha256, size)
     blob = Blob(sha256=sha256, md5=md5, size=size, file=file)
     register([blob], audiences)
     return blob
@@ -181,7 +190,7 @@ def keep_bytes(content: bytes, purpose: str) -> Blob:
     temp = temporary(purpose)
     try:
         temp.write_bytes(content)
-        return keep(temp, hashlib.sha256(content).hexdigest())
+        return keep(temp, hashlib.sha256(content).hexdigest(), size=len(content))
     finally:
         temp.unlink(missing_ok=True)
 

@@ -415,7 +415,7 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
             file=listed,
             stop=heart.check,
         )
-        blobs.settle(part, digest.sha256)
+        blobs.settle(part, digest.sha256, digest.size)
         _arrived(what, row, digest)
     except (UpstreamError, NoSpace, OSError) as error:
         logger.warning("%s was not fetched: %s", listed.filename, error)

@@ -128,7 +128,7 @@ class Download:
         temp = blobs.temporary(f"run{self.work.run.pk}")
         try:
             temp.write_bytes(data)
-            size = blobs.settle(temp, file.sha256)
+            size = blobs.settle(temp, file.sha256, len(data))
         finally:
             temp.unlink(missing_ok=True)
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -162,7 +162,7 @@ class Download:
                 stop=self._stop,
                 progress=progress,
             )
-            blobs.settle(temp, digest.sha256)
+            blobs.settle(temp, digest.sha256, digest.size)
             return digest
         finally:
             temp.unlink(missing_ok=True)
