@@ -1,6 +1,6 @@
 # The commands of this project; `make run` and `make test` need nothing done before.
 .DEFAULT_GOAL := run
-.PHONY: run test check bench bench-quick screenshots lock clean
+.PHONY: run test test-sqlite test-postgres test-alone check bench bench-quick screenshots lock clean
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -14,25 +14,45 @@ COMPOSE = "$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/doc
 # The second pass of the suite is about the database. Left out of it are
 # - ecosystems, filters and frontend: they know no database (the import linter sees to that);
 # - files of mirrorserver that use none in this process, or start a server on SQLite of their own;
+# - the outages, whose servers are on SQLite, and the matrix and the odd values: thousands of
+#   requests about what views answer, whose queries the other tests ask of both databases;
 # - e2e, whose servers are on SQLite; test_conda.py starts one on PostgreSQL and Redis then.
 ON_DATABASE := $(addprefix tests/mirrorserver/test_,discreet.py environment.py pages.py policy.py)
 NO_DATABASE := tests/ecosystems tests/filters tests/frontend \
 	$(filter-out $(ON_DATABASE),$(wildcard tests/mirrorserver/test_*.py)) \
 	$(filter-out %/test_generations.py,$(wildcard tests/mirrorserver/rsgi/test_*.py)) \
+	$(addprefix tests/security/test_,outages.py matrix.py fuzz.py) \
 	$(filter-out tests/e2e/test_conda.py,$(wildcard tests/e2e/test_*.py))
+
+OWN_DATA = DATA=$$(mktemp -d) && export DATA && trap 'rm -rf "$$DATA"' EXIT &&
+ON_SQLITE = $(OWN_DATA) env -u DATABASE_URL -u REDIS_URL $(BIN)/pytest --durations=15
 
 run: .venv/run.stamp
 	@exec $(BIN)/python manage.py serve
 
-# Every check and the suite twice: on SQLite with the embedded broker, and on PostgreSQL with Redis.
+# Tests that hold clients to a time or drive a browser: they have the machine for themselves.
+ALONE := tests/e2e tests/security/test_outages.py
+
+# Every check and the suite twice: on SQLite with the embedded broker, and on PostgreSQL with Redis,
+# side by side. Each has a DATA folder of its own; what each prints comes when it is over.
 test: .venv/dev.stamp
 	tools/check_tools.sh
 	$(MAKE) --no-print-directory check
-	DATA=$$(mktemp -d) && export DATA && trap 'rm -rf "$$DATA"' EXIT && \
-	echo "On SQLite and the embedded broker:" && \
-	env -u DATABASE_URL -u REDIS_URL $(BIN)/pytest --durations=15 && \
-	echo "On PostgreSQL and Redis:" && \
-	$(BIN)/python tools/services.py $(BIN)/pytest --durations=15 $(addprefix --ignore=,$(NO_DATABASE))
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-sqlite test-postgres
+	$(MAKE) --no-print-directory test-alone
+
+test-sqlite: .venv/dev.stamp
+	@echo "On SQLite and the embedded broker:"
+	$(ON_SQLITE) $(addprefix --ignore=,$(ALONE))
+
+test-alone: .venv/dev.stamp
+	@echo "On SQLite, one thing at a time:"
+	$(ON_SQLITE) $(ALONE)
+
+test-postgres: .venv/dev.stamp
+	@echo "On PostgreSQL and Redis:"
+	$(OWN_DATA) $(BIN)/python tools/services.py $(BIN)/pytest --durations=15 \
+		$(addprefix --ignore=,$(NO_DATABASE))
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
