@@ -181,7 +181,7 @@ class FakeSimple(FakeUpstream):
         lines = []
         for entry in self._entries[project].values():
             kind, digest = next(iter(entry["hashes"].items()), ("", ""))
-            href = entry["url"] + (f"#{kind}={digest}" if digest else "")
+            href = f"{entry['url']}#{kind}={digest}" if digest else str(entry["url"])
             text = f'<a href="{escape(href)}"'
             if wanted := entry.get("requires-python"):
                 text += f' data-requires-python="{escape(wanted)}"'
