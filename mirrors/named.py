@@ -13,6 +13,7 @@ from channels.models import Channel, Package
 from ecosystems.base import Stop
 from mirrors import lists
 from mirrors.models import LeftOut, Run, Snapshot
+from mirrors.texts import storable
 
 NAMED = 100
 """How many files of each reason are named."""
@@ -46,7 +47,7 @@ def first_names(run: Run, *, stop: Stop) -> Names:
         if line.reason not in missing:
             continue
         by, rule = line.reason.split(".", 1)
-        names[f"{by}_filtered"].setdefault(rule, []).append(line.filename)
+        names[f"{by}_filtered"].setdefault(rule, []).append(storable(line.filename))
         _took(missing, line.reason, 1)
         if not missing:
             break

@@ -26,6 +26,7 @@ from mirrors.inputs import as_begun, gather, narrowed
 from mirrors.listings import UNKNOWN_LICENSE
 from mirrors.models import Mirror, Outcome, Run
 from mirrors.plan import Plan
+from mirrors.texts import storable
 from mirrors.work import HandBack, Stopped, Work
 
 log = logging.getLogger(__name__)
@@ -313,6 +314,7 @@ def _end(work: Work, state: str, error: str = "") -> None:
     run = work.run
     now = timezone.now()
     steps = run.steps_until(now)
+    error = storable(error)
     try:
         with transaction.atomic():
             _lock_mirror(run)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from channels.errors import Interrupted
 from channels.lease import Heart
 from mirrors.models import LogLine, Run
+from mirrors.texts import storable
 
 LOOK_SECONDS = 0.5
 """How often the row is read for a stop, and progress written."""
@@ -74,10 +75,11 @@ class Work:
         """Add a line to the run's log."""
         with transaction.atomic():
             self.run.write(owner=self.run.owner)
-            LogLine.objects.create(run=self.run, level=level, text=text[:2000])
+            LogLine.objects.create(run=self.run, level=level, text=storable(text)[:2000])
 
     def warn(self, text: str) -> None:
         """Log what the run dropped, skipped or kept, and show it on the mirror."""
+        text = storable(text)
         self.log(text, level="warning")
         if text not in self.run.warnings and len(self.run.warnings) < MOST_WARNINGS:
             self.run.write(warnings=[*self.run.warnings, text[:2000]])
