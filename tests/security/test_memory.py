@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from channels import repo
 from channels.serving import content, generation, identity
 from tests import scene
+from tests.wsgi import application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,10 +59,10 @@ def _ask(number: int) -> None:
     for path in ("/api/repo/main/noarch/repodata.json", f"/t/{long}/api/repo/main/noarch/x.json"):
         for header in ("HTTP_X_AUTH", "HTTP_AUTHORIZATION"):
             asked = environ(path, **{header: f"Bearer {long}"})
-            answer = repo.application(asked, lambda *_: None)
+            answer = application(asked, lambda *_: None)
             assert b"".join(answer)
     path = f"/api/repo/main/noarch/{long}"
-    b"".join(repo.application(environ(path), lambda *_: None))
+    b"".join(application(environ(path), lambda *_: None))
 
 
 def test_what_is_remembered_of_shards_is_bounded_in_bytes() -> None:
