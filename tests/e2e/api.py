@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
@@ -56,3 +57,8 @@ class Script:
             return found if found["state"] in FINAL else None
 
         return until(look)
+
+
+def in_a_month() -> str:
+    """A day on which a token may expire."""
+    return str((datetime.now(UTC) + timedelta(days=30)).date())

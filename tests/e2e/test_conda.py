@@ -14,7 +14,7 @@ import requests
 
 from tests import built
 from tests.condatree import FakeConda
-from tests.e2e.api import Script
+from tests.e2e.api import Script, in_a_month
 from tests.loops import finish
 from tests.mirrorserver.server import Server, services
 from tests.upstream import FakeUpstream
@@ -103,7 +103,7 @@ def test_a_private_channel_is_installed_from_with_a_token_in_both_places(
     script.channel("closed")
     script.call("PUT", "/channels/closed", {"privacy": "private"})
     script.mirror("closed", conda.channel)
-    token = script.call("POST", "/account/tokens", {"name": "ci", "expires_at": "2099-01-01"})[
+    token = script.call("POST", "/account/tokens", {"name": "ci", "expires_at": in_a_month()})[
         "token"
     ]
     for number, url in enumerate((f"/t/{token}/api/repo/closed", f"/api/repo/t/{token}/closed")):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from uv import find_uv_bin
 
-from tests.e2e.api import Script
+from tests.e2e.api import Script, in_a_month
 from tests.mirrorserver.server import Server
 from tests.simpletree import FakeSimple
 from tests.upstream import FakeUpstream
@@ -195,7 +195,7 @@ def test_a_private_channel_takes_a_token_as_user(
     index = mirrored(script, "private", simple)
     script.call("PUT", "/channels/private", {"privacy": "private"})
     assert pip(index, tmp_path, "tool").returncode != 0
-    body = {"name": "pip", "expires_at": "2099-01-01"}
+    body = {"name": "pip", "expires_at": in_a_month()}
     token = script.call("POST", "/account/tokens", body)["token"]
     with_login = index.replace("http://", f"http://{token}:x-auth-token@")
     for install in (pip, uv_install):
