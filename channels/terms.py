@@ -112,7 +112,7 @@ def once(what: str, terms: Sequence[Any], kind: str, made: Callable[[], T]) -> T
 
 
 def _key(what: str, terms: Any, by: str, kind: str) -> tuple[str, str, str, bytes]:
-    return what, by, kind, hashlib.sha256(msgspec.json.encode(terms)).digest()
+    return what, by, kind, hashlib.sha256(msgspec.json.encode(terms, order="sorted")).digest()
 
 
 def checked(filters: Mapping[str, Any], by: By, kind: str = "") -> dict[str, Any]:
