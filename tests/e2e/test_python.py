@@ -73,7 +73,13 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def pip(index: str, folder: Path, *specs: str) -> subprocess.CompletedProcess[str]:
-    options = ("--isolated", "--no-cache-dir", "--disable-pip-version-check", "--quiet")
+    options = (
+        "--isolated",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--quiet",
+        "--retries=0",
+    )
     where = ("--index-url", index, "--target", str(folder))
     return run(sys.executable, "-m", "pip", "install", *options, *where, *specs)
 
@@ -180,8 +186,10 @@ def test_a_yanked_version_is_installed_when_it_is_pinned_only(
 
 
 def test_wrong_bytes_of_the_upstream_reach_nobody(
-    script: Script, simple: FakeSimple, tmp_path: Path
+    script: Script, simple: FakeSimple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The refusal says when to come again, and the clients would wait for that.
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     index = mirrored(script, "wrong", simple)
     for install in (pip, uv_install):
         done = install(index, tmp_path, "wrong")
