@@ -108,7 +108,7 @@ def test_a_bad_variable_is_refused_with_a_sentence(tmp_path: Path) -> None:
 def test_an_unreachable_database_is_refused_with_a_sentence(tmp_path: Path) -> None:
     refused = serve(tmp_path / "data", DATABASE_URL="postgres://nobody@127.0.0.1:1/none")
     assert refused.returncode == 2
-    assert "The database cannot be used: connection to server" in refused.stderr
+    assert "The database of DATABASE_URL cannot be used: connection to server" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
