@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from channels import blobs
-from channels.models import Document
+from channels.models import Document, Package
 from ecosystems.base import NAMES
 from filters.rules import refused
 from mirrors.inputs import Input, Inputs
 
 
 def files(
-    inputs: Inputs, known: dict[str, Any], section: str, folder: Path
+    inputs: Inputs, known: dict[str, Any], section: str, folder: Path, *, revision: int
 ) -> dict[str, list[Path]]:
     """The files of a section by name, the first says most; new ones are written to `folder`.
 
-    `known`: the inputs of what is published now.
+    `known`: the inputs of what is published now. `revision`: the one that they go with.
     """
     found: dict[str, list[Path]] = {}
     for one in inputs.mirrors:
@@ -32,7 +32,8 @@ def files(
             if name == NAMES:
                 path = _kept_names(inputs, one, section, path, folder)
             found.setdefault(name, []).append(path)
-    if any(section in one.get("stays", ()) for one in identity(inputs, known)["mirrors"].values()):
+    mirrors = identity(inputs, known)["mirrors"].values()
+    if any(section in one.get("stays", ()) for one in mirrors) or _waits(inputs, section, revision):
         for name, path in _published(inputs, section):
             found.setdefault(name, []).append(path)
     return found
@@ -59,6 +60,12 @@ def known(identity: dict[str, Any], section: str) -> dict[str, Any]:
         for key, one in identity.get("mirrors", {}).items()
     }
     return {key: value for key, value in found.items() if any(value)}
+
+
+def _waits(inputs: Inputs, section: str, revision: int) -> bool:
+    """Whether records may stay there whose new bytes did not come."""
+    rows = Package.objects.at(revision).filter(channel=inputs.channel, section=section, stale=True)
+    return bool(section) and rows.exists()
 
 
 def _published(inputs: Inputs, section: str) -> list[tuple[str, Path]]:

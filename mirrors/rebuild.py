@@ -255,7 +255,7 @@ def _section(
         or (_has_names(inputs, section) and known != inputs.identity())
     ):
         with scratch() as folder:
-            files = extras.files(inputs, known, section, folder)
+            files = extras.files(inputs, known, section, folder, revision=build.number)
             build.documents(case.ecosystem, section, files)
 
 

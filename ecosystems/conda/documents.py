@@ -1,35 +1,34 @@
 """All index files of a conda channel, from the bodies of what it publishes.
 
 Rule: every file describes the same set. What an upstream says beside its index
-(`run_exports.json`, `channeldata.json`) is passed on for published packages only.
+(`run_exports.json`, `channeldata.json`, signatures) is passed on for published packages only.
 """
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ecosystems.base import BadIndex, Document, never_stop
+from ecosystems.conda import signatures
+from ecosystems.conda.extras import encoding, opened
 from ecosystems.conda.records import build, entries
-from ecosystems.conda.repodata import Index, read
+from ecosystems.conda.repodata import Index
 from ecosystems.conda.shards import INDEX_NAME, shard_index
 from ecosystems.conda.write import JSON_TYPE, ZSTD_TYPE, write_repodata
-from ecosystems.upstream.decode import Encoding, open_decoded
+from ecosystems.upstream.decode import open_decoded
 
 RUN_EXPORTS = "run_exports.json"
 CHANNELDATA = "channeldata.json"
 NOTICES = "notices.json"
-EXTRA_CAP = 2 << 30
 CHANNELDATA_CAP = 256 << 20
 
 Shards = Callable[[], Iterator[tuple[str, bytes, str]]]
-
-_MAGICS: tuple[tuple[bytes, Encoding], ...] = ((b"\x28\xb5\x2f\xfd", "zst"), (b"BZh", "bz2"))
 
 
 def documents(
@@ -46,7 +45,11 @@ def documents(
         yield _json(NOTICES, {"notices": []}, folder)
         return
     digests: list[tuple[str, bytes]] = []
-    yield from write_repodata(section, _bodies(shards(), digests), to=folder, stop=never_stop)
+    with tempfile.TemporaryFile(dir=folder) as signed:
+        if sources := extras.get(signatures.NAME):
+            yield from signatures.publish(section, shards(), sources, folder=folder, spool=signed)
+        bodies = _bodies(shards(), digests)
+        yield from write_repodata(section, bodies, to=folder, stop=never_stop, signed=signed)
     index = shard_index(section, digests)
     yield _stored(INDEX_NAME, index, folder, media_type=ZSTD_TYPE)
     if sources := extras.get(RUN_EXPORTS):
@@ -64,13 +67,7 @@ def run_exports(
 
     A source that cannot be read is passed over, for only build tools ask for it.
     """
-    with ExitStack() as stack:
-        indexes: list[Index] = []
-        for path in sources:
-            with suppress(BadIndex):
-                blocks = open_decoded(path, _encoding(path), cap=EXTRA_CAP)
-                index = read(blocks, subdir=section, work=folder, stop=never_stop)
-                indexes.append(stack.enter_context(index))
+    with opened(section, sources, folder) as indexes:
         bodies = (_run_exports_of(name, body, indexes) for name, body, _ in shards)
         return write_repodata(section, bodies, to=folder, stop=never_stop, name=RUN_EXPORTS)
 
@@ -84,7 +81,7 @@ def channeldata(sources: Sequence[Path], names: set[str]) -> dict[str, Any]:
     packages: dict[str, Any] = {}
     for path in sources:
         try:
-            text = b"".join(open_decoded(path, _encoding(path), cap=CHANNELDATA_CAP))
+            text = b"".join(open_decoded(path, encoding(path), cap=CHANNELDATA_CAP))
             found = msgspec.json.decode(text, type=dict[str, Any]).get("packages")
         except (BadIndex, msgspec.DecodeError, UnicodeDecodeError):
             continue
@@ -119,12 +116,6 @@ def _run_exports_of(name: str, body: bytes, indexes: Sequence[Index]) -> bytes:
         known = entries(index.body(name))
         found |= {file: raw for file, raw in known.items() if file in published}
     return build(found.items(), ())
-
-
-def _encoding(path: Path) -> Encoding:
-    with path.open("rb") as file:
-        head = file.read(4)
-    return next((name for magic, name in _MAGICS if head.startswith(magic)), "identity")
 
 
 def _json(name: str, content: dict[str, Any], folder: Path) -> Document:

@@ -25,7 +25,15 @@ from ecosystems.base import (
     Unchanged,
     Whole,
 )
-from ecosystems.conda import channel, documents, forms, matchspec, records, shards
+from ecosystems.conda import (
+    channel,
+    documents,
+    forms,
+    matchspec,
+    records,
+    shards,
+    signatures,
+)
 from ecosystems.conda.readable import readable
 from ecosystems.conda.repodata import Index, read
 from ecosystems.conda.version import key
@@ -126,6 +134,7 @@ class Conda(Whole):
             others = newest_unchanged(old, writer, newest, read=records.newest, stop=stop)
             newest = max(newest, others)
             sha256 = writer.close({"newest": newest})
+            signed, unsigned = signatures.take(index, work, stop=stop)
         extras, kept = self._extras(client, raw.address, work / section, stop=stop)
         return Read(
             pack=target,
@@ -136,13 +145,15 @@ class Conda(Whole):
             newest=newest,
             invalid=index.invalid_count,
             invalid_names=[one.filename for one in index.invalid],
-            warnings=[*raw.notes, *_warnings(index)],
-            extras=extras,
+            warnings=[*raw.notes, *_warnings(index), *unsigned],
+            extras=extras | ({signatures.NAME: signed} if signed else {}),
             kept=kept,
         )
 
     def optional(self, section: str) -> tuple[str, ...]:
-        return (documents.RUN_EXPORTS,) if section else (documents.CHANNELDATA,)
+        if not section:
+            return (documents.CHANNELDATA,)
+        return documents.RUN_EXPORTS, signatures.NAME
 
     def root_extras(
         self, client: Client, base_url: str, work: Path, *, stop: Stop
@@ -210,10 +221,5 @@ def _warnings(index: Index) -> list[str]:
         found.append(
             f"{number:,} records of the index's `v3` part are not taken over; clients of today"
             " read the other parts."
-        )
-    if number := index.dropped.get("signatures"):
-        found.append(
-            f"{number:,} entries of the index's `signatures` part are not taken over: clients that"
-            " check signatures see these packages as unsigned."
         )
     return found

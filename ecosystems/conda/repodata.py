@@ -47,8 +47,9 @@ class Index:
 
     `invalid` holds the first 1000 of the `invalid_count` records whose package
     name breaks the naming rules; they are in no shard. `dropped` counts what is
-    not taken over, by key (`v3`, `signatures`). `listed` is the number of records of each
-    kind, the invalid ones included; final once `shards` has run.
+    not taken over, by key (`v3`). `listed` is the number of records of each
+    kind, the invalid ones included; final once `shards` has run. `signed` has what
+    the index says under `signatures`, in place of records.
     """
 
     def __init__(self, subdir: str, work: Path) -> None:
@@ -59,6 +60,7 @@ class Index:
         self.listed = dict.fromkeys(KINDS, 0)
         self.dropped: dict[str, int] = {}
         self.unknown: dict[str, Any] = {}
+        self.signed: Index | None = None
         self.invalid: list[Invalid] = []
         self.invalid_count = 0
         self._places: tuple[dict[str, _Place], ...] = tuple({} for _ in KINDS)
@@ -79,6 +81,8 @@ class Index:
 
     def close(self) -> None:
         self._spool.close()
+        if self.signed is not None:
+            self.signed.close()
 
     @property
     def names(self) -> list[str]:
@@ -101,13 +105,20 @@ class Index:
             if number % STOP_EVERY == 0:
                 stop()
             body = self.body(name, removed.get(name, ()))
-            places = [places[name] for places in self._places if name in places]
-            yield Shard(self.subdir, name, body, count=sum(place.count for place in places))
+            yield Shard(self.subdir, name, body, count=self.count(name))
 
     def body(self, name: str, removed: Iterable[str] = ()) -> bytes:
         """The canonical body of one name's records; one without any for an unknown name."""
         packages, conda = (self._entries(name, kind) for kind in range(len(KINDS)))
         return join_body(packages, conda, removed)
+
+    def count(self, name: str) -> int:
+        """How many records a name has."""
+        return sum(place.count for place in self._of(name))
+
+    def weight(self, name: str) -> int:
+        """How many bytes the records of a name have."""
+        return sum(sum(place.spans[1::2]) - sum(place.spans[::2]) for place in self._of(name))
 
     def sort(self, group: Group, kind: int) -> None:
         """Takes a group in; clients install files of one kind that are listed among the other."""
@@ -122,6 +133,9 @@ class Index:
         """Counts records that are in no shard, because their key says no package name."""
         self.listed["packages"] += len(files)
         self._refuse(files)
+
+    def _of(self, name: str) -> list[_Place]:
+        return [places[name] for places in self._places if name in places]
 
     def _take(self, group: Group, kind: int) -> None:
         """Spools a group of records and notes where those of each name lie."""
@@ -206,7 +220,11 @@ def read(blocks: Iterable[bytes], *, subdir: str, work: Path, stop: Stop) -> Ind
         seen: set[str] = set()
         for key in stream.members():
             _once(key, seen)
-            _member(index, stream, key)
+            if key == "signatures":
+                index.signed = Index(subdir, work)
+                _entries(index.signed, stream, kind=0)
+            else:
+                _member(index, stream, key)
         _check_shape(seen)
         _check_subdir(index)
     except BaseException:
@@ -247,10 +265,7 @@ def _member(index: Index, stream: JsonStream, key: str) -> None:
             if stream.value(cap=SMALL_VALUE) == b"null":
                 return
             raise BadIndex(f"`{key}` in the index is not an object.")
-        for group in stream.entries():
-            index.sort(group, kind)
-        index.refuse(stream.unreadable)
-        stream.unreadable = []
+        _entries(index, stream, kind)
     elif key == "v3":
         # Its records repeat the packages in another form: all of it goes, so that
         # nothing left out can be found there.
@@ -262,13 +277,22 @@ def _member(index: Index, stream: JsonStream, key: str) -> None:
     elif key == "repodata_version":
         number = stream.value(cap=SMALL_VALUE) or b""
         index.repodata_version = int(number) if number.isdigit() and len(number) < 4 else 1
-    elif key == "signatures":
-        index.dropped[key] = _members_of(stream)
     else:
         text = stream.value(cap=SMALL_VALUE)
         if text is not None:
             with suppress(BadIndex):  # Nothing is published of it, so it may be anything.
                 index.unknown[key] = decoded(text, object)
+
+
+def _entries(index: Index, stream: JsonStream, kind: int) -> None:
+    """Takes in the members of the object that begins here; any other value has none."""
+    if not stream.at_object():
+        stream.value(cap=0)
+        return
+    for group in stream.entries():
+        index.sort(group, kind)
+    index.refuse(stream.unreadable)
+    stream.unreadable = []
 
 
 def _count(stream: JsonStream) -> int:

@@ -45,13 +45,14 @@ def write_repodata(
     stop: Stop,
     level: int = 1,
     name: str = "repodata.json",
+    signed: IO[bytes] | None = None,
 ) -> list[Document]:
     """Writes the index of one subdir into the folder `to`: its zstd form, then its plain one.
 
     The bodies come in the order of their package names; the same bodies give
     the same bytes. The plain form is the zstd form's file under a second name,
     and its document says so by `packed`. `name`: of another index of this
-    shape (`run_exports.json`).
+    shape (`run_exports.json`). `signed`: the members of the object `signatures`.
     """
     with tempfile.TemporaryFile(dir=to) as packages, tempfile.TemporaryFile(dir=to) as conda:
         removed = _spool(bodies, packages, conda, stop)
@@ -61,8 +62,11 @@ def write_repodata(
             packages,
             _MIDDLE,
             conda,
-            _TAIL + b",".join(removed) + b'],"repodata_version":1}\n',
+            _TAIL + b",".join(removed) + b'],"repodata_version":1',
         ]
+        if signed is not None and signed.tell():
+            pieces += [b',"signatures":{', signed, b"}"]
+        pieces.append(b"}\n")
         size = sum(len(p) if isinstance(p, bytes) else p.tell() for p in pieces)
         blocks = chain.from_iterable(map(_blocks, pieces))
         return _compress(blocks, to / name, size=size, level=level, stop=stop)

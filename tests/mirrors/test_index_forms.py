@@ -146,11 +146,58 @@ def test_of_forms_that_differ_in_age_the_newest_counts(
         assert "repodata.json is used" in warned(done)
 
 
-def test_signatures_that_are_not_taken_over_are_said(conda: FakeConda, channel: Channel) -> None:
-    conda.publish(extra={"signatures": {"zlib-1.3-0.conda": {"key": {"signature": "00"}}}})
-    done = scene.run_now(mirror(conda, channel, (LINUX,)))
-    assert done.state == "completed"
-    assert "1 entries of the index's `signatures` part are not taken over" in warned(done)
+def signed(channel: Channel) -> dict[str, str]:
+    """File names with what signs them, as clients get it."""
+    found = json.loads(scene.document(channel, LINUX, "repodata.json")).get("signatures", {})
+    return {file: one["key"]["signature"] for file, one in found.items()}
+
+
+def signing(conda: FakeConda, **signatures: str) -> None:
+    files = {f"{name}.conda": {"key": {"signature": text}} for name, text in signatures.items()}
+    conda.publish(extra={"signatures": files})
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_records_keep_their_signatures_and_follow_them(
+    conda: FakeConda, channel: Channel, mode: str
+) -> None:
+    conda.add(LINUX, "more", "1.0")
+    conda.add(LINUX, "away", "1.0", extra={"url": "https://elsewhere.test/away.conda"})
+    signing(conda, **{"zlib-1.3-0": "00", "more-1.0-0": "11", "away-1.0-0": "22"})
+    filters = {"subdirs": [LINUX], "exclude_specs": ["more"]}
+    made = scene.mirror(channel, conda.channel, mirror_mode=mode, filters=filters)
+    done = scene.run_now(made)
+    assert signed(channel) == {"zlib-1.3-0.conda": "00"}
+    assert "1 entry of the index's `signatures` is not taken over: away-1.0-0.conda" in warned(done)
+    # Only the signatures change.
+    signing(conda, **{"zlib-1.3-0": "33"})
+    assert "signatures" not in warned(scene.run_now(made))
+    assert signed(channel) == {"zlib-1.3-0.conda": "33"}
+    conda.publish()
+    scene.run_now(made)
+    assert signed(channel) == {}
+    assert (
+        json.loads(scene.document(channel, LINUX, "repodata.json"))
+        .keys()
+        .isdisjoint({"signatures"})
+    )
+
+
+def test_a_record_that_stays_keeps_the_signature_of_its_own(
+    conda: FakeConda, channel: Channel
+) -> None:
+    signing(conda, **{"zlib-1.3-0": "00"})
+    made = scene.mirror(channel, conda.channel, mirror_mode="active", filters={"subdirs": [LINUX]})
+    scene.run_now(made)
+    conda.add(LINUX, "zlib", "1.3", payload=10)
+    signing(conda, **{"zlib-1.3-0": "11"})
+    conda.behave(conda.path(LINUX, "zlib-1.3-0.conda"), failing(503))
+    for _ in range(2):
+        scene.run_now(made)
+        assert signed(channel) == {"zlib-1.3-0.conda": "00"}
+    conda.behave(conda.path(LINUX, "zlib-1.3-0.conda"))
+    scene.run_now(made)
+    assert signed(channel) == {"zlib-1.3-0.conda": "11"}
 
 
 def with_extras(conda: FakeConda) -> None:

@@ -45,6 +45,18 @@ def said(channel: Channel) -> tuple[str, str]:
     return word, data["packages"]["a"]["summary"]
 
 
+def test_signatures_come_along_and_follow(conda: FakeConda, settings: Any) -> None:
+    url = f"{settings.PUBLIC_URL}/api/repo/first"
+    mine, copy = pair(conda.channel, url, filters={"subdirs": ["noarch"]}, mirror_mode="passive")
+    for signature in ("00", "11"):
+        said = {"a-1.0-0.conda": {"key": {"signature": signature}}}
+        conda.publish(extra={"signatures": said})
+        for one in (mine, copy):
+            assert scene.run_now(one).state == "completed"
+        index = json.loads(scene.document(copy.channel, "noarch", "repodata.json"))
+        assert index["signatures"] == said
+
+
 def pair(source: str, url: str, **body: Any) -> tuple[Mirror, Mirror]:
     first, second = scene.channel("first"), scene.channel("second")
     return scene.mirror(first, source, **body), scene.mirror(second, url, **body)

@@ -137,7 +137,8 @@ def test_what_stands_beside_the_records_is_told(tmp_path):
         assert found.base_url == "../files/"
         assert "repodata_revisions" not in found.info
         assert found.removed == ["numpy-0.9-0.conda"]
-        assert found.dropped == {"v3": 2, "signatures": len(MANY)}
+        assert found.dropped == {"v3": 2}
+        assert found.signed.names == found.names
         assert found.unknown == {"other": {"kept": True}}
         assert found.listed == {"packages": 0, "packages.conda": len(MANY)}
         removed = {s.name: json.loads(s.body)["removed"] for s in found.shards(never_stop)}
@@ -149,7 +150,8 @@ def test_a_signature_under_a_key_that_is_not_text_is_counted_and_is_no_record(tm
     content = compact(index(record(), signatures={"a-1-0.conda": {}}))
     content = content.replace(b'"signatures":{', b'"signatures":{"caf\xe9-1-0.conda":{},', 1)
     with read_text(content, tmp_path) as found:
-        assert found.dropped == {"signatures": 2}
+        assert found.signed.names == ["a"]
+        assert found.signed.invalid_count == 1
         assert (found.invalid_count, sum(found.listed.values())) == (0, 1)
 
 

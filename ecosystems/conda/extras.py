@@ -1,0 +1,35 @@
+"""Upstream files that go with a subdir's index and have its shape, opened to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from ecosystems.base import BadIndex, never_stop
+from ecosystems.conda.repodata import Index, read
+from ecosystems.upstream.decode import Encoding, open_decoded
+
+EXTRA_CAP = 2 << 30
+
+_MAGICS: tuple[tuple[bytes, Encoding], ...] = ((b"\x28\xb5\x2f\xfd", "zst"), (b"BZh", "bz2"))
+
+
+@contextmanager
+def opened(section: str, sources: Sequence[Path], folder: Path) -> Iterator[list[Index]]:
+    """The sources in their order; one that cannot be read is passed over."""
+    with ExitStack() as stack:
+        indexes: list[Index] = []
+        for path in sources:
+            with suppress(BadIndex):
+                blocks = open_decoded(path, encoding(path), cap=EXTRA_CAP)
+                index = read(blocks, subdir=section, work=folder, stop=never_stop)
+                indexes.append(stack.enter_context(index))
+        yield indexes
+
+
+def encoding(path: Path) -> Encoding:
+    """How a file is encoded, by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    return next((name for magic, name in _MAGICS if head.startswith(magic)), "identity")
