@@ -252,8 +252,9 @@ class Package(Interval):
             # With the column that lookups are sorted by: SQLite, which has no statistics, would
             # else read the whole channel by an index that saves it the sorting.
             models.Index(fields=["channel", "section", "name", "added_in"]),
-            models.Index(fields=["channel", "added_in"]),
-            models.Index(fields=["channel", "removed_in"]),
+            # With the id: what came or went between two revisions is read in parts, in this order.
+            models.Index(fields=["channel", "added_in", "id"]),
+            models.Index(fields=["channel", "removed_in", "id"]),
             models.Index(fields=["channel", "name"]),
         ]
 

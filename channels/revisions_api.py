@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema
 
-from accounts.answers import ERRORS, LARGEST, Body, ItemList, Paging, listed, not_found, part
+from accounts.answers import (
+    ERRORS,
+    LARGEST,
+    Body,
+    ItemList,
+    Paging,
+    invalid,
+    listed,
+    not_found,
+    part,
+)
 from accounts.caller import caller
 from channels import manage, rollback, shapes
 from channels.asking import CHANNEL, SUBCHANNEL, Where, asked
 from channels.models import Channel
-from channels.revisions import difference
+from channels.revisions import KINDS, difference
 
 router = Router(tags=["channels"])
 
@@ -23,9 +32,10 @@ MOST_TOLD = 10_000
 
 
 class Told(Schema):
-    """How many file names of each kind are told."""
+    """How many file names are told, and from where on: `next` of the answer before."""
 
     limit: int = Field(1000, ge=0, le=MOST_TOLD)
+    after: str = Field("", max_length=200)
 
 
 class Pinning(Body):
@@ -43,19 +53,27 @@ def list_revisions(request: HttpRequest, where: Path[Where], paging: Query[Pagin
 def compare_revisions(
     request: HttpRequest, where: Path[Where], span: str, told: Query[Told]
 ) -> Shape:
-    """What changed between two revisions, written `<a>..<b>`: counts and the first files."""
+    """What changed between two revisions, written `<a>..<b>`: counts, and files by their names.
+
+    `next` is null behind the last file, else what to send as `after` to go on; a part may have
+    fewer files than `limit`. Where `count_exact` is false, there are at least so many.
+    """
     channel = asked(request, where, "history", "view")
     match = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", span, re.ASCII)
     if not match:
         raise not_found("such difference (write it as two numbers, like 3..5)")
     first, last = (_revision(channel, int(number)) for number in match.groups())
-    found = asdict(difference(channel, first, last))
-    lists = {key: found[key] for key in ("added", "replaced", "removed")}
+    try:
+        found = difference(channel, first, last, limit=told.limit, after=told.after)
+    except ValueError as error:
+        raise invalid("after", f"{error}.") from error
     return {
         "from_revision": first,
         "to_revision": last,
-        "count": {key: len(files) for key, files in lists.items()},
-        **{key: files[: told.limit] for key, files in lists.items()},
+        "count": found.counts,
+        "count_exact": found.exact,
+        **{kind: getattr(found, kind) for kind in KINDS},
+        "next": found.following or None,
     }
 
 

@@ -273,11 +273,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='package',
-            index=models.Index(fields=['channel', 'added_in'], name='channels_pa_channel_818d57_idx'),
+            index=models.Index(fields=['channel', 'added_in', 'id'], name='channels_pa_channel_b46888_idx'),
         ),
         migrations.AddIndex(
             model_name='package',
-            index=models.Index(fields=['channel', 'removed_in'], name='channels_pa_channel_b84be8_idx'),
+            index=models.Index(fields=['channel', 'removed_in', 'id'], name='channels_pa_channel_980f58_idx'),
         ),
         migrations.AddIndex(
             model_name='package',

@@ -10,15 +10,15 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from accounts.pages import confirm, number_in, paged, signed_in, user_of
+from accounts.pages import confirm, number_in, paged, signed_in, text_in, user_of
 from channels import manage, rollback
 from channels.errors import WrongState
 from channels.models import Channel, Revision
-from channels.revisions import difference
+from channels.revisions import KINDS, difference
 from channels.views.frame import address, shown, tab
 
 TOLD = 500
-"""How many file names of each kind are shown."""
+"""How many file names are shown on a page."""
 LARGEST = 1_000_000_000
 
 
@@ -61,21 +61,27 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
     """What changed from one revision to another."""
     channel = shown(request, c, s)
     first, last = _kept(channel, a), _kept(channel, b)
-    found = difference(channel, first.number, last.number)
+    after = text_in(request, "after")
+    try:
+        found = difference(channel, first.number, last.number, limit=TOLD, after=after)
+    except ValueError as error:
+        raise Http404(f"{error}.") from error
     groups = [
-        {"words": words, "total": len(files), "files": files[:TOLD]}
-        for words, files in (
-            ("Added", found.added),
-            ("Replaced", found.replaced),
-            ("Removed", found.removed),
-        )
+        {"words": kind.capitalize(), "total": found.counts[kind], "files": getattr(found, kind)}
+        for kind in KINDS
     ]
     return tab(
         request,
         channel,
         "channel-revisions",
         template="channels/changes.html",
-        context={"first": first, "last": last, "groups": groups},
+        context={
+            "first": first,
+            "last": last,
+            "groups": groups,
+            "found": found,
+            "after": after,
+        },
     )
 
 

@@ -46,9 +46,12 @@ def test_a_difference_is_read_in_batches_and_told_in_part(
     api: Api, django_assert_max_num_queries: Any
 ) -> None:
     channel = scene.Channel.objects.get(name="main")
-    with django_assert_max_num_queries(2 + NAMES // revisions.BATCH + 1):
+    with django_assert_max_num_queries(6):
         assert len(revisions.difference(channel, 1, channel.current).added) == NAMES
     path = f"/channels/main/revisions/1..{channel.current}"
     found = api.get(f"{path}?limit=5")[1]
     assert (found["count"]["added"], len(found["added"])) == (NAMES, 5)
+    rest = api.get(f"{path}?after={found['next']}")[1]
+    assert (rest["count"], rest["next"]) == (found["count"], None)
+    assert len({*found["added"], *rest["added"]}) == NAMES
     assert api.get(f"{path}?limit=1000000000")[0] == 422
