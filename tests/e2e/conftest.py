@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,11 +14,10 @@ from django.test import Client
 from playwright.sync_api import BrowserContext, Page
 
 from accounts.models import User
-from tests import scene
+from tests import machine, scene
 from tests.condatree import FakeConda
 from tests.e2e import stage as stages
 
-CHROMIUM = shutil.which("chromium")
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -43,11 +41,7 @@ def database_beside_the_browser() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("There is no chromium on this machine.")
-        pytest.skip("There is no chromium on this machine.")
-    return {"executable_path": CHROMIUM, "args": QUIET}
+    return {"executable_path": machine.program("chromium"), "args": QUIET}
 
 
 @pytest.fixture(scope="session")

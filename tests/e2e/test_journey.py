@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,7 +64,6 @@ def tags(page: Page, name: str, *values: str) -> None:
         page.keyboard.press("Tab")
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="There is no chromium here.")
 def test_the_whole_journey(page: Page, server: Server, conda: FakeConda, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{server.port}"
     told: list[str] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from itertools import count
@@ -17,16 +16,19 @@ from ecosystems.cran.contents import Facts, add_archive, add_current
 from ecosystems.cran.packages import BETWEEN, fields, paragraphs
 from ecosystems.cran.rdswrite import FileRow, Matrix, write_archive
 from ecosystems.cran.versions import parse, version_test
+from tests import machine
 from tests.crantree import BUILT, FakeCran
 from tests.e2e.api import Script
 from tests.mirrorserver.server import Server
 
 PASSWORD = "correct horse battery"
 NUMBERS = count()
-MISSING = shutil.which("Rscript") is None
-pytestmark = pytest.mark.skipif(
-    MISSING and not os.environ.get("CI"), reason="R (Debian's r-base-core) is not installed."
-)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _r() -> None:
+    """Debian's r-base-core."""
+    machine.program("Rscript")
 
 
 def r(code: str, folder: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from channels.models import Blob, Refusal
 from channels.publish import Build
 from mirrors import control, dispatch, manage, run
 from mirrors.models import Mirror, Run
-from tests import invariants, scene
+from tests import invariants, machine, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import Behaviour
@@ -29,18 +28,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 BIG = "big-1-0.conda"
 
 
-def tool(name: str) -> None:
-    """Skip the test where the tool is missing; with CI=1 that is a failure."""
-    if shutil.which(name) is None:
-        skip(f"{name} is not installed")
-
-
-def skip(why: str) -> None:
-    """Skip the test; with CI=1, where everything has to be there, that is a failure."""
-    assert os.environ.get("CI") != "1", why
-    pytest.skip(why)
-
-
 @pytest.fixture
 def mirror(conda: FakeConda) -> Mirror:
     return scene.mirror(scene.channel(), conda.channel, mirror_mode="active")
@@ -49,12 +36,12 @@ def mirror(conda: FakeConda) -> Mirror:
 @pytest.fixture
 def disk(data: Path) -> Iterator[Path]:
     """DATA on a disk of 8 MB."""
-    tool("mount")
+    machine.program("mount")
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(data)], capture_output=True
     )
     if mounted.returncode:
-        skip(f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}")
+        machine.lacks(f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}")
     yield data
     subprocess.run(["umount", "-l", str(data)], check=True)
 
@@ -106,7 +93,7 @@ def test_S01_without_room_for_the_plan_a_run_says_what_it_needs(
 def test_S01_a_file_too_large_for_the_disk_ends_the_run_and_its_temporary_file(
     conda: FakeConda, mirror: Mirror, data: Path
 ) -> None:
-    tool("prlimit")
+    machine.program("prlimit")
     enlarge(conda, 24 << 20)
     row = control.request_run(mirror, cause="manual", actor="admin")
     with Worker("run", row.pk, prefix=["prlimit", "--fsize=16000000"]) as worker:
@@ -242,7 +229,7 @@ def killed(worker: Worker, call: str, number: int) -> bool:
 def test_S04_a_blob_whose_writer_is_killed_is_absent_or_whole(
     data: Path, tmp_path: Path, call: str, number: int
 ) -> None:
-    tool("strace")
+    machine.program("strace")
     body = os.urandom(100_000)
     source = tmp_path / "source"
     source.write_bytes(body)
@@ -267,7 +254,7 @@ def test_S04_a_blob_whose_writer_is_killed_is_absent_or_whole(
 def test_S04_a_publication_whose_worker_is_killed_is_seen_whole_or_not_at_all(
     conda: FakeConda, call: str, number: int
 ) -> None:
-    tool("strace")
+    machine.program("strace")
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
     scene.run_now(mirror)
@@ -297,7 +284,7 @@ def test_S04_a_revisions_rows_are_shown_by_one_commit(
     conda: FakeConda, place: str, number: int
 ) -> None:
     """Killed at the database's writes around the pointer itself."""
-    tool("strace")
+    machine.program("strace")
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
     scene.run_now(mirror)

@@ -31,7 +31,7 @@ from channels.models import (
 from channels.serving import content
 from mirrors import cleanup, control, manage, strays, sweep
 from mirrors.models import Accepted, Failure, Mirror, Run, Snapshot, Upstream
-from tests import invariants, scene
+from tests import invariants, machine, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import failing
@@ -437,8 +437,7 @@ def test_a_package_that_comes_back_while_its_shard_is_cleaned_up_has_one(
 
 
 def test_clean_up_gives_the_space_of_deleted_rows_back_to_the_disk() -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL frees its space by itself")
+    machine.only_on("sqlite", "PostgreSQL frees its space by itself")
 
     def pages(which: str) -> int:
         with connection.cursor() as cursor:

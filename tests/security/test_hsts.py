@@ -16,7 +16,8 @@ import pytest
 import requests
 
 from channels.serving.answers import Entity, Problem, problem, send
-from tests.security.test_outages import NGINX, shipped_nginx
+from tests import machine
+from tests.security.test_outages import shipped_nginx
 
 HEADER = "Strict-Transport-Security"
 DIGEST = "ab" * 32
@@ -74,8 +75,7 @@ class Handing(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[int]:
-    if NGINX is None:
-        pytest.skip("nginx is missing")
+    machine.program("nginx")
     blob = tmp_path / "data" / "blobs" / "ab" / "ab" / DIGEST
     blob.parent.mkdir(parents=True)
     blob.write_bytes(b"file")

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests import machine
 from tests.condatree import FakeConda
 from tests.mirrorserver.server import PROJECT, Server, free_port, until
 from tests.rogue import Behaviour
@@ -40,9 +40,6 @@ LARGE = 12_000_000
 SHARDS = "/api/repo/open/noarch/repodata_shards.msgpack.zst"
 LARGE_FILE = "/api/repo/open/noarch/large-1.0-0.conda"
 INDEX = "/api/repo/open/noarch/repodata.json"
-NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-if NGINX is None and os.environ.get("CI"):
-    raise RuntimeError("nginx is missing; these tests need it")
 
 
 @dataclass
@@ -80,8 +77,8 @@ def stage(
 ) -> Iterator[Stage]:
     """The server alone, then one behind nginx with the shipped file."""
     behind = request.param == "nginx"
-    if behind and NGINX is None:
-        pytest.skip("nginx is missing")
+    if behind:
+        machine.program("nginx")
     folder = tmp_path_factory.mktemp("outages")
     server = Server(
         folder / "data",
@@ -161,9 +158,10 @@ def shipped_nginx(
         text = text.replace(old, new)
     config = folder / "nginx.conf"
     config.write_text(text)
-    assert NGINX is not None
     with (folder / "nginx.log").open("wb") as log:
-        process = subprocess.Popen([NGINX, "-c", str(config), "-g", "daemon off;"], stderr=log)
+        process = subprocess.Popen(
+            [machine.program("nginx"), "-c", str(config), "-g", "daemon off;"], stderr=log
+        )
     try:
         until(lambda: _answers(port))
         yield port
@@ -267,11 +265,9 @@ def test_files_carry_what_keeps_them_harmless(stage: Stage) -> None:
     assert revision.headers.get("Cache-Control") == "public, max-age=31536000, immutable"
 
 
+@pytest.mark.parametrize("stage", ["nginx"], indirect=True)
 def test_nginx_keeps_no_failure_of_its_own_and_logs_no_token(stage: Stage, tmp_path: Path) -> None:
-    if stage.port == stage.server.port:
-        pytest.skip("only behind nginx")
-    if os.getuid() != 0:
-        pytest.skip("only root can be another user")
+    machine.root("have nginx be another user")
     token = "ab12" * 12
     with shipped_nginx(tmp_path, stage.server, user="nobody nogroup") as port:
         answer = _get(port, f"/t/{token}{LARGE_FILE}")

@@ -17,6 +17,7 @@ from django.db.models import F
 from channels.models import Generation
 from channels.serving import generation
 from mirrorserver.rsgi.generations import Generations
+from tests import machine
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,8 +91,7 @@ def test_an_error_reaches_all_who_asked_and_nobody_after_them(
 
 
 def test_a_connection_that_the_database_ended_is_made_anew(generations: Generations) -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite has no server that could end a connection")
+    machine.only_on("postgresql", "SQLite has no server that could end a connection")
     assert read(generations) == [7]
 
     def ours() -> int:
