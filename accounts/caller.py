@@ -142,6 +142,9 @@ class Session(SessionAuth):
             return None
         if check_csrf(request):
             raise ApiError(403, "The request does not come from a page of this server.")
+        if request.body and request.content_type != "application/json":
+            # Pages of other sites can send any other type without asking first.
+            raise ApiError(415, "Send the body with Content-Type: application/json.")
         if request.user.must_change_password:
             raise ApiError(403, passwords.MUST_CHANGE, code="password_change_required")
         return Caller(request.user)

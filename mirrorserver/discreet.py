@@ -1,4 +1,4 @@
-"""Keeps secrets out of the log, whoever writes the line, and forged hosts short."""
+"""Keeps secrets out of the log, whoever writes the line, and every entry on one line of its own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ _SECRET = re.compile(
 )
 """A client's token, and one of a person who signed in: conda puts them into addresses."""
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What begins another line, moves a terminal's cursor or turns the direction of text."""
+
 
 class Discreet(logging.Filter):
-    """Stars for tokens; no traceback for a request that names another host."""
+    """Stars for tokens, escapes for control characters; no traceback for a foreign host."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if _SECRET.search(text):
-            record.msg, record.args = _SECRET.sub("***", text), ()
+        shown = _CONTROL.sub(_escaped, _SECRET.sub("***", text))
+        if shown != text:
+            record.msg, record.args = shown, ()
         if record.name == "django.security.DisallowedHost":
             record.exc_info = None
         return True
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

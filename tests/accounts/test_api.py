@@ -106,7 +106,7 @@ def test_basic_auth_takes_a_password_or_a_token_with_the_literal_word(admin: Use
         assert Api(Authorization=header).get("/account")[1]["username"] == "admin"
 
 
-def test_a_browser_session_needs_the_csrf_token_for_changes(admin: User) -> None:
+def test_A07_a_browser_session_needs_the_csrf_token_for_changes(admin: User) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(admin)
     assert browser.get("/api/account").status_code == 200

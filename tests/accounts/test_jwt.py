@@ -63,7 +63,7 @@ def test_an_inactive_user_is_nobody(admin: User) -> None:
     assert jwt.verify(token) is None
 
 
-def test_what_was_not_signed_here_is_nobody(admin: User) -> None:
+def test_A08_what_was_not_signed_here_is_nobody(admin: User) -> None:
     claims = pyjwt.decode(jwt.issue(admin)[0], options={"verify_signature": False})
     forged = pyjwt.encode(claims, "another key that is long enough for it", algorithm="HS256")
     unsigned = pyjwt.encode(claims, "", algorithm="none")

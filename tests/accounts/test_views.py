@@ -60,7 +60,7 @@ def test_a_wrong_password_is_told_and_too_many_are_stopped() -> None:
     assert "Wait a minute" in answer.content.decode()
 
 
-def test_signing_out_needs_a_post_and_ends_the_session() -> None:
+def test_A08_signing_out_needs_a_post_and_ends_the_session() -> None:
     client = browser(person("admin", "admin"))
     assert client.get("/sign-out/").status_code == 405
     client.post("/sign-out/")

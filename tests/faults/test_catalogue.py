@@ -30,12 +30,13 @@ OPEN = {
     "D05": "a migration that is killed",
     "P09": "line ends in file names, and caches that mix up users",
     "A03": "messages as an oracle for what is inside",
-    "A07": "requests forged by other sites",
-    "A08": "sessions: fixation, sign-out, and single sign-on",
-    "A12": "forged messages at the broker",
-    "A13": "forged lines in logs, and known secret keys",
 }
 """Rows that no test names yet. Who writes a test for one takes it out of here."""
+
+IN_PART = {
+    "A08": "single sign-on: roles that change at the provider, its keys, audience and issuer",
+}
+"""Rows whose tests show all but a part, which waits for this feature."""
 
 ROOT = Path(__file__).resolve().parent.parent
 _ROW = re.compile(r"(?<![A-Za-z0-9])([NMSWDCPA])([0-9]{2})(?![0-9A-Za-z])", re.IGNORECASE)
@@ -72,3 +73,7 @@ def test_every_row_has_a_test_or_is_open() -> None:
 def test_no_row_with_a_test_is_called_open() -> None:
     assert sorted(named() & set(OPEN)) == []
     assert set(OPEN) <= rows()
+
+
+def test_rows_that_are_shown_in_part_have_a_test() -> None:
+    assert set(IN_PART) <= named()

@@ -41,7 +41,7 @@ def test_bearer_tokens_are_stars() -> None:
     assert line("Not Found: /t/%s/x", token) == "Not Found: /t/***/x"
 
 
-def test_a_forged_host_writes_one_line() -> None:
+def test_A13_a_forged_host_writes_one_line() -> None:
     error = ValueError()
     info = (type(error), error, None)
     record = logging.LogRecord("django.security.DisallowedHost", 40, "", 1, "Invalid", (), info)

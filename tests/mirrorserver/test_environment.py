@@ -42,7 +42,7 @@ def test_an_empty_value_counts_as_absent(tmp_path: Path) -> None:
     assert read(tmp_path, **dict.fromkeys(names, " ")) == read(tmp_path)
 
 
-def test_the_secret_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+def test_A13_the_secret_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = {found.secret_key for found in pool.map(lambda _: read(tmp_path), range(16))}
     assert len(keys) == 1

@@ -82,7 +82,7 @@ def event(**fields: Any) -> SecurityEvent:
     return audit.record(SecurityEventType.SIGN_IN_FAILED, **fields)
 
 
-def test_security_events_can_neither_be_changed_nor_deleted() -> None:
+def test_A13_security_events_can_neither_be_changed_nor_deleted() -> None:
     one = event(actor="ann")
     one.actor = "bob"
     for attempt in (

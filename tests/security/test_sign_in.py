@@ -210,7 +210,7 @@ def test_A09_no_next_leads_to_another_server_and_none_is_an_error(onward: str) -
     assert not signed_in.headers["Location"].startswith("//")
 
 
-def test_signing_in_gives_the_session_another_key() -> None:
+def test_A08_signing_in_gives_the_session_another_key() -> None:
     person("ann")
     browser = Client()
     browser.get("/sign-in/")
