@@ -151,7 +151,7 @@ def test_a_token_for_something_else_does_not_read(client: Client, people: dict[s
     assert statuses(everywhere(client, "private", reading)) == {200}
 
 
-def test_answers_from_closed_channels_are_for_their_caller_only(
+def test_p09_answers_from_closed_channels_are_for_their_caller_only(
     client: Client, people: dict[str, User]
 ) -> None:
     for name in ("authenticated", "private"):
@@ -160,7 +160,7 @@ def test_answers_from_closed_channels_are_for_their_caller_only(
             assert answer.headers["Vary"] == "Authorization"
 
 
-def test_one_callers_answer_is_not_anothers(client: Client, people: dict[str, User]) -> None:
+def test_p09_one_callers_answer_is_not_anothers(client: Client, people: dict[str, User]) -> None:
     path = f"/api/repo/private/noarch/{FILE.filename}"
     for _ in range(2):
         assert client.get(path, x_auth=secret(people["owner"])).status == 200

@@ -1,4 +1,4 @@
-"""What the fault tests share: a conda channel to mirror, and limits that nobody waits for."""
+"""What the fault tests share: upstreams to mirror, and limits that nobody waits for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from django.conf import LazySettings
 
 from ecosystems.upstream.gate import SHARED_GATE
+from tests import sources
 from tests.condatree import FakeConda
+from tests.sources import KINDS, Source
 
 FILES = 4
 """How many files the channel below `conda` lists."""
@@ -29,4 +31,16 @@ def conda(settings: LazySettings) -> Iterator[FakeConda]:
         server.publish()
         yield server
     # Nobody who comes later waits for a server of this test.
+    SHARED_GATE._until.clear()
+
+
+@pytest.fixture(params=KINDS)
+def source(request: pytest.FixtureRequest, settings: LazySettings) -> Iterator[Source]:
+    """A small upstream of each type."""
+    with sources.serving(request.param) as one:
+        settings.UPSTREAM_ALLOW = (one.server.url,)
+        settings.UPSTREAM_LIMITS = replace(
+            settings.UPSTREAM_LIMITS, backoff=0.0, backoff_max=0.0, retry_after_max=0.0, tick=0.02
+        )
+        yield one
     SHARED_GATE._until.clear()

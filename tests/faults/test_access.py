@@ -13,9 +13,11 @@ from channels.models import Channel, Refusal
 from mirrors import control, manage, preview, probe, run
 from mirrors.models import LogLine, Mirror, Upstream
 from tests import invariants, scene
+from tests.accounts.client import Api
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import failing, redirecting
+from tests.sources import Source
 from tests.upstream import FakeUpstream
 from tests.wsgi import Client, application
 
@@ -85,6 +87,54 @@ def test_A01_an_address_that_was_allowed_when_saved_is_refused_when_it_runs(
 def elsewhere() -> Iterator[FakeUpstream]:
     with FakeUpstream() as server:
         yield server
+
+
+@pytest.mark.parametrize("way", ["save", "test", "redirect"])
+def test_A03_an_address_inside_answers_alike_whether_something_listens(
+    conda: FakeConda, elsewhere: FakeUpstream, way: str
+) -> None:
+    """Nobody learns from a sentence which ports of this host are open."""
+    elsewhere.set("/channel/noarch/repodata.json", b"{}")
+    with FakeUpstream() as closed:
+        pass
+    channel, said = scene.channel(), set()
+    for port in (elsewhere.url.rsplit(":", 1)[1], closed.url.rsplit(":", 1)[1]):
+        url = f"http://127.0.0.1:{port}/channel"
+        if way == "redirect":
+            for form in ("", ".zst", ".bz2"):
+                conda.behave(conda.path("noarch", f"repodata.json{form}"), redirecting(url))
+            body = {"filters": {"subdirs": ["noarch"]}}
+            text = scene.run_now(scene.mirror(channel, conda.channel, **body)).error
+        else:
+            address = {"save": "/channels/main/mirrors", "test": "/mirrors/test"}[way]
+            refused = Api(scene.admin()).post(
+                address, {"mirror_name": "m", "source_root": url, "mirror_type": "conda"}
+            )
+            assert refused[0] == 422
+            text = str(refused[1])
+        assert "upstream-secret-body" not in text
+        said.add(text.replace(port, "PORT"))
+    assert len(said) == 1, said
+    assert elsewhere.count() == 0
+
+
+def test_A03_what_an_upstream_says_in_an_error_is_told_to_nobody(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    channel = scene.channel()
+    mirror = source.mirror(channel)
+    assert scene.run_now(mirror).state == "completed"
+    for status in (403, 500):
+        Refusal.objects.all().delete()
+        source.server.behave("*", failing(status))
+        answer = Client(application).get(f"/api/repo/main/{source.path}")
+        assert answer.status == 502
+        failed = scene.run_now(mirror)
+        told = Api(scene.admin()).get(f"/channels/main/mirrors/{mirror.pk}")[1]
+        assert failed.error or told["warnings"]
+        text = f"{answer.body!r} {told} {output(caplog)}"
+        invariants.check(channel, canary="upstream-secret-body", text=text)
 
 
 @pytest.fixture

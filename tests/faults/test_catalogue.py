@@ -13,7 +13,6 @@ time, concurrency, serving, access."""
 
 OPEN = {
     "N16": "the same name with new bytes: held with the advisories (quarantine of changed files)",
-    "N21": "an own channel as the source of itself, over one and two steps",
     "M06": "metadata inside a file against its index: comes with the facts read from files",
     "M07": "markup and formulas in strings of an index, in a browser",
     "M08": "an upstream's PACKAGES.rds",
@@ -28,8 +27,6 @@ OPEN = {
     "D03": "a busy writer",
     "D04": "a clock that is set",
     "D05": "a migration that is killed",
-    "P09": "line ends in file names, and caches that mix up users",
-    "A03": "messages as an oracle for what is inside",
 }
 """Rows that no test names yet. Who writes a test for one takes it out of here."""
 

@@ -14,10 +14,8 @@ from channels import blobs
 from channels.models import Blob, Refusal
 from ecosystems.upstream import transfer
 from tests import invariants, scene
-from tests.faults.test_every_type import get, source
+from tests.faults.clients import get
 from tests.sources import FILES, Source
-
-__all__ = ["source"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from django.conf import LazySettings
 
 from channels import manage as channel_manage
-from channels.models import Blob, Channel, Refusal
-from ecosystems.upstream.gate import SHARED_GATE
+from channels.models import Blob, Refusal
 from mirrors import control, manage, warnings
 from mirrors.models import Mirror, Run
-from tests import invariants, scene, sources
+from tests import invariants, scene
+from tests.faults.clients import get, listed
 from tests.rogue import Behaviour, failing, html, redirecting
-from tests.sources import FILES, KINDS, Source
+from tests.sources import FILES, Source
 from tests.upstream import FakeUpstream
 from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(params=KINDS)
-def source(request: pytest.FixtureRequest, settings: LazySettings) -> Iterator[Source]:
-    with sources.serving(request.param) as one:
-        settings.UPSTREAM_ALLOW = (one.server.url,)
-        settings.UPSTREAM_LIMITS = replace(
-            settings.UPSTREAM_LIMITS, backoff=0.0, backoff_max=0.0, retry_after_max=0.0, tick=0.02
-        )
-        yield one
-    SHARED_GATE._until.clear()
 
 
 @pytest.fixture
@@ -57,22 +44,6 @@ def passive(source: Source) -> Mirror:
     assert scene.run_now(mirror).counts["passive"] == FILES
     source.server.forget()
     return mirror
-
-
-def get(source: Source) -> tuple[int, bytes]:
-    """What a client that asks for the file gets."""
-    answer = Client(application).get(f"/api/repo/main/{source.path}")
-    return answer.status, answer.body
-
-
-def listed(channel: Channel) -> set[str]:
-    """The names of all files that a channel lists; `invariants.check` says that all forms agree."""
-    channel.refresh_from_db()
-    found: set[str] = set()
-    for section in invariants._sections(channel):
-        for states in invariants._named(channel, section).values():
-            found.update(states)
-    return found
 
 
 def fails(mirror: Mirror) -> Run:

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from channels import manage as channel_manage
-from channels.models import Blob, Channel, Refusal
+from channels.models import Channel, Refusal
 from mirrors import manage
 from mirrors.models import Mirror
 from tests import invariants, scene
@@ -59,22 +59,6 @@ def test_P01_web_processes_share_one_fetch_and_survive_its_leader(
     answer = client.get(path(SIX))
     assert answer.status == 200
     assert conda.count(conda.path("noarch", SIX)) == 2
-    invariants.check(passive.channel, fetch=True)
-
-
-@pytest.mark.parametrize("body", [b"wrong" * 187 + b"bytes", b"short", b""])
-def test_P02_wrong_bytes_are_not_given_and_not_kept(
-    conda: FakeConda, passive: Mirror, client: Client, body: bytes
-) -> None:
-    conda.behave(conda.path("noarch", SIX), Behaviour(body=body))
-    answer = client.get(path(SIX))
-    assert answer.status == 502
-    assert SIX in answer.detail
-    assert not Blob.objects.filter(file=True).exists()
-    invariants.check(passive.channel)
-    conda.behave(conda.path("noarch", SIX))
-    Refusal.objects.all().delete()
-    assert client.get(path(SIX)).status == 200
     invariants.check(passive.channel, fetch=True)
 
 

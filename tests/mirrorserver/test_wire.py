@@ -183,6 +183,35 @@ def test_p07_a09_headers_of_proxies_change_nothing(stage: Stage, header: str) ->
     assert (page.status, page.header("location")) == (302, "/sign-in/?next=/channels/")
 
 
+@pytest.mark.parametrize(
+    "ends", ["%0d%0a", "%0a", "%0d", "%0d%0a%0d%0a", "%E5%98%8D%E5%98%8A", "\x85"]
+)
+def test_p09_line_ends_in_an_address_make_no_header(stage: Stage, ends: str) -> None:
+    evil = f"{ends}X-Evil:%20yes"
+    for target in (
+        f"/api/repo/open/noarch/six-1.16.0-0.conda{evil}",
+        f"/api/repo/open{evil}/noarch/repodata.json",
+        f"/t/{stage.token}{evil}/api/repo/secret/noarch/repodata.json",
+        f"/api/repo/secret/noarch{evil}/repodata.json",
+        f"/channels/open{evil}",
+        f"/channels/open/?page={evil}",
+        f"/sign-in/?next=/{evil}",
+        f"/nowhere{evil}",
+    ):
+        reply = stage.send(target)
+        assert not reply.header("x-evil"), (target, reply.head)
+        assert reply.status < 500, target
+
+
+def test_p09_no_shared_cache_keeps_an_answer_of_a_closed_channel(stage: Stage) -> None:
+    for target, headers in _ways(stage.token):
+        reply = stage.send(target, *headers)
+        assert (reply.status, reply.header("vary")) == (200, "Authorization")
+        assert reply.header("cache-control").startswith("private,")
+    for path in (INDEX, "/api/repo/secret/noarch/none-1-0.conda", "/channels/secret/"):
+        assert "public" not in stage.send(path).header("cache-control")
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1@evil.example", ""])
 def test_a09_a_forged_host_is_refused_and_in_no_address(stage: Stage, host: str) -> None:
     reply = stage.send("/api/system", host=host)
