@@ -14,16 +14,22 @@ from collections.abc import Callable
 from ecosystems.base import Record, SpecError
 from ecosystems.conda import regex
 from ecosystems.conda.grammar import Part, fail, split
-from ecosystems.conda.version import SIMPLE, VersionRange
+from ecosystems.conda.version import LONGEST, PLAIN, VersionRange, is_plain
 
 _Test = Callable[[Record], bool]
 
 _LONGEST = 1000
-# A name, or a name and a plain condition on its version: what nearly all specs are. Whatever
-# else there is, the grammar reads.
-_SIMPLE = re.compile(rf"([A-Za-z0-9_.*-]++)(?:[ ]*+({SIMPLE}(?:,{SIMPLE})*+))?")
+# A name, a plain condition on its version, a build, and brackets: what nearly all specs are.
+# Whatever else there is, the grammar reads.
+_TEXT = r"[A-Za-z0-9_.*+-]++"
+_PLAIN_SPEC = re.compile(
+    rf"([A-Za-z0-9_.*-]++)(?:( *+)({PLAIN})(?:(=| ++)({_TEXT}))?+)?+(?:\[([^\[\]\\^$]++)\])?+"
+)
+_PLAIN_PAIR = re.compile(rf"""([a-z_][a-z0-9_]*+)=(?:'([^']++)'|"([^"]++)"|({_TEXT}))(?:, *+|$)""")
+_PLAIN_NUMBER = re.compile(r"(?:==|!=|<=|>=|=|<|>|)[0-9]{1,18}")
 _LISTS = ("constrains", "depends", "extras", "flags")
 _NUMBER = re.compile(r"\s*(==|!=|<=|>=|=|<|>|)\s*([0-9]{1,18})\s*")
+_NOT_PLAIN = frozenset({*_LISTS, "channel", "name"})
 _COMPARE: dict[str, Callable[[int, int], bool]] = {
     "": operator.eq,
     "=": operator.eq,
@@ -54,11 +60,14 @@ class MatchSpec:
 
     `exact_name` is the name in lower case where it is no pattern. `canonical` is
     equal for specs that say the same in other words. `version_only` is True
-    where nothing but name and version decides.
+    where nothing but name and version decides. Conditions that are `plain` are
+    good for sure, so they are compiled when they are asked first: most of a long
+    list never is.
     """
 
     __slots__ = (
         "_fits_name",
+        "_plain",
         "_tests",
         "_version",
         "canonical",
@@ -68,32 +77,26 @@ class MatchSpec:
         "version_only",
     )
 
-    def __init__(self, text: str, *, name: Part, fields: dict[str, Part]) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        name: str,
+        version: VersionRange | None,
+        said: dict[str, str],
+        tests: tuple[_Test, ...] | None,
+    ) -> None:
+        """`said`: the conditions beside name and version; `tests` of them, None = all are plain."""
         self.text = text
-        pattern = "*" in name.text or regex.is_regex(name.text)
-        self.exact_name = None if pattern else name.text.lower()
-        self._fits_name = _matcher(name, text=text) if pattern else None
-        # "*" says nothing about a field that every record has.
-        said = {k: p for k, p in fields.items() if not (_is_star(p) and k in ("version", "build"))}
-        wanted = said.pop("version", None)
-        self._version = wanted and VersionRange(wanted.text, whole=text, at=wanted.at)
-        if self._version is not None and self._version.always:
-            self._version = None
-        self._tests: tuple[_Test, ...] = tuple(
-            _test(key, part, text=text) for key, part in said.items()
-        )
-        self.name_only = self._version is None and not self._tests
-        self.version_only = not self._tests
-        self.canonical = self._canonical(name.text, said)
-
-    def _canonical(self, name: str, said: dict[str, Part]) -> str:
-        if not said:
-            version = "" if self._version is None else f"[version={self._version.text!r}]"
-            return _folded(name) + version
-        pairs = [(key, _folded(part.text.strip())) for key, part in said.items()]
-        if self._version is not None:
-            pairs.append(("version", self._version.text))
-        return _folded(name) + "".join(f"[{key}={value!r}]" for key, value in sorted(pairs))
+        pattern = "*" in name or regex.is_regex(name)
+        self.exact_name = None if pattern else name.lower()
+        self._fits_name = regex.matcher(name) if pattern else None
+        self._version = version
+        self._plain = said if tests is None and said else None
+        self._tests = tests or ()
+        self.name_only = version is None and not said
+        self.version_only = not said
+        self.canonical = _canonical(name, version, said)
 
     def __repr__(self) -> str:
         return f"MatchSpec({self.text!r})"
@@ -110,6 +113,9 @@ class MatchSpec:
             return False
         if self._version is not None and not self._version.matches(record.version):
             return False
+        if (plain := self._plain) is not None:
+            parts = {key: Part(value, 0) for key, value in plain.items()}
+            self._tests, self._plain = _compiled(parts, text=self.text), None
         return all(test(record) for test in self._tests)
 
 
@@ -117,21 +123,100 @@ def parse(text: str) -> MatchSpec:
     """The spec that `text` says; SpecError, with the place, where it says none."""
     if len(text) > _LONGEST:
         raise SpecError(f"a spec has at most {_LONGEST} characters, and this has {len(text)}")
-    if simple := _SIMPLE.fullmatch(text):
-        name, version = simple.groups()
-        said = {"version": Part(version, simple.start(2))} if version else {}
-        return MatchSpec(text, name=Part(name, 0), fields=said)
+    return _plain(text) or _read(text)
+
+
+def _plain(text: str) -> MatchSpec | None:
+    """The spec, where it is of a form in which nothing can be wrong; else None."""
+    if (found := _PLAIN_SPEC.fullmatch(text)) is None:
+        return None
+    name, gap, version, between, build, pairs = found.groups()
+    if version and len(version) > LONGEST:
+        return None
+    said: dict[str, str] = {}
+    if build:
+        if version[0] == "=" != version[1:2]:
+            if between != "=" and not gap:
+                return None
+            # name=1.8=b: the first "=" separates; name =1.8 b: it means "begins with".
+            version = version[1:] if between == "=" else version
+        said["build"] = build
+    if version:
+        said["version"] = version
+    if pairs and not _take_pairs(pairs, said):
+        return None
+    condition = said.pop("version", None)
+    if build or pairs:
+        said = {key: value for key, value in said.items() if not _says_nothing(key, value)}
+    wanted = VersionRange(condition, plain=True) if condition else None
+    return MatchSpec(text, name=name, version=wanted, said=said, tests=None)
+
+
+def _take_pairs(text: str, said: dict[str, str]) -> bool:
+    """Add what stands in brackets; False where the grammar has to look at it."""
+    at = 0
+    while at < len(text):
+        if (pair := _PLAIN_PAIR.match(text, at)) is None:
+            return False
+        key, single, double, bare = pair.groups()
+        value = single or double or bare
+        if key in said or not _is_plain(key, value):
+            return False
+        said[key] = value
+        at = pair.end()
+    return True
+
+
+def _is_plain(key: str, value: str) -> bool:
+    if key == "version":
+        return is_plain(value)
+    if key in _NUMBER_FIELDS:
+        return _PLAIN_NUMBER.fullmatch(value) is not None
+    return key not in _NOT_PLAIN
+
+
+def _read(text: str) -> MatchSpec:
     parts = split(text)
     fields = dict(parts.fields)
     channel = fields.pop("channel", None)
     if channel is not None and channel.text != "*":
         why = f'a mirror has one source, so the channel "{channel.text}" cannot be chosen here'
         fail(why, text=text, at=channel.at)
-    return MatchSpec(text.strip(), name=parts.name, fields=fields)
+    return _checked(text.strip(), parts.name, fields)
 
 
-def _is_star(part: Part) -> bool:
-    return part.text != "" and not part.text.strip("*")
+def _checked(text: str, name: Part, fields: dict[str, Part]) -> MatchSpec:
+    """The spec of these expressions; SpecError, with the place, where one is none."""
+    if regex.is_regex(name.text):
+        _matcher(name, text=text)
+    said = {key: part for key, part in fields.items() if not _says_nothing(key, part.text)}
+    wanted = said.pop("version", None)
+    version = VersionRange(wanted.text, whole=text, at=wanted.at) if wanted else None
+    return MatchSpec(
+        text,
+        name=name.text,
+        version=None if version is None or version.always else version,
+        said={key: part.text for key, part in said.items()},
+        tests=_compiled(said, text=text),
+    )
+
+
+def _compiled(said: dict[str, Part], *, text: str) -> tuple[_Test, ...]:
+    return tuple(_test(key, part, text=text) for key, part in said.items())
+
+
+def _canonical(name: str, version: VersionRange | None, said: dict[str, str]) -> str:
+    if not said:
+        return _folded(name) + ("" if version is None else f"[version={version.text!r}]")
+    pairs = [(key, _folded(value.strip())) for key, value in said.items()]
+    if version is not None:
+        pairs.append(("version", version.text))
+    return _folded(name) + "".join([f"[{key}={value!r}]" for key, value in sorted(pairs)])
+
+
+def _says_nothing(key: str, value: str) -> bool:
+    """A star says nothing about what every record has."""
+    return key in ("version", "build") and value != "" and not value.strip("*")
 
 
 def _folded(pattern: str) -> str:

@@ -18,7 +18,8 @@ Component = tuple[int, int | str]
 Segment = tuple[Component, ...]
 Key = tuple[tuple[object, ...], ...]
 
-_LONGEST = 200
+LONGEST = 200
+"""Characters of a version."""
 _DEEPEST = 20
 _DEV, _TEXT, _NUMBER, _POST = range(4)
 _ZERO: Component = (_NUMBER, 0)
@@ -59,8 +60,8 @@ def _read(version: str) -> tuple[tuple[Segment, ...], tuple[Segment, ...], Key]:
     text = version.strip().lower()
     if not text:
         raise SpecError("the version is empty")
-    if len(text) > _LONGEST:
-        raise SpecError(f"a version has at most {_LONGEST} characters, and this has {len(text)}")
+    if len(text) > LONGEST:
+        raise SpecError(f"a version has at most {LONGEST} characters, and this has {len(text)}")
     if not _CHARACTERS.fullmatch(text):
         raise SpecError(f'"{version}" has a character that no version may have')
     epoch, bang, rest = text.rpartition("!")
@@ -161,9 +162,21 @@ def _starts(version: _Version, prefix: _Version) -> bool:
 _Test = Callable[[_Version], bool]
 _OPERATOR = re.compile(r"==|!=|<=|>=|~=|=|<|>")
 _LITERAL = re.compile(r"[0-9A-Za-z._+!*-]+")
-SIMPLE = r"(?:==|!=|<=|>=|<|>|=|)[0-9]+(?:\.[0-9]+)*"
-"""A clause without letters and stars: it is a condition whatever its numbers are."""
-_PLAIN = re.compile(rf"{SIMPLE}(?:,{SIMPLE})*")
+_FIRST, _MORE = r"[0-9][0-9a-z]*+", r"\.[0-9a-z]++"
+_CLAUSE = (
+    rf"(?:(?:==|!=|>=|=|<|){_FIRST}(?:{_MORE})*+(?:\.?\*)?+"
+    rf"|(?:<=|>){_FIRST}(?:{_MORE})*+|~={_FIRST}(?:{_MORE})++)"
+)
+PLAIN = rf"{_CLAUSE}(?:, *+{_CLAUSE})*+"
+"""Clauses that are conditions whatever the numbers and letters in them are."""
+_PLAIN = re.compile(PLAIN)
+
+
+def is_plain(text: str) -> bool:
+    """Whether `text` is a condition for sure."""
+    return len(text) <= LONGEST and _PLAIN.fullmatch(text) is not None
+
+
 # conda cuts a condition here too, so a "$" stands at the end of an expression only.
 _REGEX = re.compile(r"\^[^$]*\$")
 
@@ -178,11 +191,14 @@ class VersionRange:
 
     __slots__ = ("_test", "_verdicts", "text")
 
-    def __init__(self, text: str, *, whole: str | None = None, at: int = 0) -> None:
+    def __init__(
+        self, text: str, *, whole: str | None = None, at: int = 0, plain: bool = False
+    ) -> None:
+        """`plain`: the caller knows that `text` is `PLAIN`."""
         self._test: _Test | None = None
         self._verdicts: dict[str, bool] | None = None
-        if len(text) <= _LONGEST and _PLAIN.fullmatch(text):
-            self.text = text
+        if plain or is_plain(text):
+            self.text = text.replace(" ", "")
             return
         said = "".join(text.split())
         # In a regular expression \d and \D mean two things.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -16,7 +17,11 @@ from filters.rules import clash, compile_rules, problems
 from filters.rules.clash import conflicts
 
 PLAIN = {
-    "conda": ("six", "six >=1.2,<2", "six==1.2.0", "six 1.2", "six=1.2"),
+    "conda": (
+        *("six", "six >=1.2,<2", "six==1.2.0", "six 1.2", "six=1.2", "six 1.2.*", "six>=1.2, <2a0"),
+        *("six 1.2 py3*", "six=1.2=py36_0", "six[version='>=1.2,<2',build='py3*']"),
+        *("*six*[build_number='>=2', license=MIT]", 'six 1.2[md5="0af1",fn=six-1.2-0.conda]'),
+    ),
     "python_simple": ("six", "six>=1.2,<2", "six==1.2.0", "six <2"),
     "CRAN": ("six", "six (>= 1.2, < 2)", "six==1.2.0", "six 1.2"),
 }
@@ -64,6 +69,62 @@ def test_a_plain_condition_means_what_its_long_form_means(
         one = Record(name="six", version=version)
         assert quick.matches(one) == slow.matches(one), version
         assert not quick.matches(Record(name="seven", version=version))
+
+
+NAMES = ("six", "Six", "*si*")
+VERSIONS = ("", "1.2", "=1.2", "==1.2", ">=1.2,<2", "~=1.2", "~=1", "1.2.*", "!=1.2.*", ">1.2.*")
+VERSIONS += ("<2.0a1", "1.2*", ">=1.2, <2", "*", "1.", "=1.2,=1.3", "1..2", "<=1.2.*", "1" * 199)
+BUILDS = ("", "py3*", "*", "py36_0", ">=1", "3")
+PAIRS = (
+    *("", "version='>=1.2,<2'", 'version="1.2.*"', "version=*", "build=py3*", "build='* '"),
+    *("build_number=1", "build_number='>=1'", "build_number=one", "license='BSD 3-Clause'"),
+    *("name=six", "channel=main", "depends=x", "build=a,build=b", "build=a, version=1", "md5=''"),
+    *("version='^1.*$'", "build=^py.*$", "odd=3", "odd='>2',", "license=mit "),
+)
+
+
+class Odd(Record):
+    """A record with a key of its own."""
+
+    def value(self, key: str) -> str | int | None:
+        return {"odd": self.build_number + 2, "license": self.license}.get(key)
+
+
+RECORDS = [
+    Odd(name=name, version=version, build=build, build_number=number, license="MIT", filename="f")
+    for name in ("six", "sixth", "seven")
+    for version in ("1.2", "1.2.3", "1.3", "2.0", "2.0a1", "1" * 199, "1..2", "")
+    for build in ("py36_0", "3", "a")
+    for number in (0, 1)
+]
+
+
+def read(parse: Any, text: str) -> tuple[Any, ...]:
+    """All that a spec says, or the sentence against it."""
+    try:
+        spec = parse(text)
+    except SpecError as error:
+        return (str(error),)
+    verdicts = tuple(spec.matches(record) for record in RECORDS)
+    return (
+        *(spec.text, spec.canonical, spec.exact_name, spec.name_only, spec.version_only),
+        *verdicts,
+    )
+
+
+def test_the_short_way_to_read_a_conda_spec_says_what_the_grammar_says() -> None:
+    short = 0
+    for name, gap, version in itertools.product(NAMES, ("", " ", "  "), VERSIONS):
+        for between, build, pairs in itertools.product((" ", "="), BUILDS, PAIRS):
+            if (build or pairs) and name != "six":
+                continue
+            text = name + (gap + version if version else "") + (between + build if build else "")
+            text += f"[{pairs}]" if pairs else ""
+            if (found := matchspec._plain(text)) is None:
+                continue
+            short += 1
+            assert read(lambda _, spec=found: spec, text) == read(matchspec._read, text), text
+    assert short > 500
 
 
 @pytest.mark.parametrize("kind", PLAIN)
