@@ -1,17 +1,15 @@
 """Bytes by SHA-256 on the local disk.
 
-Order of a write: room checked, temporary file on the same filesystem, bytes,
-fsync, rename, fsync of the folder, and only then the row. What is killed in
-between leaves a file under `tmp/` or bytes without a row, never a row without bytes.
+Order of a write: room reserved (`channels.space`), temporary file on the same filesystem,
+bytes, fsync, rename, fsync of the folder, and only then the row. What is killed in between
+leaves a file under `tmp/` or bytes without a row, never a row without bytes.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +19,6 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from channels.errors import NoSpace
 from channels.models import Blob, Provenance
 
 BATCH = 500
@@ -64,15 +61,6 @@ def temporary(purpose: str) -> Path:
     folder = Path(settings.DATA) / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{purpose}-{secrets.token_hex(6)}.part"
-
-
-def make_room(need: int) -> None:
-    """Raise `NoSpace` unless `need` bytes fit and the reserve stays free."""
-    free = shutil.disk_usage(settings.DATA).free
-    if free < need + settings.MIN_FREE_BYTES:
-        raise NoSpace(
-            f"needs {need:,} bytes and a reserve of {settings.MIN_FREE_BYTES:,}, has {free:,}"
-        )
 
 
 def settle(temp: Path, sha256: str, size: int = -1) -> int:
@@ -184,15 +172,10 @@ def keep(
     return blob
 
 
-def keep_bytes(content: bytes, purpose: str) -> Blob:
-    """`content` as a blob."""
-    make_room(len(content))
-    temp = temporary(purpose)
-    try:
-        temp.write_bytes(content)
-        return keep(temp, hashlib.sha256(content).hexdigest(), size=len(content))
-    finally:
-        temp.unlink(missing_ok=True)
+def stored(digests: Iterable[str]) -> set[str]:
+    """Which of these SHA-256 lie here, whoever may have them."""
+    rows = Blob.objects.filter(sha256__in=list(digests), deleting=False)
+    return set(rows.values_list("sha256", flat=True))
 
 
 def present(digests: Iterable[str], audience: Audience) -> set[str]:

@@ -75,6 +75,23 @@ class Leased(models.Model):
         return bool(changed)
 
 
+class Reserving(Leased):
+    """A row whose owner writes files; see `channels.space`."""
+
+    reserved = models.BigIntegerField(default=0)
+    """So many bytes its owner is still going to write to the disk."""
+
+    HELD: ClassVar[tuple[str, ...]] = ("running", "stopping")
+    """States in which it has an owner."""
+
+    class Meta:
+        abstract = True
+
+    def claim(self, *, from_states: tuple[str, ...] = ("pending",), **fields: Any) -> bool:
+        """As `Leased.claim`; what the owner before had reserved is free again."""
+        return super().claim(from_states=from_states, reserved=0, **fields)
+
+
 class Heart:
     """Beats for a claimed row in a thread, and holds its lock file.
 
@@ -153,6 +170,12 @@ def held(path: Path) -> bool | None:
         os.close(handle)
 
 
+def gone(row: Leased) -> bool:
+    """Whether its owner died on this host, as far as the kernel knows: its lock is free."""
+    here = row.owner.split(":", 1)[0] == HOST
+    return here and held(row.lock_path) is False
+
+
 class Watch:
     """Tells which running rows have lost their owner. One per dispatcher, kept between rounds."""
 
@@ -161,10 +184,7 @@ class Watch:
 
     def dead(self, row: Leased) -> bool:
         """True when the owner is gone: its lock is free, or its heart stood still for a lease."""
-        here = row.owner.split(":", 1)[0] == HOST
-        if here and held(row.lock_path) is False:
-            return True
-        return self._still(row)
+        return gone(row) or self._still(row)
 
     def _still(self, row: Leased) -> bool:
         key = (str(row._meta.label), row.pk, row.fence)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from channels.lease import Leased
+from channels.lease import Leased, Reserving
 from filters.models import Filter
 
 FOREVER = 2_147_483_647
@@ -337,7 +337,7 @@ class Publication(Leased):
         return f"publication {self.pk} of {self.channel}"
 
 
-class Fetch(Leased):
+class Fetch(Reserving):
     """A file on its way for clients: one fetch over all processes, whoever asked first."""
 
     key = models.CharField(max_length=64, unique=True)

@@ -36,6 +36,7 @@ from channels.lease import Fenced, Heart, Watch
 from channels.models import Blob, Channel, Fetch, Origin, Package, Refusal
 from channels.serving import content
 from channels.serving.content import Listed
+from channels.space import Part, Room
 from ecosystems import registry
 from ecosystems.base import Stop, never_stop
 from ecosystems.upstream import (
@@ -59,7 +60,8 @@ CHUNK = 256 * 1024
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 LOOK_SECONDS = 1.0
 """How often one who waits looks whether the leader lives."""
-TEMPORARY = frozenset({502, 503, 504})
+NO_ROOM = 503
+TEMPORARY = frozenset({502, NO_ROOM, 504})
 DEEPEST = 5
 """Channels of this server behind each other, each the source of the one before."""
 
@@ -189,7 +191,7 @@ def local(
     """Have a file of another channel of this server here, for a run that mirrors that channel.
 
     `name` is its package's. For threads: leaves no database connection open. Raises
-    `UpstreamError`.
+    `UpstreamError`, and `NoSpace` where this server's disk does not take it.
     """
     try:
         source = origin.channel
@@ -203,6 +205,8 @@ def local(
     except content.Missing as error:
         raise NotFound(origin.base_url, str(error), permanent=True, status=404) from error
     except Unavailable as error:
+        if error.status == NO_ROOM:
+            raise NoSpace(str(error)) from error
         raise UpstreamError(
             origin.base_url, str(error), permanent=True, status=error.status
         ) from error
@@ -401,8 +405,16 @@ def _lead(what: Wish, row: Fetch) -> None:
 
 def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
     listed, part = what.listed, _part(row)
+    room = Room(row)
+    coming = Part(room, listed.size)
+
+    def progress(done: int, total: int) -> None:
+        coming.progress(done, total)
+        room.settle()
+
     try:
-        blobs.make_room(max(listed.size, 0))
+        room.expect(max(listed.size, 0))
+        room.settle()
         client = _client(what.origin.pk, what.origin.key, tuple(settings.UPSTREAM_ALLOW))
         if (known := _proven(what, client, stop=heart.check)) is not None:
             _arrived(what, row, known)
@@ -414,6 +426,7 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
             section=listed.package.section,
             file=listed,
             stop=heart.check,
+            progress=progress,
         )
         blobs.settle(part, digest.sha256, digest.size)
         _arrived(what, row, digest)
@@ -516,6 +529,11 @@ def forgive(channel: Channel, url: str) -> None:
     Refusal.objects.filter(Q(channel=channel) | Q(origin__base_url__startswith=url)).delete()
 
 
+def forgive_room() -> None:
+    """Forget what was refused because the disk had no room: it has some again."""
+    Refusal.objects.filter(status=NO_ROOM).delete()
+
+
 def _is_held(what: Wish, error: Exception) -> bool:
     """Whether the upstream has other bytes now than when the file first came."""
     return isinstance(error, DigestMismatch) and what.listed.pinned
@@ -545,7 +563,9 @@ def _words(what: Wish, error: Exception) -> tuple[int, str]:
         )
     if isinstance(error, UpstreamError):
         return 502, f"{name} could not be fetched from the upstream. The server's log says why."
-    return 503, f"{name} could not be stored: the server's disk is full or fails."
+    if isinstance(error, NoSpace):
+        return NO_ROOM, f"{name} could not be stored: the server's disk has no room for it now."
+    return NO_ROOM, f"{name} could not be stored: the server's disk is full or fails."
 
 
 def _raise_refusal(what: Wish) -> None:

@@ -12,16 +12,18 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
-from channels import access, blobs, origins, passive, pins
+from channels import access, blobs, origins, passive, pins, space
 from channels.errors import NoSpace
 from channels.models import Blob, Origin
 from channels.origins import client
+from channels.space import Part, Room
 from ecosystems import registry
 from ecosystems.upstream import Client, Digest, DigestMismatch, UpstreamError
 from history.models import Event, EventType, record
@@ -45,6 +47,8 @@ class Download:
         self.work = work
         self.failed = 0
         self.done = 0
+        self._room = Room(work.run)
+        self._own = work.run.mirror.upstream.channel_id is not None
         self._family = family
         self._audience = access.audience(work.run.mirror.channel)
         self._pause = pause
@@ -59,11 +63,11 @@ class Download:
         self._failures: list[Failure] = []
         self._failed_over: deque[Wanted] = deque()
         self._names: dict[str, Counter[str]] = {}
-        self._flushed = time.monotonic()
+        self._flushed = self._settled = time.monotonic()
 
     def run(self, plan: Plan) -> None:
         """Fetch everything in the plan; rows and failures are written as it goes."""
-        blobs.make_room(plan.bytes)
+        self._make_room(plan)
         wanted = iter(plan)
         pool = ThreadPoolExecutor(settings.DOWNLOAD_THREADS, thread_name_prefix="download")
         under_way: dict[Future[list[Digest]], Wanted] = {}
@@ -88,6 +92,23 @@ class Download:
             self._flush()
             for _, opened in self._clients.values():
                 opened.close()
+        self._room.close()
+
+    def _make_room(self, plan: Plan) -> None:
+        if self._own:
+            # Whoever fetches such a file reserves it.
+            space.require(plan.need)
+            passive.forgive_room()
+        else:
+            self._room.expect(plan.need)
+            self._room.settle()
+
+    def _parts(self, wanted: Wanted) -> list[Part]:
+        """The file and those beside it, as the room expects them."""
+        if self._own:
+            return [Part(self._room, -1) for _ in (wanted, *wanted.beside)]
+        beside = (Part(self._room, file.size) for file in wanted.beside)
+        return [Part(self._room, -1 if wanted.stored else wanted.size), *beside]
 
     def events(self, *, channel_id: int, path: str, mirror_id: int) -> None:
         """One "Artifact generated" a package whose bytes came."""
@@ -112,10 +133,13 @@ class Download:
 
     def _fetch(self, wanted: Wanted) -> list[Digest]:
         """The file and those beside it: one of them missing is a failure of the whole."""
-        whole = self._bring(wanted, wanted)
-        path = blobs.path(whole.sha256)
-        beside = (self._inside(path, one) or self._bring(wanted, one) for one in wanted.beside)
-        return [whole, *beside]
+        with ExitStack() as stack:
+            whole, *others = map(stack.enter_context, self._parts(wanted))
+            found = [self._bring(wanted, wanted, whole)]
+            path = blobs.path(found[0].sha256)
+            for file, part in zip(wanted.beside, others, strict=True):
+                found.append(self._inside(path, file) or self._bring(wanted, file, part))
+            return found
 
     def _inside(self, path: Path, file: Beside) -> Digest | None:
         """A file beside one that has come, out of that one: no request, which could fail.
@@ -134,7 +158,7 @@ class Download:
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         return Digest(sha256=file.sha256, md5=md5, size=size)
 
-    def _bring(self, wanted: Wanted, file: Wanted | Beside) -> Digest:
+    def _bring(self, wanted: Wanted, file: Wanted | Beside, part: Part) -> Digest:
         origin, opened = self._clients[wanted.origin_id]
         if origin.channel_id is not None:
             return passive.local(
@@ -146,11 +170,12 @@ class Download:
         temp = blobs.temporary(f"run{self.work.run.pk}")
         seen = 0
 
-        def progress(done: int, _total: int) -> None:
+        def progress(done: int, total: int) -> None:
             nonlocal seen
             with self._lock:
                 self._bytes += done - seen
             seen = done
+            part.progress(done, total)
 
         try:
             digest = origins.download(
@@ -219,6 +244,8 @@ class Download:
     def _fail(self, wanted: Wanted, error: UpstreamError) -> None:
         self.failed += 1
         if wanted.instead is not None:
+            if not self._own:
+                self._room.expect(wanted.instead.need)
             self._failed_over.append(wanted.instead)
         message = str(error)
         file = (wanted.origin_id, wanted.filename)
@@ -269,6 +296,9 @@ class Download:
         self.work.check()
         self.work.bytes = self._bytes
         self.work.progress(self.done + self.failed, plan.files)
+        if time.monotonic() - self._settled > LOOK_SECONDS:
+            self._settled = time.monotonic()
+            self._room.settle()
         if time.monotonic() - self._flushed > LOOK_SECONDS * 2:
             self._flush()
             self._pause()

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from channels import blobs
+from channels import blobs, space
 from channels.lease import Leased
 from channels.origins import client_for, remember
 from ecosystems import leftout, registry
@@ -70,6 +70,7 @@ class Fetch:
 
     def fetch(self, progress: Progress) -> None:
         """Step 1: conditional requests; what came lies on disk as it came."""
+        space.require()
         with self._client() as client:
             for number, section in enumerate(self.sections):
                 self._stop()

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from channels.lease import Leased
+from channels.lease import Leased, Reserving
 from channels.models import Blob, Channel, Origin
 from filters.models import Filter
 
@@ -173,7 +173,7 @@ class Outcome(models.TextChoices):
     HELD = "held", "Completed, with something held"
 
 
-class Run(Leased):
+class Run(Reserving):
     """One execution of a mirror.
 
     pending -> running -> completed | failed | stopped; `stopping` is a run that

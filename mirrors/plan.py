@@ -41,6 +41,14 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
     beside: tuple[Beside, ...] = ()
     instead: Wanted | None = None
     """The file to fetch should this one fail: a package's older form."""
+    stored: bool = False
+    """Its bytes lie here: they came for another channel, and are tried before a download."""
+
+    @property
+    def need(self) -> int:
+        """How much room it takes with those beside it, as far as the index states sizes."""
+        beside = sum(max(file.size, 0) for file in self.beside)
+        return beside if self.stored else beside + max(self.size, 0)
 
 
 class Plan:
@@ -50,6 +58,8 @@ class Plan:
         self.path: Path = blobs.temporary(purpose)
         self.files = 0
         self.bytes = 0
+        self._need = 0
+        self._new: list[Wanted] = []
         self._file = self.path.open("wb")
 
     def __enter__(self) -> Self:
@@ -66,11 +76,28 @@ class Plan:
 
     def add(self, wanted: Wanted) -> None:
         """Append one file."""
-        self._file.write(msgspec.json.encode(wanted) + b"\n")
+        self._new.append(wanted)
         self.files += 1
         self.bytes += max(wanted.size, 0)
+        if len(self._new) >= blobs.BATCH:
+            self._write()
+
+    @property
+    def need(self) -> int:
+        """How much room on the disk it takes; see `Wanted.need`."""
+        self._write()
+        return self._need
+
+    def _write(self) -> None:
+        stored = blobs.stored(wanted.sha256 for wanted in self._new)
+        for wanted in self._new:
+            told = msgspec.structs.replace(wanted, stored=wanted.sha256 in stored)
+            self._file.write(msgspec.json.encode(told) + b"\n")
+            self._need += told.need
+        self._new.clear()
 
     def __iter__(self) -> Iterator[Wanted]:
+        self._write()
         self._file.flush()
         decoder = msgspec.json.Decoder(Wanted)
         with self.path.open("rb") as lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from accounts.firststart import ensure_admin
 from accounts.models import User
 from channels import blobs
 from channels import manage as channel_manage
-from channels.models import Channel, Document
+from channels.models import Blob, Channel, Document
 from mirrors import control, manage, rebuild, run
 from mirrors.models import Mirror, Run
 
@@ -58,6 +59,13 @@ def document(channel: Channel, section: str, name: str) -> bytes:
     row = Document.objects.at(channel.current).get(channel=channel, section=section, name=name)
     stored = blobs.path(row.blob_id).read_bytes()
     return zstandard.decompress(stored) if row.packed else stored
+
+
+def stored(content: bytes) -> Blob:
+    """`content` as a blob that nothing needs."""
+    temp = blobs.temporary("test")
+    temp.write_bytes(content)
+    return blobs.keep(temp, hashlib.sha256(content).hexdigest())
 
 
 def listed(channel: Channel, section: str = "noarch") -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from channels import blobs, verdicts
 from channels.models import Blob, Channel, Generation, Package
 from channels.verdicts import Verdict
+from tests import scene
 from tests.channels import factory
 from tests.wsgi import Answer, Client, application
 
@@ -476,7 +477,7 @@ def test_a_mirror_of_md5_only_records_finds_its_files(client: Client) -> None:
 
 def test_only_files_are_found_by_their_hash(client: Client) -> None:
     """A record that names the hash of another blob does not make that blob a file."""
-    secret = blobs.keep_bytes(b"what only we may read", "test")
+    secret = scene.stored(b"what only we may read")
     file = factory.made("x-1.0-0.conda", b"what only we may read")
     channel = factory.channel()
     factory.publish(channel, {"noarch": [file]}, here=False)

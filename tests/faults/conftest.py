@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
 
 from ecosystems.upstream.gate import SHARED_GATE
-from tests import sources
+from tests import machine, sources
 from tests.condatree import FakeConda
 from tests.sources import KINDS, Source
 
@@ -44,3 +46,16 @@ def source(request: pytest.FixtureRequest, settings: LazySettings) -> Iterator[S
         )
         yield one
     SHARED_GATE._until.clear()
+
+
+@pytest.fixture
+def disk(data: Path) -> Iterator[Path]:
+    """DATA on a disk of 8 MB."""
+    machine.program("mount")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(data)], capture_output=True
+    )
+    if mounted.returncode:
+        machine.lacks(f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}")
+    yield data
+    subprocess.run(["umount", "-l", str(data)], check=True)

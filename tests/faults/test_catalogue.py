@@ -19,7 +19,6 @@ OPEN = {
     "M09": "specs that take long",
     "M10": "impossible dates and sizes, in all three types",
     "M11": "a public name that an own package has: comes with uploads",
-    "S02": "below the room that is kept free, while files come",
     "S05": "a power cut",
     "S10": "a database that is older or newer than the files",
     "D01": "Redis that is emptied, stopped or full",

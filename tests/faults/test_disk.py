@@ -117,7 +117,7 @@ def test_S08_a_link_in_place_of_a_stored_file_is_replaced_by_the_file(data: Path
     target.parent.mkdir(parents=True)
     target.symlink_to(outside)
     assert not blobs.found(digest)
-    blobs.keep_bytes(b"true size", "test")
+    scene.stored(b"true size")
     assert not target.is_symlink()
     assert target.read_bytes() == b"true size"
     assert outside.read_bytes() == b"same size"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from mirrors import control, dispatch, manage, run
 from mirrors.models import Mirror, Run
 from tests import invariants, machine, scene
 from tests.condatree import FakeConda
+from tests.faults.disks import BIG, enlarge, fill
 from tests.processes import Worker
 from tests.rogue import Behaviour
 from tests.upstream import Request
@@ -25,47 +24,10 @@ from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BIG = "big-1-0.conda"
-
 
 @pytest.fixture
 def mirror(conda: FakeConda) -> Mirror:
     return scene.mirror(scene.channel(), conda.channel, mirror_mode="active")
-
-
-@pytest.fixture
-def disk(data: Path) -> Iterator[Path]:
-    """DATA on a disk of 8 MB."""
-    machine.program("mount")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(data)], capture_output=True
-    )
-    if mounted.returncode:
-        machine.lacks(f"a small disk cannot be mounted: {mounted.stderr.decode().strip()}")
-    yield data
-    subprocess.run(["umount", "-l", str(data)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no byte free."""
-    filler = disk / "filler"
-    with filler.open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"\0" * 4096)
-        except OSError:
-            pass
-    return filler
-
-
-def enlarge(conda: FakeConda, size: int) -> None:
-    """A fifth file, of random bytes."""
-    conda.add("noarch", "big", "1")
-    body = os.urandom(size)
-    digest = hashlib.sha256(body).hexdigest()
-    conda.change("noarch", BIG, sha256=digest, md5=None, size=size)
-    conda.set(conda.path("noarch", BIG), body)
-    conda.publish()
 
 
 def leftovers(data: Path) -> list[str]:

@@ -258,7 +258,7 @@ def test_who_may_have_bytes_is_forgotten_with_them_and_not_before(small: FakeCon
 
 
 def test_bytes_somebody_has_just_found_are_not_taken(data: Path) -> None:
-    blob = blobs.keep_bytes(b"found again", "test")
+    blob = scene.stored(b"found again")
     since = timezone.now() - OLD
     Blob.objects.filter(pk=blob.pk).update(unreferenced=since, deleting=True)
     os.utime(blobs.path(blob.sha256), (since.timestamp() - 10,) * 2)
@@ -272,11 +272,11 @@ def test_bytes_somebody_has_just_found_are_not_taken(data: Path) -> None:
 def test_bytes_without_a_row_go_after_the_grace_time(settings: LazySettings, data: Path) -> None:
     settings.BLOB_GRACE_HOURS = 24
     for body, age_of in ((b"left behind", OLD), (b"just written", timedelta(0))):
-        blob = blobs.keep_bytes(body, "test")
+        blob = scene.stored(body)
         moment = (timezone.now() - age_of).timestamp()
         os.utime(blobs.path(blob.sha256), (moment, moment))
         blob.delete()
-    known = blobs.keep_bytes(b"known", "test")
+    known = scene.stored(b"known")
     os.utime(blobs.path(known.sha256), (0, 0))
     for part in range(strays.PARTS):
         strays.sweep_blobs(part)
@@ -351,7 +351,7 @@ def test_a_server_that_is_never_idle_frees_its_disk(small: FakeConda, data: Path
 
 
 def test_bytes_that_a_run_may_have_found_stay_until_it_ends(data: Path) -> None:
-    blob = blobs.keep_bytes(b"nobody needs it", "test")
+    blob = scene.stored(b"nobody needs it")
     os.utime(blobs.path(blob.sha256), (0, 0))
     sweep.sweep_blobs()
     at_work = Publication.objects.create(

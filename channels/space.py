@@ -1,0 +1,156 @@
+"""Room on the disk: nobody counts on free bytes that somebody else counts on.
+
+Whoever downloads owns a row that says how many bytes are still to come (`Reserving.reserved`).
+What others may use is what the disk has free, less the rows of all who live. Looking and writing
+one's own number are one short transaction, one at a time over all processes. What has been
+written leaves the number afterwards: for a moment bytes count twice, never not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connection, transaction
+
+from channels.errors import NoSpace
+from channels.lease import Reserving, gone
+
+WRITE_SECONDS = 1.0
+"""How often a row is told what has come since."""
+STEP = 16 << 20
+"""So much at a time is reserved for a file whose size nobody states."""
+_LOCK = 0x5370616365
+"""PostgreSQL's advisory lock of whoever looks and reserves."""
+
+
+def require(need: int = 0, *, besides: Reserving | None = None) -> None:
+    """Raise `NoSpace` unless `need` bytes fit, beside what is reserved and what stays free.
+
+    `besides`: the row that the bytes are for; what it has reserved already is part of `need`.
+    """
+    others = sum(row.reserved for row in _alive() if row != besides)
+    _check(need, others)
+
+
+def reserve(row: Reserving, need: int) -> None:
+    """Let the row's owner write `need` more bytes.
+
+    Raises `NoSpace`, and `Fenced` where the row has another owner.
+    """
+    # The outermost one: locks of rows taken before this one would let two block each other.
+    with transaction.atomic(durable=True):
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        require(need, besides=row)
+        row.write(reserved=need)
+
+
+def _alive() -> Iterator[Reserving]:
+    """The rows that have something reserved and an owner who lives, as far as this host can tell.
+
+    The dispatcher takes the rows of other hosts' dead from them.
+    """
+    for model in apps.get_models():
+        if issubclass(model, Reserving):
+            for row in model._default_manager.filter(state__in=model.HELD, reserved__gt=0):
+                if not gone(row):
+                    yield row
+
+
+def _check(need: int, others: int) -> None:
+    free = shutil.disk_usage(settings.DATA).free
+    if free - others < need + settings.MIN_FREE_BYTES:
+        taken = f", of which {others:,} are reserved for other downloads" if others else ""
+        raise NoSpace(
+            f"The disk has no room: this needs {need:,} bytes beside a reserve of "
+            f"{settings.MIN_FREE_BYTES:,} that stays free; the disk has {free:,}{taken}."
+        )
+
+
+class Room:
+    """What the files of one row still need, while any number of threads write them.
+
+    The row's owner calls `settle`; nothing else here uses the database.
+    """
+
+    def __init__(self, row: Reserving) -> None:
+        self._row = row
+        self._left = 0
+        self._grown = False
+        self._written = 0.0
+        self._lock = threading.Lock()
+
+    def expect(self, need: int) -> None:
+        """So many more bytes will come."""
+        self.change(need, grown=need > 0)
+
+    def change(self, by: int, *, grown: bool) -> None:
+        """As many more or fewer are still to come; `grown`: some of them were not expected."""
+        with self._lock:
+            self._left += by
+            self._grown = self._grown or grown
+
+    def settle(self) -> None:
+        """Reserve what was not expected, and give back what has come, or will not.
+
+        Raises `NoSpace` also where less is free than has to stay so, whoever has taken it.
+        """
+        with self._lock:
+            left, grown, self._grown = self._left, self._grown, False
+        if grown:
+            reserve(self._row, left)
+            self._written = time.monotonic()
+            return
+        _check(0, others=0)
+        if left < self._row.reserved and time.monotonic() - self._written >= WRITE_SECONDS:
+            self._row.write(reserved=left)
+            self._written = time.monotonic()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        if self._row.reserved:
+            self._row.write(reserved=0)
+
+
+class Part:
+    """One file of a room that expects it.
+
+    Left as a context, it needs nothing any more: its bytes are here, or will not come.
+    """
+
+    def __init__(self, room: Room, size: int) -> None:
+        """`size`: as the room expects it; -1: nobody knows it yet."""
+        self._room = room
+        self._size = size
+        self._whole = max(size, 0)
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stand(0, 0)
+
+    def progress(self, done: int, total: int) -> None:
+        """As `ecosystems.upstream.Progress`: `done` bytes are written."""
+        known = self._size if self._size >= 0 else total
+        self._stand(done, known if known >= 0 else (done // STEP + 1) * STEP)
+
+    def _stand(self, done: int, whole: int) -> None:
+        by = (whole - done) - (self._whole - self._done)
+        # What is begun anew has given up room that others may have taken.
+        self._room.change(by, grown=whole > self._whole or (done < self._done and whole > 0))
+        self._done, self._whole = done, whole
