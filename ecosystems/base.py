@@ -211,7 +211,7 @@ class Read:
     """A fetched index grouped by name into the temporary file `pack`.
 
     `base_url` is where its files lie; `newest` is the newest build time (ms);
-    `extras` are further files of the upstream by name (temporary files).
+    `extras` are files that say more of it, by name (temporary files).
     """
 
     pack: Path
@@ -227,10 +227,23 @@ class Read:
     """What was dropped, skipped or kept from an earlier state: sentences with counts and first
     names (`first_names`). They are shown on every mirror that publishes from this index."""
     extras: dict[str, Path] = field(default_factory=dict)
-    kept: dict[str, str] = field(default_factory=dict)
-    """Extras that stay as they were, because they cannot be had now: name -> why."""
     raw: Raw | None = None
     """The form of the index that was read, if not the one that was fetched first."""
+
+
+@dataclass(slots=True)
+class Extras:
+    """Further files of an upstream that go with a section's index, which can do without.
+
+    `files` are those that came, by name (temporary files). `kept` cannot be had or read now, by
+    name with the reason: they stay as they were and are asked for again. The upstream has no
+    others.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    """As in `Read`."""
 
 
 @dataclass(slots=True)
@@ -294,6 +307,13 @@ class Whole:
         """Nothing: its index files say all there is to say."""
         del section
         return ()
+
+    def extras(
+        self, client: Client, address: str, section: str, work: Path, *, stop: Stop
+    ) -> Extras:
+        """None: its indexes are fetched with all that goes with them."""
+        del client, address, section, work, stop
+        return Extras()
 
     def key(self, section: str, name: str, filename: str) -> str:
         """Below the section."""
@@ -432,12 +452,12 @@ class Ecosystem(Protocol):
     def optional(self, section: str) -> tuple[str, ...]:
         """Names of index files that say more than the records: what mirrors of ours take along."""
 
-    def root_extras(
-        self, client: Client, base_url: str, work: Path, *, stop: Stop
-    ) -> tuple[list[Path], dict[str, str]]:
-        """Files beside the sections, fetched into `work` under their own names.
+    def extras(
+        self, client: Client, address: str, section: str, work: Path, *, stop: Stop
+    ) -> Extras:
+        """Fetch the optional files of a section, into a new folder below `work`.
 
-        Also those that stay as they were, because they cannot be had now, and why.
+        `address`: of the section's index; for the root (section "") of the upstream.
         """
 
     def spec(self, text: str) -> Spec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from channels import blobs, space
 from channels.lease import Leased
 from channels.origins import client_for, remember
 from ecosystems import leftout, registry
-from ecosystems.base import BadIndex, Ecosystem, Progress, Raw, Read, Seen, Stop, Unchanged
+from ecosystems.base import BadIndex, Ecosystem, Extras, Progress, Raw, Read, Seen, Stop, Unchanged
 from ecosystems.pack import Pack
 from ecosystems.upstream import Client, UpstreamError
 from mirrors import held, own
@@ -55,18 +55,13 @@ class Fetch:
         """How the indexes were asked for, for the log."""
         self.refused: dict[str, UpstreamError] = {}
         """Sections that the upstream denies, or answers with a web page, where others are had."""
-        self.root_changed = False
-        """Whether the optional files of the root are others than they were."""
         self.bytes = 0
         self._row = row
         self._stop = stop
         self._work = work
         self._raws: list[tuple[str, Raw]] = []
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is an index to be read."""
-        return bool(self._raws)
+        self._missed: list[tuple[str, Snapshot]] = []
+        """Unchanged indexes with optional files that could not be had before."""
 
     def fetch(self, progress: Progress) -> None:
         """Step 1: conditional requests; what came lies on disk as it came."""
@@ -86,7 +81,7 @@ class Fetch:
         if self.refused and not self._raws and not any(self.snapshots.values()):
             raise next(iter(self.refused.values()))
         if self.upstream.channel_id is not None:
-            self._keep_root(own.root_extras(self.upstream))
+            self._keep_root(own.root_extras(self.upstream), Extras())
 
     def read(self, progress: Progress) -> None:
         """Step 2: every new index becomes a snapshot."""
@@ -95,6 +90,7 @@ class Fetch:
                 self._stop()
                 progress(number, len(self._raws))
                 before = self._before(section)
+                extras = Extras()
                 if self.upstream.channel_id is not None:
                     read = own.read(self.upstream, section, before, work=self._work)
                 else:
@@ -107,8 +103,11 @@ class Fetch:
                         stop=self._stop,
                     )
                     raw.path.unlink(missing_ok=True)
-                self.snapshots[section] = self._keep(section, read.raw or raw, read)
-            if self._raws and self.upstream.channel_id is None:
+                    extras = self._extras(client, (read.raw or raw).address, section)
+                self.snapshots[section] = self._keep(section, read.raw or raw, read, extras)
+            for section, snapshot in self._missed:
+                self.snapshots[section] = self._again(client, section, snapshot)
+            if self.upstream.channel_id is None and (self._raws or self.upstream.missed):
                 self._root(client)
 
     def _client(self) -> Client:
@@ -142,15 +141,22 @@ class Fetch:
             with self._writing():
                 Snapshot.objects.filter(pk=before.pk).update(**fresh)
             self.snapshots[section] = before
+            if before.missed:
+                self._missed.append((section, before))
         elif isinstance(found, Unchanged):
             raise BadIndex(f"The upstream says that {section} is what it was, unasked.")
         else:
             self.bytes += found.path.stat().st_size if found.path.is_file() else 0
             self._raws.append((section, found))
 
-    def _keep(self, section: str, raw: Raw, read: Read) -> Snapshot:
+    def _extras(self, client: Client, address: str, section: str) -> Extras:
+        return self.ecosystem.extras(client, address, section, self._work, stop=self._stop)
+
+    def _keep(self, section: str, raw: Raw, read: Read, extras: Extras) -> Snapshot:
         upstream = self.upstream
         noted = warnings(read)
+        before = self._before(section)
+        kept = self._stay(extras.kept, before.extras if before else {}, f"{section}: ")
         snapshot = Snapshot(
             upstream=upstream,
             section=section,
@@ -172,18 +178,30 @@ class Fetch:
             invalid=read.invalid,
             invalid_names=[storable(name) for name in read.invalid_names],
             warnings=noted,
-            extras=self._extras(section, read),
+            extras=kept | _stored(read.extras | extras.files),
+            extras_warnings=_storable(extras.warnings),
+            missed=sorted(extras.kept),
         )
         with self._writing():
             snapshot.save()
         return snapshot
 
-    def _extras(self, section: str, read: Read) -> dict[str, str]:
-        """What goes with the index; what cannot be had now stays as it was."""
-        found = {name: _extra(path) for name, path in read.extras.items()}
-        before = self._before(section)
-        kept = self._stay(read.kept, before.extras if before else {}, f"{section}: ")
-        return {**kept, **found}
+    def _again(self, client: Client, section: str, before: Snapshot) -> Snapshot:
+        """The snapshot with those of its optional files that can be had by now."""
+        extras = self._extras(client, before.address, section)
+        kept = self._stay(extras.kept, before.extras, f"{section}: ")
+        if sorted(extras.kept) == before.missed:
+            return before
+        others = {key: one for key, one in before.extras.items() if key not in before.missed}
+        # Another row: what is published by the one before says which files went with it.
+        snapshot = Snapshot.objects.get(pk=before.pk)
+        snapshot.pk, snapshot._state.adding = None, True
+        snapshot.extras = others | kept | _stored(extras.files)
+        snapshot.extras_warnings = _storable(extras.warnings)
+        snapshot.missed = sorted(extras.kept)
+        with self._writing():
+            snapshot.save()
+        return snapshot
 
     def _stay(
         self, kept: dict[str, str], before: dict[str, str], where: str = ""
@@ -214,18 +232,21 @@ class Fetch:
         return other and replace(other, etag="", last_modified="")
 
     def _root(self, client: Client) -> None:
-        found, kept = self.ecosystem.root_extras(
-            client, self.upstream.url, self._work, stop=self._stop
-        )
-        extras = self._stay(kept, self.upstream.extras)
-        self._keep_root(extras | {path.name: _extra(path) for path in found})
+        extras = self._extras(client, self.upstream.url, "")
+        kept = self._stay(extras.kept, self.upstream.extras)
+        self._keep_root(kept | _stored(extras.files), extras)
 
-    def _keep_root(self, extras: dict[str, str]) -> None:
-        if extras != self.upstream.extras:
-            self.upstream.extras = extras
-            self.root_changed = True
+    def _keep_root(self, files: dict[str, str], extras: Extras) -> None:
+        fields = {
+            "extras": files,
+            "missed": sorted(extras.kept),
+            "warnings": _storable(extras.warnings),
+        }
+        if any(getattr(self.upstream, name) != value for name, value in fields.items()):
+            for name, value in fields.items():
+                setattr(self.upstream, name, value)
             with self._writing():
-                self.upstream.save(update_fields=["extras"])
+                self.upstream.save(update_fields=list(fields))
 
 
 def warnings(read: Read) -> list[str]:
@@ -235,9 +256,7 @@ def warnings(read: Read) -> list[str]:
     """
     others = leftout.named(read.invalid_names, read.invalid, UNREADABLE)
     with Pack(read.pack) as pack:
-        return [
-            storable(text) for text in (*read.warnings, *leftout.warnings(pack.left_out, others))
-        ]
+        return _storable([*read.warnings, *leftout.warnings(pack.left_out, others)])
 
 
 def newest(upstream: Upstream, section: str, scope: str | None = None) -> Snapshot | None:
@@ -286,7 +305,16 @@ def _same(before: Snapshot | None, raw: Raw) -> bool:
     return blobs.path(before.pack_id).exists()
 
 
-def _extra(path: Path) -> str:
+def _storable(texts: Iterable[str]) -> list[str]:
+    return [storable(text) for text in texts]
+
+
+def _stored(files: Mapping[str, Path]) -> dict[str, str]:
+    """Files by name as blobs."""
+    return {name: _blob(path) for name, path in files.items()}
+
+
+def _blob(path: Path) -> str:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return blobs.keep(path, sha256).sha256

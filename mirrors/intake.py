@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from channels import blobs, readership
+from channels.models import Channel
 from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import BadIndex, Invalid, Record
@@ -92,13 +93,25 @@ def take(work: Work, fetch: Fetch) -> Taken:
         snapshots = {key: snap.pk for key, snap in found.items() if snap and key not in held}
         snapshots |= {key: accepted[key].pk for key in held if key in accepted}
         work.run.write(snapshots=snapshots, held=held)
-        if news or fetch.root_changed:
+        root = _root_differs(mirror)
+        if news or root:
             work.run.write(wanted=mirror.channel.raise_wanted())
             channel_id = mirror.channel_id
             transaction.on_commit(lambda: knock.channel(channel_id))
     _warn(work, fetch, accepted, held)
     gone = [section for section, snapshot in news.items() if snapshot is None and mirror.active]
-    return Taken(changed=bool(news) or fetch.root_changed, held=held, gone=gone)
+    return Taken(changed=bool(news) or root, held=held, gone=gone)
+
+
+def _root_differs(mirror: Mirror) -> bool:
+    """Whether the optional files of the root are others than those that are published.
+
+    Asked of what is published: a run of another mirror of this upstream may have brought them.
+    """
+    channel = Channel.objects.get(pk=mirror.channel_id)
+    revision = channel.revisions.filter(number=channel.current).first()
+    known = revision.inputs.get("mirrors", {}).get(str(mirror.pk), {}) if revision else {}
+    return bool(known.get("extras", {}).get("", {}) != mirror.upstream.extras)
 
 
 def _objections(
@@ -222,11 +235,13 @@ def _warn(
                 work.warn("The upstream has no noarch; it is published empty.")
         elif snapshot is not None and section not in held:
             # Shown on the mirror as long as it publishes from this snapshot; the log is of the run.
-            for warning in snapshot.warnings:
+            for warning in (*snapshot.warnings, *snapshot.extras_warnings):
                 work.log(f"{section}: {warning}", level="warning")
     for section, error in fetch.refused.items():
         if section not in held:
             work.warn(f"{section} counts as not there: {error.message}")
+    for warning in fetch.upstream.warnings:
+        work.log(warning, level="warning")
     for warning in fetch.warnings:
         work.warn(warning)
 

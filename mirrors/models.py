@@ -37,6 +37,10 @@ class Upstream(models.Model):
     """SHA-256 over type, address, credential and proxy."""
     extras = models.JSONField(default=dict)
     """{file name: SHA-256 of the blob}: what lies beside the sections (`channeldata.json`)."""
+    missed = models.JSONField(default=list)
+    """Names of those that could not be had or read: the next run asks again."""
+    warnings = models.JSONField(default=list)
+    """What is odd about the extras, in sentences; see `mirrors.warnings`."""
 
     def __str__(self) -> str:
         return self.url
@@ -67,6 +71,10 @@ class Snapshot(models.Model):
     """{file name: SHA-256 of the blob}: what goes with the index (`run_exports.json`)."""
     warnings = models.JSONField(default=list)
     """As `ecosystems.base.Read.warnings`; see `mirrors.warnings`."""
+    extras_warnings = models.JSONField(default=list)
+    """As `ecosystems.base.Extras.warnings`."""
+    missed = models.JSONField(default=list)
+    """Names of optional files that could not be had or read: the next run asks again."""
     created = models.DateTimeField(auto_now_add=True)
     checked = models.DateTimeField(auto_now_add=True)
 

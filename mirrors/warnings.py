@@ -5,7 +5,8 @@ asked for it stands here, in words, with counts and first names. Where a sentenc
 
 - `Mirror.warnings`: the saved form (conflicts of filters, the schedule); written when it is saved.
 - `Snapshot.warnings`: a section's index. Ecosystems give them as `Read.warnings`; they show as
-  "<section>: <sentence>" for as long as the mirror publishes from that snapshot.
+  "<section>: <sentence>" for as long as the mirror publishes from that snapshot. Those on its
+  optional files are `Snapshot.extras_warnings`, and on files of the root `Upstream.warnings`.
 - `Run.warnings`: one run. `Work.warn` adds to them and to the log; what a fetch meets beside the
   indexes goes into `Fetch.warnings`. Those of the last run that completed are shown.
 - `Mirror.counts` and `Mirror.waiting`: files that the upstream dropped and that stay, because no
@@ -18,10 +19,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
 from ecosystems.base import first_names
 from mirrors.models import Accepted, Mirror, Run
@@ -77,10 +78,16 @@ def _counted(number: int, word: str) -> str:
 def _of_indexes(ids: list[int]) -> dict[int, list[str]]:
     """What was odd about the indexes that the mirrors publish from."""
     found: dict[int, list[str]] = defaultdict(list)
-    rows = Accepted.objects.filter(mirror__in=ids).exclude(snapshot__warnings=[])
-    lines = rows.order_by("section").values_list("mirror_id", "section", "snapshot__warnings")
-    for mirror, section, texts in lines:
-        found[mirror] += [f"{section}: {text}" for text in texts]
+    silent = Q(snapshot__warnings=[], snapshot__extras_warnings=[])
+    rows = Accepted.objects.filter(mirror__in=ids).exclude(silent).order_by("section")
+    lines = rows.values_list(
+        "mirror_id", "section", "snapshot__warnings", "snapshot__extras_warnings"
+    )
+    for mirror, section, *texts in lines:
+        found[mirror] += [f"{section}: {text}" for text in chain(*texts)]
+    roots = Mirror.objects.filter(pk__in=ids).exclude(upstream__warnings=[])
+    for mirror, texts in roots.values_list("pk", "upstream__warnings"):
+        found[mirror] += texts
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from ecosystems.age import newest_unchanged
 from ecosystems.base import (
     BadIndex,
     Document,
+    Extras,
     Invalid,
     Order,
     Progress,
@@ -27,10 +29,12 @@ from ecosystems.base import (
 )
 from ecosystems.conda import (
     channel,
+    channeldata,
     documents,
     forms,
     matchspec,
     records,
+    run_exports,
     shards,
     signatures,
 )
@@ -39,8 +43,6 @@ from ecosystems.conda.repodata import Index, read
 from ecosystems.conda.version import key
 from ecosystems.pack import Pack, PackWriter
 from ecosystems.upstream import Client, open_decoded, optional
-
-RUN_EXPORTS = ("run_exports.json.zst", "run_exports.json")
 
 
 class Conda(Whole):
@@ -135,7 +137,6 @@ class Conda(Whole):
             newest = max(newest, others)
             sha256 = writer.close({"newest": newest})
             signed, unsigned = signatures.take(index, work, stop=stop)
-        extras, kept = self._extras(client, raw.address, work / section, stop=stop)
         return Read(
             pack=target,
             pack_sha256=sha256,
@@ -146,22 +147,21 @@ class Conda(Whole):
             invalid=index.invalid_count,
             invalid_names=[one.filename for one in index.invalid],
             warnings=[*raw.notes, *_warnings(index), *unsigned],
-            extras=extras | ({signatures.NAME: signed} if signed else {}),
-            kept=kept,
+            extras={signatures.NAME: signed} if signed else {},
         )
 
     def optional(self, section: str) -> tuple[str, ...]:
         if not section:
-            return (documents.CHANNELDATA,)
-        return documents.RUN_EXPORTS, signatures.NAME
+            return (channeldata.NAME,)
+        return run_exports.NAME, signatures.NAME
 
-    def root_extras(
-        self, client: Client, base_url: str, work: Path, *, stop: Stop
-    ) -> tuple[list[Path], dict[str, str]]:
-        url = f"{base_url.rstrip('/')}/{documents.CHANNELDATA}"
-        path = work / documents.CHANNELDATA
-        brought, why = optional.bring(client, url, path, stop=stop, cap=documents.CHANNELDATA_CAP)
-        return [path] if brought else [], {path.name: why} if why else {}
+    def extras(
+        self, client: Client, address: str, section: str, work: Path, *, stop: Stop
+    ) -> Extras:
+        work = Path(tempfile.mkdtemp(dir=work))
+        if not section:
+            return _channeldata(client, address, work, stop=stop)
+        return _run_exports(client, address, section, work, stop=stop)
 
     def spec(self, text: str) -> Spec:
         return matchspec.parse(text)
@@ -200,19 +200,36 @@ class Conda(Whole):
     ) -> Iterator[Document]:
         return documents.documents(section, shards, folder, extras)
 
-    def _extras(
-        self, client: Client, address: str, work: Path, *, stop: Stop
-    ) -> tuple[dict[str, Path], dict[str, str]]:
-        """`run_exports.json`, which only build tools ask for, where the upstream has it."""
-        work.mkdir(exist_ok=True)
-        failed = ""
-        for name in RUN_EXPORTS:
-            url = f"{address.rpartition('/')[0]}/{name}"
-            brought, why = optional.bring(client, url, work / name, stop=stop)
-            if brought:
-                return {documents.RUN_EXPORTS: work / name}, {}
-            failed = failed or why
-        return {}, {documents.RUN_EXPORTS: failed} if failed else {}
+
+def _run_exports(client: Client, address: str, section: str, work: Path, *, stop: Stop) -> Extras:
+    """In the first form that can be had and read."""
+    failed = ""
+    for name in run_exports.NAMES:
+        path = work / name
+        brought, why = optional.bring(
+            client,
+            f"{address.rpartition('/')[0]}/{name}",
+            path,
+            stop=stop,
+            check=lambda path: run_exports.check(path, section, work=work, stop=stop),
+        )
+        if brought:
+            return Extras({run_exports.NAME: path})
+        failed = failed or why
+    return Extras(kept={run_exports.NAME: failed} if failed else {})
+
+
+def _channeldata(client: Client, address: str, work: Path, *, stop: Stop) -> Extras:
+    path = work / channeldata.NAME
+    brought, why = optional.bring(
+        client,
+        f"{address.rstrip('/')}/{path.name}",
+        path,
+        stop=stop,
+        cap=channeldata.CAP,
+        check=channeldata.packages,
+    )
+    return Extras({path.name: path} if brought else {}, {path.name: why} if why else {})
 
 
 def _warnings(index: Index) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ecosystems.base import BadIndex, never_stop
+from ecosystems.base import BadIndex, Stop, never_stop
 from ecosystems.conda.repodata import Index, read
 from ecosystems.upstream.decode import Encoding, open_decoded
 
@@ -22,10 +22,15 @@ def opened(section: str, sources: Sequence[Path], folder: Path) -> Iterator[list
         indexes: list[Index] = []
         for path in sources:
             with suppress(BadIndex):
-                blocks = open_decoded(path, encoding(path), cap=EXTRA_CAP)
-                index = read(blocks, subdir=section, work=folder, stop=never_stop)
+                index = reading(path, section, folder, stop=never_stop)
                 indexes.append(stack.enter_context(index))
         yield indexes
+
+
+def reading(path: Path, section: str, work: Path, *, stop: Stop) -> Index:
+    """One file as an index, to be closed; raises BadIndex."""
+    blocks = open_decoded(path, encoding(path), cap=EXTRA_CAP)
+    return read(blocks, subdir=section, work=work, stop=stop)
 
 
 def encoding(path: Path) -> Encoding:

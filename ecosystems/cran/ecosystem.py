@@ -144,7 +144,8 @@ class Cran(Whole):
         target = work / f"{section.replace('/', '-')}.pack"
         old = Pack(seen.pack) if seen is not None else None
         facts = Facts()
-        warnings = meta.read(raw.kept, work, old=old, facts=facts)
+        known: dict[str, list[str]] = msgspec.json.decode(raw.kept.get(SEEN, "{}"))
+        warnings = meta.read(raw.kept, work, old=old, facts=facts, seen=known)
         found = contents.read(forms.blocks(raw), section=section, facts=facts, stop=stop)
 
         def checked(name: str, body: bytes) -> list[Record | Invalid]:
@@ -155,7 +156,7 @@ class Cran(Whole):
                 if number % contents.STOP_EVERY == 0:
                     stop()
                 writer.add(name, body, count)
-            sha256 = writer.close({meta.STORED: msgspec.json.decode(raw.kept.get(SEEN, "{}"))})
+            sha256 = writer.close({meta.STORED: known})
         return Read(
             pack=target,
             pack_sha256=sha256,
@@ -167,12 +168,6 @@ class Cran(Whole):
             invalid_names=found.invalid[:1000],
             warnings=[*warnings, *_warnings(facts)],
         )
-
-    def root_extras(
-        self, client: Client, base_url: str, work: Path, *, stop: Stop
-    ) -> tuple[list[Path], dict[str, str]]:
-        del client, base_url, work, stop
-        return [], {}
 
     def spec(self, text: str) -> Spec:
         return spec.parse(text)

@@ -91,7 +91,7 @@ def fetch(
             )
         except NotFound:
             meta.states[name] = State.NONE
-        except UpstreamError as error:
+        except (UpstreamError, BadIndex) as error:
             meta.states[name] = State.KEPT
             meta.warnings.append(_kept(name, error, seen))
             meta.seen[name] = seen
@@ -112,8 +112,18 @@ def changed(meta: Meta, before: dict[str, list[str]]) -> bool:
     return gone or State.NEW in meta.states.values()
 
 
-def read(meta: dict[str, str], work: Path, *, old: Pack | None, facts: Facts) -> list[str]:
-    """Fill `facts` from what was fetched, else from what the last pack had; the warnings."""
+def read(
+    meta: dict[str, str],
+    work: Path,
+    *,
+    old: Pack | None,
+    facts: Facts,
+    seen: dict[str, list[str]],
+) -> list[str]:
+    """Fill `facts` from what was fetched, else from what the last pack had; the warnings.
+
+    What cannot be read loses its validators in `seen`: the next run asks for all of it again.
+    """
     warnings: list[str] = []
     for name, take in _READERS.items():
         path = _path(work, name)
@@ -128,6 +138,7 @@ def read(meta: dict[str, str], work: Path, *, old: Pack | None, facts: Facts) ->
             facts.odd += fresh.odd
         except BadIndex as error:
             kept = _recall(name, old, facts)
+            seen[name] = ["", "", seen[name][2]]
             stays = "; what it said before stays" if kept else ""
             warnings.append(f"{name} of the upstream is passed over{stays}: {error}")
         finally:
@@ -150,7 +161,7 @@ def _recall(name: str, old: Pack | None, facts: Facts) -> int:
     return count
 
 
-def _kept(name: str, error: UpstreamError, seen: list[str]) -> str:
+def _kept(name: str, error: UpstreamError | BadIndex, seen: list[str]) -> str:
     what = "what it said before stays" if seen[2] else "nothing is known of what it says"
     return f"{name} of the upstream cannot be had now, so {what}: {error}"
 

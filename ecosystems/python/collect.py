@@ -140,13 +140,16 @@ class Collector:
             self._newest = max(self._newest, kept)
             for name, entry in sorted(writer.names().items()):
                 self._state.update(f"{name}\0".encode() + entry.digest)
-            self._state.update("\0".join([self._root, *sorted(self.failed)]).encode())
+            again = sorted({name for name, _ in self._reader.broken})
+            told = "\0".join([self._root, *sorted(self.failed), "", *again])
+            self._state.update(told.encode())
             writer.close(
                 {
                     "root": self._root,
                     "etags": self._etags,
                     "serials": self._serials,
                     "failed": sorted(self.failed),
+                    "again": again,
                     "licensed": self._licenses,
                     "newest": self._newest,
                     "warnings": self.warnings(),
@@ -158,6 +161,8 @@ class Collector:
     def _is_current(self, name: str, serial: int | None) -> bool:
         known = self._known
         if not self._trusted or serial is None or not known.has(name) or name in known.failed:
+            return False
+        if name in known.again:
             return False
         return known.serials.get(name) == serial and known.licensed >= self._licenses
 
@@ -289,6 +294,7 @@ class Collector:
                 "further hosts have files",
             ),
             *self._without_metadata(),
+            *self._broken(),
             *_some(
                 (
                     f"The page of {name} cannot be had now: {why}"
@@ -306,6 +312,15 @@ class Collector:
         return [
             f"The metadata of {first_names(names)} is not offered: the index states a file's own "
             "hash as that of its metadata."
+        ]
+
+    def _broken(self) -> list[str]:
+        names = sorted(file for _, file in self._reader.broken)
+        if not names:
+            return []
+        return [
+            f"{first_names(names)} cannot be had now: what the upstream sends has another hash than"
+            " the index states. Licenses are read from wheels that are here."
         ]
 
 

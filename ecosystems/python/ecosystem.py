@@ -234,12 +234,6 @@ class PythonSimple(Whole):
                 extras={NAMES: work / NAMES} if self._on_demand else {},
             )
 
-    def root_extras(
-        self, client: Client, base_url: str, work: Path, *, stop: Stop
-    ) -> tuple[list[Path], dict[str, str]]:
-        del client, base_url, work, stop
-        return [], {}
-
     def spec(self, text: str) -> Spec:
         return specifiers.parse(text)
 

@@ -17,6 +17,8 @@ class Known:
     etags: dict[str, list[str]] = field(default_factory=dict)
     serials: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    """Projects with metadata that could not be read for their licenses."""
     licensed: bool = False
     newest: int = 0
     top: int = 0
@@ -38,6 +40,7 @@ class Known:
             meta["etags"],
             meta["serials"],
             meta["failed"],
+            meta["again"],
             meta["licensed"],
             meta["newest"],
             meta.get("top", 0),

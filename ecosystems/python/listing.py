@@ -77,7 +77,7 @@ def fetch(
 
 def _tells_all(known: Known, asked: Collection[str]) -> bool:
     """Whether an unchanged list leaves nothing unsaid of the pages."""
-    if known.pack is None or known.failed:
+    if known.pack is None or known.failed or known.again:
         return False
     pages = known.pack.names()
     return (known.risen or not pages) and all(name in pages for name in asked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from urllib.parse import urljoin
@@ -27,6 +26,9 @@ class LicenseReader:
         """`held`: where files lie that are here. `stop`: as in every download."""
         self._client, self._root, self._work = client, root, work
         self._held, self._stop = held, stop
+        self.broken: set[tuple[str, str]] = set()
+        """Projects, each with a file whose metadata is not what the index says: it is asked for
+        again, and until then the license is the wheel's."""
         self._silent = 0
         self._numbers = count()
 
@@ -34,15 +36,20 @@ class LicenseReader:
         """The body with the license of each release; what is known of it is not asked again.
 
         Metadata that cannot be had now raises, and the page stays as it was: license rules must
-        not miss a release for it. Metadata that is not there leaves the license to the wheel.
+        not miss a release for it. Metadata that is not there, or is another than the index says,
+        leaves the license to the wheel.
         """
         stored = split(body)
         licenses: dict[str, License] = dict(split(before).licenses) if before else {}
         found = records(body, name=stored.name)
         for version, record in metadata_files(found).items():
             if version not in licenses:
-                with suppress(NotFound, DigestMismatch):
+                try:
                     licenses[version] = self._in_metadata(record)
+                except DigestMismatch:
+                    self.broken.add((stored.name, record.filename))
+                except NotFound:
+                    continue
         releases = self._in_held_wheels(found, licenses)
         kept = {version: licenses[version] for version in releases}
         return join(Body(stored.name, stored.files, stored.status, kept))

@@ -6,6 +6,7 @@ else happens, its last good state stays, and a warning says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakSet
 
@@ -49,11 +50,21 @@ def fetch(
 
 
 def bring(
-    client: Client, url: str, path: Path, *, stop: Stop, cap: int | None = None
+    client: Client,
+    url: str,
+    path: Path,
+    *,
+    stop: Stop,
+    check: Callable[[Path], object],
+    cap: int | None = None,
 ) -> tuple[bool, str]:
-    """Whether the file lies at `path` now, and what went wrong; (False, "") where there is none."""
+    """Whether the file lies at `path` now, and what went wrong; (False, "") where there is none.
+
+    `check` raises BadIndex for a file that cannot be read: that is as good as none now.
+    """
     try:
         fetch(client, url, path, stop=stop, cap=cap)
+        check(path)
     except NotFound:
         return False, ""
     except (UpstreamError, BadIndex) as error:

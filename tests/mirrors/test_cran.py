@@ -321,6 +321,37 @@ def test_an_archive_that_cannot_be_had_now_stays_and_is_told(cran: FakeCran) -> 
     assert not any("cannot be had now" in text for text in warnings.of(mine))
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"status": 503},
+        {"body": b"no table"},
+        {"body": b"<!DOCTYPE html><html></html>", "headers": [("Content-Type", "text/html")]},
+        {"cut_at": 30},
+    ],
+)
+def test_an_archive_that_failed_is_asked_for_again_though_packages_are_unchanged(
+    cran: FakeCran, how: dict[str, Any]
+) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    scene.run_now(mine)
+    before = archived(channel)
+    # The broken file has the validators of the good one, as behind a proxy that garbles it.
+    cran.add("dd", "2.1")
+    cran.add("dd", "2.2")
+    cran.publish()
+    cran.behave(cran.path("Meta/archive.rds"), Behaviour(**how))
+    for _ in range(2):
+        assert scene.run_now(mine).state == "completed"
+        assert archived(channel) == before
+        assert any("Meta/archive.rds" in text for text in warnings.of(mine))
+    cran.behave(cran.path("Meta/archive.rds"))
+    scene.run_now(mine)
+    assert b"dd/dd_2.1.tar.gz" in archived(channel)
+    assert warnings.of(mine) == []
+
+
 @pytest.mark.parametrize("how", [{"hold_headers": True}, {"hold_at": 10}])
 def test_an_archive_that_hangs_delays_a_run_by_seconds_and_stays(
     cran: FakeCran, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]

@@ -260,3 +260,86 @@ def test_only_the_upstreams_word_takes_an_optional_file_away(
     done = scene.run_now(made)
     assert "cannot be had" not in warned(done)
     assert "zlib" not in json.loads(scene.document(channel, "", "channeldata.json"))["packages"]
+
+
+BROKEN = [
+    failing(503),
+    failing(403),
+    html(),
+    Behaviour(body=b'{"packages":{"zlib-1.3-0'),
+    Behaviour(body=b"[]"),
+    Behaviour(body=b'{"packages":3}'),
+]
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+@pytest.mark.parametrize("how", BROKEN)
+def test_an_optional_file_that_failed_is_asked_for_again_though_the_index_is_unchanged(
+    conda: FakeConda, channel: Channel, how: Behaviour, mode: str
+) -> None:
+    with_extras(conda)
+    paths = [conda.path(LINUX, "run_exports.json"), f"{conda.root}/channeldata.json"]
+    for path in paths:
+        conda.behave(path, how)
+    made = scene.mirror(channel, conda.channel, mirror_mode=mode, filters={"subdirs": [LINUX]})
+    for _ in range(2):
+        done = scene.run_now(made)
+        assert done.state == "completed"
+        assert "run_exports.json cannot be had now, it is not published" in warned(done)
+        assert "channeldata.json cannot be had now, it is not published" in warned(done)
+    for path in paths:
+        conda.behave(path)
+    done = scene.run_now(made)
+    assert extras(channel) == (True, True)
+    assert "cannot be had" not in warned(done)
+    conda.forget()
+    assert scene.run_now(made).state == "completed"
+    assert [conda.count(path) for path in paths] == [0, 0]
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_the_last_good_state_stays_until_the_file_can_be_had(
+    conda: FakeConda, channel: Channel, how: Behaviour
+) -> None:
+    with_extras(conda)
+    made = mirror(conda, channel)
+    scene.run_now(made)
+    paths = [conda.path(LINUX, "run_exports.json"), f"{conda.root}/channeldata.json"]
+    for path in paths:
+        conda.behave(path, how)
+    conda.add(LINUX, "more", "1.0")
+    conda.publish()
+    for _ in range(2):
+        done = scene.run_now(made)
+        assert "run_exports.json cannot be had now, its last state stays" in warned(done)
+        assert "channeldata.json cannot be had now, its last state stays" in warned(done)
+        assert extras(channel) == (True, True)
+    # 404 is the upstream's word, also about an index that is what it was.
+    for path in paths:
+        conda.behave(path)
+        conda.remove(path)
+    done = scene.run_now(made)
+    assert "cannot be had" not in warned(done)
+    assert not scene.Document.objects.at(Channel.objects.get(pk=channel.pk).current).filter(
+        channel=channel, name="run_exports.json"
+    )
+    assert "zlib" not in json.loads(scene.document(channel, "", "channeldata.json"))["packages"]
+
+
+def test_what_one_mirror_brought_later_reaches_the_others_of_the_upstream(
+    conda: FakeConda, channel: Channel
+) -> None:
+    with_extras(conda)
+    paths = [conda.path(LINUX, "run_exports.json"), f"{conda.root}/channeldata.json"]
+    for path in paths:
+        conda.behave(path, failing(503))
+    other = scene.channel("other")
+    first, second = mirror(conda, channel), mirror(conda, other)
+    for made in (first, second):
+        assert "cannot be had now" in warned(scene.run_now(made))
+    for path in paths:
+        conda.behave(path)
+    scene.run_now(first)
+    assert extras(channel) == (True, True)
+    assert "cannot be had now" not in warned(scene.run_now(second))
+    assert extras(other) == (True, True)

@@ -137,6 +137,29 @@ class TestMetadata:
         (first, *_) = warnings.of(Mirror.objects.get())
         assert "in time" in first or "kept silent" in first
 
+    @pytest.mark.parametrize("mode", ["active", "passive"])
+    def test_what_has_another_hash_is_told_and_asked_for_again(
+        self, stated: FakeSimple, mode: str
+    ) -> None:
+        channel = scene.channel()
+        filters = RULES if mode == "passive" else {"exclude_licenses": ["GPL"]}
+        what = mirror(channel, stated, mirror_mode=mode, filters=filters)
+        later = stated.add_wheel("viral", "2.0", license="GPL-3.0-only")
+        stated.behave(stated.path(later), Behaviour(status=404))
+        path = stated.path(f"{later}.metadata")
+        stated.behave(path, Behaviour(body=b"Metadata-Version: 2.1\nName: viral\n"))
+        # Serials that are trusted and a list that is what it was must not hide it.
+        for serial in (2, 3, 3, 3):
+            stated.serials = {"free": 1, "viral": serial}
+            stated.publish()
+            run = scene.run_now(what)
+            assert run.counts["license_unknown"] == 1
+            assert any(f"{later}.metadata cannot be had now" in text for text in warnings.of(what))
+        stated.behave(path)
+        run = scene.run_now(what)
+        assert run.counts["mirror_filtered"] == {"license": 1}
+        assert warnings.of(what) == []
+
     def test_what_is_not_there_costs_no_page(self, stated: FakeSimple) -> None:
         later = stated.add_wheel("viral", "2.0", license="GPL-3.0-only")
         stated.publish()
