@@ -37,7 +37,7 @@ from mirrors.asking import (
     sent_keys,
     with_source,
 )
-from mirrors.models import Mirror
+from mirrors.models import Cause, Mirror
 
 router = Router(tags=["mirrors"])
 
@@ -92,7 +92,7 @@ def delete_mirror(request: HttpRequest, where: Path[OfMirror]) -> Status[None]:
 def run(request: HttpRequest, where: Path[OfMirror]) -> Shape:
     """Run now; 409 with the run's id while one is going."""
     mirror = with_source(request, where)
-    begun = control.request_run(mirror, cause="manual", actor=caller(request).name)
+    begun = control.request_run(mirror, cause=Cause.MANUAL, actor=caller(request).name)
     return {**shapes.one(mirror), "run_id": begun.pk}
 
 

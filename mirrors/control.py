@@ -18,9 +18,9 @@ from accounts import limits
 from channels.errors import WrongState
 from history.models import EventType, record
 from mirrors import knock
-from mirrors.models import Accepted, Mirror, Run, Snapshot
+from mirrors.models import Accepted, Cause, Mirror, Run, Snapshot
 
-BY_PEOPLE = frozenset({"manual", "restart"})
+BY_PEOPLE = frozenset({Cause.MANUAL, Cause.RESTART})
 """Causes of runs that somebody asked for at this moment."""
 
 
@@ -45,7 +45,7 @@ def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None
                 slot=slot,
                 terms=mirror.filter.terms,
             )
-            if cause == "restart":
+            if cause == Cause.RESTART:
                 tell(run, EventType.MIRROR_RESTARTED)
             transaction.on_commit(lambda: knock.run(run.pk))
     except IntegrityError as error:
@@ -125,7 +125,7 @@ def restart(mirror: Mirror, *, actor: str) -> Run:
             f"Only a stopped mirror can be restarted; {mirror.name} is {state}.",
             run_id=last.pk if last and last.state in Run.ACTIVE else None,
         )
-    return request_run(mirror, cause="restart", actor=actor)
+    return request_run(mirror, cause=Cause.RESTART, actor=actor)
 
 
 def release(mirror: Mirror, *, actor: str) -> list[str]:
@@ -169,7 +169,8 @@ def follow(mirror: Mirror) -> None:
             return
         mirror.refresh_from_db()
         try:
-            request_run(mirror, cause="edit", actor=mirror.owner.username if mirror.owner else "")
+            owner = mirror.owner.username if mirror.owner else ""
+            request_run(mirror, cause=Cause.EDIT, actor=owner)
         except WrongState:
             # Somebody was quicker; that run does what this one would have done.
             return

@@ -22,7 +22,7 @@ from channels.models import Channel, Publication
 from history.models import EventType, record
 from mirrors import control, knock, manage, periodic, rebuild
 from mirrors.control import tell
-from mirrors.models import Mirror, Preview, Run
+from mirrors.models import Cause, Mirror, Preview, Run
 from mirrors.schedule import next_fire
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _start_slot(mirror: Mirror, following: datetime) -> None:
         going = control.active_run(mirror)
         if going is None:
             try:
-                control.request_run(mirror, cause="schedule", actor="schedule", slot=slot)
+                control.request_run(mirror, cause=Cause.SCHEDULE, actor="schedule", slot=slot)
             except WrongState as error:
                 # Begun by somebody this moment; or the slot has had its run.
                 log.info("%s", error)

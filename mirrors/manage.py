@@ -33,7 +33,7 @@ from filters.rules.form import kind_of
 from history.models import EventType, record
 from mirrors import control, knock, periodic, schedule, sources
 from mirrors.inputs import narrowed
-from mirrors.models import Kind, Mirror, Upstream
+from mirrors.models import Cause, Kind, Mirror, Upstream
 
 LONGEST_NAME = 200
 MONTHLY = "0 0 1 * *"
@@ -121,7 +121,7 @@ def create(channel: Channel, body: Body, *, owner: User, actor: Caller | None = 
     mirror.save(update_fields=["warnings"])
     _saved(mirror, EventType.MIRROR_CREATED, owner.get_username(), after=state(mirror))
     if body.get("run_now"):
-        _run(mirror, owner.get_username())
+        _run(mirror, owner.get_username(), cause=Cause.CREATE)
     return mirror
 
 
@@ -157,7 +157,7 @@ def edit(mirror: Mirror, body: Body, *, actor: Caller | str, expected: int | Non
     )  # fmt: skip
     _saved(mirror, EventType.MIRROR_UPDATED, actor, before=before, after=state(mirror))
     if body.get("run_now") or _wants_more(mirror):
-        _run(mirror, actor)
+        _run(mirror, actor, cause=Cause.EDIT)
     return mirror
 
 
@@ -439,10 +439,10 @@ def _wants_more(mirror: Mirror) -> bool:
     return mirror.accepted.exclude(snapshot__scope=scope).exists()
 
 
-def _run(mirror: Mirror, actor: str) -> None:
+def _run(mirror: Mirror, actor: str, *, cause: Cause) -> None:
     """Run now; while a run is going, once more after it."""
     try:
-        control.request_run(mirror, cause="edit", actor=actor)
+        control.request_run(mirror, cause=cause, actor=actor)
     except WrongState:
         Mirror.objects.filter(pk=mirror.pk).update(run_again=True)
         mirror.run_again = True

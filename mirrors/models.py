@@ -181,6 +181,21 @@ class Outcome(models.TextChoices):
     HELD = "held", "Completed, with something held"
 
 
+class Cause(models.TextChoices):
+    """Why a run was asked for; the label goes on after the name of who asked."""
+
+    MANUAL = "manual", ""
+    SCHEDULE = "schedule", ""
+    RESTART = "restart", ", as a restart"
+    EDIT = "edit", ", with a change of the mirror"
+    CREATE = "create", ", with the creation of the mirror"
+
+
+def reasons(held: dict[str, Any]) -> list[str]:
+    """Why the guard holds what it holds, each sentence with its section."""
+    return [str(one["reason"]) for _, one in sorted(held.items())]
+
+
 class Run(Reserving):
     """One execution of a mirror.
 
@@ -203,8 +218,8 @@ class Run(Reserving):
 
     mirror = models.ForeignKey(Mirror, on_delete=models.CASCADE, related_name="runs")
     number = models.IntegerField()
-    cause = models.CharField(max_length=16, default="manual")
-    """manual | schedule | restart | edit"""
+    cause = models.CharField(max_length=16, default=Cause.MANUAL)
+    """A `Cause`."""
     actor = models.CharField(max_length=200, blank=True)
     slot = models.DateTimeField(null=True)
     terms = models.JSONField(default=dict)
@@ -223,6 +238,7 @@ class Run(Reserving):
     outcome = models.CharField(max_length=8, blank=True, choices=Outcome.choices)
     """Of a completed run; else empty."""
     wanted = models.IntegerField(default=0)
+    """The channel's `wanted` that it raised last: the publication that covers it is this run's."""
     stop_asked = models.DateTimeField(null=True)
 
     class Meta:
@@ -238,6 +254,18 @@ class Run(Reserving):
 
     def __str__(self) -> str:
         return f"run {self.number} of {self.mirror}"
+
+    @property
+    def asked_by(self) -> str:
+        """Who asked for it and how, in words."""
+        if self.cause == Cause.SCHEDULE:
+            return "the schedule"
+        return f"{self.actor or 'an account that is gone'}{Cause(self.cause).label}"
+
+    @property
+    def result(self) -> str:
+        """Its state; `errors` where it completed and files failed."""
+        return str(Outcome.ERRORS) if self.outcome == Outcome.ERRORS else self.state
 
     @property
     def stuck(self) -> bool:

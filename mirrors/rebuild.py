@@ -29,6 +29,9 @@ from mirrors.inputs import Inputs, gather, on_demand, pack
 from mirrors.listings import listings
 from mirrors.models import Mirror, Run, Snapshot
 
+LONGEST_REASON = 200
+"""As `Revision.reason` takes it."""
+
 WAIT_SECONDS = 0.2
 """Between two looks at a publication that somebody else does."""
 
@@ -129,12 +132,23 @@ def _build(
     channel = publication.channel
     inputs = gather(channel)
     known = _known(channel)
+    run = run or _covered(publication)
     build = Build(publication, heart, stop=stop, run=(run.mirror_id, run.pk) if run else None)
     pieces = _pieces(channel, inputs, known)
     count = Count(progress, sum(len(piece.names) for piece in pieces))
     for piece in pieces:
         _section(build, inputs, known, piece=piece, count=count)
-    build.commit(extras.identity(inputs, known), reason="Published")
+    why = f"Run {run.number:,} of {run.mirror.name}" if run else "Published"
+    build.commit(extras.identity(inputs, known), reason=why[:LONGEST_REASON])
+
+
+def _covered(publication: Publication) -> Run | None:
+    """The run that this publication is for, whoever does it; None where that is not one."""
+    channel = publication.channel
+    asked = Run.objects.filter(mirror__channel=channel, state__in=Run.ACTIVE)
+    asked = asked.filter(wanted__gt=channel.published, wanted__lte=publication.wanted)
+    runs = list(asked.select_related("mirror")[:2])
+    return runs[0] if len(runs) == 1 else None
 
 
 def _estimate(publication: Publication, *, stop: Stop) -> None:

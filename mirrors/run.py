@@ -113,7 +113,7 @@ def _steps(work: Work) -> None:
     taken = intake.take(work, fetch)
     settled = None if taken.changed or _incomplete(mirror) else _settled(work)
     if settled:
-        work.log("Nothing has changed since the last run.")
+        work.log(f"Nothing{' else' if taken.held else ''} has changed since the last run.")
         _finish(work, settled)
         return
     brought = _download(work)
@@ -319,6 +319,7 @@ def _end(work: Work, state: str, error: str = "") -> None:
         with transaction.atomic():
             _lock_mirror(run)
             outcome = _outcome(run) if state == "completed" else ""
+            _log_end(work, state, outcome, error)
             run.write(
                 state=state, ended=now, error=error, steps=steps, bytes=work.bytes, outcome=outcome
             )
@@ -331,6 +332,23 @@ def _end(work: Work, state: str, error: str = "") -> None:
         log.warning("run %s ended as %s after it was given to another owner", run.pk, state)
         return
     control.follow(run.mirror)
+
+
+def _log_end(work: Work, state: str, outcome: str, error: str) -> None:
+    """The last line of the log: how the run ended, for whoever reads nothing else."""
+    if state == "completed":
+        counts = work.run.counts
+        kept = counts["active"] + counts["passive"]
+        work.log(
+            f"{Outcome(outcome).label}: {counted.files(counts['listed'])} listed,"
+            f" {kept:,} mirrored, {counts['failed']:,} failed; in the channel"
+            f" {counts['added']:,} added, {counts['replaced']:,} replaced,"
+            f" {counts['removed']:,} removed."
+        )
+    elif state == "failed":
+        work.log(f"Failed: {error}", level="error")
+    else:
+        work.log("Stopped.")
 
 
 def _hand_back(work: Work) -> None:

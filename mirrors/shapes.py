@@ -14,7 +14,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from accounts.answers import stamp
 from channels import readership
 from mirrors import named, schedule, sources, warnings
-from mirrors.models import Mirror, Outcome, Run
+from mirrors.models import Mirror, Outcome, Run, reasons
 
 COUNTS = ("active", "passive", "failed", "removed", "active_planned")
 MIRROR_REASONS = (
@@ -205,8 +205,7 @@ def _place(mirror: Mirror) -> Shape:
 
 def _held(mirror: Mirror) -> str | None:
     """Why what the upstream has now is not published."""
-    reasons = [f"{section}: {held['reason']}" for section, held in sorted(mirror.held.items())]
-    return " ".join(reasons) or None
+    return " ".join(reasons(mirror.held)) or None
 
 
 def _outcome(mirror: Mirror, run: Run | None) -> str | None:

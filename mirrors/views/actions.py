@@ -16,7 +16,7 @@ from channels.errors import WrongState
 from channels.models import Channel, Revision
 from channels.views.frame import address
 from mirrors import control, manage, warnings
-from mirrors.models import Mirror, Run
+from mirrors.models import Cause, Mirror, Run, reasons
 from mirrors.views.reach import back, mirror_of, run_of, runnable
 
 
@@ -105,14 +105,14 @@ def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
         except WrongState as error:
             messages.error(request, str(error))
         return redirect(back(request, mirror.channel, mirror=mirror))
-    reasons = [f"{part}: {one['reason']}" for part, one in sorted(mirror.held.items())]
+    held = reasons(mirror.held)
     if mirror.waiting:
-        reasons += warnings.of_waiting(mirror)
+        held += warnings.of_waiting(mirror)
     return confirm(
         request,
         title=f"Release what is held of {mirror.name}?",
         losses=[
-            *(reasons or ["Nothing is held any more."]),
+            *(held or ["Nothing is held any more."]),
             "The channel will be published from the source's new index: what is not in it leaves "
             "the channel. The revision that clients have now stays in Revisions.",
         ],
@@ -147,7 +147,7 @@ def retry(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRe
     """Run again, which fetches the files that failed and nothing that is here."""
     mirror = runnable(request, c, s, pk)
     try:
-        run = control.request_run(mirror, cause="manual", actor=_actor(request))
+        run = control.request_run(mirror, cause=Cause.MANUAL, actor=_actor(request))
         messages.success(request, f"{mirror.name} runs again and fetches what failed.")
         number = run.number
     except WrongState as error:

@@ -15,7 +15,7 @@ from accounts.pages import confirm, inside, need, render, signed_in, user_of
 from channels.errors import WrongState
 from channels.views.frame import address
 from mirrors import control, manage
-from mirrors.models import Mirror
+from mirrors.models import Cause, Mirror
 from mirrors.views import rows
 from mirrors.views.reach import channel_of, may_write
 
@@ -111,7 +111,7 @@ def _stop(mirror: Mirror, actor: str) -> Outcome:
 
 def _run(mirror: Mirror, actor: str) -> Outcome:
     try:
-        control.request_run(mirror, cause="manual", actor=actor)
+        control.request_run(mirror, cause=Cause.MANUAL, actor=actor)
     except WrongState as error:
         return _outcome(mirror, str(error), done=False)
     return _outcome(mirror, "runs")

@@ -12,8 +12,7 @@ from accounts.pages import render, signed_in
 from channels.models import Revision
 from channels.views.frame import tab
 from mirrors import warnings
-from mirrors.models import LogLine, Mirror, Outcome, Run
-from mirrors.views import rows
+from mirrors.models import LogLine, Mirror, Run, reasons
 from mirrors.views.funnel import funnel
 from mirrors.views.reach import may_write, mirror_of, run_of
 
@@ -52,20 +51,21 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "run": run,
         "may_write": may_write(request, mirror.channel),
         "past": mirror.runs.order_by("-number").defer("terms", "steps", "counts")[:PAST],
-        "held": [f"{part}: {one['reason']}" for part, one in sorted(mirror.held.items())],
     }
     if run is None:
         return context
     run.mirror = mirror
+    last = _is_last(mirror, run)
     earlier = mirror.runs.filter(number__lt=run.number, state="completed").order_by("-number")
     log = LogLine.objects.filter(run=run)
     lines = list(log.order_by("-id")[:LINES])[::-1]
     return {
         **context,
         "live": run.state in Run.ACTIVE,
-        "state": rows.ERRORS if run.outcome == Outcome.ERRORS else run.state,
+        "held": reasons(run.held),
+        "holds": last and bool(mirror.held or mirror.waiting),
         "said": _said(mirror, run),
-        "last": _is_last(mirror, run),
+        "last": last,
         "words": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
         "funnel": funnel(run, earlier.first()),
         "between": _published(run),

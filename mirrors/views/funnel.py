@@ -67,7 +67,8 @@ class Funnel:
     listed: Figure
     stages: tuple[Figure, ...]
     changes: tuple[Figure, ...]
-    """What the run changed in the channel: by the kind of change, as differences call it."""
+    """What the run changed in the channel: by the kind of change, as differences call it.
+    They are differences themselves, so nothing is compared."""
     stays: Figure
     """Listed although the source dropped it: not among what the source lists."""
     whole: bool = field(default=True)
@@ -110,7 +111,7 @@ def funnel(run: Run, before: Run | None) -> Funnel | None:
     return Funnel(
         listed=listed,
         stages=tuple(stages),
-        changes=tuple(_figure(words, kind, counts, old) for kind, words in CHANGES.items()),
+        changes=tuple(_figure(words, kind, counts, None) for kind, words in CHANGES.items()),
         stays=_figure("Kept though the source dropped it", "stays", counts, old),
         whole=listed.count == total,
     )

@@ -15,7 +15,7 @@ from django.http import HttpRequest, QueryDict
 
 from channels import access
 from mirrors import warnings
-from mirrors.models import Kind, Mirror, Outcome, Run
+from mirrors.models import Kind, Mirror, Outcome, Run, reasons
 
 NEVER = "never run"
 HELD = "held"
@@ -48,7 +48,7 @@ class Row:
         """The last run's; `errors` where it completed and files failed."""
         if self.run is None:
             return NEVER
-        return ERRORS if self.run.outcome == Outcome.ERRORS else self.run.state
+        return self.run.result
 
     @property
     def live(self) -> bool:
@@ -83,7 +83,7 @@ class Row:
     @property
     def held(self) -> list[str]:
         """Why what the source has now is not published."""
-        return [f"{part}: {one['reason']}" for part, one in sorted(self.mirror.held.items())]
+        return reasons(self.mirror.held)
 
     @property
     def releasable(self) -> bool:

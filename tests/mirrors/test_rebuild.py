@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from unittest import mock
 
 import pytest
 from django.conf import LazySettings
@@ -11,13 +12,17 @@ from channels import blobs, rollback
 from channels import manage as channel_manage
 from channels.models import Blob, Channel, Package, Publication, Revision, Shard
 from history.models import Event
-from mirrors import judge, manage, rebuild
-from mirrors.models import Accepted, Mirror, Snapshot
+from mirrors import control, judge, manage, rebuild, run
+from mirrors.models import Accepted, Mirror, Run, Snapshot
+from mirrors.work import Work
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.rogue import failing
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+PUBLISH = 7
+"""The step in which a run sees to it that its channel is published."""
 
 
 def filtered(mirror: Mirror, **terms: object) -> None:
@@ -67,6 +72,40 @@ def test_a_run_that_finds_nothing_new_counts_by_todays_rules(small: FakeConda) -
     assert (again.counts["passive"], again.counts["channel_filtered"]) == (3, {"exclude_specs": 1})
     assert "Nothing has changed since the last run." in again.log.values_list("text", flat=True)
     invariants.check(channel)
+
+
+def test_what_a_worker_publishes_for_a_run_is_told_as_the_runs(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, small.channel, "m")
+    scene.run_now(mirror)
+    small.add("noarch", "later", "1.0")
+    small.publish()
+    row = control.request_run(mirror, cause="manual", actor="admin")
+
+    def publishing(self: Work, number: int) -> None:
+        if number == PUBLISH:
+            scene.publish(channel)
+        step(self, number)
+
+    step = Work.step
+    with mock.patch.object(Work, "step", publishing):
+        run.execute(row.pk, interrupted=lambda: False)
+    told = Event.objects.get(type="artifact_registered", data__name="later")
+    assert (told.run_id, told.folded) == (row.pk, True)
+    reasons = channel.revisions.order_by("number").values_list("reason", flat=True)
+    assert list(reasons) == ["Channel created", "Run 1 of m", "Run 2 of m"]
+
+
+def test_what_two_runs_publish_together_is_told_as_neither(small: FakeConda) -> None:
+    channel = scene.channel()
+    mirrors = [scene.mirror(channel, small.channel, name) for name in ("one", "two")]
+    scene.run_now(mirrors[0])
+    channel_manage.edit(channel, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
+    for mirror in mirrors:
+        row = control.request_run(mirror, cause="manual", actor="admin")
+        Run.objects.filter(pk=row.pk).update(state="running", wanted=channel.raise_wanted())
+    scene.publish(channel)
+    assert channel.revisions.get(number=channel.current).reason == "Published"
 
 
 def test_a_file_that_failed_is_fetched_by_the_next_run_of_an_unchanged_upstream(

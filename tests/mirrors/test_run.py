@@ -10,8 +10,12 @@ import pytest
 from channels import blobs
 from channels.models import Blob, Package, Revision, Shard
 from history.models import Event
+from mirrors import control
+from mirrors.models import Run
+from mirrors.work import Work
 from tests import scene
 from tests.condatree import FakeConda
+from tests.rogue import failing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -94,3 +98,52 @@ def test_a_run_that_finds_nothing_new_writes_nothing(conda: FakeConda) -> None:
     assert again.state == "completed"
     assert rows() == before
     assert again.counts == {key: first.counts[key] for key in again.counts} | {"added": 0}
+
+
+def last_line(run: Run) -> tuple[str, str]:
+    line = run.log.latest("pk")
+    return line.level, line.text
+
+
+def test_the_log_ends_with_how_the_run_ended(conda: FakeConda) -> None:
+    channel = scene.channel()
+    mirror = scene.mirror(channel, conda.channel, filters={"exclude_specs": ["zlib"]})
+    assert last_line(scene.run_now(mirror)) == (
+        "info",
+        "Completed: 4 files listed, 3 mirrored, 0 failed;"
+        " in the channel 3 added, 0 replaced, 0 removed.",
+    )
+    conda.stop()
+    failed = scene.run_now(mirror)
+    assert last_line(failed) == ("error", f"Failed: {failed.error}")
+
+
+def test_the_log_says_that_files_failed_and_that_an_index_is_held(conda: FakeConda) -> None:
+    mirror = scene.mirror(scene.channel(), conda.channel, mirror_mode="active")
+    conda.behave(conda.path("linux-64", "zlib-1.3-0.conda"), failing(404, times=1))
+    text = last_line(scene.run_now(mirror))[1]
+    assert text.startswith("Completed with errors: 4 files listed, 3 mirrored, 1 failed;")
+    scene.run_now(mirror)
+    for filename in conda.records("linux-64"):
+        conda.unlist("linux-64", filename)
+    conda.publish()
+    held = scene.run_now(mirror)
+    texts = list(held.log.order_by("pk").values_list("text", flat=True))
+    assert texts[-2] == "Nothing else has changed since the last run."
+    assert texts[-1].startswith("Completed, with something held: 4 files listed,")
+
+
+def test_the_log_of_a_stopped_run_ends_with_the_stop(
+    conda: FakeConda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Work.step
+
+    def stopped_while_reading(self: Work, number: int) -> None:
+        if number == 2:
+            control.stop(self.run.mirror, actor="admin")
+        step(self, number)
+
+    monkeypatch.setattr(Work, "step", stopped_while_reading)
+    run = scene.run_now(scene.mirror(scene.channel(), conda.channel))
+    assert run.state == "stopped"
+    assert last_line(run) == ("info", "Stopped.")

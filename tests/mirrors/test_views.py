@@ -23,8 +23,8 @@ from channels.models import Channel
 from ecosystems import registry
 from filters.models import Filter
 from history.models import Event
-from mirrors import control, preview
-from mirrors.models import Failure, Kind, Mirror, Preview, Run, Upstream
+from mirrors import control, manage, preview
+from mirrors.models import Cause, Failure, Kind, Mirror, Preview, Run, Upstream
 from mirrors.views.funnel import funnel
 from tests import scene
 from tests.accounts.client import person
@@ -359,6 +359,9 @@ def test_details_tell_what_a_run_downloaded_from_what_was_here(
     page = text(browser().get(f"{TAB}{mirror.pk}/runs/2/"))
     assert "Already here" in page
     assert "+1" in page  # listed one more than the run before
+    compared = funnel(second, first)
+    assert compared
+    assert [one.change for one in compared.changes] == ["", "", ""]  # two fewer added says nothing
 
 
 def test_details_and_history_tell_what_a_run_changed_and_what_stays(
@@ -474,11 +477,67 @@ def test_held_says_why_and_release_lets_it_pass(channel: Channel, conda: FakeCon
     client = browser()
     row = text(client.get(f"{TAB}{mirror.pk}/row/"))
     assert "Held" in row
-    assert "noarch is empty now" in row
-    assert "noarch is empty now" in text(client.get(f"{TAB}{mirror.pk}/release/"))
-    client.post(f"{TAB}{mirror.pk}/release/")
+    release = f"{TAB}{mirror.pk}/release/"
+    for page in (row, text(client.get(release)), text(client.get(f"{TAB}{mirror.pk}/"))):
+        assert "noarch is empty now" in page
+        assert "noarch: noarch" not in page
+    details = text(client.get(f"{TAB}{mirror.pk}/"))
+    assert "Clients keep what was accepted before" in details
+    assert f'id="release-here" href="{release}"' in details
+    client.post(release)
     mirror.refresh_from_db()
     assert mirror.held == {}
+    details = text(client.get(f"{TAB}{mirror.pk}/"))
+    assert "It is not held any more." in details
+    assert "release-here" not in details
+
+
+def test_past_runs_show_what_failed_in_them_and_what_was_held(
+    channel: Channel, conda: FakeConda
+) -> None:
+    lost = conda.path("noarch", "six-1.16.0-0.conda")
+    conda.behave(lost, failing(404))
+    mirror = scene.mirror(channel, conda.channel, "m", mirror_mode="active")
+    scene.run_now(mirror)
+    for name in ("six-1.16.0-0.conda", "copied-1.0-0.conda"):
+        conda.unlist("noarch", name)
+    conda.publish()
+    scene.run_now(mirror)
+    for page in (f"{TAB}{mirror.pk}/runs/", f"{TAB}{mirror.pk}/runs/1/"):
+        shown = text(browser().get(page))
+        # The run of the page itself has a badge too.
+        own = int(page.endswith("/1/"))
+        assert shown.count("Completed with errors") >= 1 + own
+        assert shown.count(" Held</span>") == 1
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (Cause.MANUAL, "ann"),
+        (Cause.SCHEDULE, "the schedule"),
+        (Cause.RESTART, "ann, as a restart"),
+        (Cause.EDIT, "ann, with a change of the mirror"),
+        (Cause.CREATE, "ann, with the creation of the mirror"),
+    ],
+)
+def test_a_run_says_who_asked_for_it_and_how(channel: Channel, cause: Cause, words: str) -> None:
+    mirror = scene.mirror(channel, SOURCE, "m")
+    control.request_run(mirror, cause=cause, actor="ann")
+    assert f"<dt>Asked for by</dt><dd>{words}</dd>" in text(browser().get(f"{TAB}{mirror.pk}/"))
+    assert f'data-label="Asked for by">{words}</td>' in text(
+        browser().get(f"{TAB}{mirror.pk}/runs/")
+    )
+
+
+def test_what_a_form_begins_is_told_from_a_change(channel: Channel) -> None:
+    mirror = scene.mirror(channel, SOURCE, "m", run_now=True)
+    control.stop(mirror, actor="admin")
+    manage.edit(mirror, {"run_now": True}, actor="admin")
+    assert list(mirror.runs.order_by("number").values_list("cause", flat=True)) == [
+        Cause.CREATE,
+        Cause.EDIT,
+    ]
 
 
 def test_hostile_strings_of_an_upstream_show_as_text(channel: Channel) -> None:
