@@ -36,6 +36,8 @@ MUST_CHANGE = (
     "An administrator made this password. Sign in on the web page and choose your own; "
     "from then on it works here."
 )
+BUSY = "Too many requests with this password wait to be judged. Try again."
+BUSY_SECONDS = 5
 REMEMBERED_SECONDS = 300.0
 MOST_REMEMBERED = 1000
 WAIT_SECONDS = 10.0
@@ -162,12 +164,14 @@ def _remember(key: bytes, user: User) -> None:
 
 @contextmanager
 def _alone(key: bytes) -> Iterator[None]:
-    """One at a time for the same words; who waits too long is judged on their own."""
+    """One at a time for the same words; 503 for who waits too long: the first one waits itself."""
     with _guard:
         lock, waiting = _busy.get(key, (threading.Lock(), 0))
         _busy[key] = (lock, waiting + 1)
     taken = lock.acquire(timeout=WAIT_SECONDS)
     try:
+        if not taken:
+            raise ApiError(503, BUSY, retry_after=BUSY_SECONDS)
         yield
     finally:
         if taken:

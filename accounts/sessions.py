@@ -7,6 +7,7 @@ changed, a session reaches nothing but the page that changes it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -21,8 +22,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import addresses, audit
+from accounts import addresses, audit, locks
 from accounts.models import SecurityEventType, User
+
+logger = logging.getLogger(__name__)
 
 BEGAN, USED = "began", "used"
 POLL = "X-Poll"
@@ -87,13 +90,19 @@ def _note_use(request: HttpRequest) -> None:
     used = request.session.get(USED, 0)
     if POLL in request.headers or now - used < settings.SESSION_COOKIE_AGE / NOTED_SHARE:
         return
-    request.session.setdefault(BEGAN, now)
-    request.session[USED] = now
     key = request.session.session_key
     address = addresses.of_client(request)
-    UserSession.objects.filter(session_key=key).update(
-        last_seen_at=timezone.now(), **({"ip": address} if address else {})
-    )
+    try:
+        with locks.wait_at_most(0):
+            UserSession.objects.filter(session_key=key).update(
+                last_seen_at=timezone.now(), **({"ip": address} if address else {})
+            )
+    except locks.Locked:
+        # Nobody who only reads waits for this; the next request notes it.
+        logger.info("The database is locked: the use of a session is not noted now.")
+        return
+    request.session.setdefault(BEGAN, now)
+    request.session[USED] = now
 
 
 def of_user(user: User) -> list[UserSession]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from accounts import locks
 from accounts.models import Token, User
+
+logger = logging.getLogger(__name__)
 
 USUAL_DAYS = 30
 """How long a token lives when its maker does not say."""
@@ -88,5 +92,14 @@ def find(secret: str) -> Token | None:
     if token.expires and token.expires < now.date():
         return None
     if token.last_used is None or now - token.last_used > timedelta(minutes=5):
-        Token.objects.filter(pk=token.pk).update(last_used=now)
+        _note_use(token, now)
     return token
+
+
+def _note_use(token: Token, now: datetime) -> None:
+    """Nobody who only reads waits for this: while the database is locked, the next use is noted."""
+    try:
+        with locks.wait_at_most(0):
+            Token.objects.filter(pk=token.pk).update(last_used=now)
+    except locks.Locked:
+        logger.info("The database is locked: the use of token %s is not noted now.", token.pk)

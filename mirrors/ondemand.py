@@ -15,6 +15,7 @@ import zstandard
 from django.db import transaction
 from django.db.models import QuerySet
 
+from accounts import locks
 from channels import blobs, connections, publish
 from channels.listing import Listing
 from channels.models import FOREVER, Channel, Generation, Package, Revision
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _LOCKS = tuple(threading.Lock() for _ in range(64))
 """Enough that different packages seldom wait for each other."""
+LOCK_SECONDS = 2.0
+"""For a locked database: the thread answers clients who ask for what is here, too."""
 NAMES_MEMORY = 128 * 1024 * 1024
 NAME_BYTES = 120
 """What a name of a list weighs."""
@@ -44,6 +47,11 @@ def bring(channel: Channel, section: str, name: str, number: int) -> bool:
     """Have the package in revision `number`, if a mirror lists it; see `channels.ondemand`."""
     if not _any_names(channel, section):
         return False
+    with locks.wait_at_most(LOCK_SECONDS):
+        return _bring(channel, section, name, number)
+
+
+def _bring(channel: Channel, section: str, name: str, number: int) -> bool:
     # A hundred clients at once are one request to the upstream.
     with _LOCKS[hash((channel.pk, name)) % len(_LOCKS)]:
         if _rows(channel, section, name, number).exists():

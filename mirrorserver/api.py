@@ -100,7 +100,11 @@ class Api(NinjaAPI):
         def shaped(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
             if any("\x00" in str(value) for value in kwargs.values()):
                 return answer(request, ApiError(404, "There is nothing at this address."))
-            response = view(request, **kwargs)
+            try:
+                response = view(request, **kwargs)
+            except (OperationalError, InterfaceError) as error:
+                # From before the operation: who asks, and how often.
+                return on_busy_database(request, error)
             return _not_allowed(request, response) if response.status_code == 405 else response
 
         return shaped

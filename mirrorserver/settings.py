@@ -62,6 +62,9 @@ FAILED_SHARE = 0.05
 RUN_ATTEMPTS = 3
 SCHEDULE_GRACE = timedelta(minutes=2)
 PUBLISH_AGAIN_SECONDS = 30
+# How long a statement waits for what somebody else holds locked, and for PostgreSQL to answer.
+LOCK_SECONDS = 20
+CONNECT_SECONDS = 10
 
 DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key
@@ -110,6 +113,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mirrorserver.policy.set_policy",
+    "accounts.locks.patience",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -142,19 +146,24 @@ TEMPLATES = [
 def _database() -> dict[str, Any]:
     config: dict[str, Any] = dict(ENV.database)
     if ENV.sqlite:
+        config["ENGINE"] = "mirrorserver.sqlite3"
         config["OPTIONS"] = {
-            "timeout": 20,
+            "timeout": LOCK_SECONDS,
             "transaction_mode": "IMMEDIATE",
-            # auto_vacuum only takes effect before the first table exists.
             "init_command": (
-                "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
-                " PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-4000;"
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                " PRAGMA cache_size=-4000;"
             ),
         }
         # A file also under test: runs, hearts and clients are threads and processes of their own.
         config["TEST"] = {"NAME": str(DATA / "test.sqlite3")}
     else:
         config["CONN_HEALTH_CHECKS"] = True
+        options: dict[str, Any] = config.setdefault("OPTIONS", {})
+        options.setdefault("connect_timeout", CONNECT_SECONDS)
+        # What DATABASE_URL says itself comes last, so it counts.
+        given = options.get("options", "")
+        options["options"] = f"-c lock_timeout={LOCK_SECONDS}s {given}".strip()
     config["CONN_MAX_AGE"] = 60
     return config
 
@@ -205,6 +214,7 @@ STORAGES = {
     },
 }
 
+SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_AGE = round(SESSION_IDLE_HOURS * 3600)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

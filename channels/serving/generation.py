@@ -85,19 +85,20 @@ def read() -> int:
     due = wrapper.close_at is not None and time.monotonic() >= wrapper.close_at
     if wrapper.errors_occurred or due:
         wrapper.close_if_unusable_or_obsolete()
+    connected = wrapper.connection is not None
     try:
         return _read(wrapper)
     except Error:
-        # The server may have gone and come back since the last request of this thread.
-        if wrapper.in_atomic_block:
+        # The server may have gone and come back since the last request of this thread. One that
+        # was not there just now, or that let us wait for a lock, is not asked again.
+        if not connected or wrapper.in_atomic_block or wrapper.is_usable():
             raise
         wrapper.close()
     return _read(wrapper)
 
 
 def _read(wrapper: BaseDatabaseWrapper) -> int:
-    if wrapper.connection is None:
-        wrapper.connect()
+    wrapper.ensure_connection()
     with wrapper.wrap_database_errors:
         cursor = wrapper.connection.cursor()
         cursor.execute(READ)

@@ -18,11 +18,13 @@ from channels.passive import Cut
 from channels.serving import addresses, generation
 from channels.serving.answers import Problem, Reply, problem, safe
 from mirrorserver import absent
+from mirrorserver.pages import DATABASE_BUSY, DATABASE_BUSY_SECONDS
 from mirrorserver.rsgi import bodies, bridge, sending, shares, stalled
 from mirrorserver.rsgi.generations import Generations
-from mirrorserver.rsgi.pool import Busy, Pool
+from mirrorserver.rsgi.pool import Busy, Pool, Share
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
 from mirrorserver.rsgi.waits import Flying, Waits
+from mirrorserver.throttle import SAFE
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ UNPACKERS = 1
 """Threads that unpack for clients of old forms: nobody else waits behind them."""
 _LOOKS = ("/mirrors/test/", "/mirrors/test", "/mirrors/check/")
 BUSY = "The server has too much to do now. Try again."
+BUSY_DATABASE = Problem(503, DATABASE_BUSY, [("Retry-After", str(DATABASE_BUSY_SECONDS))])
 
 
 class Application:
@@ -41,6 +44,8 @@ class Application:
     def __init__(self) -> None:
         threads = settings.WEB_THREADS
         self._pages = Pool("pages", threads=threads, queue=QUEUE)
+        # Who only reads finds a thread while all changes wait for a locked database.
+        self._changes = Share(self._pages, threads=max(1, threads // 2), queue=QUEUE)
         self._lookers = Pool("lookers", threads=LOOKERS, queue=LOOKERS_QUEUE)
         self._packages = Pool("packages", threads=threads, queue=2 * QUEUE)
         self._unpackers = Pool("unpackers", threads=UNPACKERS, queue=QUEUE)
@@ -67,6 +72,9 @@ class Application:
         except shares.TooManyDownloads as error:
             again = [("Retry-After", str(shares.AGAIN_SECONDS))]
             _send(proto, problem(request, Problem(429, str(error), again)))
+        except Error:
+            logger.exception("The database did not answer a request.")
+            _send(proto, problem(request, BUSY_DATABASE))
         except Cut as error:
             logger.warning("A file was cut while it was sent: %s", error)
 
@@ -91,10 +99,7 @@ class Application:
             _send(proto, reply)
 
     async def _remembered(self, request: dict[str, Any]) -> Reply | None:
-        try:
-            caches = generation.at(await self._generations.read())
-        except Error:
-            return None  # the long way says so
+        caches = generation.at(await self._generations.read())
         return repo.remembered(request, caches) if caches is not None else None
 
     async def _wait(self, proto: Exchange, waiting: repo.Waiting) -> None:
@@ -146,8 +151,10 @@ class Application:
             environ = bridge.environ_of(scope, request, content)
             if scope.path.endswith(_LOOKS):
                 answer = await self._look(proto, environ)
-            else:
+            elif scope.method in SAFE:
                 answer = await self._pages.run(bridge.answer, environ)
+            else:
+                answer = await self._changes.run(bridge.answer, environ)
         finally:
             body.close()
         if answer.path is not None:
@@ -170,7 +177,12 @@ class Application:
     ) -> bytes:
         async def known() -> bool:
             environ = bridge.environ_of(scope, request, b"")
-            return await self._pages.run(bridge.known, environ)
+            try:
+                return await self._changes.run(bridge.known, environ)
+            except (Error, ApiError) as error:
+                logger.exception("The database did not say whose request this is.")
+                again = DATABASE_BUSY_SECONDS
+                raise bodies.Refused(503, DATABASE_BUSY, again=again) from error
 
         content = await body.read(scope, proto, known)
         if request.get("CONTENT_TYPE", "").lower().startswith(bodies.MULTIPART):

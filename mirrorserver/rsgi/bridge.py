@@ -90,13 +90,18 @@ def environ_of(scope: Scope, request: dict[str, Any], body: bytes) -> dict[str, 
 
 
 def known(environ: dict[str, Any]) -> bool:
-    """Whether a valid token, password or session comes with the request."""
+    """Whether a valid token, password or session comes with the request.
+
+    Raises Django's database errors, and `ApiError` where that cannot be judged now.
+    """
     request = HttpRequest()
     request.META = environ
     try:
         if any(auth(request) is not None for auth in (Bearer(), XAuth(), Basic())):
             return True
-    except ApiError:
+    except ApiError as error:
+        if error.status >= 500:
+            raise
         return False
     key = _cookie(environ.get("HTTP_COOKIE", ""))
     if not key:

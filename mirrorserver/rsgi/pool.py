@@ -10,12 +10,35 @@ from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections
 
+from accounts import locks
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Busy(Exception):
     """More work waits than this pool takes."""
+
+
+class Share:
+    """A part of a pool's threads for one kind of work, so that it never holds them all."""
+
+    def __init__(self, pool: Pool, *, threads: int, queue: int) -> None:
+        self._pool = pool
+        self._free = asyncio.Semaphore(threads)
+        self._most = threads + queue
+        self._jobs = 0
+
+    async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `Pool.run`."""
+        if self._jobs >= self._most:
+            raise Busy
+        self._jobs += 1
+        try:
+            async with self._free:
+                return await self._pool.run(job, *args, **kwargs)
+        finally:
+            self._jobs -= 1
 
 
 class Pool:
@@ -45,6 +68,7 @@ def _healthy(job: Callable[[], T]) -> T:
     """The job on a thread whose database connection is neither broken nor too old."""
     close_old_connections()
     try:
-        return job()
+        with locks.once():
+            return job()
     finally:
         close_old_connections()
