@@ -34,9 +34,9 @@ from channels.asking import (
     visible,
 )
 from channels.models import Channel
-from mirrors import knock
+from mirrors import forewarning, knock
 from mirrors.asking import mirrors_of
-from mirrors.manage import delete_channel, warn_again
+from mirrors.manage import delete_channel
 
 router = Router(tags=["channels"])
 
@@ -203,7 +203,7 @@ def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
     if sent.keys() & {"filters", "privacy"}:
         channel.filter.refresh_from_db()
         channel.refresh_from_db(fields=["privacy"])
-        warn_again(channel)
+        forewarning.again(channel)
     return changed
 
 

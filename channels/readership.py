@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from accounts.caller import Caller
@@ -110,17 +109,30 @@ def granted(mirrors: Iterable[int]) -> set[int]:
     return set(rows.values_list("mirror", flat=True))
 
 
-def warning(wish: Wish) -> str:
-    """What a mirror's readers should know about its source, "" for nothing."""
-    granted = SourceLink.objects.filter(
-        Q(mirror=wish.mirror) & Q(source=wish.source) & Q(more_readers=True)
-    ).first()
-    if not _opens(wish):
+def warnings(wishes: Iterable[Wish]) -> dict[int, str]:
+    """What readers of each mirror should know about its source, "" for nothing; by mirror."""
+    some = list(wishes)
+    rows = SourceLink.objects.filter(mirror__in=[wish.mirror for wish in some], more_readers=True)
+    links = rows.values_list("mirror", "source_id", "granted_by") if some else ()
+    granted = {(mirror, source): by for mirror, source, by in links}
+    kinds: dict[int, str] = {}
+    found: dict[int, str] = {}
+    for wish in some:
+        source = wish.source
+        if source.pk not in kinds:
+            kinds[source.pk] = access.privacy(source)
+        by = granted.get((wish.mirror, source.pk))
+        found[wish.mirror] = _warning(wish, kinds[source.pk], by)
+    return found
+
+
+def _warning(wish: Wish, kind: str, granted_by: str | None) -> str:
+    """`kind`: the privacy of the source; `granted_by`: who allows more readers, None = nobody."""
+    if not access.is_more_open(access.declared(wish.channel), kind):
         return ""
-    kind = access.privacy(wish.source)
-    if granted:
+    if granted_by is not None:
         return (
-            f"The source {wish.source.path} is {kind}; {granted.granted_by} allows "
+            f"The source {wish.source.path} is {kind}; {granted_by} allows "
             f"{wish.channel.path} to publish it to more readers."
         )
     return (

@@ -12,7 +12,7 @@ from accounts.caller import caller
 from channels import readership
 from channels.asking import CHANNEL, SUBCHANNEL, Where, asked
 from channels.models import SourceLink
-from mirrors.manage import warn_again
+from mirrors import forewarning
 
 router = Router(tags=["channels"])
 
@@ -37,7 +37,7 @@ def revoke_readers(request: HttpRequest, where: Path[OfLink]) -> Status[None]:
     if found is None:
         raise not_found("mirror of this channel")
     readership.revoke(found, actor=caller(request).name)
-    warn_again(found.channel)
+    forewarning.again(found.channel)
     return Status(204, None)
 
 

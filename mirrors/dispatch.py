@@ -20,7 +20,7 @@ from channels.errors import WrongState
 from channels.lease import Leased, Watch
 from channels.models import Channel, Publication
 from history.models import EventType, record
-from mirrors import control, knock, manage, periodic, rebuild
+from mirrors import control, forewarning, knock, periodic, rebuild
 from mirrors.control import tell
 from mirrors.models import Cause, Mirror, Preview, Run
 from mirrors.schedule import next_fire
@@ -104,7 +104,7 @@ def _unschedule(mirror: Mirror, error: ValueError) -> None:
     log.error("%s is not run by its schedule any more: %s", mirror, error)
     rows = Mirror.objects.filter(pk=mirror.pk, next_run_at=mirror.next_run_at)
     with transaction.atomic():
-        if rows.update(next_run_at=None, warnings=manage.warnings(mirror)):
+        if rows.update(next_run_at=None, warnings=forewarning.of(mirror)):
             periodic.of(mirror).update(enabled=False)
 
 

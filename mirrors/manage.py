@@ -16,7 +16,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from accounts.caller import Caller
@@ -28,10 +27,8 @@ from channels.models import Channel, Generation
 from channels.terms import Problems, Stale
 from ecosystems import registry
 from filters.models import Filter
-from filters.rules import compared, conflicts
-from filters.rules.form import kind_of
 from history.models import EventType, record
-from mirrors import control, knock, periodic, schedule, sources
+from mirrors import control, forewarning, knock, periodic, schedule, sources
 from mirrors.inputs import narrowed
 from mirrors.models import Cause, Kind, Mirror, Upstream
 
@@ -81,7 +78,7 @@ def _read(of: Channel | Mirror, body: Body) -> None:
     with suppress(ValidationError):
         if mirror is None or body.get("filters") is not None:
             filters = terms.checked(filters, "mirror", kind)
-        _conflicts(filters, channel, kind)
+        forewarning.between(filters, channel, kind)
 
 
 @read_first
@@ -117,7 +114,7 @@ def create(channel: Channel, body: Body, *, owner: User, actor: Caller | None = 
     mirror.filter_id = mirror.filter.pk
     _save_new(mirror)
     _connect(mirror, body, actor=actor)
-    mirror.warnings = warnings(mirror)
+    mirror.warnings = forewarning.of(mirror)
     mirror.save(update_fields=["warnings"])
     _saved(mirror, EventType.MIRROR_CREATED, owner.get_username(), after=state(mirror))
     if body.get("run_now"):
@@ -147,7 +144,7 @@ def edit(mirror: Mirror, body: Body, *, actor: Caller | str, expected: int | Non
             mirror.skip_guard, mirror.held = True, {}
         mirror.upstream = upstream
     _connect(mirror, body, actor=by)
-    mirror.warnings = warnings(mirror)
+    mirror.warnings = forewarning.of(mirror)
     mirror.version += 1
     mirror.save(
         update_fields=[
@@ -210,63 +207,6 @@ def delete_channel(channel: Channel, *, actor: str, expected: int | None = None)
         delete(late, actor=actor)
 
 
-def warn_again(channel: Channel) -> None:
-    """The channel's filter or privacy changed: say what that does to its mirrors and readers'."""
-    family = [channel, *channel.subchannels.all()]
-    rows = Mirror.objects.filter(Q(channel__in=family) | Q(upstream__channel__in=family))
-    rows = rows.filter(deleted=None)
-    for mirror in rows.select_related(
-        "filter", "upstream__channel__parent", "channel__filter", "channel__parent__filter"
-    ):
-        found = warnings(mirror)
-        if found != mirror.warnings:
-            Mirror.objects.filter(pk=mirror.pk).update(warnings=found)
-
-
-def warnings(mirror: Mirror) -> list[str]:
-    """What will probably not do what the form's author wants, in sentences."""
-    found = _conflicts(mirror.filter.terms, mirror.channel, mirror.kind)
-    subdirs = mirror.filter.terms.get("subdirs")
-    if mirror.kind == Kind.CONDA and subdirs and "noarch" not in subdirs:
-        found.append(
-            "The platform noarch is not chosen; packages of the other platforms often need "
-            "packages of noarch."
-        )
-    found += idle_rules(mirror.channel, mirror.kind, mirror.filter.terms)
-    wish = _wish(mirror)
-    limited = readership.warning(wish) if wish else ""
-    return [
-        *found,
-        *([limited] if limited else []),
-        *schedule.warnings(mirror.cron, mirror.cron_timezone),
-    ]
-
-
-def _conflicts(filters: Body, channel: Channel, kind: str) -> list[str]:
-    """What the filter of a mirror and those of its channel make empty between them."""
-    mine, theirs = compared(filters, [row.terms for row in channel.filters])
-
-    def found() -> list[str]:
-        rules = terms.compiled(mine, "mirror", kind)
-        channels = [terms.compiled(one, "channel", kind) for one in theirs]
-        return conflicts(rules, channels, kind=kind_of(kind) or "")
-
-    return list(terms.once("conflicts", [mine, *theirs], kind, found))
-
-
-def idle_rules(channel: Channel, kind: str, filters: Body) -> list[str]:
-    """Rules that leave nothing out, because this server does not have what they judge by."""
-    if kind != Kind.CONDA:
-        return []
-    given = [("mirror", filters), *(("channel", row.terms) for row in channel.filters)]
-    sentences = [
-        f"The {by}'s CVE filters leave nothing out: this server has no advisories yet."
-        for by, one in given
-        if one.get("cve_score_threshold") is not None or one.get("exclude_non_curated_cve")
-    ]
-    return list(dict.fromkeys(sentences))
-
-
 def state(mirror: Mirror) -> dict[str, Any]:
     """What events tell about a mirror's settings; no secret is in it."""
     return {
@@ -326,16 +266,9 @@ def _check_reader(mirror: Mirror, body: Body, actor: Caller | None) -> None:
         raise _invalid("source_root", NOT_READABLE)
 
 
-def _wish(mirror: Mirror) -> readership.Wish | None:
-    source = mirror.upstream.channel
-    if source is None:
-        return None
-    return readership.Wish(mirror.channel, source, mirror.pk or 0, mirror.owner)
-
-
 def _connect(mirror: Mirror, body: Body, *, actor: Caller | None) -> None:
     """Note which channel of this server the mirror reads, and for whom."""
-    wish = _wish(mirror)
+    wish = forewarning.wish_of(mirror)
     wanted = body.get(readership.FIELD)
     if wish is not None:
         readership.connect(wish, more_readers=wanted, actor=actor)

@@ -23,7 +23,7 @@ from channels.lease import Fenced, Heart
 from channels.models import Channel
 from ecosystems.base import BadIndex, Ecosystem
 from filters.models import Filter
-from mirrors import crash, knock, manage, sources
+from mirrors import crash, forewarning, knock, manage, sources
 from mirrors.compare import Difference, compare
 from mirrors.fetch import Fetch, scratch
 from mirrors.inputs import Inputs, gather, narrowed, on_demand, one_input
@@ -248,7 +248,7 @@ def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
         mirror_id=mirror.pk,
     )
     shape = _shape(difference, mirror, snapshots)
-    shape["warnings"] += manage.idle_rules(channel, upstream.kind, terms)
+    shape["warnings"] += forewarning.idle_rules(channel, upstream.kind, terms)
     return shape
 
 

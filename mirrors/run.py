@@ -17,7 +17,7 @@ from channels.lease import Fenced, Heart
 from channels.models import Channel
 from ecosystems.base import NAMED, first_names
 from history.models import EventType
-from mirrors import control, counted, crash, intake, knock, manage, named, rebuild, warnings
+from mirrors import control, counted, crash, forewarning, intake, knock, named, rebuild, warnings
 from mirrors.compare import compare
 from mirrors.control import tell
 from mirrors.download import Download
@@ -102,7 +102,7 @@ def _steps(work: Work) -> None:
         )
         work.step(1)
         work.log(f"Fetching the index of {mirror.upstream.url}")
-        for sentence in manage.idle_rules(mirror.channel, mirror.kind, run.terms):
+        for sentence in forewarning.idle_rules(mirror.channel, mirror.kind, run.terms):
             work.log(sentence, level="warning")
         intake.check_source(mirror)
         fetch.fetch(work.progress)

@@ -18,7 +18,8 @@ from channels.forms import ChannelSettings, tell
 from channels.models import Channel, Revision, SourceLink
 from channels.terms import Stale
 from channels.views.frame import address, shown, tab
-from mirrors.manage import delete_channel, warn_again
+from mirrors import forewarning
+from mirrors.manage import delete_channel
 from mirrors.models import Mirror
 
 
@@ -67,7 +68,7 @@ def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) 
     back = address(channel, "channel-settings")
     if request.method == "POST":
         readership.revoke(link, actor=user_of(request).get_username())
-        warn_again(link.channel)
+        forewarning.again(link.channel)
         messages.success(request, f"{link.channel.path} has no more readers than {channel.path}.")
         return redirect(back)
     return confirm(
@@ -93,7 +94,7 @@ def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> boo
         # Afterwards: it reads the filters of all mirrors.
         channel.filter.refresh_from_db()
         channel.refresh_from_db(fields=["privacy"])
-        warn_again(channel)
+        forewarning.again(channel)
     except ValidationError as error:
         tell(form, error)
     except (Stale, WrongState) as error:

@@ -17,6 +17,10 @@ _EVERY_NAME = ("*", "^.*$")
 MOST_COMPARED = 1_000_000
 """Pairs of specs that one comparison of two filters looks at: under a second of work."""
 
+NOT_COMPARED = (
+    "The mirror's only packages were not compared with the channel's specs: both lists are too "
+    "long. Whether they leave something, the next run shows."
+)
 _NOTHING = "so nothing of this mirror will be published"
 
 
@@ -104,10 +108,7 @@ def _names(mirror: Rules, channel: Rules) -> Iterator[str]:
     try:
         yield from _specs(mirror.only.specs, channel, _Work())
     except _TooMuch:
-        yield (
-            "The mirror's only packages were not compared with the channel's specs: both lists "
-            "are too long. Whether they leave something, the next run shows."
-        )
+        yield NOT_COMPARED
 
 
 def _specs(only: Sequence[Spec], channel: Rules, work: _Work) -> Iterator[str]:

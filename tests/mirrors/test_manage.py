@@ -13,7 +13,7 @@ from channels.models import Channel, Generation
 from channels.secrets import unseal
 from channels.terms import Stale
 from history.models import Event
-from mirrors import control, manage, sources
+from mirrors import control, forewarning, manage, sources
 from mirrors.models import Mirror, Upstream
 from tests import scene
 from tests.accounts.client import person
@@ -356,7 +356,7 @@ def test_a_form_that_will_disappoint_is_saved_with_a_warning(channel: Channel) -
     assert "more often than daily" in mirror.warnings[1]
     channel_manage.edit(channel, {"filters": {"types": ["cran"]}}, actor="ann")
     channel.refresh_from_db()
-    manage.warn_again(channel)
+    forewarning.again(channel)
     mirror.refresh_from_db()
     assert "allows only the types CRAN" in mirror.warnings[0]
 
@@ -367,7 +367,7 @@ def test_cve_filters_say_that_they_do_nothing_yet(channel: Channel) -> None:
     assert mirror.warnings == [said]
     channel_manage.edit(channel, {"filters": {"exclude_non_curated_cve": True}}, actor="ann")
     channel.refresh_from_db()
-    manage.warn_again(channel)
+    forewarning.again(channel)
     mirror.refresh_from_db()
     assert mirror.warnings == [said, said.replace("mirror's", "channel's")]
 
