@@ -130,7 +130,7 @@ class MirrorForm(FilterForm):
         label="Only include the following package names",
         required=False,
         help_text="<strong>Caution:</strong> their dependencies are not added. If some are "
-        "missing, environments cannot be created from the channel.",
+        "missing, clients cannot install what needs them.",
     )
     only_specs = Specs(
         label="Package names",

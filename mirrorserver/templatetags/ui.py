@@ -185,6 +185,18 @@ def plain(text: object) -> str:
 
 
 @register.filter
+def value_in_words(value: Any) -> str:
+    """A value of a record for people: a list as its items, "none" for what is empty."""
+    if isinstance(value, dict):
+        value = [f"{key} {value_in_words(one)}" for key, one in value.items()]
+    if isinstance(value, list):
+        return ", ".join(map(value_in_words, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value in (None, "") else str(value)
+
+
+@register.filter
 def item(mapping: dict[Any, Any], key: Any) -> Any:
     """The value of a key that is a variable."""
     return mapping.get(key, "")

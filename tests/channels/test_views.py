@@ -196,6 +196,7 @@ def test_revisions_show_what_changed_and_can_be_compared_and_pinned(tools: Chann
     page = client.get("/channels/tools/revisions/").content.decode()
     assert "/revisions/2..3/" in page
     assert "api/repo/tools.r3" in page
+    assert '/revisions/2..3/#removed">−1</a>' in page
     changes = client.get("/channels/tools/revisions/2..3/").content.decode()
     assert "linux-64/zlib-1-0.conda" in changes
     assert "noarch/six-1.1-0.conda" in changes

@@ -576,6 +576,21 @@ def test_the_form_has_the_fields_of_the_document_in_its_order(channel: Channel) 
     assert "Freeze the channel first" in page
 
 
+def test_the_hint_to_freeze_is_quiet_where_clients_have_nothing_to_keep(
+    channel: Channel, conda: FakeConda
+) -> None:
+    address = f"{TAB}create/"
+    page = text(browser().get(address))
+    assert "Freeze the channel first" in page
+    assert 'class="banner"' not in page
+    scene.run_now(scene.mirror(channel, conda.channel, "m"))
+    page = text(browser().get(address))
+    assert "Freeze the channel first" in page
+    assert 'class="banner"' in page
+    overview = text(browser().get("/channels/main/"))
+    assert 'Mirror completed</a> <span class="clip">m</span>' in overview
+
+
 def test_a_mirror_is_created_from_the_form_and_the_browser_lands_on_its_row(
     channel: Channel,
 ) -> None:

@@ -43,6 +43,15 @@ def test_an_author_sees_their_own_channels_only() -> None:
     assert "/channels/physics/" not in page
 
 
+def test_my_channels_is_the_heading_also_where_one_owns_none() -> None:
+    assert ">My Channels</h2>" in dashboard("rita", "reader")
+    manage.create("geology", person("gina", "author"))
+    page = dashboard("rita", "reader")
+    assert ">My Channels</h2>" in page
+    assert "You own none. These are channels that you may read." in page
+    assert "You own none." not in dashboard("gina", "author")
+
+
 def test_a_line_of_a_mirror_has_its_actions() -> None:
     channel = scene.channel("geology")
     mirror = scene.mirror(channel, SOURCE, "rocks")

@@ -317,6 +317,7 @@ def test_the_owner_sees_and_ends_sessions_and_nobody_elses() -> None:
     page = ann.get("/profile/sessions/").content.decode()
     assert "This session" in page
     assert "Signed in" in page
+    assert "Account activity" in page
     theirs = UserSession.objects.get(session_key=other.cookies["sessionid"].value)
     api = ApiSession.objects.get()
     person("bob")
