@@ -204,6 +204,11 @@ class Conda(Whole):
 def _run_exports(client: Client, address: str, section: str, work: Path, *, stop: Stop) -> Extras:
     """In the first form that can be had and read."""
     failed = ""
+    warnings: list[str] = []
+
+    def check(path: Path) -> None:
+        warnings.extend(run_exports.check(path, section, work=work, stop=stop))
+
     for name in run_exports.NAMES:
         path = work / name
         brought, why = optional.bring(
@@ -211,10 +216,10 @@ def _run_exports(client: Client, address: str, section: str, work: Path, *, stop
             f"{address.rpartition('/')[0]}/{name}",
             path,
             stop=stop,
-            check=lambda path: run_exports.check(path, section, work=work, stop=stop),
+            check=check,
         )
         if brought:
-            return Extras({run_exports.NAME: path})
+            return Extras({run_exports.NAME: path}, warnings=warnings)
         failed = failed or why
     return Extras(kept={run_exports.NAME: failed} if failed else {})
 
@@ -233,7 +238,7 @@ def _channeldata(client: Client, address: str, work: Path, *, stop: Stop) -> Ext
 
 
 def _warnings(index: Index) -> list[str]:
-    found = []
+    found = index.twice()
     if number := index.dropped.get("v3"):
         found.append(
             f"{number:,} records of the index's `v3` part are not taken over; clients of today"

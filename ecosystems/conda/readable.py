@@ -82,14 +82,14 @@ _DIGITS = 4300
 
 # What decoding a body into the types above does not see: a half of a surrogate pair or a long
 # number in some other key, and a whole number written with a point or exponent.
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _ZEROS = bytes(ord("0") if byte in b"0123456789" else byte for byte in range(256))
 _LONG = b"0" * (_DIGITS + 1)
 _FLOAT = re.compile(rb'":[ \t\r\n]*+-?[0-9]++[.eE]')
 _POINT = re.compile(
     rb'"(?:timestamp|size|build_number|legacy_bz2_size)"[ \t\r\n]*:[ \t\r\n]*-?[0-9]+[.eE]'
 )
-_SPACED = re.compile(rb'"[ \t\r\n]++:')
+SPACED = re.compile(rb'"[ \t\r\n]++:')
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _PURL = re.compile(r"pkg:[a-zA-Z][a-zA-Z0-9+.-]*/.+")
 _RUN_EXPORTS = ("noarch", "strong", "strong_constrains", "weak", "weak_constrains")
@@ -114,7 +114,7 @@ def reason(why: str) -> bytes:
 
 
 def _clear(body: bytes) -> bool:
-    if _HALF.search(body) or (_FLOAT.search(body) and _POINT.search(body)):
+    if HALF.search(body) or (_FLOAT.search(body) and _POINT.search(body)):
         return False
     if len(body) > _DIGITS and _LONG in body.translate(_ZEROS):
         return False
@@ -136,7 +136,7 @@ def _may_repeat(body: bytes) -> bool:
     Every key ends in `":`; where there are more of these than keys decoded, one is repeated, or
     lies in an inner object, or it is part of a text: then each record is looked at alone.
     """
-    if _SPACED.search(body):
+    if SPACED.search(body):
         return True
     found = _members_decoder.decode(body)
     kinds = (found.packages, found.conda)
@@ -152,7 +152,7 @@ def _fits(record: _Record) -> bool:
         or (record.legacy_bz2_md5 and not _MD5.fullmatch(record.legacy_bz2_md5))
         or record.legacy_bz2_md5 == ""
         or (record.purls and not all(map(_PURL.fullmatch, record.purls)))
-        or (record.run_exports and not _are_run_exports(record.run_exports))
+        or (record.run_exports and not are_run_exports(record.run_exports))
     )
 
 
@@ -167,27 +167,35 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _record(raw: bytes) -> bytes:
-    """One record as it is, or corrected, or the reason why it cannot be published."""
+def parsed(raw: bytes) -> dict[str, Any] | str:
+    """A record's fields, or why clients cannot read it."""
     try:
         fields = json.loads(raw, object_pairs_hook=_once)
     except _TwiceError:
-        return reason(TWICE)
+        return TWICE
     except UnicodeDecodeError:
-        return reason(NOT_TEXT)
+        return NOT_TEXT
     except json.JSONDecodeError:
-        return reason(NOT_JSON)
+        return NOT_JSON
     except RecursionError:
-        return reason(TOO_DEEP)
+        return TOO_DEEP
     except ValueError:
-        return reason(TOO_LONG)
+        return TOO_LONG
     if not isinstance(fields, dict):
         # A reason from `stream`, which found the record broken, or an upstream's own text.
-        return raw if fields in (NOT_TEXT, NOT_JSON) else reason(NO_OBJECT)
+        return fields if fields in (NOT_TEXT, NOT_JSON) else NO_OBJECT
     try:
         json.dumps(fields, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return reason(NOT_TEXT)
+        return NOT_TEXT
+    return fields
+
+
+def _record(raw: bytes) -> bytes:
+    """One record as it is, or corrected, or the reason why it cannot be published."""
+    fields = parsed(raw)
+    if isinstance(fields, str):
+        return reason(fields)
     for key in ("depends", "constrains"):
         if fields.get(key) is not None and not _are_texts(fields[key]):
             return reason(NO_LIST.format(key))
@@ -232,7 +240,8 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-def _are_run_exports(value: dict[str, Any]) -> bool:
+def are_run_exports(value: dict[str, Any]) -> bool:
+    """Whether clients can read a package's run exports."""
     return all(_are_texts(value[key]) for key in _RUN_EXPORTS if key in value)
 
 
@@ -243,5 +252,5 @@ _FURTHER: dict[str, _Value] = {
     "md5": lambda value: value != "",
     "sha256": lambda value: value != "",
     "purls": lambda value: all(map(_PURL.fullmatch, value)),
-    "run_exports": _are_run_exports,
+    "run_exports": are_run_exports,
 }

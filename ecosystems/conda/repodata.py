@@ -21,7 +21,7 @@ import msgspec
 
 from ecosystems.base import BadIndex, Invalid, Shard, Stop
 from ecosystems.conda.channel import is_name, name_of
-from ecosystems.conda.stream import Group, JsonStream, decoded
+from ecosystems.conda.stream import Group, JsonStream, Repeated, decoded
 
 KINDS = {"packages": ".tar.bz2", "packages.conda": ".conda"}
 SMALL_VALUE = 64 << 10
@@ -63,6 +63,8 @@ class Index:
         self.signed: Index | None = None
         self.invalid: list[Invalid] = []
         self.invalid_count = 0
+        self.repeated = Repeated()
+        """File names that are listed again; final once `shards` has run."""
         self._places: tuple[dict[str, _Place], ...] = tuple({} for _ in KINDS)
         self._size = 0
         # Without a name on disk: a killed process leaves nothing behind.
@@ -106,6 +108,17 @@ class Index:
                 stop()
             body = self.body(name, removed.get(name, ()))
             yield Shard(self.subdir, name, body, count=self.count(name))
+
+    def twice(self, what: str = "records") -> list[str]:
+        """A sentence on the files that are listed more than once, if there are any."""
+        number = self.repeated.count
+        if not number:
+            return []
+        again = "1 file name is" if number == 1 else f"{number:,} file names are"
+        return [
+            f"{again} listed again: {self.repeated}; the last of the {what} counts, as clients"
+            " read it."
+        ]
 
     def body(self, name: str, removed: Iterable[str] = ()) -> bytes:
         """The canonical body of one name's records; one without any for an unknown name."""
@@ -195,6 +208,8 @@ class Index:
         if place.ordered:
             return text
         members = msgspec.json.decode(b"{" + text + b"}", type=Group)
+        if place.count > len(members):
+            self.repeated.find(text)
         self.listed[list(KINDS)[kind]] -= place.count - len(members)
         place.count = len(members)
         return join_entries((file, bytes(members[file])) for file in sorted(members))
@@ -293,6 +308,7 @@ def _entries(index: Index, stream: JsonStream, kind: int) -> None:
         index.sort(group, kind)
     index.refuse(stream.unreadable)
     stream.unreadable = []
+    index.repeated.take(stream.repeated)
 
 
 def _count(stream: JsonStream) -> int:
@@ -310,7 +326,8 @@ def _members_of(stream: JsonStream) -> int:
         stream.value(cap=0)
         return 0
     count = sum(len(group) for group in stream.entries()) + len(stream.unreadable)
-    stream.unreadable = []  # They are no records.
+    # They are no records.
+    stream.unreadable, stream.repeated = [], Repeated()
     return count
 
 

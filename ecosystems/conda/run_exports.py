@@ -5,22 +5,73 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ecosystems.base import Document, Stop, never_stop
+import msgspec
+
+from ecosystems.base import Document, Stop, first_names, never_stop
 from ecosystems.conda.extras import opened, reading
+from ecosystems.conda.readable import HALF, SPACED, are_run_exports, parsed
 from ecosystems.conda.records import build, entries
 from ecosystems.conda.repodata import Index
 from ecosystems.conda.write import write_repodata
 
+
+class _RunExports(msgspec.Struct, gc=False):
+    run_exports: dict[str, list[str]]
+
+
+class _Body(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
+    packages: dict[str, _RunExports]
+    conda: dict[str, _RunExports]
+
+
+_decoder = msgspec.json.Decoder(_Body)
 NAME = "run_exports.json"
 NAMES = (f"{NAME}.zst", NAME)
 """The forms that upstreams have, in the order in which they are asked for."""
 
 
-def check(path: Path, section: str, *, work: Path, stop: Stop) -> None:
-    """Raise BadIndex for a file that cannot be read."""
+def check(path: Path, section: str, *, work: Path, stop: Stop) -> list[str]:
+    """What is odd about a file, in sentences; what clients cannot read is taken out of it.
+
+    Raises BadIndex for a file that cannot be read.
+    """
     with reading(path, section, work, stop=stop) as index:
-        for _ in index.shards(stop):
-            pass
+        broken = [shard.name for shard in index.shards(stop) if not _sound(shard.body)]
+        warnings = index.twice("entries")
+        dropped: list[str] = []
+        if broken:
+            bodies = (_readable(index.body(name), dropped) for name in index.names)
+            made = write_repodata(section, bodies, to=work, stop=stop, name=f"{path.name}-mended")
+            for one in made:
+                one.path.replace(path)
+    if dropped:
+        warnings.append(
+            f"The run exports of {first_names(dropped)} are left out: clients cannot read them."
+        )
+    return [f"{NAME}: {text}" for text in warnings]
+
+
+def _sound(body: bytes) -> bool:
+    """Whether it is sure that clients can read each entry, and that none has a key twice."""
+    try:
+        found = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    every = [*found.packages.values(), *found.conda.values()]
+    keys = 3 + 2 * len(every) + sum(len(one.run_exports) for one in every)
+    return body.count(b'":') == keys and not SPACED.search(body) and not HALF.search(body)
+
+
+def _readable(body: bytes, dropped: list[str]) -> bytes:
+    kept: list[tuple[str, bytes]] = []
+    for file, raw in entries(body).items():
+        fields = parsed(raw)
+        said = fields.get("run_exports") if isinstance(fields, dict) else None
+        if isinstance(said, dict) and are_run_exports(said):
+            kept.append((file, raw))
+        else:
+            dropped.append(file)
+    return build(kept, ())
 
 
 def publish(

@@ -95,7 +95,8 @@ def take(index: Index, work: Path, *, stop: Stop) -> tuple[Path | None, list[str
     packed.path.unlink()
     if not taken:
         plain.path.unlink()
-    return (plain.path if taken else None), dropped.sentences()
+    twice = [f"`signatures`: {text}" for text in signed.twice("entries")]
+    return (plain.path if taken else None), [*dropped.sentences(), *twice]
 
 
 def _of_name(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ecosystems.base import BadIndex
+from ecosystems.base import NAMED, BadIndex, first_names
 
 GROUP = 2 << 20
 """Bytes that a group of members has at least, but for the last one."""
@@ -34,6 +34,7 @@ _TEXT = re.compile(_STRING, re.DOTALL)
 _MEMBER = re.compile(rb"[ \t\n\r,]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+", re.DOTALL)
 _SCALAR_END = re.compile(rb"[,}\]\s]")
 _NEXT_MEMBER = re.compile(rb'\},[ \t\n\r]*"[^"\\]*"[ \t\n\r]*:[ \t\n\r]*\{')
+_SPACED_COMMA = re.compile(rb"\}[ \t\n\r]++,")
 _DOUBLE_END = re.compile(rb"\}[ \t\n\r]*\}")
 _CUTS_TRIED = 3
 _TAIL = 64 << 10
@@ -52,6 +53,37 @@ def decoded(text: bytes, kind: type[_T]) -> _T:
         raise BadIndex(f"The index is not valid JSON: {error}.") from error
 
 
+class Repeated:
+    """Keys that an object has more than once: how many more, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.names: list[str] = []
+
+    def find(self, text: bytes) -> None:
+        """Add those of the members in `text`."""
+        seen: set[bytes] = set()
+        at = 0
+        while (match := _MEMBER.match(text, at)) is not None:
+            if match[1] in seen:
+                self._add(1, [match[1][1:-1].decode(errors="replace")])
+            seen.add(match[1])
+            at = _value_end(text, match.end())
+
+    def take(self, other: Repeated) -> None:
+        """Add those of another, which then has none."""
+        self._add(other.count, other.names)
+        other.count, other.names = 0, []
+
+    def _add(self, count: int, names: list[str]) -> None:
+        self.count += count
+        fresh = [name for name in names if name not in self.names]
+        self.names += fresh[: NAMED - len(self.names)]
+
+    def __str__(self) -> str:
+        return first_names(self.names, max(self.count, len(self.names)))
+
+
 class JsonStream:
     """A cursor over the text of one JSON document."""
 
@@ -63,6 +95,8 @@ class JsonStream:
         self._decoder = msgspec.json.Decoder(Group)
         self.unreadable: list[str] = []
         """Keys of members that `entries` has left out because not even their key is text."""
+        self.repeated = Repeated()
+        """Keys that were there before, in the same group: the last counts."""
 
     def members(self) -> Iterator[str]:
         """The keys of the document's object.
@@ -215,6 +249,7 @@ class JsonStream:
             group = self._decoded(end)
         except BadIndex:
             group = self._decoded_alone(end)
+        self._note_repeated(group, end)
         self._at = end + closed
         return group, closed
 
@@ -290,9 +325,20 @@ class JsonStream:
                 group = self._decoded(end)
             except BadIndex:
                 continue
+            self._note_repeated(group, end)
             self._at = end
             return group
         return None
+
+    def _note_repeated(self, group: Group, end: int) -> None:
+        """Decoding keeps the last of equal keys and does not say so; texts without are most."""
+        text = self._text[self._at : end].strip(b" \t\n\r,")
+        parts = sum(map(len, group.values())) + sum(map(len, group))
+        if not group or len(text) == parts + 4 * len(group) - 1:
+            return  # `"key":value,` each, and nothing else.
+        if text.count(b"},") + 1 == len(group) and not _SPACED_COMMA.search(text):
+            return
+        self.repeated.find(text)
 
     def _decoded(self, end: int) -> Group:
         text = b"{" + self._text[self._at : end] + b"}"

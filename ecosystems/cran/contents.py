@@ -18,6 +18,7 @@ from ecosystems.cran.packages import (
     LARGEST_FILE,
     Head,
     build,
+    head,
     listed,
     paragraph,
     paragraphs,
@@ -43,6 +44,8 @@ class Contents:
 
     packages: dict[str, dict[str, bytes]] = field(default_factory=dict)
     invalid: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    """Files that are listed again, once for each time."""
     newest: int = 0
 
     @property
@@ -72,8 +75,10 @@ def read(blocks: Iterable[bytes], *, section: str, facts: Facts, stop: Stop) -> 
             continue
         name, about, kept = found
         entries = contents.packages.setdefault(name, {})
-        # The same version once more, for another version of R, is the same file.
-        if about.filename not in entries or about.place == about.filename:
+        before = entries.get(about.filename)
+        if before is not None:
+            contents.repeated.append(about.filename)
+        if before is None or _comes_before(about, head(before)):
             size, time = facts.files.get(about.place, (-1, None))
             entries[about.filename] = paragraph(Head(about.filename, time, size, about.place), kept)
             contents.newest = max(contents.newest, time or 0)
@@ -82,6 +87,11 @@ def read(blocks: Iterable[bytes], *, section: str, facts: Facts, stop: Stop) -> 
     if section == SOURCE:
         _add_archive(contents, facts)
     return contents
+
+
+def _comes_before(about: Head, other: Head) -> bool:
+    """Of one version R takes the entry that it reads first; a file's own place is surest."""
+    return about.place == about.filename and other.place != other.filename
 
 
 def _add_archive(contents: Contents, facts: Facts) -> None:

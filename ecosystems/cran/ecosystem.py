@@ -25,6 +25,7 @@ from ecosystems.base import (
     Stop,
     Unchanged,
     Whole,
+    first_names,
     nothing_held,
 )
 from ecosystems.cran import contents, documents, forms, layout, meta, packages, spec, versions
@@ -166,7 +167,7 @@ class Cran(Whole):
             newest=found.newest,
             invalid=len(found.invalid),
             invalid_names=found.invalid[:1000],
-            warnings=[*warnings, *_warnings(facts)],
+            warnings=[*warnings, *_warnings(facts, found.repeated)],
         )
 
     def spec(self, text: str) -> Spec:
@@ -219,10 +220,16 @@ def _with_meta(raw: Raw, folder: Meta) -> Raw:
     return raw
 
 
-def _warnings(facts: Facts) -> list[str]:
+def _warnings(facts: Facts, repeated: list[str]) -> list[str]:
     warnings = []
     if facts.odd:
         warnings.append(
             f"{facts.odd:,} files of the archive are passed over: their names are no package's."
+        )
+    if repeated:
+        entry = "1 entry lists" if len(repeated) == 1 else f"{len(repeated):,} entries list"
+        warnings.append(
+            f"{entry} a version again, of {first_names(list(dict.fromkeys(repeated)))}: the first"
+            " of them counts, as in R, or the one whose file lies in the folder itself."
         )
     return warnings

@@ -587,6 +587,21 @@ def test_older_states_subchannels_and_tokens_have_addresses_too(
     assert client.get(f"/api/repo/main/below/cran/{SOURCE}/PACKAGES").body == after
 
 
+def test_a_version_listed_again_is_told_and_the_first_entry_counts(cran: FakeCran) -> None:
+    channel = scene.channel()
+    mine = mirror(channel, cran)
+    listed_before = scene.run_now(mine).counts["listed"]
+    again = "Package: bb\nVersion: 2.0\nLicense: another\n"
+    text = f"{cran.index()}\n{again}\n{again}Path: 4.9.0/Recommended\n".encode()
+    for name, body in (("PACKAGES", text), ("PACKAGES.gz", gzip.compress(text))):
+        cran.set(cran.path(name), body)
+    run = scene.run_now(mine)
+    assert run.counts["listed"] == listed_before
+    [told] = warnings.of(mine)
+    assert told.startswith(f"{SOURCE}: 2 entries list a version again, of bb_2.0.tar.gz: the first")
+    assert listed(channel)["bb_2.0"]["License"] != "another"
+
+
 def test_bad_entries_are_left_out_counted_and_explained(cran: FakeCran) -> None:
     cran.add("dd", "1.0", extra="Path: ../../..\n")
     cran.add("ee", "1.0", extra="Version: 2.0\n")

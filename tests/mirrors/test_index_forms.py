@@ -200,6 +200,29 @@ def test_a_record_that_stays_keeps_the_signature_of_its_own(
     assert signed(channel) == {"zlib-1.3-0.conda": "11"}
 
 
+def test_a_file_listed_twice_is_told_and_the_last_record_counts(
+    conda: FakeConda, channel: Channel
+) -> None:
+    text = conda.index(LINUX)
+    first = json.dumps(conda.record(LINUX, "zlib-1.3-0.conda") | {"license": "GPL-3.0-only"})
+    text = text.replace('"packages.conda":{', f'"packages.conda":{{"zlib-1.3-0.conda":{first},', 1)
+    conda.set(conda.path(LINUX, "repodata.json"), text.encode())
+    exports = '{"run_exports":{"weak":["%s"]}}'
+    body = f'{{"packages":{{"zlib-1.3-0.conda":{exports % 1},"zlib-1.3-0.conda":{exports % 2}}}}}'
+    conda.set(conda.path(LINUX, "run_exports.json"), body.encode())
+    for form in ("repodata.json.zst", "repodata.json.bz2"):
+        conda.remove(conda.path(LINUX, form))
+    done = scene.run_now(mirror(conda, channel))
+    assert done.counts["listed"] == 1
+    told = "1 file name is listed again: zlib-1.3-0.conda; the last of the"
+    assert f"{LINUX}: {told} records counts" in warned(done)
+    assert f"{LINUX}: run_exports.json: {told} entries counts" in warned(done)
+    [record] = scene.listed(channel, LINUX).values()
+    assert record["license"] == "MIT"
+    found = json.loads(scene.document(channel, LINUX, "run_exports.json"))["packages.conda"]
+    assert found["zlib-1.3-0.conda"]["run_exports"]["weak"] == ["2"]
+
+
 def with_extras(conda: FakeConda) -> None:
     run_exports = {
         "info": {"subdir": LINUX},

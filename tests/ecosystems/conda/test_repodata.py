@@ -116,6 +116,33 @@ def test_of_a_file_listed_twice_the_last_record_counts(tmp_path, apart):
         assert files[file_name(last)]["size"] == 2
         assert shards["numpy"].count == len(files)
         assert found.listed["packages.conda"] == len({file for file, _ in entries})
+        [warning] = found.twice()
+        assert warning.startswith(f"1 file name is listed again: {file_name(last)}; the last")
+
+
+@pytest.mark.parametrize("layout", [(",", ":"), (", ", ": "), (" ,\n ", " :\t")])
+@pytest.mark.parametrize("inner", [{}, {"odd": {"a": {}}, "license": 'a "},{" b'}])
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_files_listed_again_are_counted_in_every_layout(tmp_path, layout, inner, times):
+    comma, colon = layout
+    entries = [(file_name(r), r | inner) for r in [*MANY, *(MANY[:1] * times)]]
+    text = comma.join(
+        f"{json.dumps(file)}{colon}{json.dumps(r, separators=layout)}" for file, r in entries
+    )
+    with read_text(b'{"packages.conda":{' + text.encode() + b"}}", tmp_path, size=4096) as found:
+        counted = sum(shard.count for shard in found.shards(never_stop))
+        assert (counted, found.repeated.count) == (len(MANY), times)
+        assert found.repeated.names == ([file_name(MANY[0])] if times else [])
+        assert bool(found.twice()) == bool(times)
+
+
+def test_a_file_listed_under_both_kinds_is_counted_once(tmp_path):
+    one = record(size=1)
+    content = index(record(size=2))
+    content["packages"][file_name(one)] = one
+    with read_text(compact(content), tmp_path) as found:
+        assert sum(shard.count for shard in found.shards(never_stop)) == 1
+        assert found.repeated.count == 1
 
 
 @pytest.mark.parametrize("text", [b"{}", b" { } \n", b'{"info":{},"packages":{}}'])
