@@ -184,7 +184,7 @@ class FakeSimple(FakeUpstream):
             href = f"{entry['url']}#{kind}={digest}" if digest else str(entry["url"])
             text = f'<a href="{escape(href)}"'
             if wanted := entry.get("requires-python"):
-                text += f' data-requires-python="{escape(wanted)}"'
+                text += f' data-requires-python="{escape(str(wanted))}"'
             if yanked := entry.get("yanked"):
                 text += f' data-yanked="{escape(yanked if isinstance(yanked, str) else "")}"'
             metadata = entry.get("core-metadata")

@@ -41,7 +41,6 @@ class Entry(msgspec.Struct, gc=False, rename="kebab"):
     upload_time: str | None = None
     requires_python: str | None = None
     yanked: bool | str | None = None
-    provenance: str | None = None
     core_metadata: bool | dict[str, str] | None = None
     dist_info_metadata: bool | dict[str, str] | None = None
     data_dist_info_metadata: bool | dict[str, str] | None = None
@@ -162,10 +161,6 @@ def _yanked(value: Any) -> bool | str | None:
     return value if isinstance(value, bool | str) else (True if value else None)
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
 def _metadata(value: Any) -> bool | dict[str, str] | None:
     if value is None or isinstance(value, bool):
         return value
@@ -179,7 +174,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "upload-time": _moment,
     "requires-python": _requires,
     "yanked": _yanked,
-    "provenance": _text,
 }
 _METADATA_CHECKS: dict[str, Callable[[Any], Any]] = dict.fromkeys(
     ("core-metadata", "dist-info-metadata", "data-dist-info-metadata"), _metadata

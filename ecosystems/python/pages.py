@@ -142,8 +142,9 @@ def _file(raw: bytes, filename: str, *, metadata: str) -> dict[str, msgspec.Raw]
     if metadata:
         known = msgspec.Raw(b'{"sha256":"%s"}' % metadata.encode())
         entry["core-metadata"] = entry["data-dist-info-metadata"] = known
-    # We keep no signatures beside files.
-    entry.pop("gpg-sig", None)
+    # We keep no signatures beside files, and what proves their origin lies with the upstream.
+    for key in ("gpg-sig", "provenance"):
+        entry.pop(key, None)
     return entry
 
 
@@ -170,8 +171,6 @@ def _anchor(file: Entry) -> str:
     if file.metadata:
         digest = f"sha256={file.metadata}"
         attributes.append(f'data-dist-info-metadata="{digest}" data-core-metadata="{digest}"')
-    if file.provenance:
-        attributes.append(f'data-provenance="{escape(file.provenance)}"')
     return f"<a {' '.join(attributes)}>{escape(file.filename)}</a><br>\n"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -35,7 +35,6 @@ class _Project(msgspec.Struct, rename={"status": "project-status"}):
 
 class _Links(msgspec.Struct, gc=False):
     url: Any = None
-    provenance: Any = None
 
 
 class _Name(msgspec.Struct, gc=False, rename={"serial": "_last-serial"}):
@@ -183,19 +182,10 @@ def _resolved(raw: bytes, asked: str, found: str) -> tuple[bytes, str]:
     except (*_BROKEN, ValueError):
         # Told apart and refused when the records are read.
         return raw, ""
-    provenance = links.provenance if isinstance(links.provenance, str) else ""
-    changed: dict[str, str] = {}
-    if elsewhere:
-        changed["url"] = full
-    try:
-        if provenance and not urlsplit(provenance).scheme:
-            changed["provenance"] = urljoin(found, provenance)
-    except ValueError:
-        changed["provenance"] = ""
-    if not changed:
+    if not elsewhere:
         return raw, full
     values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    values |= {key: msgspec.Raw(msgspec.json.encode(one)) for key, one in changed.items()}
+    values["url"] = msgspec.Raw(msgspec.json.encode(full))
     return msgspec.json.encode(values), full
 
 

@@ -164,7 +164,7 @@ def test_details_open_in_a_dialog_and_follow_the_log(
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_hostile_strings_of_an_upstream_show_as_text_and_break_no_page(
+def test_M07_hostile_strings_of_an_upstream_show_as_text_and_break_no_page(
     mirror: Mirror, admin_page: Page, live_server: Any, narrow: Check
 ) -> None:
     run = running(mirror, state="failed", error=EVIL)

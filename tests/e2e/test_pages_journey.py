@@ -175,7 +175,7 @@ def test_an_event_opens_in_a_dialog_and_has_an_address(
     expect(page.get_by_role("row").nth(1).get_by_role("link")).to_be_focused()
 
 
-def test_hostile_texts_show_as_text(
+def test_M07_hostile_texts_show_as_text(
     stage: stages.Stage, admin_page: Page, live_server: Any
 ) -> None:
     page = admin_page

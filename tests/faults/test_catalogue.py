@@ -12,13 +12,9 @@ FAMILIES = {"N": 22, "M": 11, "S": 10, "W": 11, "D": 5, "C": 7, "P": 9, "A": 13}
 time, concurrency, serving, access."""
 
 OPEN = {
-    "N16": "the same name with new bytes: held with the advisories (quarantine of changed files)",
-    "M06": "metadata inside a file against its index: comes with the facts read from files",
-    "M07": "markup and formulas in strings of an index, in a browser",
-    "M08": "an upstream's PACKAGES.rds",
-    "M09": "specs that take long",
-    "M10": "impossible dates and sizes, in all three types",
-    "M11": "a public name that an own package has: comes with uploads",
+    "N16": "advisories: quarantine of files that change under their name",
+    "M06": "facts read from package files, against what their index says",
+    "M11": "uploads: names that the organisation has for itself",
     "S05": "a power cut",
     "S10": "a database that is older or newer than the files",
     "D01": "Redis that is emptied, stopped or full",

@@ -135,7 +135,7 @@ def test_pak_asks_again_by_the_etag_of_each_file(cran: FakeCran, client: Client)
             assert answer.body == cran.body(f"aa_{version}.tar.gz")
 
 
-def test_indexes_are_served_in_all_forms_and_never_the_upstreams_own(
+def test_M08_indexes_are_served_in_all_forms_and_never_the_upstreams_own(
     cran: FakeCran, client: Client
 ) -> None:
     scene.run_now(mirror(scene.channel(), cran))

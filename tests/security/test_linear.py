@@ -18,6 +18,8 @@ SETUP = (
 )
 READERS = {
     "pasted list": "from mirrors.forms import split; split(text)",
+    "pattern": "from ecosystems import globs; globs.matcher('*a' * 12 + 'b')(text);"
+    "globs.matcher('*'.join(text[:20_000]))(text)",
     "license": "from ecosystems.licenses import families; families(text, text)",
     "log line": (
         "import logging; from mirrorserver.discreet import Discreet;"
@@ -55,7 +57,7 @@ TEXTS = (
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_long_texts_of_every_kind_are_read_in_one_pass(reader: str) -> None:
+def test_M09_long_texts_of_every_kind_are_read_in_one_pass(reader: str) -> None:
     loop = f"for text in ({', '.join(TEXTS)}):\n"
     body = "\n".join(f"    {line}" for line in READERS[reader].split("\n"))
     subprocess.run([sys.executable, "-c", f"{SETUP}\n{loop}{body}"], check=True, timeout=SECONDS)

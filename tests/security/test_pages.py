@@ -115,7 +115,7 @@ def test_only_administrators_read_the_audit_log() -> None:
     ]
 
 
-def test_the_audit_log_is_filtered_paged_and_exported_without_formulas(admin: Client) -> None:
+def test_M07_the_audit_log_is_filtered_paged_and_exported_without_formulas(admin: Client) -> None:
     for n in range(60):
         event(actor=f"user{n}")
     event(actor="=HYPERLINK(1)\n2")

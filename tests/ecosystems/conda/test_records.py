@@ -73,7 +73,7 @@ def test_value_gives_any_text_or_integer_of_the_record():
         (None, None),
     ],
 )
-def test_build_times_are_milliseconds_or_none(stamp, expected):
+def test_M10_build_times_are_milliseconds_or_none(stamp, expected):
     fields = record(timestamp=None) | {"timestamp": stamp}
     for kept in (read(body_with(fields))[-1], read(body_with(fields | {"license": None}))[-1]):
         assert kept.timestamp == expected

@@ -232,7 +232,7 @@ def test_a_date_that_only_the_entry_tells_is_taken(line: str, time: int | None) 
     ("size", "time"),
     [(-1.0, -1.0), (math.nan, math.nan), (math.inf, 1e300), (None, None), (b"12", b"12")],
 )
-def test_impossible_sizes_and_times_are_missing(size: object, time: object) -> None:
+def test_M10_impossible_sizes_and_times_are_missing(size: object, time: object) -> None:
     table = Vector(
         [Vector([size]), Vector([time])],
         {

@@ -86,7 +86,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kind", [3, 4, 5, 6, 7, 8, 15, 17, 20, 21, 22, 23, 24, 25, 240, 241, 242, 243, 246, 248, 253]
 )
-def test_whatever_could_hold_code_is_refused(kind: int) -> None:
+def test_M08_whatever_could_hold_code_is_refused(kind: int) -> None:
     with pytest.raises(BadIndex, match="more than plain tables"):
         rds.read(HEAD + struct.pack(">i", kind) + bytes(64))
 
