@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from mirrors import urls as mirrors
-from mirrorserver import pages
+from mirrorserver import health, pages
 from mirrorserver.api import api, bad_request
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -14,6 +14,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("channels.urls")),
     path("", include(mirrors.everywhere)),
     path("api/", api.urls),
+    path("health/live", health.live, name="health-live"),
+    path("health/ready", health.ready, name="health-ready"),
 ]
 
 handler400 = bad_request

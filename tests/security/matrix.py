@@ -183,7 +183,9 @@ PAGES_SIGNED_IN = {
     *("dashboard", "profile", "theme", "password", "channels", "token-revoke", "sessions"),
     *("sessions-end", "session-end", "api-session-end", "account_change_password"),
 }
-PAGES_OF_EVERYBODY = {"sign-in", "sign-out", "account_login", "account_logout"}
+PAGES_OF_EVERYBODY = {
+    *("sign-in", "sign-out", "account_login", "account_logout", "health-live", "health-ready"),
+}
 
 ROLES: dict[str, dict[str, str]] = {
     "blind": {},

@@ -15,7 +15,7 @@ from redis import Redis, RedisError
 
 from accounts import firststart
 from accounts.models import User
-from mirrorserver import environment, instance, static_files
+from mirrorserver import environment, instance, static_files, storage
 from mirrorserver.celery import app
 from mirrorserver.supervisor import Part, Supervisor
 
@@ -46,6 +46,7 @@ class Command(BaseCommand):
         names = (only,) if only else PARTS
         if "worker" in names:
             names = (*names, "previews")
+        _require_storage(env)
         locks = _claim(env, names)
         if "web" in names:
             _require_free_port(env)
@@ -107,6 +108,13 @@ def _claim(env: environment.Environment, names: tuple[str, ...]) -> list[IO[str]
     try:
         return [instance.claim(env.data, name) for name in single]
     except instance.AlreadyRunning as error:
+        raise CommandError(str(error), returncode=BAD_START) from error
+
+
+def _require_storage(env: environment.Environment) -> None:
+    try:
+        storage.probe(env.data)
+    except storage.Unfit as error:
         raise CommandError(str(error), returncode=BAD_START) from error
 
 
