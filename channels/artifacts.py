@@ -79,7 +79,7 @@ class Packages:
             "home": said.home,
             "download_count": found["download_count"],
             "file_count": found["file_count"],
-            "size": found["size"] or self._size(),
+            "size": self._size(found["size"]),
             "cve_count": 0,
             "cve_score": None,
             "cve_status": None,
@@ -90,8 +90,10 @@ class Packages:
         order = self._order[record.version]
         return order, record.build_number, record.timestamp or 0, record.filename
 
-    def _size(self) -> int:
-        """Of an index that states no sizes: the bytes of the files that came here."""
+    def _size(self, judged: int) -> int:
+        """Where the index does not state every size: with those of the files that are here now."""
+        if all(record.size >= 0 for _, record in self._files):
+            return judged
         sizes = _sizes(self._channel, [record for _, record in self._files])
         return sum(_size(record, sizes) or 0 for _, record in self._files)
 

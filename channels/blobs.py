@@ -178,9 +178,12 @@ def stored(digests: Iterable[str]) -> set[str]:
     return set(rows.values_list("sha256", flat=True))
 
 
-def present(digests: Iterable[str], audience: Audience) -> set[str]:
-    """Which of these SHA-256 (or MD5, where an index has no better) the audience may have now."""
-    found: set[str] = set()
+def present(digests: Iterable[str], audience: Audience) -> dict[str, int]:
+    """Which of these SHA-256 (or MD5, where an index has no better) the audience may have now.
+
+    Each with its size.
+    """
+    found: dict[str, int] = {}
     wanted = [digest for digest in digests if digest]
     # A passive mirror asks for every file it lists, and at first none is here.
     if not wanted or not Blob.objects.filter(file=True).exists():
@@ -192,19 +195,19 @@ def present(digests: Iterable[str], audience: Audience) -> set[str]:
     return found
 
 
-def _stored(field: str, digests: list[str], audience: Audience) -> Iterator[str]:
+def _stored(field: str, digests: list[str], audience: Audience) -> Iterator[tuple[str, int]]:
     """Plain SQL: the ORM's way of passing values costs more than the look-up itself."""
     places = ",".join(["%s"] * len(digests))
     table = connection.ops.quote_name(Blob._meta.db_table)
     origin = connection.ops.quote_name(Provenance._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {field} FROM {table} WHERE {field} IN ({places})"
+            f"SELECT {field}, size FROM {table} WHERE {field} IN ({places})"
             " AND file = %s AND deleting = %s AND (openness >= %s OR EXISTS"
             f" (SELECT 1 FROM {origin} WHERE blob_id = sha256 AND channel_id = %s))",
             [*digests, True, False, audience.needed, audience.channel_id],
         )
-        yield from (row[0] for row in cursor.fetchall())
+        yield from cursor.fetchall()
 
 
 def _make_folder(folder: Path) -> None:

@@ -17,6 +17,8 @@ from ecosystems.base import Ecosystem
 
 BATCH_NAMES = 200
 BATCH_BYTES = 8 * 1024 * 1024
+ADOPTED = ("tally", "origins", "present", "stale", "bytes")
+"""What of a row changes without a new one."""
 
 
 @dataclass(slots=True)
@@ -73,11 +75,11 @@ def package_row(
 
 def adopt(row: Package, item: Listing) -> bool:
     """Copy what clients do not see onto the row; True if that changes it."""
-    changed = False
-    for name in ("tally", "origins", "present", "stale"):
-        if getattr(row, name) != getattr(item, name):
-            setattr(row, name, getattr(item, name))
-            changed = True
+    # Sizes that the index does not state are known once the bytes are here.
+    values = [item.tally, item.origins, item.present, item.stale, item.size]
+    changed = [getattr(row, name) for name in ADOPTED] != values
+    for name, value in zip(ADOPTED, values, strict=True):
+        setattr(row, name, value)
     return changed
 
 

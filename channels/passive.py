@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import Error, connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from channels import blobs, connections, origins, pins, readership
@@ -465,6 +465,8 @@ def _arrived(what: Wish, row: Fetch, digest: Digest) -> None:
         )
         for claim in what.claims:
             mark(claim)
+            if claim.size < 0:
+                _add_size(claim, digest.size)
             if not claim.sha256 and not claim.md5:
                 pins.learn(_origin(claim), claim.filename, digest)
             _tell(EventType.ARTIFACT_GENERATED, claim, bytes=digest.size)
@@ -497,6 +499,16 @@ def mark(listed: Listed) -> None:
     )
     if rows.exists():
         rows.update(stale=True)
+
+
+def _add_size(listed: Listed, size: int) -> None:
+    """Count what no index states; whoever judges the package next counts it anew."""
+    channel, package = listed.channel, listed.package
+    rows = Package.objects.at(channel.current).filter(
+        channel=channel, section=package.section, name=package.name, shard__isnull=False
+    )
+    if rows.update(bytes=F("bytes") + size):
+        channel.revisions.filter(number=channel.current).update(bytes=F("bytes") + size)
 
 
 def _end(row: Fetch) -> None:

@@ -24,7 +24,16 @@ from channels import blobs
 from channels.changes import Changes
 from channels.errors import WrongState
 from channels.lease import Heart
-from channels.listing import BATCH_NAMES, Listing, adopt, batches, bodies_of, package_row, shard_row
+from channels.listing import (
+    ADOPTED,
+    BATCH_NAMES,
+    Listing,
+    adopt,
+    batches,
+    bodies_of,
+    package_row,
+    shard_row,
+)
 from channels.models import (
     FOREVER,
     Channel,
@@ -59,6 +68,8 @@ class Build:
         self.run = run
         self.changes = Changes()
         self.documents_changed = False
+        self._resized = False
+        """Whether sizes of listed files are known that were not."""
         self._compress = zstandard.ZstdCompressor(level=1)
         with transaction.atomic():
             undo(self.channel)
@@ -134,7 +145,7 @@ class Build:
         `WrongState` where the channel was frozen or deleted meanwhile.
         """
         changed = bool(self.changes.total) or self.documents_changed
-        totals = self._totals() if changed else {}
+        totals = self._totals() if changed or self._resized else {}
         if changed:
             self._write_events()
         with transaction.atomic():
@@ -162,7 +173,8 @@ class Build:
                 Generation.rise()
             else:
                 _keep_tallies(channel, self.number)
-                channel.revisions.filter(number=channel.current).update(inputs=inputs)
+                current = channel.revisions.filter(number=channel.current)
+                current.update(inputs=inputs, **totals)
             Channel.objects.filter(pk=channel.pk).update(**published)
             self.publication.write(state="completed", ended=now, revision=None)
         self.channel.refresh_from_db()
@@ -183,7 +195,9 @@ class Build:
             row = rows.get(item.name)
             if row is None or (row.shard_id or "") != item.digest:
                 fresh.append((item, row))
-            elif adopt(row, item):
+                continue
+            self._resized = self._resized or row.bytes != item.size
+            if adopt(row, item):
                 update.append(row)
         bodies = bodies_of([row for _, row in fresh if row])
         for item, row in fresh:
@@ -193,7 +207,7 @@ class Build:
             self.publication.write(revision=self.number)
             shards = self._new_shards(ecosystem, [item for item, _ in fresh if item.body])
             Shard.objects.bulk_create(shards, ignore_conflicts=True)
-            Package.objects.bulk_update(update, ["tally", "origins", "present", "stale"])
+            Package.objects.bulk_update(update, ADOPTED)
             gone = [row.pk for _, row in fresh if row is not None]
             Package.objects.filter(pk__in=gone).update(removed_in=self.number)
             Package.objects.bulk_create(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -130,6 +130,6 @@ def digests(record: Record) -> list[str]:
     return [digest(record), *map(digest, record.beside)]
 
 
-def complete(record: Record, here: set[str]) -> bool:
+def complete(record: Record, here: Set[str]) -> bool:
     """Whether a record's bytes and the files beside it are among those that are here."""
     return digest(record) in here and all(digest(one) in here for one in record.beside)

@@ -6,7 +6,7 @@ publication lists from it, a preview only counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import islice
 
 from channels import blobs, pins
@@ -14,7 +14,7 @@ from channels.blobs import Audience
 from ecosystems.base import Invalid, Record, Stop
 from filters.rules import Reason, judge, twins
 from mirrors import held
-from mirrors.cases import Case, Judged, Part, Source, State, complete, digests
+from mirrors.cases import Case, Judged, Part, Source, State, complete, digest, digests
 from mirrors.earlier import ByMirror, Listed
 
 NAMES_AT_ONCE = 100
@@ -67,14 +67,19 @@ def resolve(case: Case, batch: Sequence[Judged], *, expected: bool = False) -> N
         one.parts = [part for part in one.parts if part.records or part.stays]
 
 
-def present(records: Iterable[tuple[int, Record]], audience: Audience) -> set[str]:
+def present(records: Iterable[tuple[int, Record]], audience: Audience) -> Set[str]:
     """Digests of those records (each with the id of its origin) that the audience may have now.
 
-    Records without a hash get that of the bytes that came first.
+    Records without a hash get that of the bytes that came first, and those without a size the one
+    of the bytes that are here.
     """
     some = list(records)
     pins.fill(some)
-    return blobs.present((known for _, record in some for known in digests(record)), audience)
+    here = blobs.present((known for _, record in some for known in digests(record)), audience)
+    for _, record in some:
+        if record.size < 0:
+            record.size = here.get(digest(record), -1)
+    return here.keys()
 
 
 def _verdicts(
@@ -94,7 +99,7 @@ def _verdicts(
     )
 
 
-def _state(part: Part, at: int, here: set[str]) -> State:
+def _state(part: Part, at: int, here: Set[str]) -> State:
     record = part.records[at]
     if part.reasons[at] is not None or isinstance(record, Invalid):
         return State.LEFT_OUT
@@ -121,7 +126,7 @@ def _may_keep(part: Part) -> bool:
     return part.source.active and (part.source.incomplete or State.MISSING in part.states)
 
 
-def _keep(case: Case, name: str, part: Part, listed: ByMirror, here: set[str]) -> None:
+def _keep(case: Case, name: str, part: Part, listed: ByMirror, here: Set[str]) -> None:
     """Rules act at once, and so does what the upstream says it has taken back."""
     mine = [old for old in listed.get(part.source.mirror_id, []) if complete(old.record, here)]
     reasons = _verdicts(case, part.source, name, [old.record for old in mine])

@@ -17,6 +17,7 @@ from mirrors import control, dispatch
 from mirrors.models import Mirror, Run
 from tests import invariants, scene
 from tests.condatree import FakeConda
+from tests.faults.clients import get
 from tests.faults.disks import BIG, enlarge
 from tests.mirrorserver.server import until
 from tests.processes import Worker
@@ -52,12 +53,6 @@ def large(settings: LazySettings) -> Iterator[list[FakeConda]]:
         for server in servers:
             enlarge(server, 5 * MB)
         yield servers
-
-
-def get(source: Source) -> tuple[int, bytes]:
-    """What a client that asks for the file gets."""
-    answer = Client(application).get(f"/api/repo/main/{source.path}")
-    return answer.status, answer.body
 
 
 def mirrors(large: list[FakeConda], *modes: str) -> list[Mirror]:

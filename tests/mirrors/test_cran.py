@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from accounts.answers import Paging
-from channels import blobs, packages
+from channels import blobs, packages, shapes
 from channels.models import Blob, Channel, Document, Package, Pin
 from channels.views.snippets import snippets
 from ecosystems import registry
@@ -562,6 +562,49 @@ def test_a_size_that_the_upstream_does_not_say_is_known_once_the_file_came(
     assert sizes() == [None, 0]
     body = client.get(f"{BASE}/{SOURCE}/bb_2.0.tar.gz").body
     assert sizes() == [len(body)] * 2
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+@pytest.mark.parametrize("missing", [("current",), ("current", "archive")])
+def test_sums_have_the_true_sizes_of_what_came_though_the_index_states_them_in_part_or_not(
+    cran: FakeCran, client: Client, mode: str, missing: tuple[str, ...]
+) -> None:
+    for name in missing:
+        cran.remove(cran.path(f"Meta/{name}.rds"))
+    channel = scene.channel()
+    scene.run_now(mirror(channel, cran, mirror_mode=mode))
+
+    def sums() -> list[int]:
+        """As the page of the channel, the list of packages and the package itself show them."""
+        channel.refresh_from_db()
+        shown, _ = packages.page(packages.listed([channel]), sort="-size", paging=Paging())
+        rows = Package.objects.at(channel.current).filter(channel=channel)
+        files = [
+            file["size"]
+            for row in rows
+            for file in (packages.files(channel, "cran", name=row.name, paging=Paging()) or [[]])[0]
+        ]
+        return [
+            shapes.one_channel(channel)["size"],
+            sum(one["size"] for one in shown),
+            sum(row.bytes for row in rows),
+            sum(size or 0 for size in files),
+        ]
+
+    older = () if "archive" in missing else ("aa_1.0",)
+    names = (*older, "aa_1.1-2", "bb_2.0", "cc_0.1")
+    answers = [client.get(f"{BASE}/{SOURCE}/{name}.tar.gz") for name in names]
+    assert {answer.status for answer in answers} == {200}
+    whole = sum(len(answer.body) for answer in answers)
+    assert sums() == [whole] * 4
+    # Judged anew, though nothing listed changes: nothing is counted twice.
+    Package.objects.filter(name="bb").update(bytes=0)
+    Package.objects.update(stale=True)
+    number = channel.current
+    channel.raise_wanted()
+    scene.publish(channel)
+    assert channel.current == number
+    assert sums() == [whole] * 4
 
 
 def test_older_states_subchannels_and_tokens_have_addresses_too(
