@@ -13,6 +13,12 @@ LARGEST = 1_000_000_000
 """Of a number in an address or a query; databases refuse much larger ones."""
 
 
+USUAL, MOST = 100, 1000
+"""Events that are told at once."""
+COUNTED = 10_000
+"""Counting stops here: beyond it nobody pages, and a database would have to read every row."""
+
+
 class ApiError(Exception):
     """An answer that is not a success; `message` is a sentence for the person who reads it."""
 
@@ -74,6 +80,12 @@ class ItemList(Schema):
     items: list[dict[str, Any]]
 
 
+class CountedList(ItemList):
+    """A list that is not counted to its end: if `count_exact` is false, there are more."""
+
+    count_exact: bool
+
+
 ERRORS: dict[int, type[Schema]] = dict.fromkeys(
     (400, 401, 403, 404, 409, 412, 413, 422, 429, 503), ErrorAnswer
 )
@@ -102,6 +114,15 @@ class Body(Schema):
         }
 
 
+class Behind(Schema):
+    """A place in a list that has no end: `offset` rows are read and left out, `after` skips."""
+
+    offset: int = Field(0, ge=0, le=10 * COUNTED)
+    limit: int | None = Field(USUAL, ge=0, le=LARGEST)
+    after: int | None = Field(None, ge=0, le=2**63 - 1)
+    """The `event_id` that the part before ended with."""
+
+
 class Paging(Schema):
     """`limit` absent = everything; 0 = nothing but the total."""
 
@@ -126,8 +147,23 @@ def part(rows: QuerySet[Any] | list[Any], paging: Paging) -> list[Any]:
     return list(rows[paging.offset : end])
 
 
+def behind(rows: QuerySet[Any], place: Behind, *, downwards: bool) -> list[Any]:
+    """At most 1,000 of these events, in the order of their ids."""
+    if place.after is not None:
+        rows = rows.filter(**{"pk__lt" if downwards else "pk__gt": place.after})
+    limit = USUAL if place.limit is None else min(place.limit, MOST)
+    ordered = rows.order_by("-pk" if downwards else "pk")
+    return part(ordered, Paging(offset=place.offset, limit=limit))
+
+
 def listed(items: list[dict[str, Any]], total: int) -> dict[str, Any]:
     return {"total_count": total, "items": items}
+
+
+def counted(items: list[dict[str, Any]], rows: QuerySet[Any]) -> dict[str, Any]:
+    """A `CountedList` of some of these rows."""
+    total = rows.order_by()[: COUNTED + 1].count()
+    return {**listed(items, min(total, COUNTED)), "count_exact": total <= COUNTED}
 
 
 def with_text_ids(value: Any) -> Any:

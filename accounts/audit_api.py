@@ -8,19 +8,15 @@ from typing import Any, Literal
 from django.http import HttpRequest
 from ninja import Field, Query, Router
 
-from accounts.answers import ERRORS, LARGEST, ItemList, Paging, invalid, listed, part
+from accounts.answers import ERRORS, Behind, CountedList, behind, counted, invalid
 from accounts.audit_query import Asked, shape
 from accounts.caller import caller
 from accounts.models import SecurityEventType
 
 router = Router(tags=["audit"])
 
-USUAL = 100
-MOST = 1000
 
-
-class Which(Paging):
-    limit: int | None = Field(USUAL, ge=0, le=LARGEST)
+class Which(Behind):
     order: Literal["asc", "desc"] = "desc"
     type: str = Field("", max_length=200)
     actor: str = Field("", max_length=200)
@@ -30,9 +26,13 @@ class Which(Paging):
     last: date | None = Field(None, alias="to")
 
 
-@router.get("/audit-log", response={200: ItemList, **ERRORS})
+@router.get("/audit-log", response={200: CountedList, **ERRORS})
 def audit_log(request: HttpRequest, which: Query[Which]) -> dict[str, Any]:
-    """Sign-ins, refusals, and changes of users, roles, passwords, tokens and sessions."""
+    """Sign-ins, refusals, and changes of users, roles, passwords, tokens and sessions.
+
+    They are counted up to 10,000: beyond it `count_exact` is false. `after` names the event to go
+    on behind.
+    """
     who = caller(request)
     who.need_whole()
     who.need_level("roles", "manage")
@@ -47,7 +47,5 @@ def audit_log(request: HttpRequest, which: Query[Which]) -> dict[str, Any]:
         last=which.last,
     )
     rows = asked.rows()
-    limit = USUAL if which.limit is None else min(which.limit, MOST)
-    ordered = rows.order_by("pk" if which.order == "asc" else "-pk")
-    some = part(ordered, Paging(offset=which.offset, limit=limit))
-    return listed([shape(event) for event in some], rows.count())
+    some = behind(rows, which, downwards=which.order == "desc")
+    return counted([shape(event) for event in some], rows)

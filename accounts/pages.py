@@ -21,6 +21,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.access import can
+from accounts.answers import COUNTED
 from accounts.models import User
 
 P = ParamSpec("P")
@@ -42,8 +43,6 @@ DIALOG = "dialog-body"
 """The id of the element in base.html that pages opened as a dialog are put into."""
 
 SIZE = 50
-COUNTED = 10_000
-"""Counting stops here: beyond it nobody pages, and a database would have to read every row."""
 LONGEST_TEXT = 300
 LARGEST_PAGE = COUNTED // SIZE
 

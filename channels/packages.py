@@ -1,7 +1,8 @@
 """The packages and files a channel lists now, read from its rows and shards.
 
 The rule: counting and paging is done by the database over package rows; shards are opened for
-the packages of one page only.
+the packages of one page only. What is sorted by name is read as far as the page goes, and what is
+searched for is counted as far as `COUNTED`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from channels.artifacts import Packages, file_items, records_of
 from channels.models import Channel, Download, Package
 from ecosystems import registry
 
+KEYS = ("channel_id", "family", "name")
+TIES = ("channel_id", "family")
 SORTS = ("name", "file_count", "download_count", "size")
 MOST = 1000
 USUAL = 100
@@ -25,30 +28,55 @@ USUAL = 100
 
 def listed(channels: Iterable[Channel], *, query: str = "") -> QuerySet[Any]:
     """One row a package (channel, family, name) of the channels' current revisions."""
-    rows = Package.objects.filter(
+    # Sums, so that no index over revisions is taken for the one over names: SQLite would take it,
+    # read all that the channel lists, and sort it.
+    rows = Package.objects.alias(begin=F("added_in") + 0, end=F("removed_in") + 0).filter(
         channel__in=channels,
         shard__isnull=False,
-        added_in__lte=F("channel__current"),
-        removed_in__gt=F("channel__current"),
+        begin__lte=F("channel__current"),
+        end__gt=F("channel__current"),
     )
     if query:
         rows = rows.filter(name__icontains=query)
-    return rows.values("channel_id", "family", "name")
+    found: QuerySet[Any] = rows.values(*KEYS)
+    return found
 
 
-def page(rows: QuerySet[Any], *, sort: str, paging: Paging) -> tuple[list[dict[str, Any]], int]:
-    """The packages of one page, as the API shows them, and how many there are in all."""
-    total = rows.distinct().count()
+def count(rows: QuerySet[Any], *, most: int | None = None) -> int:
+    """How many packages there are; `most` + 1 where there are more than that."""
+    keys = rows.order_by().distinct()
+    return keys.count() if most is None else keys[: most + 1].count()
+
+
+def page(rows: QuerySet[Any], *, sort: str, paging: Paging) -> list[dict[str, Any]]:
+    """The packages of one page, as the API shows them."""
     if paging.limit == 0:
-        return [], total
+        return []
+    part = slice(
+        paging.offset, paging.offset + (USUAL if paging.limit is None else min(paging.limit, MOST))
+    )
     key = sort.removeprefix("-")
+    order = F(key).desc() if sort.startswith("-") else F(key).asc()
+    if key == "name":
+        return _packages(_by_name(rows, rows.distinct().order_by(order, *TIES)[part]))
     found = rows.annotate(file_count=Sum("files"), size=Sum("bytes"))
     if key == "download_count":
         found = found.annotate(download_count=Coalesce(Subquery(_summed()), 0))
-    order = F(key).desc() if sort.startswith("-") else F(key).asc()
-    end = paging.offset + (USUAL if paging.limit is None else min(paging.limit, MOST))
-    some = list(found.order_by(order, "name", "channel_id", "family")[paging.offset : end])
-    return _packages(some), total
+    return _packages(list(found.order_by(order, "name", *TIES)[part]))
+
+
+def _by_name(rows: QuerySet[Any], keys: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These packages with their sums: those of all others need not be worked out first."""
+    some = list(keys)
+    channels, names = ({one[key] for one in some} for key in ("channel_id", "name"))
+    sums = {
+        tuple(one[key] for key in KEYS): one
+        for one in rows.filter(channel__in=channels, name__in=names)
+        .order_by()
+        .annotate(file_count=Sum("files"), size=Sum("bytes"))
+    }
+    # One that was published or removed between the two queries is not shown.
+    return [found for one in some if (found := sums.get(tuple(one[key] for key in KEYS)))]
 
 
 def _summed() -> QuerySet[Any]:

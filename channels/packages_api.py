@@ -7,7 +7,16 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router
 
-from accounts.answers import ERRORS, ItemList, Paging, invalid, listed, not_found
+from accounts.answers import (
+    COUNTED,
+    ERRORS,
+    CountedList,
+    ItemList,
+    Paging,
+    invalid,
+    listed,
+    not_found,
+)
 from accounts.caller import caller
 from channels import packages
 from channels.asking import CHANNEL, SUBCHANNEL, Where, asked, seen
@@ -26,17 +35,19 @@ class Search(Paging):
 
 
 def list_artifacts(request: HttpRequest, where: Path[Where], search: Query[Search]) -> Shape:
-    """The packages a channel lists now; at most 1,000 at once, 100 where no limit is given."""
+    """The packages a channel lists now; at most 1,000 at once, 100 where no limit is given.
+
+    Packages that are searched for are counted up to 10,000: beyond it `count_exact` is false.
+    """
     channel = asked(request, where, "view-artifacts", "view")
-    rows = _matching([channel], search)
-    return listed(*packages.page(rows, sort=_sort(search.sort), paging=search))
+    return _found([channel], search)
 
 
 def get_artifact(request: HttpRequest, where: Path[Where], family: str, name: str) -> Shape:
     """One package."""
     channel = asked(request, where, "view-artifacts", "view")
     rows = packages.listed([channel]).filter(family=family, name=_normal(family, name))
-    found, _ = packages.page(rows, sort="name", paging=Paging(offset=0, limit=1))
+    found = packages.page(rows, sort="name", paging=Paging(offset=0, limit=1))
     if not found:
         raise not_found("package")
     return found[0]
@@ -53,13 +64,22 @@ def list_files(
     return listed(*found)
 
 
-@router.get("/artifacts", response={200: ItemList, **ERRORS})
+@router.get("/artifacts", response={200: CountedList, **ERRORS})
 def search_artifacts(request: HttpRequest, search: Query[Search]) -> Shape:
     """Packages over all channels you may know of."""
     who = caller(request)
     who.need("artifact:view", "channel:view-artifacts", "channel:view")
-    rows = _matching(seen(who).values("pk"), search)
-    return listed(*packages.page(rows, sort=_sort(search.sort), paging=search))
+    return _found(seen(who).values("pk"), search)
+
+
+def _found(channels: Any, search: Search) -> Shape:
+    rows, sort = _matching(channels, search), _sort(search.sort)
+    total = packages.count(rows, most=COUNTED if search.q else None)
+    exact = not search.q or total <= COUNTED
+    # Nothing is looked for behind the last one.
+    behind = exact and search.offset >= total
+    items = [] if behind else packages.page(rows, sort=sort, paging=search)
+    return {**listed(items, min(total, COUNTED) if not exact else total), "count_exact": exact}
 
 
 def _matching(channels: Any, search: Search) -> Any:
@@ -89,7 +109,7 @@ def _normal(family: str, name: str) -> str:
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
     for path, view, answer in (
-        ("/artifacts", list_artifacts, ItemList),
+        ("/artifacts", list_artifacts, CountedList),
         ("/artifacts/{family}/{name}", get_artifact, Shape),
         ("/artifacts/{family}/{name}/files", list_files, ItemList),
     ):

@@ -6,30 +6,31 @@ from typing import Any, Literal
 
 from django.db.models import Q
 from django.http import HttpRequest
-from ninja import Field, Path, Query, Router
+from ninja import Path, Query, Router
 
 from accounts.access import can
-from accounts.answers import ERRORS, LARGEST, ItemList, Paging, invalid, listed, part, stamp
+from accounts.answers import ERRORS, Behind, CountedList, behind, counted, invalid, stamp
 from accounts.caller import caller
 from channels.asking import CHANNEL, SUBCHANNEL, Where, asked
 from history.models import Event, EventType
 
 router = Router(tags=["history"])
 
-MOST = 1000
 HIDDEN = {"hidden": "This needs a role whose attribute “mirror” is “read”."}
-USUAL = 100
 
 
-class Which(Paging):
-    limit: int | None = Field(USUAL, ge=0, le=LARGEST)
+class Which(Behind):
     order: Literal["asc", "desc"] = "asc"
     type: str = ""
     family: str = ""
 
 
 def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> dict[str, Any]:
-    """The channel's events, oldest first; `type` and `family` may be lists with commas."""
+    """The channel's events, oldest first; `type` and `family` may be lists with commas.
+
+    They are counted up to 10,000: beyond it `count_exact` is false. `after` names the event to go
+    on behind.
+    """
     channel = asked(request, where, "history")
     who = caller(request)
     scopes = ("channel.mirror:view", "channel.mirror:edit")
@@ -44,12 +45,8 @@ def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> di
         rows = rows.filter(type__in=types)
     if which.family:
         rows = rows.filter(family__in=which.family.split(","))
-    limit = USUAL if which.limit is None else min(which.limit, MOST)
-    some = part(
-        rows.order_by("-id" if which.order == "desc" else "id"),
-        Paging(offset=which.offset, limit=limit),
-    )
-    return listed([event_shape(event, settings=settings) for event in some], rows.count())
+    some = behind(rows, which, downwards=which.order == "desc")
+    return counted([event_shape(event, settings=settings) for event in some], rows)
 
 
 def event_shape(event: Event, *, settings: bool) -> dict[str, Any]:
@@ -88,6 +85,6 @@ for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
         base + "/history",
         ["GET"],
         history,
-        response={200: ItemList, **ERRORS},
+        response={200: CountedList, **ERRORS},
         operation_id=f"history{suffix}",
     )

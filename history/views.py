@@ -17,7 +17,8 @@ from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from accounts.access import can
-from accounts.pages import COUNTED, SIZE, signed_in, text_in
+from accounts.answers import COUNTED
+from accounts.pages import SIZE, signed_in, text_in
 from channels.models import Channel
 from channels.views.frame import shown, tab
 from history.api import event_shape

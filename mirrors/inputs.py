@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,15 +82,20 @@ class Inputs:
         }
         return sorted(found)
 
-    def case(self, ecosystem: Ecosystem, section: str) -> Case:
-        """What is to be judged in one section."""
+    def case(
+        self, ecosystem: Ecosystem, section: str, *, names: Collection[str] | None = None
+    ) -> Case:
+        """What is to be judged in one section.
+
+        `names`: the packages that will be asked for, None = any.
+        """
         sources = tuple(
             Source(
                 mirror_id=one.mirror.pk,
                 mirror_name=one.mirror.name,
                 active=one.mirror.active,
                 rules=one.rules,
-                pack=_records(one.snapshots[section]),
+                pack=_records(one.snapshots[section], names),
                 origin_id=one.snapshots[section].origin_id,
                 incomplete=one.mirror.active and one.mirror.incomplete,
             )
@@ -217,7 +222,7 @@ def on_demand(snapshot: Snapshot) -> bool:
     return NAMES in snapshot.extras
 
 
-def _records(snapshot: Snapshot) -> Pack | Layered:
+def _records(snapshot: Snapshot, names: Collection[str] | None) -> Pack | Layered:
     """The snapshot's records, with those that were asked for since."""
     opened = pack(snapshot.pack_id)
     if not on_demand(snapshot):
@@ -225,6 +230,8 @@ def _records(snapshot: Snapshot) -> Pack | Layered:
     rows = Page.objects.filter(
         upstream=snapshot.upstream_id, section=snapshot.section, created__gt=snapshot.created
     )
+    if names is not None:
+        rows = rows.filter(name__in=names)
     later = {row.name: (bytes(row.body), row.count) for row in rows}
     return Layered(opened, later) if later else opened
 

@@ -8,7 +8,17 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema
 
-from accounts.answers import ERRORS, LARGEST, ItemList, Paging, listed, not_found, part, stamp
+from accounts.answers import (
+    ERRORS,
+    LARGEST,
+    CountedList,
+    ItemList,
+    Paging,
+    listed,
+    not_found,
+    part,
+    stamp,
+)
 from channels.asking import CHANNEL, SUBCHANNEL, Where, asked
 from mirrors import lists, shapes, why
 from mirrors.asking import MIRROR, OfMirror, of_request
@@ -71,11 +81,14 @@ def mirror_log(request: HttpRequest, where: Path[OfMirror], paging: Query[Paging
 
 
 def explain(request: HttpRequest, where: Path[Where], question: Query[Question]) -> Shape:
-    """Why a file is in the channel or not: by a package's name or a file's."""
+    """Why a file is in the channel or not: by a package's name or a file's.
+
+    At most 1,000 files are told: where `count_exact` is false, there may be more.
+    """
     channel = asked(request, where, "view-artifacts", "view")
     query = question.q.strip()
-    answers = why.why(channel, query) if query else []
-    return listed(answers, len(answers))
+    answers = why.why(channel, query) if query else why.Answers([])
+    return {**listed(answers.items, len(answers.items)), "count_exact": not answers.more}
 
 
 def _run(request: HttpRequest, where: OfRun) -> Run:
@@ -103,7 +116,7 @@ for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
         ("GET", MIRROR + "/runs/{number}/files", list_run_files, 200, Shape),
         ("GET", MIRROR + "/runs/{number}/log", run_log, 200, Shape),
         ("GET", MIRROR + "/log", mirror_log, 200, Shape),
-        ("GET", "/why", explain, 200, ItemList),
+        ("GET", "/why", explain, 200, CountedList),
     ):
         router.add_api_operation(
             base + path,

@@ -1,9 +1,13 @@
-"""Why is a file (not) in a channel? The rule, and the value it looked at."""
+"""Why is a file (not) in a channel? The rule, and the value it looked at.
+
+The rule: only the records of the package that is asked for are read, and of those no more than
+`RECORDS`, whatever there are of sections and mirrors.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import zstandard
 
@@ -18,6 +22,9 @@ from mirrors.judge import judge_name, resolve
 from mirrors.texts import UNREADABLE
 
 MOST = 1000
+"""Files that one question is answered for."""
+RECORDS = 20_000
+"""Records that one question reads; what a first mirror has of a package is read whole."""
 OLDER = "It is listed as it was before; what the upstream lists now is not downloaded yet."
 DROPPED = "The upstream no longer lists it; it stays until a run of the mirror is complete."
 ROWS = 20
@@ -39,31 +46,67 @@ class Answer:
     detail: str = ""
 
 
-def why(channel: Channel, query: str) -> list[dict[str, object]]:
-    """An answer per file for a package name or a file name; [] where no upstream lists it."""
-    inputs = gather(channel)
+@dataclass(slots=True)
+class Answers:
+    """The answers to one question, and whether there may be more files that fit it."""
+
+    items: list[dict[str, object]]
+    more: bool = False
+
+
+def why(channel: Channel, query: str) -> Answers:
+    """An answer per file for a package name or a file name; none where no upstream lists it."""
+    inputs, budget = gather(channel), _Budget()
     found: list[dict[str, object]] = []
     for ecosystem in inputs.ecosystems():
         for section in inputs.sections(ecosystem):
-            for answer in _asked(inputs, ecosystem, section, query):
+            for answer in _asked(inputs, ecosystem, section, query, budget):
+                if len(found) == MOST:
+                    return Answers(found, more=True)
                 found.append(asdict(answer))
-                if len(found) >= MOST:
-                    return found
-    return found
+    return Answers(found, more=budget.exceeded)
 
 
-def _asked(inputs: Inputs, ecosystem: Ecosystem, section: str, query: str) -> Iterator[Answer]:
+class _Budget:
+    """The records that one question may still read."""
+
+    def __init__(self) -> None:
+        self._left = RECORDS
+        self.exceeded = False
+
+    def within(self, case: Case, name: str) -> Case:
+        """The case with as many of its sources as may be read.
+
+        The oldest ones: what becomes of a file does not depend on newer mirrors.
+        """
+        sources = []
+        for source in case.sources:
+            entry = source.pack.names().get(name)
+            records = entry.count if entry else 0
+            if records > self._left and self._left < RECORDS:
+                self.exceeded = True
+                break
+            self._left -= records
+            sources.append(source)
+        return case if len(sources) == len(case.sources) else replace(case, sources=tuple(sources))
+
+
+def _asked(
+    inputs: Inputs, ecosystem: Ecosystem, section: str, query: str, budget: _Budget
+) -> Iterator[Answer]:
     """Of a package's files, or of the one file that `query` names, whatever its name is like."""
-    case = inputs.case(ecosystem, section)
     name = ecosystem.name_of(query)
+    plain = ecosystem.normalize(query) if name is None else name
+    case = inputs.case(ecosystem, section, names=[plain])
+    answers = _answers(budget.within(case, plain), plain)
     if name is not None:
-        yield from (one for one in _answers(case, name) if one.filename == query)
+        yield from (one for one in answers if one.filename == query)
         return
-    plain = ecosystem.normalize(query)
-    yield from _answers(case, plain)
+    yield from answers
     # A file whose name is no file name of this type: it is among what was left out.
     for odd in sorted(_left_out_of(case, plain)):
-        yield from (one for one in _answers(case, odd) if one.filename == query)
+        some = _answers(budget.within(case, odd), odd)
+        yield from (one for one in some if one.filename == query)
     for one in inputs.mirrors:
         snapshot = one.snapshots.get(section) if one.ecosystem.kind == ecosystem.kind else None
         if snapshot is not None and query in snapshot.invalid_names:
@@ -73,12 +116,8 @@ def _asked(inputs: Inputs, ecosystem: Ecosystem, section: str, query: str) -> It
 
 def _left_out_of(case: Case, text: str) -> set[str]:
     """The packages with invalid records whose name `text` begins with."""
-    return {
-        name
-        for source in case.sources
-        for name in source.pack.left_out
-        if name != text and text.startswith(name)
-    }
+    beginnings = {text[:end] for end in range(1, len(text))}
+    return {name for source in case.sources for name in beginnings & source.pack.left_out.keys()}
 
 
 def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
@@ -90,7 +129,7 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
             continue
         if section not in inputs.sections(ecosystem):
             return _from_rows(inputs, section, name, filename)
-        case = inputs.case(ecosystem, section)
+        case = inputs.case(ecosystem, section, names=[name])
         answers = [answer for answer in _answers(case, name) if answer.filename == filename]
         if not answers and _withdrawn(case, name):
             return Verdict(True, f"The upstream has withdrawn all files of {name}.")

@@ -7,12 +7,12 @@ from typing import Any
 from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 
-from accounts.answers import Paging
+from accounts.answers import COUNTED, Paging
 from accounts.pages import SIZE, Page, page_number, signed_in, text_in
 from channels import packages
 from channels.models import Channel, Package
 from channels.views.frame import shown, tab
-from mirrors.why import why
+from mirrors.why import Answers, why
 
 STATES = {
     "listed": "kept",
@@ -73,7 +73,7 @@ def package(
     channel = shown(request, c, s)
     name = name.replace("\x00", "")
     found = packages.listed([channel]).filter(family=family.replace("\x00", ""), name=name)
-    some, _ = packages.page(found, sort="name", paging=Paging(offset=0, limit=1))
+    some = packages.page(found, sort="name", paging=Paging(offset=0, limit=1))
     number = page_number(request)
     paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
     files = packages.files(channel, family, name=name, paging=paging) if some else None
@@ -102,13 +102,14 @@ def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Why is it (not) here? For any package or file name."""
     channel = shown(request, c, s)
     query = text_in(request, "q")
-    answers = why(channel, query) if query else []
-    page = Page(answers[:SIZE], 1, min(len(answers), SIZE))
+    answers = why(channel, query) if query else Answers([])
+    page = Page(answers.items[:SIZE], 1, min(len(answers.items), SIZE))
     context = {
         "query": query,
-        "total": len(answers),
+        "total": len(answers.items),
+        "more": answers.more,
         "page": page,
-        "kept": sum(1 for answer in answers if answer["kept"]),
+        "kept": sum(1 for answer in answers.items if answer["kept"]),
         "rules": RULES,
         "states": STATES,
     }
@@ -116,13 +117,11 @@ def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 
 
 def _page(request: HttpRequest, rows: Any, sort: str) -> Page:
-    number = page_number(request)
-    paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
-    found, total = packages.page(rows, sort=sort, paging=paging)
-    if not found and number > 1:
+    number, total = page_number(request), packages.count(rows, most=COUNTED)
+    if (number - 1) * SIZE >= total:
         number = 1
-        found, total = packages.page(rows, sort=sort, paging=Paging(offset=0, limit=SIZE))
-    return Page(found, number, total)
+    paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
+    return Page(packages.page(rows, sort=sort, paging=paging), number, total)
 
 
 def _platforms(channel: Channel) -> list[str]:

@@ -534,7 +534,8 @@ def test_the_api_shows_the_files_with_their_addresses(cran: FakeCran, client: Cl
     for file, name in ((old, "aa_1.0.tar.gz"), (new, "aa_1.1-2.tar.gz")):
         assert file["size"] == len(client.get(f"{BASE}/{SOURCE}/{name}").body)
     assert new["created_at"] == "2023-11-14T22:13:20+00:00"
-    shown, total = packages.page(packages.listed([channel]), sort="name", paging=Paging())
+    rows = packages.listed([channel])
+    shown, total = packages.page(rows, sort="name", paging=Paging()), packages.count(rows)
     assert total == 3
     assert shown[0]["metadata"]["version"] == shown[0]["version"] == "1.1-2"
     assert shown[0]["available_versions"] == ["1.0", "1.1-2"]
@@ -553,9 +554,7 @@ def test_a_size_that_the_upstream_does_not_say_is_known_once_the_file_came(
 
     def sizes() -> list[int | None]:
         found = packages.files(channel, "cran", name="bb", paging=Paging())
-        shown, _ = packages.page(
-            packages.listed([channel], query="bb"), sort="name", paging=Paging()
-        )
+        shown = packages.page(packages.listed([channel], query="bb"), sort="name", paging=Paging())
         assert found is not None
         return [found[0][0]["size"], shown[0]["size"]]
 
@@ -656,7 +655,7 @@ def test_bad_entries_are_left_out_counted_and_explained(cran: FakeCran) -> None:
     assert sorted(listed(channel)) == ["aa_1.1-2", "bb_2.0", "cc_0.1", "ff_1.0"]
     assert b"elsewhere" not in scene.document(channel, SOURCE, "PACKAGES")
     channel.refresh_from_db()
-    answers = why.why(channel, "dd")
+    answers = why.why(channel, "dd").items
     assert answers[0]["rule"] == "invalid"
     assert "leads out of the repository" in str(answers[0]["detail"])
 

@@ -111,7 +111,7 @@ def test_the_mirrors_log_names_what_is_invalid(stage: Stage) -> None:
 
 def test_why_answers_for_what_is_invalid_whatever_its_name(stage: Stage) -> None:
     for filename in stage.files:
-        answers = why.why(stage.channel, filename)
+        answers = why.why(stage.channel, filename).items
         assert [(one["filename"], one["rule"]) for one in answers] == [(filename, "invalid")]
         assert answers[0]["detail"]
 

@@ -81,14 +81,14 @@ def test_lists_of_snapshots_that_are_gone_say_so(done: Run) -> None:
 def test_why_says_what_the_lists_say(
     done: Run, mirror: Mirror, query: str, state: str, rule: str
 ) -> None:
-    [answer] = why.why(mirror.channel, query)
+    [answer] = why.why(mirror.channel, query).items
     assert (answer["state"], answer["rule"]) == (state, rule)
     assert bool(answer["detail"]) is bool(rule)
 
 
 def test_nobody_knows_why_of_what_no_upstream_lists(done: Run, mirror: Mirror) -> None:
-    assert why.why(mirror.channel, "unheard-of") == []
-    assert why.why(mirror.channel, "six-9-0.conda") == []
+    assert why.why(mirror.channel, "unheard-of") == why.Answers([])
+    assert why.why(mirror.channel, "six-9-0.conda") == why.Answers([])
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_publications_during_a_run_only_add_and_its_end_removes(
         conda.record("noarch", "b-1.0-0.conda")["sha256"],
     )
     assert "2 files that the upstream dropped stay until a complete run." in said(mirror)
-    (answer,) = why.why(channel, "c")
+    (answer,) = why.why(channel, "c").items
     assert (answer["kept"], answer["state"], answer["detail"]) == (True, "stays", why.DROPPED)
     slow.release()
     run = ended(row, thread)
