@@ -31,7 +31,7 @@ class Locked(OperationalError):
     """Somebody else holds the lock; from within `wait_at_most`."""
 
 
-def is_locked(error: OperationalError) -> bool:
+def is_locked(error: Error) -> bool:
     """Whether a statement waited for a lock in vain."""
     name, code = (getattr(error.__cause__, key, None) for key in ("sqlite_errorname", "pgcode"))
     return str(name).startswith(_BUSY) or code == _NOT_AVAILABLE

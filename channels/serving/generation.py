@@ -14,6 +14,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from accounts import locks
 from channels.models import Channel, Generation
 from ecosystems.memo import Sized
 
@@ -88,10 +89,10 @@ def read() -> int:
     connected = wrapper.connection is not None
     try:
         return _read(wrapper)
-    except Error:
+    except Error as error:
         # The server may have gone and come back since the last request of this thread. One that
         # was not there just now, or that let us wait for a lock, is not asked again.
-        if not connected or wrapper.in_atomic_block or wrapper.is_usable():
+        if not connected or wrapper.in_atomic_block or locks.is_locked(error):
             raise
         wrapper.close()
     return _read(wrapper)

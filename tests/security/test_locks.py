@@ -56,6 +56,12 @@ def patience(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> Iterato
     connection.close()
 
 
+class LockTimeout(Exception):
+    """As psycopg2 raises it."""
+
+    pgcode = "55P03"
+
+
 @contextmanager
 def locked() -> Iterator[list[int]]:
     """Another connection lets nobody write; this thread's waits in vain, in milliseconds."""
@@ -277,7 +283,7 @@ def test_a_database_that_makes_a_client_wait_is_asked_once(monkeypatch: pytest.M
     def waits(wrapper: Any) -> int:
         wrapper.ensure_connection()
         asked.append(1)
-        raise OperationalError("canceling statement due to lock timeout")
+        raise OperationalError("canceling statement due to lock timeout") from LockTimeout()
 
     monkeypatch.setattr(generation, "_read", waits)
     with pytest.raises(OperationalError):
