@@ -30,6 +30,7 @@ from ecosystems.memo import Sized
 NOTICES = b'{"notices": []}'
 NOTICES_ETAG = '"notices-empty"'
 REMEMBERED_RECORDS = 48 * 1024 * 1024
+REMEMBERED_SECTIONS = 1024 * 1024
 TOLD_BYTES = 400
 """What a file of `Records` weighs beside its texts."""
 _SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
@@ -96,11 +97,12 @@ def _weight(item: tuple[str, Told]) -> int:
 
 
 _records = Records(REMEMBERED_RECORDS)
+_shard = Prepared(lambda sha256: Shard.objects.filter(pk=sha256).only("body"), str)
 
 
 def _read(package: Package, key: str) -> dict[str, Told]:
-    body = Shard.objects.values_list("body", flat=True).get(pk=key)
-    plain = zstandard.ZstdDecompressor().decompress(bytes(body))
+    (shard,) = _shard(key)
+    plain = zstandard.ZstdDecompressor().decompress(bytes(shard.body))
     ecosystem = registry.of_family(package.family)
     records = ecosystem.records(plain, section=package.section, name=package.name)
     return {
@@ -231,7 +233,7 @@ def file(channel: Channel, section: str, filename: str, *, name: str, number: in
         listed = _lately(channel, rows, filename)
     verdict = None
     judged = now is None or (not channel.frozen and channel.wanted > channel.published)
-    if judged and (rows or not _any_package(channel.pk, section)):
+    if judged and (rows or not _lists_any(channel, section)):
         verdict = verdicts.why(channel, section, filename)
     if listed is None or (verdict is not None and verdict.refused):
         words = [] if verdict and verdict.refused else [_no_file(channel, section, filename)]
@@ -329,6 +331,21 @@ _any_package = Prepared(
     ),
     int, str,
 )  # fmt: skip
+
+
+_listing: Sized[bool] = Sized(REMEMBERED_SECTIONS)
+"""The sections of a channel's revisions that have packages."""
+
+
+def _lists_any(channel: Channel, section: str) -> bool:
+    """Whether the channel has any package in the section; what has some keeps some."""
+    key = (channel.pk, channel.current, section)
+    if _listing.items.get(key):
+        return True
+    found = bool(_any_package(channel.pk, section))
+    if found:
+        _listing.put(key, found, TOLD_BYTES)
+    return found
 
 
 def _at(rows: list[Package], number: int) -> list[Package]:
