@@ -1,11 +1,12 @@
 """Write pictures of every page, light and dark, wide and narrow, to var/screenshots/.
 
-It starts a server of its own with a database of its own. Arguments: names of pages; none = all.
-`--docs` instead writes the six pictures that stand in the README to docs/.
+It starts a server of its own with a database of its own. Arguments: names of pages; none = all;
+`--to FOLDER` writes there. `--docs` instead writes the six pictures of the README, to docs/.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -26,27 +27,34 @@ SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 SIGN_IN = "sign-in"
 
 
-def main(names: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Take the pictures with a data folder that is thrown away."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--docs", action="store_true")
+    parser.add_argument("--to", type=Path, default=TARGET)
+    chosen = parser.parse_args(arguments)
+    folder = DOCS if chosen.docs else chosen.to
     with tempfile.TemporaryDirectory() as data:
         _prepare(data)
         from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
         fake_conda = import_module("tests.condatree").FakeConda
-        TARGET.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with fake_conda() as conda, sync_playwright() as play:
             base, cookie, pages = _serve(conda)
             browser = play.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
-            docs = names == ["--docs"]
-            chosen = SHOWN if docs else names or pages
-            wanted = {name: path for name, path in pages.items() if name in chosen}
-            looks = [("light", "wide")] if docs else product(("light", "dark"), SIZES)
+            names = SHOWN if chosen.docs else chosen.names or pages
+            wanted = {name: path for name, path in pages.items() if name in names}
+            looks = [("light", "wide")] if chosen.docs else product(("light", "dark"), SIZES)
             for theme, size in looks:
-                _take(browser, base, cookie, pages=wanted, theme=theme, size=size, docs=docs)
+                end = "" if chosen.docs else f".{theme}.{size}"
+                files = {folder / f"{name}{end}.png": path for name, path in wanted.items()}
+                _take(browser, base, cookie, files=files, theme=theme, size=size, whole=bool(end))
             browser.close()
-    sys.stdout.write(f"The pictures are in {DOCS if docs else TARGET}.\n")
+    sys.stdout.write(f"The pictures are in {folder}.\n")
 
 
 def _prepare(data: str) -> None:
@@ -64,6 +72,7 @@ def _prepare(data: str) -> None:
     from django.core.management import call_command  # noqa: PLC0415
 
     call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
 
 
 def _serve(conda: Any) -> tuple[str, dict[str, str], dict[str, str]]:
@@ -92,21 +101,20 @@ def _take(
     base: str,
     cookie: dict[str, str],
     *,
-    pages: dict[str, str],
+    files: dict[Path, str],
     theme: Any,
     size: str,
-    docs: bool,
+    whole: bool,
 ) -> None:
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     page = context.new_page()
-    for name, address in pages.items():
+    for path, address in files.items():
         context.clear_cookies()
-        if name != SIGN_IN:
+        if not path.name.startswith(SIGN_IN):
             context.add_cookies([cookie])  # type: ignore[list-item]
         page.goto(base + address)
-        path = DOCS / f"{name}.png" if docs else TARGET / f"{name}.{theme}.{size}.png"
-        page.screenshot(path=path, full_page=not docs)
+        page.screenshot(path=path, full_page=whole)
     context.close()
 
 
