@@ -1,6 +1,6 @@
 """All benches (`make bench`), or those named; `--quick` is the small one for every day.
 
-python -m bench [mirror peer serving pages cran python ...] [--records N ...] [--quick]
+python -m bench [mirror peer serving pages filters cran python ...] [--records N ...] [--quick]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from bench import cran, goals, mirror, pages, peer, python, serving
+from bench import cran, filters, goals, mirror, pages, peer, python, serving
 
 SIZES = (300_000, 900_000)
 QUICK = (100_000,)
@@ -29,6 +29,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "peer": peer.bench,
     "serving": serving.bench,
     "pages": pages.bench,
+    "filters": filters.bench,
     "cran": cran.bench,
     "python": python.bench,
 }
@@ -38,10 +39,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=", ".join(["mirror", *BENCHES]))
     parser.add_argument("--records", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--quick", action="store_true", help="100,000 records, nothing else")
+    parser.add_argument("--quick", action="store_true", help="100,000 records, and long filters")
     options = parser.parse_args()
     if options.quick:
         _mirror(QUICK)
+        filters.bench()
         return
     names = options.names or ["mirror", *BENCHES]
     if "mirror" in names:
