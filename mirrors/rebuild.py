@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -113,12 +113,15 @@ def _claim(channel: Channel) -> Publication | None:
 
 
 def _end(publication: Publication, state: str, error: str) -> bool:
-    """Whether it was still ours to end."""
+    """Whether it was still ours to end. One whose commit was made stays completed."""
+    rows = Publication.objects.filter(pk=publication.pk, fence=publication.fence, state="running")
+    fields = {"state": state, "error": error, "ended": timezone.now()}
     try:
-        publication.write(state=state, error=error, ended=timezone.now())
-    except Fenced:
-        return False
-    return True
+        return bool(rows.update(**fields))
+    except (OperationalError, InterfaceError):
+        # The database may have ended the connection: over a new one it knows the row's state.
+        connection.close()
+        return bool(rows.update(**fields))
 
 
 def _build(

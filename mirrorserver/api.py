@@ -20,6 +20,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, Throttled, ValidationError
 from ninja.parser import Parser
 from ninja.renderers import JSONRenderer
+from redis import RedisError
 
 from accounts import audit
 from accounts.answers import ApiError, with_text_ids
@@ -102,9 +103,9 @@ class Api(NinjaAPI):
                 return answer(request, ApiError(404, "There is nothing at this address."))
             try:
                 response = view(request, **kwargs)
-            except (OperationalError, InterfaceError) as error:
+            except pages.PASSING as error:
                 # From before the operation: who asks, and how often.
-                return on_busy_database(request, error)
+                return on_busy(request, error)
             return _not_allowed(request, response) if response.status_code == 405 else response
 
         return shaped
@@ -218,10 +219,10 @@ def on_throttled(request: HttpRequest, error: Throttled) -> HttpResponse:
 
 @api.exception_handler(OperationalError)
 @api.exception_handler(InterfaceError)
-def on_busy_database(request: HttpRequest, error: Exception) -> HttpResponse:
-    logger.error("The database did not answer: %s", error)
-    busy = ApiError(503, pages.DATABASE_BUSY, retry_after=pages.DATABASE_BUSY_SECONDS)
-    return answer(request, busy)
+@api.exception_handler(RedisError)
+def on_busy(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.error("The database or Redis did not answer: %s", error)
+    return answer(request, ApiError(503, pages.busy(error), retry_after=pages.BUSY_SECONDS))
 
 
 @api.exception_handler(HttpError)

@@ -12,6 +12,7 @@ from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
+from redis import RedisError
 
 from accounts import audit
 from accounts.access import can
@@ -30,7 +31,10 @@ MIRRORS_EACH = 5
 NOTED = 10
 CRASHED = "An error of this server ended the request. Its log says more."
 DATABASE_BUSY = "The database of this server is busy or does not answer now. Try again."
-DATABASE_BUSY_SECONDS = 5
+REDIS_BUSY = "The Redis of this server is busy, full or does not answer now. Try again."
+BUSY_SECONDS = 5
+PASSING = (OperationalError, InterfaceError, RedisError)
+"""Errors of what this server needs, which pass."""
 
 
 @signed_in
@@ -142,12 +146,19 @@ def too_many_tries(request: HttpRequest) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500; 503 where the database is busy or away, which passes."""
-    if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    """500; 503 where the database or Redis is busy or away, which passes."""
+    error = sys.exc_info()[1]
+    if not isinstance(error, PASSING):
         return _static(request, 500, "Something went wrong", CRASHED)
-    response = _static(request, 503, "The database is busy", DATABASE_BUSY)
-    response["Retry-After"] = str(DATABASE_BUSY_SECONDS)
+    what = "Redis" if isinstance(error, RedisError) else "The database"
+    response = _static(request, 503, f"{what} is busy", busy(error))
+    response["Retry-After"] = str(BUSY_SECONDS)
     return response
+
+
+def busy(error: Exception) -> str:
+    """The sentence for one of the errors in `PASSING`."""
+    return REDIS_BUSY if isinstance(error, RedisError) else DATABASE_BUSY
 
 
 def _static(request: HttpRequest, status: int, title: str, detail: str) -> HttpResponse:

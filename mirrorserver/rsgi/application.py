@@ -18,7 +18,7 @@ from channels.passive import Cut
 from channels.serving import addresses, generation
 from channels.serving.answers import Problem, Reply, problem, safe
 from mirrorserver import absent
-from mirrorserver.pages import DATABASE_BUSY, DATABASE_BUSY_SECONDS
+from mirrorserver.pages import BUSY_SECONDS, DATABASE_BUSY
 from mirrorserver.rsgi import bodies, bridge, sending, shares, stalled
 from mirrorserver.rsgi.generations import Generations
 from mirrorserver.rsgi.pool import Busy, Pool, Share
@@ -35,7 +35,7 @@ UNPACKERS = 1
 """Threads that unpack for clients of old forms: nobody else waits behind them."""
 _LOOKS = ("/mirrors/test/", "/mirrors/test", "/mirrors/check/")
 BUSY = "The server has too much to do now. Try again."
-BUSY_DATABASE = Problem(503, DATABASE_BUSY, [("Retry-After", str(DATABASE_BUSY_SECONDS))])
+BUSY_DATABASE = Problem(503, DATABASE_BUSY, [("Retry-After", str(BUSY_SECONDS))])
 
 
 class Application:
@@ -181,7 +181,7 @@ class Application:
                 return await self._changes.run(bridge.known, environ)
             except (Error, ApiError) as error:
                 logger.exception("The database did not say whose request this is.")
-                again = DATABASE_BUSY_SECONDS
+                again = BUSY_SECONDS
                 raise bodies.Refused(503, DATABASE_BUSY, again=again) from error
 
         content = await body.read(scope, proto, known)

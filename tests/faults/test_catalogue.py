@@ -15,13 +15,8 @@ OPEN = {
     "N16": "advisories: quarantine of files that change under their name",
     "M06": "facts read from package files, against what their index says",
     "M11": "uploads: names that the organisation has for itself",
-    "S05": "a power cut",
-    "S10": "a database that is older or newer than the files",
-    "D01": "Redis that is emptied, stopped or full",
-    "D02": "PostgreSQL that restarts in a publication",
-    "D03": "a busy writer",
-    "D04": "a clock that is set",
-    "D05": "a migration that is killed",
+    "S05": "operations: a power cut, with a disk image that is copied while the server works",
+    "S10": "operations: fsck lists and repairs a database that is older or newer than the files",
 }
 """Rows that no test names yet. Who writes a test for one takes it out of here."""
 

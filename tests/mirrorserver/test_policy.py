@@ -7,6 +7,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
+from redis import RedisError
 
 from accounts.pages import POLICY
 from mirrorserver.policy import HEADER, set_policy
@@ -34,6 +35,7 @@ def test_an_old_form_is_refused_under_the_policy() -> None:
     [
         (RuntimeError("broken on purpose"), 500, "Something went wrong"),
         (OperationalError("locked"), 503, "The database is busy"),
+        (RedisError("OOM"), 503, "Redis is busy"),
     ],
 )
 def test_a_crash_is_a_page_for_a_browser_and_a_sentence_for_everybody_else(

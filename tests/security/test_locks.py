@@ -122,7 +122,7 @@ def writes(api: Api, client: Client, secret: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("limits", ["600/60", ""], ids=["limits", "no limits"])
-def test_every_change_is_503_with_a_time_after_one_wait(
+def test_D03_every_change_is_503_with_a_time_after_one_wait(
     settings: LazySettings, limits: str
 ) -> None:
     settings.LIMIT_WRITES = limits
@@ -145,7 +145,7 @@ def test_every_change_is_503_with_a_time_after_one_wait(
         assert ask().status_code < 500, what
 
 
-def test_who_reads_waits_for_nothing() -> None:
+def test_D03_who_reads_waits_for_nothing() -> None:
     """Not for the note of when a token or a session was last used, which is made later."""
     scene.channel(name="shared")
     user = person("reader")
