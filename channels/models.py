@@ -363,6 +363,30 @@ class Refusal(models.Model):
         return f"{self.status} {self.message}"
 
 
+class Withheld(models.Model):
+    """A small file that goes with another, a wheel's metadata, and that could not be had.
+
+    The other is listed without it; see `channels.withheld`.
+    """
+
+    origin = models.ForeignKey(Origin, on_delete=models.CASCADE)
+    section = models.CharField(max_length=128)
+    name = models.CharField(max_length=200)
+    filename = models.CharField(max_length=255)
+    """Of the file that it goes with."""
+    sha256 = models.CharField(max_length=64)
+    """Its own, as the index states it."""
+    message = models.TextField()
+    tried = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["origin", "filename"], name="withheld_once")]
+        indexes = [models.Index(fields=["origin", "name"])]
+
+    def __str__(self) -> str:
+        return f"what goes with {self.filename}"
+
+
 class Pin(models.Model):
     """The bytes that a file had when it first came, where its index has no hash of it.
 

@@ -97,8 +97,12 @@ def download(
     file: File,
     stop: Stop,
     progress: Progress | None = None,
+    patience: float | None = None,
 ) -> Digest:
-    """Bring a file of the origin to `to` and verify it, from wherever it may lie by now."""
+    """Bring a file of the origin to `to` and verify it, from wherever it may lie by now.
+
+    `patience`: as in `Client.download`.
+    """
     bring = partial(
         client.download,
         to=to,
@@ -107,6 +111,7 @@ def download(
         md5=file.md5,
         stop=stop,
         progress=progress,
+        patience=patience,
     )
     try:
         return bring(address(origin, file.filename, file.address))

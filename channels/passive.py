@@ -29,11 +29,11 @@ from django.db import Error, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from channels import blobs, connections, origins, pins, readership
+from channels import blobs, connections, origins, pins, readership, withheld
 from channels.access import audience
 from channels.errors import NoSpace
 from channels.lease import Fenced, Heart, Watch
-from channels.models import Blob, Channel, Fetch, Origin, Package, Refusal
+from channels.models import Blob, Channel, Fetch, Origin, Package, Refusal, Withheld
 from channels.serving import content
 from channels.serving.content import Listed
 from channels.space import Part, Room
@@ -47,6 +47,7 @@ from ecosystems.upstream import (
     NotFound,
     TooSlow,
     UpstreamError,
+    optional,
 )
 from history.models import EventType, record
 
@@ -415,6 +416,9 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
     try:
         room.expect(max(listed.size, 0))
         room.settle()
+        if (inside := _inside(what)) is not None:
+            _arrived(what, row, inside)
+            return
         client = _client(what.origin.pk, what.origin.key, tuple(settings.UPSTREAM_ALLOW))
         if (known := _proven(what, client, stop=heart.check)) is not None:
             _arrived(what, row, known)
@@ -427,6 +431,7 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
             file=listed,
             stop=heart.check,
             progress=progress,
+            patience=optional.PATIENCE if _main(listed) else None,
         )
         blobs.settle(part, digest.sha256, digest.size)
         _arrived(what, row, digest)
@@ -435,6 +440,50 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
         _refuse(what, row, error)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _inside(what: Wish) -> Digest | None:
+    """A wheel's metadata out of the wheel, where that is here."""
+    listed = what.listed
+    main = _main(listed)
+    whole = content.sibling(listed, main) if main else None
+    blob = content.here(whole) if whole else None
+    if blob is None or not listed.sha256:
+        return None
+    return withheld.out_of(
+        blob.sha256,
+        listed.filename,
+        listed.sha256,
+        family=listed.package.family,
+        purpose="fetch",
+    )
+
+
+def _main(listed: Listed) -> str:
+    """The file that this small one goes with; "" for one that stands for itself."""
+    return registry.of_family(listed.package.family).goes_with(listed.filename)
+
+
+def _withhold(what: Wish, message: str) -> None:
+    """What can be done without is not offered any more, from the next publication on."""
+    for claim in what.claims:
+        main = _main(claim)
+        if not main:
+            return
+        withheld.note(
+            [
+                Withheld(
+                    origin=_origin(claim),
+                    section=claim.package.section,
+                    name=claim.package.name,
+                    filename=main,
+                    sha256=claim.sha256,
+                    message=message,
+                )
+            ]
+        )
+        mark(claim)
+        claim.channel.raise_wanted()
 
 
 def _proven(what: Wish, client: Client, *, stop: Stop) -> Digest | None:
@@ -521,6 +570,8 @@ def _refuse(what: Wish, row: Fetch, error: Exception) -> None:
     until = settings.REFUSAL_SECONDS * random.uniform(0.75, 1.25)
     with transaction.atomic():
         _end(row)
+        if isinstance(error, UpstreamError):
+            _withhold(what, str(error))
         if _is_held(what, error):
             for claim in what.claims:
                 _tell(EventType.ARTIFACT_HELD, claim, message=message)

@@ -294,6 +294,15 @@ class Whole:
         del path, filename
         return None
 
+    def goes_with(self, filename: str) -> str:
+        """Every file stands for itself."""
+        del filename
+        return ""
+
+    def alone(self, record: Record) -> Record:
+        """The same: nothing goes with it."""
+        return record
+
     def bring(self, client: Client, base_url: str, name: str, *, work: Path) -> Brought | None:
         """Nothing is fetched by itself."""
         raise NotImplementedError
@@ -381,6 +390,12 @@ class Ecosystem(Protocol):
 
     def inside(self, path: Path, filename: str) -> bytes | None:
         """What the file at `path` holds of one beside it; unverified, None where it has nothing."""
+
+    def goes_with(self, filename: str) -> str:
+        """The name of the file that a small one beside it goes with; "" for any other file."""
+
+    def alone(self, record: Record) -> Record:
+        """The record, published without what lies beside its file."""
 
     def bring(self, client: Client, base_url: str, name: str, *, work: Path) -> Brought | None:
         """One package by itself; None: the upstream has no such package.

@@ -76,6 +76,8 @@ class Part:
     body: bytes
     records: list[Record | Invalid]
     reasons: list[Reason | None]
+    altered: bool = False
+    """Whether a record is listed otherwise than the body says it."""
     licenses: bool = False
     """Whether rules look at licenses."""
     states: list[State] = field(default_factory=list)

@@ -13,22 +13,23 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import chain, islice
-from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
-from channels import access, blobs, origins, passive, pins, space
+from channels import access, blobs, origins, passive, pins, space, withheld
 from channels.errors import NoSpace
-from channels.models import Blob, Origin
+from channels.models import Blob, Origin, Withheld
 from channels.origins import client
 from channels.space import Part, Room
 from ecosystems import registry
-from ecosystems.upstream import Client, Digest, DigestMismatch, UpstreamError
+from ecosystems.upstream import Client, Digest, DigestMismatch, UpstreamError, optional
 from history.models import Event, EventType, record
 from mirrors.models import Failure
 from mirrors.plan import Beside, Plan, Wanted
+from mirrors.texts import storable
 from mirrors.work import Work
 
 ROWS_AT_ONCE = 200
@@ -38,6 +39,14 @@ FILES_TOLD = 100
 
 class Cancelled(Exception):
     """The run ends; what a thread has half fetched is dropped."""
+
+
+@dataclass(slots=True)
+class Got:
+    """A file with those beside it, and which of these could not be had, with the reason."""
+
+    digests: list[Digest]
+    lost: list[tuple[Beside, str]] = field(default_factory=list)
 
 
 class Download:
@@ -61,6 +70,7 @@ class Download:
         self._first: list[tuple[Origin, str, Digest]] = []
         """What came of files that no index has a hash of."""
         self._failures: list[Failure] = []
+        self._lost: list[Withheld] = []
         self._failed_over: deque[Wanted] = deque()
         self._names: dict[str, Counter[str]] = {}
         self._flushed = self._settled = time.monotonic()
@@ -70,7 +80,7 @@ class Download:
         self._make_room(plan)
         wanted = iter(plan)
         pool = ThreadPoolExecutor(settings.DOWNLOAD_THREADS, thread_name_prefix="download")
-        under_way: dict[Future[list[Digest]], Wanted] = {}
+        under_way: dict[Future[Got], Wanted] = {}
         try:
             while True:
                 room = settings.DOWNLOAD_THREADS * 4 - len(under_way)
@@ -131,34 +141,36 @@ class Download:
                 Event.objects.bulk_create(batch)
         self._names.clear()
 
-    def _fetch(self, wanted: Wanted) -> list[Digest]:
-        """The file and those beside it: one of them missing is a failure of the whole."""
+    def _fetch(self, wanted: Wanted) -> Got:
+        """The file and those beside it, which it can do without."""
         with ExitStack() as stack:
             whole, *others = map(stack.enter_context, self._parts(wanted))
-            found = [self._bring(wanted, wanted, whole)]
-            path = blobs.path(found[0].sha256)
+            got = Got([self._bring(wanted, wanted, whole)])
             for file, part in zip(wanted.beside, others, strict=True):
-                found.append(self._inside(path, file) or self._bring(wanted, file, part))
-            return found
+                try:
+                    got.digests.append(self._small(wanted, file, part, got.digests[0].sha256))
+                except UpstreamError as error:
+                    got.lost.append((file, str(error)))
+            return got
 
-    def _inside(self, path: Path, file: Beside) -> Digest | None:
-        """A file beside one that has come, out of that one: no request, which could fail.
+    def _small(self, wanted: Wanted, file: Beside, part: Part, whole: str) -> Digest:
+        known = withheld.out_of(
+            whole,
+            file.filename,
+            file.sha256,
+            family=self._family,
+            purpose=f"run{self.work.run.pk}",
+        )
+        return known or self._bring(wanted, file, part, patience=optional.PATIENCE)
 
-        Only if it has the hash that the index states.
-        """
-        data = registry.of_family(self._family).inside(path, file.filename)
-        if data is None or not file.sha256 or hashlib.sha256(data).hexdigest() != file.sha256:
-            return None
-        temp = blobs.temporary(f"run{self.work.run.pk}")
-        try:
-            temp.write_bytes(data)
-            size = blobs.settle(temp, file.sha256, len(data))
-        finally:
-            temp.unlink(missing_ok=True)
-        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        return Digest(sha256=file.sha256, md5=md5, size=size)
-
-    def _bring(self, wanted: Wanted, file: Wanted | Beside, part: Part) -> Digest:
+    def _bring(
+        self,
+        wanted: Wanted,
+        file: Wanted | Beside,
+        part: Part,
+        *,
+        patience: float | None = None,
+    ) -> Digest:
         origin, opened = self._clients[wanted.origin_id]
         if origin.channel_id is not None:
             return passive.local(
@@ -186,6 +198,7 @@ class Download:
                 file=file,
                 stop=self._stop,
                 progress=progress,
+                patience=patience,
             )
             blobs.settle(temp, digest.sha256, digest.size)
             return digest
@@ -222,9 +235,9 @@ class Download:
         if self._cancel.is_set():
             raise Cancelled
 
-    def _take(self, wanted: Wanted, future: Future[list[Digest]]) -> None:
+    def _take(self, wanted: Wanted, future: Future[Got]) -> None:
         try:
-            found = future.result()
+            got = future.result()
         except UpstreamError as error:
             self._fail(wanted, error)
             return
@@ -232,10 +245,23 @@ class Download:
             raise NoSpace(f"{wanted.filename} could not be stored: {error.strerror}") from error
         self.done += 1
         if not wanted.sha256 and not wanted.md5:
-            self._first.append((self._clients[wanted.origin_id][0], wanted.filename, found[0]))
+            self._first.append(
+                (self._clients[wanted.origin_id][0], wanted.filename, got.digests[0])
+            )
         self._arrived += [
             Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)
-            for digest in found
+            for digest in got.digests
+        ]
+        self._lost += [
+            Withheld(
+                origin_id=wanted.origin_id,
+                section=wanted.section,
+                name=wanted.name,
+                filename=wanted.filename,
+                sha256=file.sha256,
+                message=storable(message),
+            )
+            for file, message in got.lost
         ]
         self._names.setdefault(wanted.name, Counter())[wanted.filename] += 1
         if len(self._arrived) >= ROWS_AT_ONCE:
@@ -289,8 +315,9 @@ class Download:
                 blobs.register(self._arrived, [self._audience])
                 for first in self._first:
                     pins.learn(*first)
+                withheld.note(self._lost)
                 Failure.objects.bulk_create(self._failures, ignore_conflicts=True)
-        self._arrived, self._failures, self._first = [], [], []
+        self._arrived, self._failures, self._first, self._lost = [], [], [], []
 
     def _show(self, plan: Plan) -> None:
         self.work.check()

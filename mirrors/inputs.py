@@ -95,7 +95,7 @@ class Inputs:
                 mirror_name=one.mirror.name,
                 active=one.mirror.active,
                 rules=one.rules,
-                pack=_records(one.snapshots[section], names),
+                pack=records(one.snapshots[section], names),
                 origin_id=one.snapshots[section].origin_id,
                 incomplete=one.mirror.active and one.mirror.incomplete,
             )
@@ -222,7 +222,7 @@ def on_demand(snapshot: Snapshot) -> bool:
     return NAMES in snapshot.extras
 
 
-def _records(snapshot: Snapshot, names: Collection[str] | None) -> Pack | Layered:
+def records(snapshot: Snapshot, names: Collection[str] | None) -> Pack | Layered:
     """The snapshot's records, with those that were asked for since."""
     opened = pack(snapshot.pack_id)
     if not on_demand(snapshot):

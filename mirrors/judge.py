@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import islice
 
-from channels import blobs, pins
+from channels import blobs, pins, withheld
 from channels.blobs import Audience
 from ecosystems.base import Invalid, Record, Stop
 from filters.rules import Reason, judge, twins
@@ -45,13 +45,14 @@ def judge_name(case: Case, name: str) -> Judged:
             records = case.ecosystem.records(body, section=case.section, name=name)
         reasons = _verdicts(case, source, name, records)
         licenses = held.wanted((source.rules, *case.channel_rules))
-        result.parts.append(Part(source, body, records, reasons, licenses))
+        result.parts.append(Part(source, body, records, reasons, licenses=licenses))
     return result
 
 
 def resolve(case: Case, batch: Sequence[Judged], *, expected: bool = False) -> None:
     """What becomes of each record, now that it is known whose bytes are here."""
     parts = [part for one in batch for part in one.parts]
+    _detach(case, batch)
     kept = ((part.source.origin_id, record) for part in parts for record in part.kept())
     here = present(kept, case.audience)
     for part in parts:
@@ -65,6 +66,24 @@ def resolve(case: Case, batch: Sequence[Judged], *, expected: bool = False) -> N
                 _leave_out_twins(part, claimed, expected=expected)
             _claim(part, claimed)
         one.parts = [part for part in one.parts if part.records or part.stays]
+
+
+def _detach(case: Case, batch: Sequence[Judged]) -> None:
+    """Let files be listed alone whose metadata cannot be had, so that it is not offered."""
+    parts = [(one.name, part) for one in batch for part in one.parts]
+    wanted = {
+        (part.source.origin_id, name)
+        for name, part in parts
+        if any(record.beside for record in part.kept())
+    }
+    if not wanted:
+        return
+    lost = withheld.known({origin for origin, _ in wanted}, {name for _, name in wanted})
+    for _, part in parts if lost else ():
+        for at, record in enumerate(part.records):
+            if isinstance(record, Record) and withheld.key(part.source.origin_id, record) in lost:
+                part.records[at] = case.ecosystem.alone(record)
+                part.altered = True
 
 
 def present(records: Iterable[tuple[int, Record]], audience: Audience) -> Set[str]:

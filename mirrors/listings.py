@@ -29,7 +29,7 @@ def listing(case: Case, one: Judged) -> Listing:
     for part in one.parts:
         listed = entries_of(part)
         entries += [(record.filename, record.raw) for record in listed]
-        whole = whole and not part.stays and len(listed) == len(part.records)
+        whole = whole and not part.altered and not part.stays and len(listed) == len(part.records)
         _count(part, listed, result)
         _name_origins(part, listed, result, several=len(case.sources) > 1)
     result.filenames = [filename for filename, _ in entries]

@@ -17,7 +17,18 @@ from channels.lease import Fenced, Heart
 from channels.models import Channel
 from ecosystems.base import NAMED, first_names
 from history.models import EventType
-from mirrors import control, counted, crash, forewarning, intake, knock, named, rebuild, warnings
+from mirrors import (
+    control,
+    counted,
+    crash,
+    forewarning,
+    intake,
+    knock,
+    named,
+    rebuild,
+    warnings,
+    withheld,
+)
 from mirrors.compare import compare
 from mirrors.control import tell
 from mirrors.download import Download
@@ -111,6 +122,8 @@ def _steps(work: Work) -> None:
     work.bytes += fetch.bytes
     work.step(3)
     taken = intake.take(work, fetch)
+    if withheld.retry(work):
+        _ask(work)
     settled = None if taken.changed or _incomplete(mirror) else _settled(work)
     if settled:
         work.log(f"Nothing{' else' if taken.held else ''} has changed since the last run.")
@@ -281,6 +294,8 @@ def _finish(work: Work, counts: dict[str, Any]) -> None:
     work.step(8)
     work.run.write(counts=counts, percent=100)
     _warn(work)
+    for text in warnings.of_withheld([work.run.mirror_id])[work.run.mirror_id]:
+        work.log(text, level="warning")
     named.keep(work.run, stop=work.check)
     _end(work, "completed")
 

@@ -23,9 +23,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 
-from ecosystems.base import first_names
+from channels.models import Withheld
+from ecosystems.base import NAMED, first_names
 from mirrors.models import Accepted, Mirror, Run
 
 BATCH = 500
@@ -42,9 +43,10 @@ def of_all(mirrors: Iterable[Mirror]) -> dict[int, list[str]]:
     rest = iter(mirrors)
     while batch := list(islice(rest, BATCH)):
         ids = [mirror.pk for mirror in batch]
-        indexes, runs = _of_indexes(ids), _of_runs(ids)
+        indexes, runs, lost = _of_indexes(ids), _of_runs(ids), of_withheld(ids)
         for mirror in batch:
             said = [*of_waiting(mirror), *mirror.warnings, *indexes[mirror.pk], *runs[mirror.pk]]
+            said += lost[mirror.pk]
             found[mirror.pk] = list(dict.fromkeys(said))
     return found
 
@@ -89,6 +91,28 @@ def _of_indexes(ids: list[int]) -> dict[int, list[str]]:
     roots = Mirror.objects.filter(pk__in=ids).exclude(upstream__warnings=[])
     for mirror, texts in roots.values_list("pk", "upstream__warnings"):
         found[mirror] += texts
+    return found
+
+
+def of_withheld(ids: list[int]) -> dict[int, list[str]]:
+    """Files that are listed without their metadata, because it cannot be had."""
+    found: dict[int, list[str]] = defaultdict(list)
+    accepted = Accepted.objects.filter(mirror__in=ids)
+    places = accepted.values_list("mirror_id", "section", "snapshot__origin_id")
+    counts: dict[int, int] = dict(
+        Withheld.objects.filter(origin__in=accepted.values("snapshot__origin"))
+        .order_by()
+        .values_list("origin")
+        .annotate(count=Count("pk"))
+    )
+    for mirror, section, origin in places if counts else ():
+        if count := counts.get(origin, 0):
+            first = Withheld.objects.filter(origin=origin).order_by("filename")[:NAMED]
+            names = first_names([one.filename for one in first], count)
+            found[mirror].append(
+                f"{section}: {_counted(count, 'file')} listed without metadata, which is asked for"
+                f" again in every run: {names} ({first[0].message})"
+            )
     return found
 
 

@@ -288,4 +288,21 @@ class Migration(migrations.Migration):
             model_name='sourcelink',
             constraint=models.UniqueConstraint(fields=('mirror', 'source'), name='one_link_a_source'),
         ),
+        migrations.CreateModel(
+            name='Withheld',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('section', models.CharField(max_length=128)),
+                ('name', models.CharField(max_length=200)),
+                ('filename', models.CharField(max_length=255)),
+                ('sha256', models.CharField(max_length=64)),
+                ('message', models.TextField()),
+                ('tried', models.DateTimeField(auto_now=True)),
+                ('origin', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='channels.origin')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['origin', 'name'], name='channels_wi_origin__4844e8_idx')],
+                'constraints': [models.UniqueConstraint(fields=('origin', 'filename'), name='withheld_once')],
+            },
+        ),
     ]

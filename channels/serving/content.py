@@ -243,6 +243,17 @@ def file(channel: Channel, section: str, filename: str, *, name: str, number: in
     return replace(listed, lasting=False) if judged else listed
 
 
+def sibling(listed: Listed, filename: str) -> Listed | None:
+    """Another file of the same package, as the same revision lists it."""
+    told = _records.of(listed.package).get(filename)
+    if told is None:
+        return None
+    sha256, md5, size, address = told
+    return replace(
+        listed, filename=filename, sha256=sha256, md5=md5, size=size, address=address, pinned=False
+    )
+
+
 def _pinned(listed: Listed) -> Listed:
     """With the hash of its first bytes, where the index has none and they have come."""
     if listed.sha256 or listed.md5:

@@ -81,7 +81,13 @@ class PythonSimple(Whole):
         return wheels.license_in(path) if filename.endswith(WHEEL) else None
 
     def inside(self, path: Path, filename: str) -> bytes | None:
-        return wheels.metadata_in(path) if filename.endswith(WHEEL + METADATA) else None
+        return wheels.whole_metadata_in(path) if filename.endswith(WHEEL + METADATA) else None
+
+    def goes_with(self, filename: str) -> str:
+        return filename.removesuffix(METADATA) if filename.endswith(METADATA) else ""
+
+    def alone(self, record: Record) -> Record:
+        return records.alone(record)
 
     def bring(self, client: Client, base_url: str, name: str, *, work: Path) -> Brought | None:
         collector = Collector(

@@ -19,6 +19,8 @@ from ecosystems.base import Invalid
 from ecosystems.python.body import filename_of
 
 LARGEST_FILE = 1 << 50
+METADATA_KEYS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata")
+"""What says that a file has metadata beside it, the newest name first (PEP 714)."""
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _HEX = re.compile(r"[0-9a-fA-F]{8,256}")
@@ -175,6 +177,4 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "requires-python": _requires,
     "yanked": _yanked,
 }
-_METADATA_CHECKS: dict[str, Callable[[Any], Any]] = dict.fromkeys(
-    ("core-metadata", "dist-info-metadata", "data-dist-info-metadata"), _metadata
-)
+_METADATA_CHECKS: dict[str, Callable[[Any], Any]] = dict.fromkeys(METADATA_KEYS, _metadata)

@@ -19,7 +19,7 @@ import zstandard
 
 from ecosystems.base import Document, Page, Record
 from ecosystems.python.body import Body, split
-from ecosystems.python.entries import Entry, published
+from ecosystems.python.entries import METADATA_KEYS, Entry, published
 from ecosystems.python.names import version
 from ecosystems.python.records import records
 from ecosystems.python.simple import HTML_TYPE, JSON_TYPE
@@ -29,7 +29,6 @@ JSON, HTML, TEXT = "json", "html", "text"
 """The forms that clients ask for; the last two differ in their media type only."""
 MEDIA_TYPES = {JSON: JSON_TYPE, HTML: HTML_TYPE, TEXT: "text/html; charset=utf-8"}
 INDEX_NAMES = {JSON: "index.json", HTML: "index.v1.html", TEXT: "index.html"}
-_METADATA_KEYS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata")
 
 
 class _Shown(msgspec.Struct, rename={"status": "project-status"}):
@@ -137,7 +136,7 @@ def _file(raw: bytes, filename: str, *, metadata: str) -> dict[str, msgspec.Raw]
     """An upstream's entry as we serve it; values that nobody looks at stay as they are."""
     entry = published(raw)
     entry["url"] = msgspec.Raw(msgspec.json.encode(quote(filename)))
-    for key in _METADATA_KEYS:
+    for key in METADATA_KEYS:
         entry.pop(key, None)
     if metadata:
         known = msgspec.Raw(b'{"sha256":"%s"}' % metadata.encode())

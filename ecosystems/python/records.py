@@ -63,6 +63,13 @@ def records(body: bytes, *, name: str) -> list[Record | Invalid]:
     return found
 
 
+def alone(record: Record) -> Record:
+    """The record without a word of its metadata file."""
+    values = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
+    kept = {key: value for key, value in values.items() if key not in entries.METADATA_KEYS}
+    return msgspec.structs.replace(record, raw=msgspec.json.encode(kept), beside=())
+
+
 def newest(body: bytes) -> int:
     """The newest upload time in a body, in milliseconds; 0 if no entry tells one."""
     times = (

@@ -45,6 +45,12 @@ def metadata_in(path: Path) -> bytes | None:
         return None
 
 
+def whole_metadata_in(path: Path) -> bytes | None:
+    """The same, but None for one that is not read to its end."""
+    found = metadata_in(path)
+    return found if found is not None and len(found) < MOST_BYTES else None
+
+
 def _metadata(wheel: zipfile.ZipFile) -> bytes | None:
     found = [
         one

@@ -110,18 +110,6 @@ class TestListOfProjects:
         assert page(channel, "six")["files"][1]["core-metadata"]
         assert ask(channel, f"/six/{WHEEL}.metadata").body == text
 
-    def test_metadata_that_its_wheel_does_not_have_either_is_one_failure(
-        self, simple: FakeSimple
-    ) -> None:
-        simple.listing("six", WHEEL)["core-metadata"] = {"sha256": "0" * 64}
-        simple.publish()
-        channel = scene.channel()
-        run = scene.run_now(mirror(channel, simple, mirror_mode="active"))
-        counts = run.counts
-        assert (counts["active"], counts["failed"], counts["listed"]) == (2, 1, 3)
-        assert files(channel, "six") == [SDIST]
-        assert run.failures.get().filename == WHEEL
-
     @pytest.mark.parametrize("mode", ["active", "passive"])
     @pytest.mark.parametrize("lists", [True, False])
     def test_files_of_a_quarantined_project_are_refused_at_their_addresses(
