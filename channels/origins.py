@@ -103,10 +103,12 @@ def download(
 
     `patience`: as in `Client.download`.
     """
+    ecosystem = registry.of_section(section)
+    hint = ecosystem.sizes_apart and bool(file.sha256 or file.md5)
     bring = partial(
         client.download,
         to=to,
-        size=file.size,
+        size=-1 if hint else file.size,
         sha256=file.sha256,
         md5=file.md5,
         stop=stop,
@@ -116,7 +118,7 @@ def download(
     try:
         return bring(address(origin, file.filename, file.address))
     except NotFound:
-        moved = registry.of_section(section).moved(section, file.filename)
+        moved = ecosystem.moved(section, file.filename)
         if not moved or moved == file.address:
             raise
         return bring(address(origin, file.filename, moved))

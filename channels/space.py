@@ -146,8 +146,8 @@ class Part:
 
     def progress(self, done: int, total: int) -> None:
         """As `ecosystems.upstream.Progress`: `done` bytes are written."""
-        known = self._size if self._size >= 0 else total
-        self._stand(done, known if known >= 0 else (done // STEP + 1) * STEP)
+        stated = (size for size in (self._size, total) if size >= done)
+        self._stand(done, next(stated, (done // STEP + 1) * STEP))
 
     def _stand(self, done: int, whole: int) -> None:
         by = (whole - done) - (self._whole - self._done)

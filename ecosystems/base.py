@@ -273,6 +273,7 @@ class Whole:
     prefix = ""
     scope = ""
     names_only = False
+    sizes_apart = False
 
     def narrowed(self, only: Sequence[Spec], *, active: bool, licenses: bool) -> Self:
         """The same: there is nothing to be left out."""
@@ -371,6 +372,9 @@ class Ecosystem(Protocol):
     """What `narrowed` left of the index, as a key; "" = all of it."""
     names_only: bool
     """Whether `documents` looks at the names of a section's shards only."""
+    sizes_apart: bool
+    """Whether sizes stand in another document than hashes do, which may be older or newer: a hash
+    decides alone."""
 
     def narrowed(self, only: Sequence[Spec], *, active: bool, licenses: bool) -> Ecosystem:
         """This ecosystem, fetching no more than what a mirror can use.

@@ -49,6 +49,8 @@ class Source:
     publish: Callable[[], object]
     unlist: Callable[[], object]
     """Take all packages out of the index and publish it."""
+    rebuild: Callable[[], object]
+    """Put other bytes in the place of `file`, and publish the index that says so."""
     body: dict[str, Any] = field(default_factory=dict)
     """What a mirror of it needs beside."""
 
@@ -81,6 +83,10 @@ def _conda() -> Iterator[Source]:
                 conda.unlist("noarch", name)
             conda.publish()
 
+        def rebuild() -> None:
+            conda.add("noarch", "six", "1.16.0", payload=100)
+            conda.publish()
+
         filename = "six-1.16.0-0.conda"
         forms = tuple(conda.path("noarch", f"repodata.json{form}") for form in (".zst", "", ".bz2"))
         yield Source(
@@ -96,6 +102,7 @@ def _conda() -> Iterator[Source]:
             add=lambda name, version: conda.add("noarch", name, version),
             publish=conda.publish,
             unlist=unlist,
+            rebuild=rebuild,
         )
 
 
@@ -113,6 +120,10 @@ def _python() -> Iterator[Source]:
                     simple.drop(name, file)
             simple.publish()
 
+        def rebuild() -> None:
+            simple.add_wheel("six", "1.16.0", payload="# another build")
+            simple.publish()
+
         filename = "six-1.16.0-py3-none-any.whl"
         yield Source(
             kind="python_simple",
@@ -127,6 +138,7 @@ def _python() -> Iterator[Source]:
             add=simple.add_wheel,
             publish=simple.publish,
             unlist=unlist,
+            rebuild=rebuild,
             body={"filters": {"projects": ["six", "numpy", "fresh"]}},
         )
 
@@ -144,6 +156,11 @@ def _cran() -> Iterator[Source]:
             cran._archived.clear()
             cran.publish()
 
+        def rebuild() -> None:
+            cran._current["src/contrib"].pop(filename)
+            cran.add("six", "1.16.0", license="MIT", payload=100)
+            cran.publish()
+
         filename = "six_1.16.0.tar.gz"
         forms = tuple(cran.path(name) for name in ("PACKAGES.gz", "PACKAGES", "PACKAGES.rds"))
         yield Source(
@@ -159,4 +176,5 @@ def _cran() -> Iterator[Source]:
             add=cran.add,
             publish=cran.publish,
             unlist=unlist,
+            rebuild=rebuild,
         )

@@ -44,6 +44,7 @@ class Cran(Whole):
     kind = "CRAN"
     family = "cran"
     prefix = layout.PREFIX
+    sizes_apart = True
 
     def __init__(self, forms: set[str] | None = None) -> None:
         """`forms`: learns in which forms the upstream has been read before; None = nothing."""

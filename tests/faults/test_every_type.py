@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from django.db import connection
 
 from channels import manage as channel_manage
 from channels.models import Blob, Refusal
-from mirrors import control, manage, warnings
+from mirrors import control, manage, run, warnings
 from mirrors.models import Mirror, Run
 from tests import invariants, scene
 from tests.faults.clients import get, listed
@@ -175,6 +177,85 @@ def test_N15_files_that_change_while_a_run_fetches_are_of_one_index(
     assert not Blob.objects.filter(pk=hashlib.sha256(right[::-1]).hexdigest()).exists()
     invariants.check(active.channel)
     recovers(source, active)
+
+
+def run_while_the_index_is_replaced(source: Source, mirror: Mirror, file: bytes = b"") -> Run:
+    """A run whose index is on its way while the upstream replaces `source.file`.
+
+    `file`: what lies there afterwards, where it is not what the new index says.
+    """
+    held = Behaviour(hold_at=10, times=1)
+    source.server.behave(source.index, held)
+    row = control.request_run(mirror, cause="manual", actor="admin")
+
+    def work() -> None:
+        try:
+            run.execute(row.pk, interrupted=lambda: False)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        assert held.held.wait(60)
+        source.rebuild()
+        if file:
+            source.server.set(source.file, file)
+        held.release()
+        working.result()
+    row.refresh_from_db()
+    assert row.state == "completed", row.error
+    return row
+
+
+def test_N15_an_index_that_is_replaced_while_it_is_sent_is_the_old_one_whole(
+    source: Source, active: Mirror
+) -> None:
+    """Upstream's new bytes are read once more, and come with the new index only."""
+    old = source.bytes()
+    done = run_while_the_index_is_replaced(source, active)
+    assert (done.outcome, done.counts["active"], done.counts["failed"]) == ("errors", FILES - 1, 1)
+    assert source.server.count(source.file) == 2, "read once more, past all caches"
+    assert source.filename not in listed(active.channel)
+    assert not Blob.objects.filter(pk=hashlib.sha256(source.bytes()).hexdigest()).exists()
+    invariants.check(active.channel)
+    recovers(source, active)
+    assert get(source) == (200, source.bytes())
+    assert source.bytes() != old
+
+
+def test_N15_files_of_the_old_index_are_taken_though_the_new_one_is_out(
+    source: Source, active: Mirror
+) -> None:
+    old = source.bytes()
+    done = run_while_the_index_is_replaced(source, active, file=old)
+    assert (done.outcome, done.counts["active"]) == ("ok", FILES), done.failures.first()
+    assert get(source) == (200, old)
+    invariants.check(active.channel)
+
+
+def test_N15_while_an_index_is_held_files_of_a_newer_one_are_not_mixed_into_the_old(
+    source: Source, active: Mirror
+) -> None:
+    """What the guard holds is not planned from: a file that is missing is one of the old index."""
+    old = source.bytes()
+    source.server.behave(source.file, failing(404))
+    assert scene.run_now(active).counts["failed"] == 1
+    source.server.behave(source.file)
+    before = invariants.served(active.channel)
+    source.rebuild()
+    source.unlist()
+    held = scene.run_now(active)
+    assert (held.state, held.outcome, bool(held.held)) == ("completed", "errors", True), held.error
+    assert (held.counts["active"], held.counts["failed"]) == (FILES - 1, 1)
+    assert invariants.served(active.channel) == before
+    assert not Blob.objects.filter(pk=hashlib.sha256(source.bytes()).hexdigest()).exists()
+    invariants.check(active.channel)
+    # What the old index says is still taken where the upstream gives it.
+    source.server.set(source.file, old)
+    held = scene.run_now(active)
+    assert (held.outcome, bool(held.held), held.counts["active"]) == ("held", True, FILES)
+    assert get(source) == (200, old)
+    invariants.check(active.channel)
 
 
 def test_N17_bytes_of_another_generation_never_replace_what_is_here(
