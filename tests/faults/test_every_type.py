@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import zstandard
+from django.conf import LazySettings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from channels import manage as channel_manage
 from channels.models import Blob, Refusal
 from mirrors import control, manage, run, warnings
 from mirrors.models import Mirror, Run
 from tests import invariants, scene
+from tests.condatree import FakeConda
+from tests.crantree import FakeCran
 from tests.faults.clients import get, listed
 from tests.rogue import Behaviour, failing, html, redirecting
+from tests.simpletree import FakeSimple
 from tests.sources import FILES, Source
 from tests.upstream import FakeUpstream
 from tests.wsgi import Client, application
@@ -145,6 +153,84 @@ def test_N07_N09_an_index_of_which_no_form_can_be_had_never_empties_a_channel(
     assert get(source) == (200, source.bytes())
     invariants.check(running.channel)
     recovers(source, running, FILES + 1)
+
+
+def packed(form: str, text: bytes) -> bytes:
+    """The text as a form of an index with this name carries it."""
+    if form.endswith(".zst"):
+        return zstandard.compress(text)
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress}.get(form[form.rfind(".") :])
+    return pack(text) if pack else text
+
+
+def right_text(source: Source) -> bytes:
+    """The index that lists the file, unpacked."""
+    server = source.server
+    if isinstance(server, FakeConda):
+        return server.index("noarch").encode()
+    if isinstance(server, FakeCran):
+        return server.index().encode()
+    assert isinstance(server, FakeSimple)
+    return server.entry_bytes(source.index)
+
+
+def keeps_everything(source: Source, mirror: Mirror) -> None:
+    """A run with such an index changes nothing, says so, and the next one heals."""
+    done = scene.run_now(mirror)
+    mirror.refresh_from_db()
+    assert done.state == "failed" or done.held or warnings.of(mirror)
+    assert source.filename in listed(mirror.channel)
+    assert get(source) == (200, source.bytes())
+    invariants.check(mirror.channel)
+    recovers(source, mirror, FILES + 1)
+
+
+def test_N14_an_index_that_unpacks_to_more_than_the_cap_changes_nothing(
+    source: Source,
+    running: Mirror,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most = 1 << 20
+    settings.UPSTREAM_LIMITS = replace(settings.UPSTREAM_LIMITS, index_cap=most)
+    monkeypatch.setattr("ecosystems.cran.forms.INDEX_CAP", most)
+    monkeypatch.setattr("ecosystems.python.ask.PAGE_CAP", most)
+    text = right_text(source) + b" " * (8 << 20)
+    for form in source.forms:
+        source.server.behave(form, Behaviour(body=packed(form, text), etag='"bomb"'))
+    keeps_everything(source, running)
+
+
+@pytest.mark.parametrize("how", ["UTF-16", "no text", "nested"])
+def test_N20_an_index_in_no_encoding_or_shape_that_is_one_changes_nothing(
+    source: Source, running: Mirror, how: str
+) -> None:
+    text = {
+        "UTF-16": right_text(source).decode().encode("utf-16"),
+        "no text": b"\xe2\x82\xff" * 1000,
+        "nested": b"[" * 200_000,
+    }[how]
+    for form in source.forms:
+        source.server.behave(form, Behaviour(body=packed(form, text), etag='"odd"'))
+    keeps_everything(source, running)
+
+
+def test_N11_a_file_that_drips_is_one_failure(
+    source: Source, active: Mirror, settings: LazySettings
+) -> None:
+    patient = settings.UPSTREAM_LIMITS
+    settings.UPSTREAM_LIMITS = replace(
+        patient, min_rate=1 << 30, rate_window=0.05, read_timeout=0.05, retries=0
+    )
+    slow = Behaviour(hold_at=5)
+    source.server.behave(source.file, slow)
+    done = scene.run_now(active)
+    slow.release()
+    assert (done.state, done.counts["failed"]) == ("completed", 1)
+    assert source.filename not in listed(active.channel)
+    invariants.check(active.channel)
+    settings.UPSTREAM_LIMITS = patient
+    recovers(source, active)
 
 
 def test_N08_a_file_that_redirects_inside_is_one_failure(source: Source, active: Mirror) -> None:
@@ -320,6 +406,22 @@ def test_P04_without_the_upstream_a_passive_channel_says_so(
         assert answer.status == 502
         assert "could not be fetched from the upstream" in answer.detail
     assert Refusal.objects.count() == 1
+    invariants.check(passive.channel)
+
+
+def test_P05_a_storm_of_misses_asks_no_upstream_and_hits_go_on(
+    source: Source, passive: Mirror
+) -> None:
+    client = Client(application)
+    missing = f"/api/repo/main/{source.path}".replace("1.16.0", "9.9.9")
+    first = client.get(missing)
+    assert (first.status, source.server.count()) == (404, 0)
+    with CaptureQueriesContext(connection) as asked:
+        for _ in range(20):
+            assert client.get(missing).body == first.body
+    assert len(asked) <= 20, "one look at the generation each, at most"
+    assert source.server.count() == 0
+    assert get(source) == (200, source.bytes())
     invariants.check(passive.channel)
 
 
