@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.conf import settings
@@ -40,14 +40,21 @@ def is_locked(error: Error) -> bool:
 @contextmanager
 def once() -> Iterator[None]:
     """A request on this thread: what it waits for in vain, it does not wait for again."""
-    if any(isinstance(one, _Once) for one in connection.execute_wrappers):
+    # By hand: this is around every request.
+    wrappers: list[Any] = connection.execute_wrappers
+    if any(type(one) is _Once for one in wrappers):
         yield
         return
-    with ExitStack() as stack:
+    once = _Once()
+    wrappers.append(once)
+    try:
         if time.monotonic() < _brief_until:
-            stack.enter_context(_limited(BRIEF_SECONDS))
-        stack.enter_context(connection.execute_wrapper(_Once()))
-        yield
+            with _limited(BRIEF_SECONDS):
+                yield
+        else:
+            yield
+    finally:
+        wrappers.remove(once)
 
 
 @contextmanager

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
@@ -9,6 +10,7 @@ from django.db import OperationalError, connection
 from accounts import tokens
 from channels import downloads
 from channels.models import Channel, Download
+from channels.serving.answers import Item
 from tests.channels import factory
 from tests.wsgi import Client, application
 
@@ -52,6 +54,24 @@ def test_downloads_are_counted_by_user_and_add_up(client: Client) -> None:
     assert Channel.objects.get().download_count == 3
     row = Download.objects.get(user="ann")
     assert (row.section, row.filename, row.name) == ("noarch", FILE.filename, "one")
+
+
+def test_many_files_are_counted_with_few_statements(
+    client: Client, django_assert_max_num_queries: Any
+) -> None:
+    channel = Channel.objects.get()
+    items = [Item(channel.pk, "noarch", f"f{number}-1-0.conda", "f") for number in range(250)]
+    for item in (*items, *items[:50]):
+        downloads.note(item, "")
+    with django_assert_max_num_queries(20):
+        downloads.flush()
+    for item in items[200:]:
+        downloads.note(item, "")
+    downloads.flush()
+    rows = dict(Download.objects.values_list("filename", "count"))
+    assert [rows[item.filename] for item in items] == [2] * 50 + [1] * 150 + [2] * 50
+    channel.refresh_from_db()
+    assert channel.download_count == 350
 
 
 def test_no_download_is_lost_between_threads(client: Client) -> None:
