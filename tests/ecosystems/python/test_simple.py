@@ -435,3 +435,15 @@ def test_a_quarantine_explains_that_files_went(status: dict[str, str], explained
     text = page(**{"project-status": status})
     body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
     assert PythonSimple().taken_back(body) == explained
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_file_listed_twice_is_told_and_always_the_same_entry_counts(
+    order: tuple[int, ...],
+) -> None:
+    listed = [file(hashes=hashes) for hashes in ({}, {"sha256": "b" * 64}, {"sha256": "c" * 64})]
+    found = read(page(*(listed[number] for number in order)))
+    assert [one.sha256 for one in found if isinstance(one, Record)] == ["b" * 64]
+    told = [one.why for one in found if isinstance(one, Invalid)]
+    assert len(told) == 2
+    assert "the upstream lists a file of this name twice" in told
