@@ -188,7 +188,7 @@ def plain(text: object) -> str:
 def value_in_words(value: Any) -> str:
     """A value of a record for people: a list as its items, "none" for what is empty."""
     if isinstance(value, dict):
-        value = [f"{key} {value_in_words(one)}" for key, one in value.items()]
+        value = [f"{key} {value_in_words(one)}" for key, one in sorted(value.items())]
     if isinstance(value, list):
         return ", ".join(map(value_in_words, value)) or "none"
     if isinstance(value, bool):
