@@ -78,8 +78,6 @@ def world(
         patch.setattr(django_settings, "DATA", data)
         patch.setattr(django_settings, "UPSTREAM_ALLOW", ("http://127.0.0.1:*",))
         patch.setattr("channels.downloads._start", lambda: None)
-        quick = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-        patch.setattr(django_settings, "PASSWORD_HASHERS", quick)
         # The one connection holds the world's transaction, however old it gets.
         connection.ensure_connection()
         patch.setattr(connection, "close_at", None)

@@ -26,7 +26,6 @@ HOME, ELSEWHERE, THIRD = "203.0.113.1", "203.0.113.2", "2001:db8::1"
 def _proxy(settings: Any) -> None:
     cache.clear()
     passwords._right.clear()
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Whoever passes the tests slowly meets no second window.
     settings.SIGN_IN_RATE, settings.SIGN_IN_ADDRESS_RATE = "5/3600", "30/3600"
     settings.TRUSTED_PROXIES = (ip_network("127.0.0.1/32"),)
