@@ -160,8 +160,12 @@ def listed(items: list[dict[str, Any]], total: int) -> dict[str, Any]:
     return {"total_count": total, "items": items}
 
 
-def counted(items: list[dict[str, Any]], rows: QuerySet[Any]) -> dict[str, Any]:
-    """A `CountedList` of some of these rows."""
+def counted(
+    items: list[dict[str, Any]], rows: QuerySet[Any], *, whole: bool = False
+) -> dict[str, Any]:
+    """A `CountedList` of some of these rows; `whole`: counted to their end."""
+    if whole:
+        return {**listed(items, rows.order_by().count()), "count_exact": True}
     total = rows.order_by()[: COUNTED + 1].count()
     return {**listed(items, min(total, COUNTED)), "count_exact": total <= COUNTED}
 

@@ -28,8 +28,8 @@ class Which(Behind):
 def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> dict[str, Any]:
     """The channel's events, oldest first; `type` and `family` may be lists with commas.
 
-    They are counted up to 10,000: beyond it `count_exact` is false. `after` names the event to go
-    on behind.
+    Those of chosen types or families are counted up to 10,000: beyond it `count_exact` is false.
+    `after` names the event to go on behind.
     """
     channel = asked(request, where, "history")
     who = caller(request)
@@ -46,7 +46,9 @@ def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> di
     if which.family:
         rows = rows.filter(family__in=which.family.split(","))
     some = behind(rows, which, downwards=which.order == "desc")
-    return counted([event_shape(event, settings=settings) for event in some], rows)
+    # Clients go through the whole history by its count, which an index gives.
+    whole = not which.type and not which.family
+    return counted([event_shape(event, settings=settings) for event in some], rows, whole=whole)
 
 
 def event_shape(event: Event, *, settings: bool) -> dict[str, Any]:
