@@ -1,7 +1,7 @@
 """Save lists of 100,000 specs by PUT, in this process: `python -m bench.saving`.
 
-Prints a line a list: the CPU seconds of the whole request, for a mirror and for a channel. They are
-of bench.filters.
+Prints a line for each list: the CPU seconds of the whole request, for a mirror and for a channel.
+`bench.filters` runs it.
 """
 
 from __future__ import annotations
