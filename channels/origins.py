@@ -73,6 +73,10 @@ def address(origin: Origin, filename: str, place: str = "") -> str:
     return urljoin(base, place) if place else f"{base}{quote(filename)}"
 
 
+SLACK = 16 * 1024 * 1024
+"""Bytes by which a file may exceed twice its size where that is only a hint."""
+
+
 class File(Protocol):
     """What an index says of a file; empty texts and -1 for what it does not say."""
 
@@ -109,6 +113,7 @@ def download(
         client.download,
         to=to,
         size=-1 if hint else file.size,
+        most=2 * file.size + SLACK if hint and file.size >= 0 else None,
         sha256=file.sha256,
         md5=file.md5,
         stop=stop,

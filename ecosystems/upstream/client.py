@@ -202,11 +202,14 @@ class Client:
         size: int = -1,
         sha256: str = "",
         md5: str = "",
+        most: int | None = None,
         stop: Stop = never_stop,
         progress: Progress | None = None,
         patience: float | None = None,
     ) -> Digest:
         """Bring a file to `to` and verify it: size, and sha256 or else md5.
+
+        `most`: the bytes that are accepted where the size is not known for certain.
 
         Wrong bytes are asked for once more, past all caches, and then are a
         DigestMismatch. An open file must be readable from its position on by
@@ -226,7 +229,7 @@ class Client:
                     url=url,
                     sink=sink,
                     size=size,
-                    cap=self.limits.file_cap,
+                    cap=self.limits.file_cap if most is None else most,
                     headers=extra,
                     stop=stop,
                     progress=progress or no_progress,
