@@ -576,7 +576,7 @@ def test_sums_have_the_true_sizes_of_what_came_though_the_index_states_them_in_p
     def sums() -> list[int]:
         """As the page of the channel, the list of packages and the package itself show them."""
         channel.refresh_from_db()
-        shown, _ = packages.page(packages.listed([channel]), sort="-size", paging=Paging())
+        shown = packages.page(packages.listed([channel]), sort="-size", paging=Paging())
         rows = Package.objects.at(channel.current).filter(channel=channel)
         files = [
             file["size"]
