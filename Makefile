@@ -1,6 +1,7 @@
 # The commands of this project; `make run` and `make test` need nothing done before.
 .DEFAULT_GOAL := run
-.PHONY: run test test-sqlite test-postgres test-alone check bench bench-quick screenshots lock clean
+.PHONY: run test test-sqlite test-sqlite-harsh test-sqlite-rest test-postgres test-postgres-harsh \
+	test-postgres-rest test-alone check bench bench-quick screenshots lock clean
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -26,6 +27,7 @@ NO_DATABASE := tests/ecosystems tests/filters tests/frontend \
 
 OWN_DATA = DATA=$$(mktemp -d) && export DATA && trap 'rm -rf "$$DATA"' EXIT &&
 ON_SQLITE = $(OWN_DATA) env -u DATABASE_URL -u REDIS_URL $(BIN)/pytest --durations=15
+ON_POSTGRES = $(OWN_DATA) $(BIN)/python tools/services.py $(BIN)/pytest --durations=15
 
 run: .venv/run.stamp
 	@exec $(BIN)/python manage.py serve
@@ -33,26 +35,41 @@ run: .venv/run.stamp
 # Tests that hold clients to a time or drive a browser: they have the machine for themselves.
 ALONE := tests/e2e tests/security/test_outages.py
 
-# Every check and the suite twice: on SQLite with the embedded broker, and on PostgreSQL with Redis,
-# side by side. Each has a DATA folder of its own; what each prints comes when it is over.
+# Every check and the suite twice: on SQLite with the embedded broker, and on PostgreSQL with Redis.
+# Each pass is in two halves, and three halves run at a time, because tests often wait for something.
+# Each has a DATA folder of its own; what each prints comes when it is over.
 test: .venv/dev.stamp
 	tools/check_tools.sh
 	$(MAKE) --no-print-directory check
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-sqlite test-postgres
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-postgres test-sqlite
 	$(MAKE) --no-print-directory test-alone
 
-test-sqlite: .venv/dev.stamp
-	@echo "On SQLite and the embedded broker:"
-	$(ON_SQLITE) $(addprefix --ignore=,$(ALONE))
+# The half of a pass that is about faults and attacks; the other half is all the rest.
+HARSH := tests/faults tests/security
+
+test-sqlite: test-sqlite-harsh test-sqlite-rest
+
+test-sqlite-harsh: .venv/dev.stamp
+	@echo "On SQLite and the embedded broker, faults and attacks:"
+	$(ON_SQLITE) $(HARSH) $(addprefix --ignore=,$(ALONE))
+
+test-sqlite-rest: .venv/dev.stamp
+	@echo "On SQLite and the embedded broker, the rest:"
+	$(ON_SQLITE) $(addprefix --ignore=,$(HARSH) $(ALONE))
 
 test-alone: .venv/dev.stamp
 	@echo "On SQLite, one thing at a time:"
 	$(ON_SQLITE) $(ALONE)
 
-test-postgres: .venv/dev.stamp
-	@echo "On PostgreSQL and Redis:"
-	$(OWN_DATA) $(BIN)/python tools/services.py $(BIN)/pytest --durations=15 \
-		$(addprefix --ignore=,$(NO_DATABASE))
+test-postgres: test-postgres-harsh test-postgres-rest
+
+test-postgres-harsh: .venv/dev.stamp
+	@echo "On PostgreSQL and Redis, faults and attacks:"
+	$(ON_POSTGRES) $(HARSH) $(addprefix --ignore=,$(NO_DATABASE))
+
+test-postgres-rest: .venv/dev.stamp
+	@echo "On PostgreSQL and Redis, the rest:"
+	$(ON_POSTGRES) $(addprefix --ignore=,$(HARSH) $(NO_DATABASE))
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
