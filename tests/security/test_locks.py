@@ -28,7 +28,7 @@ from channels.serving import generation
 from channels.serving.answers import Reply
 from mirrorserver.rsgi.application import Application
 from mirrorserver.rsgi.pool import Pool, Share
-from tests import scene
+from tests import machine, scene
 from tests.accounts.client import PASSWORD, Api, person
 from tests.mirrorserver.rsgi.exchanges import Exchange, RequestHeaders, Scope
 
@@ -292,8 +292,7 @@ def test_a_database_that_makes_a_client_wait_is_asked_once(monkeypatch: pytest.M
 
 
 def test_postgresql_has_a_limit_for_locks_and_connections() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite's limit is its timeout")
+    machine.only_on("postgresql", "SQLite's limit is its timeout")
     options = connection.settings_dict["OPTIONS"]
     assert options["connect_timeout"] > 0
     connection.close()
