@@ -437,6 +437,8 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
         _arrived(what, row, digest)
     except (UpstreamError, NoSpace, OSError) as error:
         logger.warning("%s was not fetched: %s", listed.filename, error)
+        # Nothing is left of it when those who wait are answered.
+        part.unlink(missing_ok=True)
         _refuse(what, row, error)
     finally:
         part.unlink(missing_ok=True)
