@@ -1,6 +1,7 @@
 """A real `manage.py serve` for tests: started on a free port with a data folder of its own."""
 
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -14,6 +15,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
+import redis
 import requests
 
 T = TypeVar("T")
@@ -45,8 +47,12 @@ def variables(data: Path, **more: str) -> dict[str, str]:
     return {**kept, "DATA": str(data), "WORKERS": "1", "RUN_PROCESSES": "1", **more}
 
 
+# Redis has 16 databases; the first is for the tests in this process, whose messages wait in it.
+REDIS_DATABASES = itertools.cycle(range(1, 16))
+
+
 def services() -> dict[str, str]:
-    """The suite's own PostgreSQL and Redis for a server, with a new database; {} on SQLite."""
+    """The suite's own PostgreSQL and Redis for a server, a new database in each; {} on SQLite."""
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("postgres"):
         return {}
@@ -57,8 +63,12 @@ def services() -> dict[str, str]:
             cursor.execute(f'CREATE DATABASE "{name}"')
     parts = urlsplit(url)
     found = {"DATABASE_URL": urlunsplit(parts._replace(path=f"/{name}"))}
-    if redis := os.environ.get("REDIS_URL"):
-        found["REDIS_URL"] = redis
+    if redis_url := os.environ.get("REDIS_URL"):
+        found["REDIS_URL"] = urlunsplit(
+            urlsplit(redis_url)._replace(path=f"/{next(REDIS_DATABASES)}")
+        )
+        with contextlib.closing(redis.Redis.from_url(found["REDIS_URL"])) as connection:
+            connection.flushdb()
     return found
 
 
