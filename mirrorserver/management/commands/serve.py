@@ -180,7 +180,7 @@ def _web(env: environment.Environment) -> list[str]:
     return [
         "granian",
         *("--interface", "rsgi", "--host", env.host, "--port", str(env.port)),
-        *("--http", "1", "--no-ws", "--log-level", "error", "--loop", "asyncio"),
+        *("--http", "1", "--no-ws", "--log-level", "error", "--loop", "uvloop"),
         *("--workers", str(env.workers), "--respawn-failed-workers", "--workers-kill-timeout", "8"),
         # Connections beyond this wait in the kernel; none of them holds a thread.
         *("--backpressure", str(_connections(env))),
