@@ -18,8 +18,9 @@ COMPOSE = "$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/doc
 # - the outages, whose servers are on SQLite, and the matrix and the odd values: thousands of
 #   requests about what views answer, whose queries the other tests ask of both databases;
 # - e2e, whose servers are on SQLite; test_conda.py starts one on PostgreSQL and Redis then.
-ON_DATABASE := $(addprefix tests/mirrorserver/test_,discreet.py environment.py pages.py policy.py)
+ON_DATABASE := $(addprefix tests/mirrorserver/test_,discreet.py environment.py)
 NO_DATABASE := tests/ecosystems tests/filters tests/frontend \
+	tests/web/test_static_files.py tests/web/api/test_openapi.py tests/workers/test_shutdown.py \
 	$(filter-out $(ON_DATABASE),$(wildcard tests/mirrorserver/test_*.py)) \
 	$(filter-out %/test_generations.py,$(wildcard tests/mirrorserver/rsgi/test_*.py)) \
 	$(addprefix tests/security/test_,outages.py matrix.py fuzz.py) \

@@ -11,9 +11,9 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from accounts import addresses, passwords
+from accounts import client_ip, passwords
 from accounts.models import User
-from accounts.pages import inside
+from web.pages.common import inside
 
 UNKNOWN_ADDRESS = "0.0.0.0"
 
@@ -33,7 +33,7 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """The address that the limits and the log know; the list of sessions wants a valid one."""
-        address = addresses.of_client(request)
+        address = client_ip.of_client(request)
         try:
             ipaddress.ip_address(address)
         except ValueError:

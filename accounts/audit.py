@@ -14,7 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import addresses, limits
+from accounts import client_ip, limits
 from accounts.limits import Rate
 from accounts.models import ApiSession, Role, SecurityEvent, SecurityEventType, Token, User
 
@@ -48,7 +48,7 @@ def record(
         type=event,
         actor=_fit(name, LONGEST_NAME),
         actor_id=actor.pk if isinstance(actor, User) else None,
-        address=addresses.of_client(request)[:64] if request is not None else "",
+        address=client_ip.of_client(request)[:64] if request is not None else "",
         object_type=kind,
         object_id=key,
         object_name=_fit(words, LONGEST_NAME),
@@ -64,7 +64,7 @@ def refused(request: HttpRequest, actor: User | None, detail: str) -> None:
         return
     match = request.resolver_match
     route = f"{request.method} /{match.route}" if match else f"{request.method}"
-    key = f"{actor.pk} {addresses.of_client(request)} {route}"
+    key = f"{actor.pk} {client_ip.of_client(request)} {route}"
     if not limits.hit("refused-noted", key, REFUSALS).over:
         record(SecurityEventType.REFUSED, request=request, actor=actor, detail=f"{route}: {detail}")
 

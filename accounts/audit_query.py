@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from accounts.answers import stamp
 from accounts.models import SecurityEvent, SecurityEventType
+from web.api.common import stamp
 
 LONGEST = 200
 COLUMNS = (

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import addresses, audit
+from accounts import audit, client_ip
 from accounts.access import can
 from accounts.models import ApiSession, SecurityEventType, User
 
@@ -38,7 +38,7 @@ def issue(user: User, request: HttpRequest | None = None) -> tuple[str, str]:
     """An access token and a refresh token for `user`, of a new API session."""
     session = ApiSession.objects.create(
         user=user,
-        address=addresses.of_client(request)[:64] if request is not None else "",
+        address=client_ip.of_client(request)[:64] if request is not None else "",
         user_agent=request.headers.get("User-Agent", "")[:200] if request is not None else "",
         expires=timezone.now() + timedelta(days=settings.SESSION_DAYS),
     )

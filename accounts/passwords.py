@@ -25,10 +25,10 @@ from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.http import HttpRequest
 
-from accounts import addresses, audit, limits
-from accounts.answers import ApiError
+from accounts import audit, client_ip, limits
 from accounts.limits import Hit, Rate, TooMany
 from accounts.models import SecurityEventType, User
+from web.api.common import ApiError
 
 WRONG = "The user name or the password is wrong."
 WAIT = "Too many tries to sign in. Wait a minute, then try again."
@@ -56,7 +56,7 @@ class Try:
 
 def begin(request: HttpRequest, username: str) -> Try:
     """Count a try, or raise `TooMany`; the first refusal of a window is written down."""
-    address = limits.network(addresses.of_client(request))
+    address = limits.network(client_ip.of_client(request))
     account = unicodedata.normalize("NFKC", username).casefold()
     hits = []
     if settings.SIGN_IN_RATE:
@@ -88,7 +88,7 @@ def sign_in_each_time(request: HttpRequest, username: str, password: str) -> Use
     A password that was right is remembered for some minutes by this process, as a keyed hash;
     requests with the same words wait for the first one's answer.
     """
-    key = _mark(username, password, addresses.of_client(request))
+    key = _mark(username, password, client_ip.of_client(request))
     with _alone(key):
         user = _remembered(key)
         if user is None:
@@ -115,12 +115,12 @@ def _throttled(request: HttpRequest, username: str, hit: Hit, why: str) -> TooMa
 
 def _neighbor(request: HttpRequest, username: str) -> bool:
     user = User.objects.filter(username=username).first()
-    return user is not None and audit.signed_in_before(user, addresses.of_client(request))
+    return user is not None and audit.signed_in_before(user, client_ip.of_client(request))
 
 
 def _note(request: HttpRequest, user: User) -> None:
     """One line a day for an account and an address: such clients sign in all the time."""
-    key = f"{user.pk} {addresses.of_client(request)}"
+    key = f"{user.pk} {client_ip.of_client(request)}"
     if not limits.hit("basic-noted", key, Rate(1, 24 * 3600)).over:
         audit.record(
             SecurityEventType.SIGNED_IN,

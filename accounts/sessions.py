@@ -22,7 +22,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import addresses, audit, locks
+from accounts import audit, client_ip, locks
 from accounts.models import SecurityEventType, User
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def _note_use(request: HttpRequest) -> None:
     if POLL in request.headers or now - used < settings.SESSION_COOKIE_AGE / NOTED_SHARE:
         return
     key = request.session.session_key
-    address = addresses.of_client(request)
+    address = client_ip.of_client(request)
     try:
         with locks.wait_at_most(0):
             UserSession.objects.filter(session_key=key).update(

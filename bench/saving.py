@@ -21,12 +21,12 @@ from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
 
 from accounts import jwt  # noqa: E402
-from accounts.firststart import ensure_admin  # noqa: E402
+from accounts.first_start import ensure_admin  # noqa: E402
 from accounts.models import User  # noqa: E402
 from bench import goals  # noqa: E402
-from channels import manage as channel_manage  # noqa: E402
+from channels import services as channel_manage  # noqa: E402
 from filters.rules.form import MOST_ENTRIES  # noqa: E402
-from mirrors import manage  # noqa: E402
+from mirrors import services  # noqa: E402
 
 GOAL = 3.0
 TIMES = 2
@@ -47,7 +47,7 @@ def main() -> None:
     admin = User.objects.get(username="admin")
     channel = channel_manage.create("bench", admin)
     source = {"mirror_name": "bench", "source_root": "http://127.0.0.1:9/none"}
-    manage.create(channel, source, owner=admin)
+    services.create(channel, source, owner=admin)
     print(f"{MOST_ENTRIES:,} specs saved by PUT, CPU seconds")
     for name, form in LISTS.items():
         for number, path in enumerate(("/channels/bench/mirrors/bench", "/channels/bench")):

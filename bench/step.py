@@ -23,13 +23,12 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
-from accounts.firststart import ensure_admin  # noqa: E402
+from accounts.first_start import ensure_admin  # noqa: E402
 from accounts.models import User  # noqa: E402
 from bench.limit import cpu_seconds  # noqa: E402
 from channels import blobs  # noqa: E402
-from channels import manage as channel_manage  # noqa: E402
+from channels import services as channel_manage  # noqa: E402
 from channels.lease import Heart  # noqa: E402
-from channels.listing import Listing  # noqa: E402
 from channels.models import (  # noqa: E402
     Blob,
     Channel,
@@ -39,13 +38,15 @@ from channels.models import (  # noqa: E402
     Revision,
     Shard,
 )
-from channels.publish import Build  # noqa: E402
+from channels.package_rows import Listing  # noqa: E402
+from channels.revision_builder import Build  # noqa: E402
 from ecosystems import registry  # noqa: E402
 from ecosystems.base import Ecosystem  # noqa: E402
 from history.models import Event  # noqa: E402
-from mirrors import control, manage, rebuild  # noqa: E402
-from mirrors import run as running  # noqa: E402
+from mirrors import run_control, services  # noqa: E402
 from mirrors.models import Mirror  # noqa: E402
+from publishing import publish  # noqa: E402
+from runs import execute as running  # noqa: E402
 
 FURTHER_NAMES = 60_000
 ANSWER: dict[str, str] = {}
@@ -65,13 +66,13 @@ def setup(source: str, filters: str = '{"subdirs": ["linux-64"]}', kind: str = "
         "source_root": source,
         "filters": json.loads(filters),
     }
-    manage.create(channel, body, owner=admin)
+    services.create(channel, body, owner=admin)
 
 
 def run() -> None:
     """A whole run."""
     mirror = Mirror.objects.get()
-    request = control.request_run(mirror, cause="manual", actor="bench")
+    request = run_control.request_run(mirror, cause="manual", actor="bench")
     running.execute(request.pk, interrupted=lambda: False)
     request.refresh_from_db()
     if request.state != "completed":
@@ -82,9 +83,9 @@ def edit(*specs: str) -> None:
     """Exclude specs, and publish the channel as the dispatcher would."""
     mirror = Mirror.objects.get()
     filters = {**mirror.filter.terms, "exclude_specs": list(specs)}
-    manage.edit(mirror, {"filters": filters}, actor="bench")
-    while rebuild.wants(mirror.channel):
-        rebuild.publish(mirror.channel, stop=lambda: None)
+    services.edit(mirror, {"filters": filters}, actor="bench")
+    while publish.wants(mirror.channel):
+        publish.publish(mirror.channel, stop=lambda: None)
 
 
 def files(count: str, plain: str) -> None:

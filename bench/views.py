@@ -25,14 +25,14 @@ from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from accounts.firststart import ensure_admin  # noqa: E402
+from accounts.first_start import ensure_admin  # noqa: E402
 from accounts.models import User  # noqa: E402
 from bench import goals  # noqa: E402
-from channels import manage as channel_manage  # noqa: E402
+from channels import services as channel_manage  # noqa: E402
 from channels.lease import Heart  # noqa: E402
-from channels.listing import Listing  # noqa: E402
 from channels.models import Channel, Publication  # noqa: E402
-from channels.publish import Build  # noqa: E402
+from channels.package_rows import Listing  # noqa: E402
+from channels.revision_builder import Build  # noqa: E402
 from ecosystems import registry  # noqa: E402
 from filters.models import Filter  # noqa: E402
 from filters.rules import normalized  # noqa: E402

@@ -1,6 +1,6 @@
 """Bytes by SHA-256 on the local disk.
 
-Order of a write: room reserved (`channels.space`), temporary file on the same filesystem,
+Order of a write: room reserved (`channels.disk_space`), temporary file on the same filesystem,
 bytes, fsync, rename, fsync of the folder, and only then the row. What is killed in between
 leaves a file under `tmp/` or bytes without a row, never a row without bytes.
 """

@@ -76,7 +76,7 @@ class Leased(models.Model):
 
 
 class Reserving(Leased):
-    """A row whose owner writes files; see `channels.space`."""
+    """A row whose owner writes files; see `channels.disk_space`."""
 
     reserved = models.BigIntegerField(default=0)
     """So many bytes its owner is still going to write to the disk."""

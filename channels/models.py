@@ -301,7 +301,7 @@ class Revision(models.Model):
     bytes = models.BigIntegerField(default=0)
     packages = models.IntegerField(default=0)
     inputs = models.JSONField(default=dict)
-    """What was judged: {"channel": [...], "mirrors": {id: as `mirrors.inputs.Input.identity`}}"""
+    """What was judged: {"channel": [...], "mirrors": {id: `publishing.inputs.Input.identity`}}."""
     pinned = models.BooleanField(default=False)
     rollback_of = models.IntegerField(null=True)
     retired = models.DateTimeField(null=True)
@@ -366,7 +366,7 @@ class Refusal(models.Model):
 class Withheld(models.Model):
     """A small file that goes with another, a wheel's metadata, and that could not be had.
 
-    The other is listed without it; see `channels.withheld`.
+    The other is listed without it; see `channels.side_files`.
     """
 
     origin = models.ForeignKey(Origin, on_delete=models.CASCADE)

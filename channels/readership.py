@@ -17,8 +17,8 @@ from django.utils import timezone
 from accounts.caller import Caller
 from accounts.models import User
 from channels import access
-from channels.manage import tell
 from channels.models import Channel, Generation, SourceLink
+from channels.services import tell
 from history.models import EventType
 
 FIELD = "publish_to_more_readers"

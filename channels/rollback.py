@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from channels.errors import WrongState
 from channels.lease import Heart
-from channels.listing import BATCH_NAMES, Listing
-from channels.manage import tell
 from channels.models import Channel, Document, Package, Publication, Revision, Shard
-from channels.publish import Build
+from channels.package_rows import BATCH_NAMES, Listing
+from channels.revision_builder import Build
+from channels.services import tell
 from ecosystems import registry
 from ecosystems.base import Ecosystem, never_stop
 from history.models import EventType

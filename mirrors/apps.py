@@ -8,8 +8,9 @@ class MirrorsConfig(AppConfig):
     def ready(self) -> None:
         from channels import ondemand as on_demand  # noqa: PLC0415
         from channels import verdicts  # noqa: PLC0415 - apps are loaded only now
-        from mirrors import ondemand, tasks, why  # noqa: PLC0415
+        from publishing import explain, lazy_records  # noqa: PLC0415
+        from workers import tasks  # noqa: PLC0415
 
         tasks.hang_bells()
-        verdicts.register(why.verdict)
-        on_demand.register(ondemand.bring)
+        verdicts.register(explain.verdict)
+        on_demand.register(lazy_records.bring)

@@ -4,7 +4,7 @@ Rule: whatever is dropped, skipped, or kept from an earlier state without the ad
 asked for it stands here, in words, with counts and first names. Where a sentence comes from:
 
 - `Mirror.warnings`: the saved form (conflicts of filters, the schedule); written when it is saved,
-  or the channel's is (`mirrors.forewarning`).
+  or the channel's is (`mirrors.form_warnings`).
 - `Snapshot.warnings`: a section's index. Ecosystems give them as `Read.warnings`; they show as
   "<section>: <sentence>" for as long as the mirror publishes from that snapshot. Those on its
   optional files are `Snapshot.extras_warnings`, and on files of the root `Upstream.warnings`.

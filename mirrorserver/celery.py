@@ -1,6 +1,6 @@
 """The Celery app, and what happens as a worker starts and ends.
 
-The rule: pool processes learn of the end through `mirrorserver.shutdown`, and every worker's main
+The rule: pool processes learn of the end through `workers.shutdown`, and every worker's main
 process runs the dispatcher, so that work starts without a scheduler and without a broker too.
 """
 
@@ -11,7 +11,8 @@ from typing import Any
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from mirrorserver import orphans, shutdown
+from mirrorserver import orphans
+from workers import shutdown
 
 # It warns of root because of pickle, and messages here are JSON only.
 warnings.filterwarnings("ignore", category=SecurityWarning)

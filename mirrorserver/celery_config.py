@@ -17,7 +17,7 @@ task_ignore_result = True
 task_acks_late = False
 task_publish_retry = False
 # Previews have a worker of their own, so that they never keep a run waiting.
-task_routes = {"mirrors.tasks.make_preview": {"queue": "previews"}}
+task_routes = {"workers.tasks.make_preview": {"queue": "previews"}}
 worker_prefetch_multiplier = 1
 worker_hijack_root_logger = False
 worker_proc_alive_timeout = 30
@@ -46,7 +46,7 @@ else:
 beat_schedule = {
     f"system/{name}": {"task": task, "schedule": seconds, "options": {"expires": seconds}}
     for name, task, seconds in (
-        ("dispatch", "mirrors.tasks.dispatch_round", 60.0),
-        ("clean up", "mirrors.tasks.clean_up", 3600.0),
+        ("dispatch", "workers.tasks.dispatch_round", 60.0),
+        ("clean up", "workers.tasks.clean_up", 3600.0),
     )
 }

@@ -10,8 +10,8 @@ import threading
 
 from django.db import Error, connections
 
-from mirrors.dispatch import dispatch_round
 from mirrorserver import environment
+from workers.dispatch import dispatch_round
 
 logger = logging.getLogger(__name__)
 

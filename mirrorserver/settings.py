@@ -80,7 +80,10 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 # Sign-in by django-allauth: local accounts that administrators make. What later versions add
 # (OpenID Connect, several factors) are more of its apps.
 ACCOUNT_ADAPTER = "accounts.adapter.Adapter"
-ACCOUNT_FORMS = {"login": "accounts.forms.SignIn", "change_password": "accounts.forms.NewPassword"}
+ACCOUNT_FORMS = {
+    "login": "web.pages.account_forms.SignIn",
+    "change_password": "web.pages.account_forms.NewPassword",
+}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
 ACCOUNT_SIGNUP_ENABLED = False
@@ -108,11 +111,12 @@ INSTALLED_APPS = [
     "filters",
     "channels",
     "mirrors",
+    "web",
     "mirrorserver",
 ]
 
 MIDDLEWARE = [
-    "mirrorserver.policy.set_policy",
+    "web.policy.set_policy",
     "accounts.locks.patience",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -121,7 +125,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "mirrorserver.throttle.Pages",
+    "web.throttle.Pages",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.sessions.watch",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

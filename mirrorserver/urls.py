@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from mirrors import urls as mirrors
-from mirrorserver import health, pages
-from mirrorserver.api import api, bad_request
+from mirrorserver import health
+from web.api.root import api, bad_request
+from web.pages import dashboard
+from web.pages import mirror_urls as mirrors
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", pages.dashboard, name="dashboard"),
-    path("", include("accounts.urls")),
-    path("", include("channels.urls")),
+    path("", dashboard.dashboard, name="dashboard"),
+    path("", include("web.pages.account_urls")),
+    path("", include("web.pages.channel_urls")),
     path("", include(mirrors.everywhere)),
     path("api/", api.urls),
     path("health/live", health.live, name="health-live"),
@@ -19,8 +20,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 handler400 = bad_request
-handler403 = pages.forbidden
-handler404 = pages.not_found
+handler403 = dashboard.forbidden
+handler404 = dashboard.not_found
 # Django has no such handler; django-allauth asks for it.
-handler429 = pages.too_many_tries
-handler500 = pages.server_error
+handler429 = dashboard.too_many_tries
+handler500 = dashboard.server_error

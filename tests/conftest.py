@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
 from django.test import override_settings
 
 from accounts import limits
+from delivery import download_counts
+from tests.condatree import FakeConda
 from tests.upstream import FakeUpstream
 
 
@@ -40,3 +43,22 @@ def unlimited(settings: object) -> None:
     for name in ("LIMIT_WRITES", "LIMIT_RUNS", "LIMIT_TESTS"):
         setattr(settings, name, "")
     limits._refused.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_flusher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads are counted, and written by the tests that ask for it."""
+    monkeypatch.setattr(download_counts, "_start", lambda: None)
+
+
+@pytest.fixture
+def small(settings: LazySettings) -> Iterator[FakeConda]:
+    """A conda channel of four files in two subdirs."""
+    with FakeConda() as server:
+        settings.UPSTREAM_ALLOW = (server.url,)
+        server.add("noarch", "six", "1.16.0")
+        server.add("noarch", "six", "1.15.0", ext=".tar.bz2")
+        server.add("linux-64", "zlib", "1.3", license="Zlib")
+        server.add("linux-64", "numpy", "2.0", depends=("six",), license="GPL-3.0-only")
+        server.publish()
+        yield server

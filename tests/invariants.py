@@ -27,16 +27,17 @@ from django.conf import settings
 
 from accounts import jwt
 from accounts.models import User
-from channels import access, blobs, downloads
+from channels import access, blobs
 from channels.lease import Watch
 from channels.models import Blob, Channel, Document, Package, Publication
+from delivery import download_counts
 from ecosystems import registry
 from ecosystems.base import Record
 from ecosystems.pack import Pack
 from history.models import Event
-from mirrors import judge
 from mirrors.models import Mirror, Run, Snapshot
 from mirrorserver import environment
+from publishing import judge
 from tests import indexes
 from tests.indexes import Listed
 from tests.wsgi import Answer, Client, application
@@ -69,7 +70,7 @@ def check(
     for run in Run.objects.select_related("mirror"):
         told(run)
     # Otherwise a thread would want to write them while no database may be asked.
-    downloads.flush()
+    download_counts.flush()
     if canary:
         secret(canary, answers, text=text)
 

@@ -1,6 +1,6 @@
 """Workers as real processes, for tests that kill, stop and wake them.
 
-    with Worker("run", run.pk, pause="mirrors.intake.take") as worker:
+    with Worker("run", run.pk, pause="runs.accept.take") as worker:
         worker.reached()        # it stands before the call
         worker.kill()           # SIGKILL
         ...
@@ -167,16 +167,16 @@ def _let_trace() -> None:
 
 
 def _run(pk: str) -> None:
-    from mirrors import run
+    from runs import execute
 
-    run.execute(int(pk), interrupted=lambda: False)
+    execute.execute(int(pk), interrupted=lambda: False)
 
 
 def _publish(pk: str) -> None:
     from channels.models import Channel
-    from mirrors import rebuild
+    from publishing import publish
 
-    rebuild.publish(Channel.objects.get(pk=pk), stop=lambda: None)
+    publish.publish(Channel.objects.get(pk=pk), stop=lambda: None)
 
 
 def _fetch(path: str) -> None:
@@ -197,9 +197,9 @@ def _keep(source: str, sha256: str) -> None:
 
 
 def _clean() -> None:
-    from mirrors import cleanup
+    from workers import retention
 
-    cleanup.clean_up()
+    retention.clean_up()
 
 
 _WORK: dict[str, Callable[..., None]] = {

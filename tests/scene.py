@@ -8,13 +8,15 @@ from typing import Any
 
 import zstandard
 
-from accounts.firststart import ensure_admin
+from accounts.first_start import ensure_admin
 from accounts.models import User
 from channels import blobs
-from channels import manage as channel_manage
+from channels import services as channel_manage
 from channels.models import Blob, Channel, Document
-from mirrors import control, manage, rebuild, run
+from mirrors import run_control, services
 from mirrors.models import Mirror, Run
+from publishing import publish as rebuild
+from runs import execute
 
 
 def admin() -> User:
@@ -31,7 +33,7 @@ def channel(name: str = "main", **fields: Any) -> Channel:
 def mirror(channel: Channel, source: str, name: str = "", **body: Any) -> Mirror:
     """A saved mirror of `source`; `body` as in the API."""
     count = Mirror.objects.count()
-    return manage.create(
+    return services.create(
         channel,
         {"mirror_name": name or f"mirror-{channel.name}-{count}", "source_root": source, **body},
         owner=admin(),
@@ -40,8 +42,8 @@ def mirror(channel: Channel, source: str, name: str = "", **body: Any) -> Mirror
 
 def run_now(mirror: Mirror, *, cause: str = "manual") -> Run:
     """A whole run, in this process."""
-    request = control.request_run(mirror, cause=cause, actor="admin")
-    run.execute(request.pk, interrupted=lambda: False)
+    request = run_control.request_run(mirror, cause=cause, actor="admin")
+    execute.execute(request.pk, interrupted=lambda: False)
     request.refresh_from_db()
     return request
 

@@ -1,7 +1,7 @@
 """A tiny client that asks in this process, on its own thread, as the web server does on its.
 
 `application` is a WSGI application around what the server is made of: the answers of
-`channels.repo`, or Django's. Sockets, deadlines and limits are tested with a real server.
+`delivery.app`, or Django's. Sockets, deadlines and limits are tested with a real server.
 """
 
 from __future__ import annotations
@@ -18,30 +18,29 @@ import zstandard
 from django.core.wsgi import get_wsgi_application
 from django.db import Error
 
-from channels import passive, repo
 from channels.models import Blob
-from channels.serving import addresses, generation
-from channels.serving.answers import Reply
+from delivery import app, cache, on_demand, paths
+from delivery.responses import Reply
 
 _django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answer one request."""
-    if alias := addresses.alias(environ["PATH_INFO"]):
+    if alias := paths.alias(environ["PATH_INFO"]):
         return _django({**environ, "PATH_INFO": alias}, start_response)
-    if addresses.ours(environ["PATH_INFO"]):
+    if paths.ours(environ["PATH_INFO"]):
         return packages(environ, start_response)
     return _django(environ, start_response)
 
 
 def packages(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answer one request below /api/repo, out of memory where it is remembered."""
-    found = _remembered(environ) or repo.respond(environ)
-    if isinstance(found, repo.Waiting):
+    found = _remembered(environ) or app.respond(environ)
+    if isinstance(found, app.Waiting):
         try:
-            brought = passive.obtain(found.wish)
-        except passive.Unavailable as error:
+            brought = on_demand.obtain(found.wish)
+        except on_demand.Unavailable as error:
             found = found.refused(error)
         else:
             if not isinstance(brought, Blob):
@@ -55,7 +54,7 @@ def packages(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 def _remembered(environ: dict[str, Any]) -> Reply | None:
     try:
-        return repo.remembered(environ, generation.current())
+        return app.remembered(environ, cache.current())
     except Error:
         return None
 
@@ -93,7 +92,7 @@ class Client:
 
     def __post_init__(self) -> None:
         # Every test begins with an empty database, in which numbers start anew.
-        generation.forget()
+        cache.forget()
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.ask("GET", path, headers)

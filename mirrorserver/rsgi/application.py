@@ -12,19 +12,18 @@ from django.conf import settings
 from django.db import Error
 
 from accounts import presence
-from accounts.answers import ApiError
-from channels import repo
-from channels.passive import Cut
-from channels.serving import addresses, generation
-from channels.serving.answers import Problem, Reply, problem, safe
-from mirrorserver import absent
-from mirrorserver.pages import BUSY_SECONDS, DATABASE_BUSY
+from delivery import app, cache, paths
+from delivery.on_demand import Cut
+from delivery.responses import Problem, Reply, problem, safe
 from mirrorserver.rsgi import bodies, bridge, sending, shares, stalled
 from mirrorserver.rsgi.generations import Generations
 from mirrorserver.rsgi.pool import Busy, Pool, Share
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
 from mirrorserver.rsgi.waits import Flying, Waits
-from mirrorserver.throttle import SAFE
+from web.api import absent
+from web.api.common import ApiError
+from web.pages.dashboard import BUSY_SECONDS, DATABASE_BUSY
+from web.throttle import SAFE
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Application:
         """Answer one request."""
         request = bridge.request_of(scope)
         try:
-            if addresses.ours(scope.path) and not addresses.alias(scope.path):
+            if paths.ours(scope.path) and not paths.alias(scope.path):
                 await self._package(scope, proto, request)
             else:
                 await self._page(scope, proto, request)
@@ -83,8 +82,8 @@ class Application:
         if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
             await self._drop_body(scope, proto)
         if (reply := await self._remembered(request)) is None:
-            found = await self._packages.run(repo.respond, request)
-            if isinstance(found, repo.Waiting):
+            found = await self._packages.run(app.respond, request)
+            if isinstance(found, app.Waiting):
                 who = shares.client(scope, request, found.answer.user)
                 with self._shares.one(who):
                     await self._wait(proto, found)
@@ -99,10 +98,10 @@ class Application:
             _send(proto, reply)
 
     async def _remembered(self, request: dict[str, Any]) -> Reply | None:
-        caches = generation.at(await self._generations.read())
-        return repo.remembered(request, caches) if caches is not None else None
+        caches = cache.at(await self._generations.read())
+        return app.remembered(request, caches) if caches is not None else None
 
-    async def _wait(self, proto: Exchange, waiting: repo.Waiting) -> None:
+    async def _wait(self, proto: Exchange, waiting: app.Waiting) -> None:
         gone = asyncio.ensure_future(proto.client_disconnect())
         try:
             match await self._waits.settle(waiting, gone):
@@ -139,7 +138,7 @@ class Application:
 
     async def _page(self, scope: Scope, proto: Exchange, request: dict[str, Any]) -> None:
         """What Django answers."""
-        if alias := addresses.alias(scope.path):
+        if alias := paths.alias(scope.path):
             request["PATH_INFO"] = alias
         body = bodies.Body(self._memory)
         try:

@@ -17,9 +17,9 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest
 
-from accounts.answers import ApiError
 from accounts.caller import Basic, Bearer, XAuth
 from mirrorserver.rsgi.protocol import Headers, Scope
+from web.api.common import ApiError
 
 IN_MEMORY = 1024 * 1024
 CHUNK = 256 * 1024

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 
-from channels.serving import generation
+from delivery import cache
 
 
 class Generations:
@@ -43,7 +43,7 @@ class Generations:
             if self._sqlite is None:
                 self._sqlite = sqlite3.connect(self._file, timeout=0, isolation_level=None)
             # All rows: a read transaction stays open until SQLite has said that there is no more.
-            rows = self._sqlite.execute(generation.READ).fetchall()
+            rows = self._sqlite.execute(cache.READ).fetchall()
         except sqlite3.Error:
             self._sqlite = None
             return None
@@ -53,7 +53,7 @@ class Generations:
         waiting, self._next = self._next, None
         assert waiting is not None
         self._asking = True
-        asked = asyncio.wrap_future(self._thread.submit(generation.read))
+        asked = asyncio.wrap_future(self._thread.submit(cache.read))
 
         def told(answer: asyncio.Future[int]) -> None:
             self._asking = False

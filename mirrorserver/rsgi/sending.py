@@ -20,7 +20,7 @@ from typing import Any
 import zstandard
 from django.conf import settings
 
-from channels.serving.answers import Reply
+from delivery.responses import Reply
 from mirrorserver.rsgi.protocol import Exchange, Headers
 
 IN_MEMORY = 128 * 1024

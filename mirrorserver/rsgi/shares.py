@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from accounts import addresses, limits
+from accounts import client_ip, limits
 from mirrorserver.rsgi.protocol import Scope
 
 AGAIN_SECONDS = 5
@@ -54,4 +54,4 @@ def client(scope: Scope, request: dict[str, Any], user: str = "") -> str:
         return f"account {user}"
     asked = HttpRequest()
     asked.META = {**request, "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]")}
-    return limits.network(addresses.of_client(asked))
+    return limits.network(client_ip.of_client(asked))

@@ -17,10 +17,10 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import Error
 
-from channels import passive
-from channels.passive import Flight, Stream, Unavailable, Wish
-from channels.repo import Waiting
-from channels.serving.answers import Reply
+from delivery import on_demand
+from delivery.app import Waiting
+from delivery.on_demand import Flight, Stream, Unavailable, Wish
+from delivery.responses import Reply
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Waits:
         pause = FIRST_PAUSE
         while pending := [one for one in self._shared.values() if not one.over.done()]:
             try:
-                await self._run(passive.look, [one.flight for one in pending])
+                await self._run(on_demand.look, [one.flight for one in pending])
             except Error as error:
                 logger.exception("The database did not answer those who wait.")
                 _fail(pending, error)
@@ -155,7 +155,7 @@ class Flying:
         assert self._shared is not None
         begun = time.monotonic()
         until = begun + settings.FETCH_SECONDS
-        streams = begun + passive.VERIFY_SECONDS
+        streams = begun + on_demand.VERIFY_SECONDS
         while not self._shared.over.done():
             now = time.monotonic()
             if now >= streams and self.flight.ahead:

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from accounts import jwt
-from accounts.firststart import ensure_admin
+from accounts.first_start import ensure_admin
 from accounts.models import Role, User
 
 pytestmark = pytest.mark.django_db

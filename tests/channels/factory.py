@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import Role, User
-from channels import blobs, origins
+from channels import blobs, file_sources
 from channels.lease import Heart
-from channels.listing import Listing
 from channels.models import Channel, Origin, Publication, Revision
-from channels.publish import Build
+from channels.package_rows import Listing
+from channels.revision_builder import Build
 from ecosystems import registry
 from filters.models import Filter
 
@@ -107,7 +107,7 @@ def _listings(files: list[Made], origin: Origin | None) -> Iterator[Listing]:
 
 def origin(base_url: str, *, source: Channel | None = None) -> Origin:
     """Where the files of one section are."""
-    return origins.remember(base_url, channel=source)
+    return file_sources.remember(base_url, channel=source)
 
 
 def user(name: str, *, role: str = "reader", **attributes: str) -> User:

@@ -15,11 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from channels import revisions
 from channels.models import Channel, Package, Revision, Shard
 from channels.revisions import KINDS, Difference, Place, difference
-from channels.views import revisions as views
 from ecosystems import registry
-from tests.accounts.client import Api, person
 from tests.channels import factory
 from tests.channels.factory import CONDA, made
+from tests.web.client import Api, person
+from web.pages import revisions as views
 
 pytestmark = pytest.mark.django_db
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from channels import manage, rollback
+from channels import rollback, services
 from channels.errors import WrongState
 from channels.models import Channel, Document, Package, Publication
-from channels.publish import Build
+from channels.revision_builder import Build
 from history.models import Event
 from tests import scene
 from tests.condatree import FakeConda
@@ -72,7 +72,7 @@ def test_revisions_before_a_rollback_stay_as_they_were(channel: Channel) -> None
 
 def test_unfreezing_after_a_rollback_publishes_todays_judgement(channel: Channel) -> None:
     rollback.roll_back(channel, 2, actor="ann")
-    manage.unfreeze(channel, actor="ann")
+    services.unfreeze(channel, actor="ann")
     scene.publish(channel)
     assert shards(channel, channel.current) == shards(channel, 3)
     assert channel.current == 5

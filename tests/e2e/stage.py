@@ -7,7 +7,7 @@ from datetime import date
 
 from accounts import tokens
 from accounts.models import Role, User
-from channels import manage
+from channels import services
 from channels.models import Channel
 from history.models import Event
 from mirrors.models import Mirror
@@ -61,8 +61,8 @@ def build(conda: FakeConda) -> Stage:
     )
     main = scene.channel("main", description="What everybody may use.")
     empty = scene.channel("empty")
-    frozen = manage.create("frozen", admin, description=HOSTILE, privacy="private")
-    staging = manage.create("staging", admin, parent=main)
+    frozen = services.create("frozen", admin, description=HOSTILE, privacy="private")
+    staging = services.create("staging", admin, parent=main)
     upstream(conda)
     mirror = scene.mirror(
         main,
@@ -79,7 +79,7 @@ def build(conda: FakeConda) -> Stage:
     scene.run_now(mirror)
     scene.publish(main)
     scene.mirror(frozen, conda.channel, "everything", mirror_mode="active")
-    manage.freeze(frozen, actor="admin")
+    services.freeze(frozen, actor="admin")
     tokens.issue(admin, "build server", expires=date(2030, 1, 1))
     tokens.issue(admin, "old laptop", expires=date(2020, 1, 1), scopes=["artifact:download"])
     for channel in (main, frozen, empty, staging):

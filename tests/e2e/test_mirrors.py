@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from accounts.models import User
-from channels import manage as channel_manage
-from mirrors import control
+from channels import services as channel_manage
+from mirrors import run_control
 from mirrors.models import Failure, LogLine, Mirror, Run
 from tests import scene
 from tests.condatree import FakeConda
@@ -42,7 +42,7 @@ def mirror(conda: FakeConda, transactional_db: None) -> Mirror:
 
 def running(mirror: Mirror, **fields: Any) -> Run:
     """A run that a worker seems to be at."""
-    run = control.request_run(mirror, cause="manual", actor="admin")
+    run = run_control.request_run(mirror, cause="manual", actor="admin")
     Run.objects.filter(pk=run.pk).update(**{"state": "running", "step": 1, **fields})
     return run
 

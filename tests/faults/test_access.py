@@ -10,15 +10,16 @@ from django.conf import LazySettings
 from django.core.exceptions import ValidationError
 
 from channels.models import Channel, Refusal
-from mirrors import control, manage, preview, probe, run
+from mirrors import run_control, services
 from mirrors.models import LogLine, Mirror, Upstream
+from runs import connection_test, execute, preview
 from tests import invariants, scene
-from tests.accounts.client import Api
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import failing, redirecting
 from tests.sources import Source
 from tests.upstream import FakeUpstream
+from tests.web.client import Api
 from tests.wsgi import Client, application
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -155,7 +156,7 @@ def test_A04_a_login_in_the_source_reaches_the_upstream_and_nobody_else(
     caplog.set_level(logging.DEBUG)
     channel = scene.channel()
     mirror = scene.mirror(channel, login, mirror_mode=mode)
-    assert probe.probe(mirror.upstream, scene.admin())["found_type"] == "conda"
+    assert connection_test.probe(mirror.upstream, scene.admin())["found_type"] == "conda"
     asked = preview.request(
         channel, upstream=mirror.upstream, mode=mode, terms={}, asker=scene.admin()
     )
@@ -245,7 +246,7 @@ def test_A04_an_edit_to_another_host_leaves_the_login_behind(
         settings.UPSTREAM_ALLOW = (conda.url, other.url)
         other.add("noarch", "tiny", "1")
         other.publish()
-        manage.edit(mirror, {"source_root": other.channel}, actor="admin")
+        services.edit(mirror, {"source_root": other.channel}, actor="admin")
         mirror.refresh_from_db()
         assert scene.run_now(mirror).state == "completed"
         assert other.count() > 0
@@ -257,9 +258,9 @@ def test_A04_the_output_of_a_worker_process_has_no_secret(conda: FakeConda, logi
     channel = scene.channel()
     mirror = scene.mirror(channel, login, mirror_mode="active")
     conda.behave(conda.path("noarch", "six-1.16.0-0.conda"), failing(500))
-    row = control.request_run(mirror, cause="manual", actor="admin")
+    row = run_control.request_run(mirror, cause="manual", actor="admin")
     with Worker("run", row.pk) as worker:
         code, text = worker.finish()
     assert code == 0
     invariants.check(Channel.objects.get(), canary=CANARY, text=text)
-    run.execute(row.pk, interrupted=lambda: False)
+    execute.execute(row.pk, interrupted=lambda: False)

@@ -12,15 +12,17 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection
 
-from channels import manage as channel_manage
 from channels import rollback
+from channels import services as channel_manage
 from channels.errors import WrongState
+from channels.filter_forms import Stale
 from channels.models import Blob, Channel, Package
-from channels.publish import Build
-from channels.terms import Stale
+from channels.revision_builder import Build
 from history.models import Event
-from mirrors import control, manage, rebuild, run
+from mirrors import run_control, services
 from mirrors.models import Mirror, Run
+from publishing import publish
+from runs import execute
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.rogue import Behaviour
@@ -49,8 +51,8 @@ def held_run(conda: FakeConda, mirror: Mirror) -> tuple[Run, Behaviour, threadin
     """A run that waits in the middle of a file, in a thread."""
     slow = Behaviour(hold_at=10)
     conda.behave(conda.path("noarch", SIX), slow)
-    row = control.request_run(mirror, cause="manual", actor="admin")
-    thread = beside(lambda: run.execute(row.pk, interrupted=lambda: False))
+    row = run_control.request_run(mirror, cause="manual", actor="admin")
+    thread = beside(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert slow.held.wait(60)
     return row, slow, thread
 
@@ -83,7 +85,7 @@ def test_C01_of_two_requests_one_wins_and_the_other_hears_of_it(conda: FakeConda
     def ask() -> None:
         together.wait(60)
         try:
-            begun.append(control.request_run(mirror, cause="manual", actor="admin"))
+            begun.append(run_control.request_run(mirror, cause="manual", actor="admin"))
         except WrongState as error:
             refused.append(error)
 
@@ -91,7 +93,7 @@ def test_C01_of_two_requests_one_wins_and_the_other_hears_of_it(conda: FakeConda
         thread.join(60)
     assert (len(begun), len(refused)) == (1, 3)
     assert {error.run_id for error in refused} == {begun[0].pk}
-    run.execute(begun[0].pk, interrupted=lambda: False)
+    execute.execute(begun[0].pk, interrupted=lambda: False)
     invariants.check()
 
 
@@ -118,7 +120,7 @@ def test_C02_of_two_mirrors_the_older_gives_the_file_and_it_stays_so(
         answer = Client(application).get(f"/api/repo/{channel.path}/noarch/{SIX}")
         assert hashlib.sha256(answer.body).hexdigest() == wanted
         invariants.check(channel)
-        manage.delete(older, actor="admin")
+        services.delete(older, actor="admin")
         scene.publish(channel)
         scene.run_now(newer)
         listed = scene.listed(channel)
@@ -130,14 +132,14 @@ def test_C03_a_mirror_deleted_during_its_run_brings_nothing_back(conda: FakeCond
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel, mirror_mode="active")
     row, slow, thread = held_run(conda, mirror)
-    manage.delete(mirror, actor="admin")
+    services.delete(mirror, actor="admin")
     assert ended(row, thread).state == "stopped"
     slow.release()
     scene.publish(channel)
     assert scene.listed(channel) == {}
     assert not Package.objects.at(channel.current).filter(shard__isnull=False).exists()
     with pytest.raises(WrongState):
-        control.request_run(Mirror.objects.get(pk=mirror.pk), cause="manual", actor="admin")
+        run_control.request_run(Mirror.objects.get(pk=mirror.pk), cause="manual", actor="admin")
     kinds = list(Event.objects.filter(mirror_id=mirror.pk).values_list("type", flat=True))
     assert {"mirror_created", "mirror_started", "mirror_stopped", "mirror_deleted"} <= set(kinds)
     invariants.check(channel)
@@ -149,7 +151,7 @@ def test_C03_a_channel_deleted_during_a_run_and_its_publication_stays_deleted(
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
     during_publication(
-        monkeypatch, lambda: manage.delete_channel(Channel.objects.get(pk=channel.pk), actor="x")
+        monkeypatch, lambda: services.delete_channel(Channel.objects.get(pk=channel.pk), actor="x")
     )
     done = scene.run_now(mirror)
     channel.refresh_from_db()
@@ -158,7 +160,7 @@ def test_C03_a_channel_deleted_during_a_run_and_its_publication_stays_deleted(
     answer = Client(application).get(f"/api/repo/{channel.path}/noarch/repodata.json")
     # As for a private channel: who has no credential does not learn whether it exists.
     assert answer.status == 401
-    assert not rebuild.publish(channel, stop=lambda: None)
+    assert not publish.publish(channel, stop=lambda: None)
     again = scene.channel()
     assert scene.listed(again) == {}
     invariants.check(again)
@@ -170,7 +172,7 @@ def test_C04_an_edit_during_a_run_counts_at_once_and_the_run_fetches_what_it_beg
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel, mirror_mode="active")
     row, slow, thread = held_run(conda, mirror)
-    manage.edit(mirror, {"filters": {"exclude_specs": ["numpy"]}}, actor="admin")
+    services.edit(mirror, {"filters": {"exclude_specs": ["numpy"]}}, actor="admin")
     slow.release()
     assert ended(row, thread).state == "completed"
     assert row.terms.get("exclude_specs", []) == []
@@ -187,7 +189,7 @@ def test_C04_an_edit_in_the_middle_of_a_publication_is_published_next(
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
     during_publication(
-        monkeypatch, lambda: manage.edit(mirror, {"filters": filters}, actor="admin")
+        monkeypatch, lambda: services.edit(mirror, {"filters": filters}, actor="admin")
     )
     assert scene.run_now(mirror).state == "completed"
     scene.publish(channel)
@@ -201,9 +203,9 @@ def test_C04_the_second_of_two_editors_is_told(conda: FakeConda) -> None:
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
     seen = mirror.version
-    manage.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="a", expected=seen)
+    services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="a", expected=seen)
     with pytest.raises(Stale):
-        manage.edit(mirror, {"filters": {"exclude_specs": ["zlib"]}}, actor="b", expected=seen)
+        services.edit(mirror, {"filters": {"exclude_specs": ["zlib"]}}, actor="b", expected=seen)
     mirror.filter.refresh_from_db()
     assert mirror.filter.terms["exclude_specs"] == ["six"]
     scene.publish(channel)
@@ -257,8 +259,8 @@ def held_again(conda: FakeConda, mirror: Mirror) -> tuple[Run, Behaviour, thread
     conda.publish()
     slow = Behaviour(hold_at=10)
     conda.behave(conda.path("noarch", "new-1-0.conda"), slow)
-    row = control.request_run(mirror, cause="manual", actor="admin")
-    thread = beside(lambda: run.execute(row.pk, interrupted=lambda: False))
+    row = run_control.request_run(mirror, cause="manual", actor="admin")
+    thread = beside(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert slow.held.wait(60)
     return row, slow, thread
 
@@ -267,7 +269,7 @@ def test_C05_a_rollback_during_a_run_stays_until_it_is_unfrozen(conda: FakeConda
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel, mirror_mode="active")
     scene.run_now(mirror)
-    manage.edit(mirror, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
+    services.edit(mirror, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
     scene.publish(channel)
     mirror.refresh_from_db()
     row, slow, thread = held_again(conda, mirror)

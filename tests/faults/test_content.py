@@ -10,8 +10,8 @@ import pytest
 from django.conf import LazySettings
 
 from channels.models import Blob, Package
-from mirrors.lists import files
 from mirrors.models import Mirror
+from publishing.file_lists import files
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.upstream import FakeUpstream

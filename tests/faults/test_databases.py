@@ -23,17 +23,20 @@ from django.test import Client
 from django.utils import timezone
 
 from channels.models import Publication
-from channels.publish import Build
-from mirrors import control, dispatch, manage, rebuild, run
+from channels.revision_builder import Build
+from mirrors import run_control, services
 from mirrors.models import Mirror, Run
 from mirrorserver import environment
+from publishing import publish
+from runs import execute
 from tests import invariants, machine, scene
-from tests.accounts.client import PASSWORD, person
 from tests.condatree import FakeConda
 from tests.mirrorserver.server import PROJECT
 from tests.processes import Worker
+from tests.web.client import PASSWORD, person
 from tests.wsgi import Client as WebClient
 from tests.wsgi import application
+from workers import dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,7 +72,7 @@ def test_D01_a_flush_loses_wake_ups_and_counts_and_nothing_else(
     before = invariants.served(mirror.channel)
     conda.add("noarch", "new", "1")
     conda.publish()
-    waiting = control.request_run(mirror, cause="manual", actor="admin")
+    waiting = run_control.request_run(mirror, cause="manual", actor="admin")
     rows = [row for row in invariants.dump() if not row[0].startswith("sessions.")]
     flush()
     assert [row for row in invariants.dump() if not row[0].startswith("sessions.")] == rows
@@ -80,7 +83,7 @@ def test_D01_a_flush_loses_wake_ups_and_counts_and_nothing_else(
     monkeypatch.setattr(dispatch.knock, "run", told.append)
     dispatch.dispatch_round()
     assert told == [waiting.pk]
-    run.execute(waiting.pk, interrupted=lambda: False)
+    execute.execute(waiting.pk, interrupted=lambda: False)
     assert Run.objects.get(pk=waiting.pk).counts["active"] == 5
     invariants.check(mirror.channel)
 
@@ -114,7 +117,7 @@ def _token() -> str:
 
 
 @pytest.mark.parametrize(
-    "place", ["channels.publish.Build._write", "channels.publish.Build.commit"]
+    "place", ["channels.revision_builder.Build._write", "channels.revision_builder.Build.commit"]
 )
 def test_D02_a_publication_whose_connections_are_ended_is_seen_whole_or_not_at_all(
     mirror: Mirror, place: str
@@ -123,7 +126,7 @@ def test_D02_a_publication_whose_connections_are_ended_is_seen_whole_or_not_at_a
     channel = mirror.channel
     scene.run_now(mirror)
     before = invariants.served(channel)
-    manage.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
+    services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
     with Worker("publish", channel.pk, pause=place) as worker:
         worker.reached()
         with connection.cursor() as cursor:
@@ -162,11 +165,11 @@ def test_D02_a_commit_whose_outcome_is_unknown_is_read_again(
 ) -> None:
     channel = mirror.channel
     scene.run_now(mirror)
-    manage.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
+    services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
     lost = OperationalError("server closed the connection unexpectedly")
     monkeypatch.setattr(Build, "commit", _once(lost, Build.commit, after=after))
     with pytest.raises(OperationalError):
-        rebuild.publish(channel, stop=lambda: None)
+        publish.publish(channel, stop=lambda: None)
     channel.refresh_from_db()
     assert channel.current == (3 if after else 2)
     state = Publication.objects.latest("pk").state
@@ -222,8 +225,8 @@ def test_D03_who_reads_for_long_keeps_no_writer_waiting(conda: FakeConda, mirror
 @pytest.mark.parametrize("days", [1, -1])
 def test_D04_a_clock_that_jumps_takes_no_run_from_its_worker(mirror: Mirror, days: int) -> None:
     """The stored times move instead of the clock."""
-    row = control.request_run(mirror, cause="manual", actor="admin")
-    with Worker("run", row.pk, pause="mirrors.intake.take") as worker:
+    row = run_control.request_run(mirror, cause="manual", actor="admin")
+    with Worker("run", row.pk, pause="runs.accept.take") as worker:
         worker.reached()
         jump = timedelta(days=days)
         Run.objects.update(created=F("created") + jump, started=F("started") + jump)
@@ -239,12 +242,12 @@ def test_D04_a_clock_that_jumps_takes_no_run_from_its_worker(mirror: Mirror, day
 
 
 def test_D04_a_clock_that_jumps_over_slots_begins_one_run(mirror: Mirror) -> None:
-    manage.edit(mirror, {"cron": "0 * * * *"}, actor="admin")
+    services.edit(mirror, {"cron": "0 * * * *"}, actor="admin")
     Mirror.objects.update(next_run_at=timezone.now() - timedelta(days=1))
     for _ in range(3):
         dispatch.start_due()
     pending = mirror.runs.get()
-    run.execute(pending.pk, interrupted=lambda: False)
+    execute.execute(pending.pk, interrupted=lambda: False)
     # Back again: the next slot is a day away, and no slot is made up for.
     Mirror.objects.update(next_run_at=timezone.now() + timedelta(days=1))
     dispatch.start_due()
@@ -296,12 +299,12 @@ def test_D05_a_deadlock_fails_one_publication_and_the_next_has_everything(
 ) -> None:
     channel = mirror.channel
     scene.run_now(mirror)
-    manage.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
+    services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
     before = invariants.served(channel)
     deadlock = OperationalError("deadlock detected")
     monkeypatch.setattr(Build, "section", _once(deadlock, Build.section, after=False))
     with pytest.raises(OperationalError):
-        rebuild.publish(channel, stop=lambda: None)
+        publish.publish(channel, stop=lambda: None)
     assert invariants.served(channel) == before
     scene.publish(channel)
     assert scene.listed(channel) == {}

@@ -14,10 +14,11 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from channels import manage as channel_manage
+from channels import services as channel_manage
 from channels.models import Blob, Refusal
-from mirrors import control, manage, run, warnings
+from mirrors import run_control, services, warnings
 from mirrors.models import Mirror, Run
+from runs import execute
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.crantree import FakeCran
@@ -272,11 +273,11 @@ def run_while_the_index_is_replaced(source: Source, mirror: Mirror, file: bytes 
     """
     held = Behaviour(hold_at=10, times=1)
     source.server.behave(source.index, held)
-    row = control.request_run(mirror, cause="manual", actor="admin")
+    row = run_control.request_run(mirror, cause="manual", actor="admin")
 
     def work() -> None:
         try:
-            run.execute(row.pk, interrupted=lambda: False)
+            execute.execute(row.pk, interrupted=lambda: False)
         finally:
             connection.close()
 
@@ -364,7 +365,7 @@ def test_N18_an_upstream_that_is_suddenly_empty_is_held(source: Source, running:
     assert listed(running.channel) == before
     invariants.check(running.channel)
     if running.held:
-        control.release(running, actor="admin")
+        run_control.release(running, actor="admin")
         scene.publish(running.channel)
         assert source.filename not in listed(running.channel)
         invariants.check(running.channel)
@@ -443,7 +444,7 @@ def test_P08_what_a_rule_refuses_is_in_no_index_and_at_no_address(
     assert get(source)[0] == 200
     if who == "mirror":
         terms = {"filters": {**source.body.get("filters", {}), "exclude_specs": [source.name]}}
-        manage.edit(passive, terms, actor="admin")
+        services.edit(passive, terms, actor="admin")
     else:
         terms = {"filters": {"exclude_specs": [source.name]}}
         channel_manage.edit(passive.channel, terms, actor="admin")

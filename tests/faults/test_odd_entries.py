@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from channels.models import Blob
-from mirrors.lists import files
 from mirrors.models import Mirror
+from publishing.file_lists import files
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.crantree import FakeCran

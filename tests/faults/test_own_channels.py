@@ -7,7 +7,7 @@ from django.conf import LazySettings
 from django.core.exceptions import ValidationError
 
 from channels.models import Channel
-from mirrors import manage
+from mirrors import services
 from mirrors.models import Mirror, Upstream
 from tests import invariants, scene
 from tests.faults.clients import listed
@@ -52,7 +52,7 @@ def test_N21_a_channel_that_feeds_itself_is_refused_when_saved(
         with pytest.raises(ValidationError, match=f"circle: main from {of.path}"):
             copy(first.channel, source, way)
         with pytest.raises(ValidationError, match="circle"):
-            manage.edit(first, {"source_root": way}, actor="admin")
+            services.edit(first, {"source_root": way}, actor="admin")
     assert Mirror.objects.count() == saved
     assert scene.run_now(first).state == "completed"
     assert listed(third) == listed(first.channel)

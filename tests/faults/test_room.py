@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 from django.conf import LazySettings
 
-from channels import manage as channel_manage
-from channels import passive
+from channels import services as channel_manage
 from channels.models import Blob, Channel, Fetch, Refusal
-from mirrors import control, dispatch
+from delivery import on_demand
+from mirrors import run_control
 from mirrors.models import Mirror, Run
 from tests import invariants, scene
 from tests.condatree import FakeConda
@@ -24,6 +24,7 @@ from tests.processes import Worker
 from tests.rogue import Behaviour
 from tests.sources import FILES, Source
 from tests.wsgi import Client, application
+from workers import dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,8 +68,8 @@ def test_S02_a_run_and_a_client_do_not_count_on_what_another_run_has_reserved(
 ) -> None:
     first, second, third = mirrors(large, "active", "active", "passive")
     assert scene.run_now(third).state == "completed"
-    row = control.request_run(first, cause="manual", actor="admin")
-    with Worker("run", row.pk, pause="channels.origins.download") as worker:
+    row = run_control.request_run(first, cause="manual", actor="admin")
+    with Worker("run", row.pk, pause="channels.file_sources.download") as worker:
         worker.reached()
         refused = scene.run_now(second)
         client = Client(application).get(f"/api/repo/c2/noarch/{BIG}")
@@ -93,8 +94,8 @@ def test_S02_what_a_killed_run_had_reserved_is_free_at_once(
     large: list[FakeConda], disk: Path
 ) -> None:
     first, second = mirrors(large, "active", "active")
-    row = control.request_run(first, cause="manual", actor="admin")
-    with Worker("run", row.pk, pause="channels.origins.download") as worker:
+    row = run_control.request_run(first, cause="manual", actor="admin")
+    with Worker("run", row.pk, pause="channels.file_sources.download") as worker:
         worker.reached()
         assert Run.objects.get(pk=row.pk).reserved == 5 * MB
         worker.kill()
@@ -117,7 +118,7 @@ def test_S02_a_run_stops_before_the_disk_is_full_whoever_fills_it(
         "disk_usage",
         lambda _path: SimpleNamespace(free=small if held.held.is_set() else 1 << 40),
     )
-    monkeypatch.setattr("mirrors.download.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("runs.download.LOOK_SECONDS", 0.01)
     failed = scene.run_now(mirror)
     assert failed.state == "failed"
     assert f"the disk has {small:,}" in failed.error
@@ -200,14 +201,14 @@ def files(source: Source) -> list[str]:
 def test_S02_a_run_that_copies_a_channel_ends_at_a_full_disk_with_no_file_failed(
     source: Source, copied: Mirror, free: Free, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = passive.local
+    real = on_demand.local
 
     def full(*args: object, **kwargs: object) -> object:
         free.bytes = 0
         return real(*args, **kwargs)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(passive, "local", full)
+        patch.setattr(on_demand, "local", full)
         failed = scene.run_now(copied)
     assert (failed.state, failed.failures.count()) == ("failed", 0)
     assert "disk has no room" in failed.error

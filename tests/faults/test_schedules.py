@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mirrors import dispatch, run, schedule
+from mirrors import cron as schedule
 from mirrors.models import Mirror, Run
+from runs import execute
 from tests import invariants, scene
-from tests.accounts.client import Api, message
 from tests.condatree import FakeConda
+from tests.web.client import Api, message
+from workers import dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,7 +72,7 @@ def test_W07_clocks_that_are_changed_begin_one_run_a_day(
         now += timedelta(hours=3)
         dispatch.start_due()
         for pending in Run.objects.filter(state="pending"):
-            run.execute(pending.pk, interrupted=lambda: False)
+            execute.execute(pending.pk, interrupted=lambda: False)
     begun = mirror.runs.order_by("pk")
     assert [one.slot.isoformat() for one in begun if one.slot] == runs
     assert {one.state for one in begun} == {"completed"}

@@ -11,9 +11,9 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from channels import manage as channel_manage
+from channels import services as channel_manage
 from channels.models import Channel, Refusal
-from mirrors import manage
+from mirrors import services
 from mirrors.models import Mirror
 from tests import invariants, scene
 from tests.condatree import FakeConda
@@ -131,7 +131,7 @@ def test_P08_what_a_rule_refuses_is_in_no_index_and_at_no_address(
     shard = _shard(client, "six")
     terms = {"filters": {"exclude_specs": ["six==1.16.0"]}}
     if who == "mirror":
-        manage.edit(passive, terms, actor="admin")
+        services.edit(passive, terms, actor="admin")
     else:
         channel_manage.edit(passive.channel, terms, actor="admin")
     if published:

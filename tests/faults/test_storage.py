@@ -11,9 +11,10 @@ from django.conf import LazySettings, settings
 
 from channels import blobs
 from channels.models import Blob, Refusal
-from channels.publish import Build
-from mirrors import control, dispatch, manage, run
+from channels.revision_builder import Build
+from mirrors import run_control, services
 from mirrors.models import Mirror, Run
+from runs import execute
 from tests import invariants, machine, scene
 from tests.condatree import FakeConda
 from tests.faults.disks import BIG, enlarge, fill
@@ -21,6 +22,7 @@ from tests.processes import Worker
 from tests.rogue import Behaviour
 from tests.upstream import Request
 from tests.wsgi import Client, application
+from workers import dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +59,7 @@ def test_S01_a_file_too_large_for_the_disk_ends_the_run_and_its_temporary_file(
 ) -> None:
     machine.program("prlimit")
     enlarge(conda, 24 << 20)
-    row = control.request_run(mirror, cause="manual", actor="admin")
+    row = run_control.request_run(mirror, cause="manual", actor="admin")
     with Worker("run", row.pk, prefix=["prlimit", "--fsize=16000000"]) as worker:
         code, output = worker.finish()
     row.refresh_from_db()
@@ -221,8 +223,8 @@ def test_S04_a_publication_whose_worker_is_killed_is_seen_whole_or_not_at_all(
     mirror = scene.mirror(channel, conda.channel)
     scene.run_now(mirror)
     before = invariants.served(channel)
-    manage.edit(mirror, {"filters": {"exclude_specs": ["six<1.16", "zlib"]}}, actor="admin")
-    with Worker("publish", channel.pk, pause="mirrors.rebuild._build") as worker:
+    services.edit(mirror, {"filters": {"exclude_specs": ["six<1.16", "zlib"]}}, actor="admin")
+    with Worker("publish", channel.pk, pause="publishing.publish._build") as worker:
         died = killed(worker, call, number)
     after = invariants.served(channel)
     channel.refresh_from_db()
@@ -239,7 +241,7 @@ def test_S04_a_publication_whose_worker_is_killed_is_seen_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize(
-    "place", ["channels.publish.Build._write", "channels.publish.Build.commit"]
+    "place", ["channels.revision_builder.Build._write", "channels.revision_builder.Build.commit"]
 )
 @pytest.mark.parametrize("number", [1, 2, 5])
 def test_S04_a_revisions_rows_are_shown_by_one_commit(
@@ -251,7 +253,7 @@ def test_S04_a_revisions_rows_are_shown_by_one_commit(
     mirror = scene.mirror(channel, conda.channel)
     scene.run_now(mirror)
     before = invariants.served(channel)
-    manage.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
+    services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
     with Worker("publish", channel.pk, pause=place) as worker:
         killed(worker, ROWS[0], number)
     channel.refresh_from_db()
@@ -268,7 +270,7 @@ def test_S04_a_download_that_is_killed_leaves_its_part_in_tmp_only(
 ) -> None:
     slow = Behaviour(hold_at=100)
     conda.behave(conda.path("noarch", "six-1.16.0-0.conda"), slow)
-    row = control.request_run(mirror, cause="manual", actor="admin")
+    row = run_control.request_run(mirror, cause="manual", actor="admin")
     with Worker("run", row.pk) as worker:
         assert slow.held.wait(60)
         worker.kill()
@@ -277,7 +279,7 @@ def test_S04_a_download_that_is_killed_leaves_its_part_in_tmp_only(
     assert leftovers(data)
     invariants.stored()
     dispatch.dispatch_round()
-    run.execute(row.pk, interrupted=lambda: False)
+    execute.execute(row.pk, interrupted=lambda: False)
     row.refresh_from_db()
     assert (row.state, row.counts["active"]) == ("completed", 4)
     invariants.check(mirror.channel)

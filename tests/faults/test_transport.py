@@ -14,8 +14,9 @@ from django.db import connection
 
 from channels.models import Blob, Channel
 from history.models import Event
-from mirrors import control, manage, run
+from mirrors import run_control, services
 from mirrors.models import Mirror, Run
+from runs import execute
 from tests import invariants, scene
 from tests.certificates import Authority
 from tests.condatree import FakeConda
@@ -101,7 +102,7 @@ def test_N01_a_name_that_does_not_resolve_is_named(
     conda: FakeConda, running: Mirror, settings: LazySettings
 ) -> None:
     settings.UPSTREAM_ALLOW = (conda.url, "http://nowhere.invalid")
-    manage.edit(running, {"source_root": "http://nowhere.invalid/channel"}, actor="admin")
+    services.edit(running, {"source_root": "http://nowhere.invalid/channel"}, actor="admin")
     running.refresh_from_db()
     fails(running, "nowhere.invalid")
 
@@ -111,7 +112,7 @@ def test_N01_a_certificate_nobody_knows_fails_the_run(
 ) -> None:
     with FakeConda(tls=Authority(tmp_path).server("127.0.0.1")) as secret:
         settings.UPSTREAM_ALLOW = (conda.url, secret.url)
-        manage.edit(running, {"source_root": secret.channel}, actor="admin")
+        services.edit(running, {"source_root": secret.channel}, actor="admin")
         running.refresh_from_db()
         fails(running, "certificate")
 
@@ -291,18 +292,18 @@ def test_N11_slow_headers_fail_the_run(
 def test_N11_a_run_with_slow_headers_can_be_stopped(conda: FakeConda, running: Mirror) -> None:
     slow = Behaviour(hold_headers=True)
     conda.behave(conda.path("noarch", INDEX), slow)
-    row = control.request_run(running, cause="manual", actor="admin")
+    row = run_control.request_run(running, cause="manual", actor="admin")
 
     def work() -> None:
         try:
-            run.execute(row.pk, interrupted=lambda: False)
+            execute.execute(row.pk, interrupted=lambda: False)
         finally:
             connection.close()
 
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     assert slow.held.wait(60)
-    control.stop(running, actor="admin")
+    run_control.stop(running, actor="admin")
     worker.join(60)
     row.refresh_from_db()
     assert row.state == "stopped"
@@ -391,7 +392,7 @@ def test_N18_an_upstream_that_lost_much_is_held_until_somebody_releases_it(
     if how != "gone":
         assert "fresh-1-0.conda" in scene.listed(channel, "linux-64"), "the others go on"
     invariants.check(channel)
-    control.release(mirror, actor="admin")
+    run_control.release(mirror, actor="admin")
     scene.publish(channel)
     assert len(scene.listed(channel)) == {"empty": 0, "gone": 0, "shrunk": 7}[how]
     assert Event.objects.filter(type="mirror_released").count() == 1
@@ -403,7 +404,7 @@ def test_N18_an_upstream_that_lost_much_is_held_until_somebody_releases_it(
 def test_N18_rules_that_leave_everything_out_are_no_loss_of_the_upstream(
     conda: FakeConda, running: Mirror
 ) -> None:
-    manage.edit(running, {"filters": {"exclude_specs": ["*"]}}, actor="admin")
+    services.edit(running, {"filters": {"exclude_specs": ["*"]}}, actor="admin")
     running.refresh_from_db()
     done = scene.run_now(running)
     assert (done.state, done.held) == ("completed", {})

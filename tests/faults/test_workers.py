@@ -17,30 +17,33 @@ from django.utils import timezone
 
 from channels.errors import WrongState
 from channels.models import Blob, Channel, Document, Publication
-from channels.publish import Build
+from channels.revision_builder import Build
 from history.models import Event
-from mirrors import control, dispatch, intake, manage, rebuild, run
+from mirrors import run_control, services
 from mirrors.models import Mirror, Run
 from mirrorserver import environment
+from publishing import publish
+from runs import accept, execute
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import Behaviour
+from workers import dispatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PLACES = (
-    "mirrors.fetch.Fetch.fetch",
-    "mirrors.fetch.Fetch.read",
-    "mirrors.intake.take",
-    "mirrors.run.compare",
-    "mirrors.download.Download.run",
+    "runs.fetch.Fetch.fetch",
+    "runs.fetch.Fetch.read",
+    "runs.accept.take",
+    "runs.execute.compare",
+    "runs.download.Download.run",
     "channels.blobs.settle",
     "channels.blobs.register",
-    "channels.publish.Build.section",
-    "channels.publish.Build.documents",
-    "channels.publish.Build.commit",
-    "mirrors.run._finish",
+    "channels.revision_builder.Build.section",
+    "channels.revision_builder.Build.documents",
+    "channels.revision_builder.Build.commit",
+    "runs.execute._finish",
 )
 """Where a worker is killed: at least one place in each of the eight steps."""
 
@@ -49,12 +52,12 @@ BRINGING = ("channels.blobs.settle", "channels.blobs.register")
 
 
 def request(mirror: Mirror) -> Run:
-    return control.request_run(mirror, cause="manual", actor="admin")
+    return run_control.request_run(mirror, cause="manual", actor="admin")
 
 
 def work(row: Run) -> Run:
     """What a worker does with a run, in this process."""
-    run.execute(row.pk, interrupted=lambda: False)
+    execute.execute(row.pk, interrupted=lambda: False)
     row.refresh_from_db()
     return row
 
@@ -93,7 +96,7 @@ def test_W01_a_run_whose_worker_is_killed_is_begun_again_by_one_round(
     with Worker("run", row.pk, pause=place) as worker:
         worker.reached()
         worker.kill()
-    published = place == "mirrors.run._finish"
+    published = place == "runs.execute._finish"
     assert (invariants.served(channel) == before) is not published
     dispatch.dispatch_round()
     row.refresh_from_db()
@@ -111,7 +114,7 @@ def test_W02_a_run_that_kills_its_worker_each_time_fails_with_the_cause(conda: F
     channel = scene.channel()
     row = request(scene.mirror(channel, conda.channel))
     for _ in range(3):
-        with Worker("run", row.pk, pause="mirrors.intake.take") as worker:
+        with Worker("run", row.pk, pause="runs.accept.take") as worker:
             worker.reached()
             worker.kill()
         dispatch.dispatch_round()
@@ -123,15 +126,15 @@ def test_W02_a_run_that_kills_its_worker_each_time_fails_with_the_cause(conda: F
 @pytest.mark.parametrize(
     "place",
     [
-        "mirrors.fetch.Fetch._keep",
-        "mirrors.fetch.Fetch._root",
-        "mirrors.intake.take",
-        "mirrors.download.Download.run",
-        "channels.publish.Build.section",
-        "channels.publish.Build.documents",
-        "channels.publish.Build.commit",
-        "mirrors.run._finish",
-        "mirrors.run._end",
+        "runs.fetch.Fetch._keep",
+        "runs.fetch.Fetch._root",
+        "runs.accept.take",
+        "runs.download.Download.run",
+        "channels.revision_builder.Build.section",
+        "channels.revision_builder.Build.documents",
+        "channels.revision_builder.Build.commit",
+        "runs.execute._finish",
+        "runs.execute._end",
     ],
 )
 def test_W03_a_worker_that_slept_past_its_lease_writes_nothing_when_it_wakes(
@@ -160,9 +163,9 @@ def test_W03_a_worker_that_slept_past_its_lease_writes_nothing_when_it_wakes(
 def test_W04_a_run_that_is_delivered_twice_is_done_once(conda: FakeConda) -> None:
     channel = scene.channel()
     row = request(scene.mirror(channel, conda.channel, mirror_mode="active"))
-    with Worker("run", row.pk, pause="mirrors.intake.take") as first:
+    with Worker("run", row.pk, pause="runs.accept.take") as first:
         first.reached()
-        run.execute(row.pk, interrupted=lambda: False)
+        execute.execute(row.pk, interrupted=lambda: False)
         assert Run.objects.get(pk=row.pk).fence == 1
         first.go_on()
         code, output = first.finish()
@@ -177,14 +180,14 @@ def test_W04_a_publication_is_done_by_one_of_all_who_are_told(conda: FakeConda) 
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
     scene.run_now(mirror)
-    manage.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
-    with Worker("publish", channel.pk, pause="channels.publish.Build.commit") as first:
+    services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
+    with Worker("publish", channel.pk, pause="channels.revision_builder.Build.commit") as first:
         first.reached()
-        assert not rebuild.publish(channel, stop=lambda: None)
+        assert not publish.publish(channel, stop=lambda: None)
         first.go_on()
         code, output = first.finish()
     assert code == 0, output
-    assert not rebuild.publish(channel, stop=lambda: None)
+    assert not publish.publish(channel, stop=lambda: None)
     assert list(channel.revisions.values_list("number", flat=True)) == [1, 2, 3]
     assert scene.listed(channel) == {}
     invariants.check(channel)
@@ -280,7 +283,7 @@ def test_W09_a_run_nobody_has_begun_stops_at_once(conda: FakeConda) -> None:
     mirror = scene.mirror(channel, conda.channel)
     row = request(mirror)
     for _ in range(2):
-        control.stop(mirror, actor="admin")
+        run_control.stop(mirror, actor="admin")
     row.refresh_from_db()
     assert row.state == "stopped"
     assert work(row).state == "stopped"
@@ -298,10 +301,10 @@ def test_W09_a_run_stops_while_the_upstream_keeps_it_waiting(conda: FakeConda, w
     row = request(mirror)
     before = invariants.served(channel)
     worker = Threads()
-    worker.start(lambda: run.execute(row.pk, interrupted=lambda: False))
+    worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert slow.held.wait(60)
     for _ in range(2):
-        control.stop(mirror, actor="admin")
+        run_control.stop(mirror, actor="admin")
     worker.join()
     row.refresh_from_db()
     assert (row.state, row.error) == ("stopped", "")
@@ -312,7 +315,7 @@ def test_W09_a_run_stops_while_the_upstream_keeps_it_waiting(conda: FakeConda, w
     assert (
         len(scene.listed(channel)) + len(_linux(channel)) == Blob.objects.filter(file=True).count()
     )
-    restarted = control.restart(mirror, actor="admin")
+    restarted = run_control.restart(mirror, actor="admin")
     assert work(restarted).counts["active"] == 4
     finished = downloads(conda)
     finished.pop(path, None)
@@ -336,11 +339,11 @@ def test_W09_a_run_stops_in_the_middle_of_its_publication(
         real(*args)
 
     monkeypatch.setattr(Build, "documents", slowly)
-    monkeypatch.setattr("mirrors.work.LOOK_SECONDS", 0)
+    monkeypatch.setattr("runs.context.LOOK_SECONDS", 0)
     worker = Threads()
-    worker.start(lambda: run.execute(row.pk, interrupted=lambda: False))
+    worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert reached.wait(60)
-    assert [r.state for r in (control.stop(mirror, actor="x"),) if r] == ["stopping"]
+    assert [r.state for r in (run_control.stop(mirror, actor="x"),) if r] == ["stopping"]
     go_on.set()
     worker.join()
     row.refresh_from_db()
@@ -358,27 +361,27 @@ def test_a_run_marked_as_stopped_writes_nothing_when_its_worker_goes_on(
     mirror = scene.mirror(channel, conda.channel)
     row = request(mirror)
     reached, go_on = threading.Event(), threading.Event()
-    real = intake.take
+    real = accept.take
 
     def slowly(*args: Any) -> Any:
         reached.set()
         assert go_on.wait(60)
         return real(*args)
 
-    monkeypatch.setattr(intake, "take", slowly)
+    monkeypatch.setattr(accept, "take", slowly)
     worker = Threads()
-    worker.start(lambda: run.execute(row.pk, interrupted=lambda: False))
+    worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert reached.wait(60)
-    control.stop(mirror, actor="admin")
+    run_control.stop(mirror, actor="admin")
     long_ago = timezone.now() - Run.STUCK
     Run.objects.filter(pk=row.pk).update(stop_asked=long_ago)
-    control.mark_stopped(mirror, actor="admin")
-    again = control.restart(mirror, actor="admin")
+    run_control.mark_stopped(mirror, actor="admin")
+    again = run_control.restart(mirror, actor="admin")
     go_on.set()
     worker.join()
     row.refresh_from_db()
     assert row.state == "stopped"
-    run.execute(again.pk, interrupted=lambda: False)
+    execute.execute(again.pk, interrupted=lambda: False)
     again.refresh_from_db()
     assert again.state == "completed"
     invariants.check(channel)
@@ -388,10 +391,10 @@ def test_W09_a_stop_for_a_dead_worker_is_carried_out_by_one_round(conda: FakeCon
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
     row = request(mirror)
-    with Worker("run", row.pk, pause="mirrors.intake.take") as worker:
+    with Worker("run", row.pk, pause="runs.accept.take") as worker:
         worker.reached()
         worker.kill()
-    control.stop(mirror, actor="admin")
+    run_control.stop(mirror, actor="admin")
     dispatch.dispatch_round()
     row.refresh_from_db()
     assert row.state == "stopped"
@@ -408,9 +411,9 @@ def test_W10_a_restart_clicked_twice_is_one_run_that_downloads_nothing_again(
     conda.behave(path, slow)
     row = request(mirror)
     worker = Threads()
-    worker.start(lambda: run.execute(row.pk, interrupted=lambda: False))
+    worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert slow.held.wait(60)
-    control.stop(mirror, actor="admin")
+    run_control.stop(mirror, actor="admin")
     worker.join()
     conda.behave(path)
     slow.release()
@@ -420,7 +423,7 @@ def test_W10_a_restart_clicked_twice_is_one_run_that_downloads_nothing_again(
     def click() -> None:
         together.wait(60)
         try:
-            answers.append(control.restart(mirror, actor="admin"))
+            answers.append(run_control.restart(mirror, actor="admin"))
         except WrongState as refused:
             answers.append(refused)
 
@@ -443,7 +446,7 @@ def test_W10_a_restart_clicked_twice_is_one_run_that_downloads_nothing_again(
 def test_W11_a_worker_that_shuts_down_hands_its_run_back(conda: FakeConda) -> None:
     channel = scene.channel()
     row = request(scene.mirror(channel, conda.channel, mirror_mode="active"))
-    run.execute(row.pk, interrupted=lambda: conda.count() > 0)
+    execute.execute(row.pk, interrupted=lambda: conda.count() > 0)
     row.refresh_from_db()
     assert (row.state, row.attempt) == ("pending", 0)
     assert work(row).state == "completed"
@@ -460,10 +463,10 @@ def test_W11_a_stop_is_not_lost_when_the_worker_shuts_down_at_the_same_time(
     def interrupted() -> bool:
         if conda.count() == 0:
             return False
-        control.stop(mirror, actor="admin")
+        run_control.stop(mirror, actor="admin")
         return True
 
-    run.execute(row.pk, interrupted=interrupted)
+    execute.execute(row.pk, interrupted=interrupted)
     row.refresh_from_db()
     assert row.state == "stopped"
     invariants.check(channel)

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from mirrorserver.templatetags import ui
+from web.templatetags import ui
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENDOR = ROOT / "static" / "vendor"

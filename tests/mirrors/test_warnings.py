@@ -8,18 +8,19 @@ import pytest
 from django.test import Client
 
 from ecosystems.base import first_names
-from mirrors import shapes, warnings
+from mirrors import warnings
 from mirrors.models import LogLine, Mirror, Snapshot
 from tests import scene
-from tests.accounts.client import person
 from tests.condatree import FakeConda
 from tests.rogue import failing
+from tests.web.client import person
+from web.api import mirror_schemas
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def shown(mirror: Mirror) -> dict[str, Any]:
-    return shapes.one(Mirror.objects.get(pk=mirror.pk))
+    return mirror_schemas.one(Mirror.objects.get(pk=mirror.pk))
 
 
 def page(path: str) -> str:

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from accounts import jwt
-from accounts.firststart import ROLES
+from accounts.first_start import ROLES
 from accounts.models import Role
-from channels import manage as channel_manage
-from channels import passive
+from channels import services as channel_manage
 from channels.models import Blob, Channel, Provenance
-from channels.serving import content
+from delivery import lookup, on_demand
 from ecosystems.upstream import Limits
 from mirrors.models import Run
 from tests import scene
@@ -120,7 +119,7 @@ def test_nobody_reads_along_while_a_private_channel_fetches_the_same_hash(
     one = channel("vault", "private", upstream, "/vault")
     two = channel("thief", "public", upstream, "/thief")
     wishes = [
-        passive.wish(content.file(each, "noarch", SECRET.filename, name="secret", number=1))
+        on_demand.wish(lookup.file(each, "noarch", SECRET.filename, name="secret", number=1))
         for each in (one, two)
     ]
     assert wishes[0].key != wishes[1].key

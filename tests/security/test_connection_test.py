@@ -10,18 +10,18 @@ import pytest
 from django.conf import LazySettings
 
 from accounts import presence
-from mirrors import probe
+from runs import connection_test
 from tests import scene
-from tests.accounts.client import Api, message
 from tests.condatree import FakeConda
 from tests.crantree import FakeCran
 from tests.rogue import Behaviour
 from tests.simpletree import FakeSimple
 from tests.upstream import FakeUpstream
+from tests.web.client import Api, message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HANDFUL = probe.MOST_REQUESTS
+HANDFUL = connection_test.MOST_REQUESTS
 PROJECTS = 400
 
 
@@ -105,7 +105,7 @@ def test_the_type_is_found_whatever_is_asked_for(api: Api, conda: FakeConda) -> 
 def test_a_silent_upstream_ends_the_test_in_its_time(
     api: Api, conda: FakeConda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "SECONDS", 0.5)
+    monkeypatch.setattr(connection_test, "SECONDS", 0.5)
     conda.behave("*", Behaviour(hold_headers=True))
     conda.forget()
     status, text = message(api.post("/mirrors/test", {"source_root": conda.channel}))
@@ -161,7 +161,7 @@ def test_nothing_is_asked_for_a_client_that_has_left(api: Api, conda: FakeConda)
 def test_a_test_that_waits_for_its_upstream_ends_when_its_client_leaves(
     api: Api, conda: FakeConda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "SECONDS", 3600.0)
+    monkeypatch.setattr(connection_test, "SECONDS", 3600.0)
     silent = Behaviour(hold_headers=True)
     conda.behave("*", silent)
     conda.forget()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from mirrorserver.api import Api
+from web.api.root import Api
 
 
 @pytest.mark.django_db

@@ -15,11 +15,12 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import jwt, retention, sessions, tokens
-from accounts.firststart import BadPassword, ensure_admin
+from accounts.first_start import BadPassword, ensure_admin
 from accounts.models import ApiSession, SecurityEvent, SecurityEventType, Token, User
-from channels.serving import generation, identity
-from mirrors.cleanup import clean_up
-from tests.accounts.client import PASSWORD, Api, message, person
+from delivery import auth
+from delivery import cache as generation
+from tests.web.client import PASSWORD, Api, message, person
+from workers.retention import clean_up
 
 pytestmark = pytest.mark.django_db
 
@@ -103,7 +104,7 @@ def test_the_header_of_the_vendors_clients_is_read() -> None:
     assert Api(Authorization="token nonsense").get("/account")[0] == 401
     # The part that serves packages reads it too.
     environ = {"HTTP_AUTHORIZATION": f"token {secret}"}
-    assert identity.identify(environ, "", generation.Caches(0)).user == ann
+    assert auth.identify(environ, "", generation.Caches(0)).user == ann
 
 
 # Refresh tokens

@@ -16,12 +16,12 @@ from kombu import Queue
 from kombu.exceptions import ContentDisallowed
 
 from accounts.models import SecurityEvent
-from mirrors import tasks
 from mirrors.models import Run
 from mirrorserver.celery import app
 from mirrorserver.discreet import Discreet
 from tests import scene
-from tests.accounts.client import PASSWORD, person
+from tests.web.client import PASSWORD, person
+from workers import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -125,7 +125,7 @@ def test_A12_a_message_that_names_no_row_changes_nothing() -> None:
 
 def test_A12_tasks_take_ids_and_nothing_else() -> None:
     assert app.conf.accept_content == ["json"]
-    ours = [task for name, task in app.tasks.items() if name.startswith("mirrors.tasks.")]
+    ours = [task for name, task in app.tasks.items() if name.startswith("workers.tasks.")]
     assert len(ours) >= 6
     assert {name for task in ours for name in inspect.signature(task.run).parameters} == {"pk"}
 

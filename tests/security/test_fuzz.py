@@ -19,9 +19,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts import jwt
 from accounts.models import User
-from mirrorserver.api import api
 from tests import scene
-from tests.accounts.client import person
+from tests.web.client import person
+from web.api.root import api
 
 pytestmark = pytest.mark.django_db
 

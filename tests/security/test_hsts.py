@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from channels.serving.answers import Entity, Problem, problem, send
+from delivery.responses import Entity, Problem, problem, send
 from tests import machine
 from tests.security.test_outages import shipped_nginx
 

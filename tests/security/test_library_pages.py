@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, reverse
 
 from accounts.adapter import Adapter
 from accounts.models import User
-from tests.accounts.client import PASSWORD, person
+from tests.web.client import PASSWORD, person
 
 pytestmark = pytest.mark.django_db
 

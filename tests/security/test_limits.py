@@ -13,10 +13,12 @@ from django.utils import timezone
 
 from accounts import limits
 from accounts.limits import TooMany
-from mirrors import control, knock, preview
+from channels import notify
+from mirrors import run_control
 from mirrors.models import Preview, Upstream
+from runs import preview
 from tests import scene
-from tests.accounts.client import Api, person
+from tests.web.client import Api, person
 
 DAY = 24 * 3600
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,7 +95,7 @@ def test_runs_by_hand_are_limited_per_mirror_and_the_schedule_is_not(
     first, second = (scene.mirror(channel, f"https://mirror.example.org/{n}") for n in "ab")
 
     def begin(mirror: Any, cause: str) -> None:
-        row = control.request_run(mirror, cause=cause, actor="admin")
+        row = run_control.request_run(mirror, cause=cause, actor="admin")
         type(row).objects.filter(pk=row.pk).update(state="completed", ended=timezone.now())
 
     assert refused(begin, first, "manual") == 8
@@ -142,7 +144,7 @@ def test_of_each_user_one_preview_runs_and_a_few_wait(
     assert rows[1].state == "pending"
     Preview.objects.filter(pk=rows[0].pk).update(state="completed")
     woken: list[int] = []
-    monkeypatch.setattr(knock, "preview", woken.append)
+    monkeypatch.setattr(notify, "preview", woken.append)
     preview.execute(rows[1].pk, interrupted=lambda: False)
     assert woken == [rows[2].pk]
     rows[1].refresh_from_db()
@@ -160,7 +162,7 @@ def test_a_busy_database_is_503_with_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     api = Api(admin)
     client = Client(raise_request_exception=False)
     client.force_login(admin)
-    monkeypatch.setattr("channels.manage.create", locked)
+    monkeypatch.setattr("channels.services.create", locked)
     answer = api.client.post(
         "/api/channels", {"name": "a"}, content_type="application/json", headers=api.headers
     )

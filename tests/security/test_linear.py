@@ -17,7 +17,7 @@ SETUP = (
     "django.setup();"
 )
 READERS = {
-    "pasted list": "from mirrors.forms import split; split(text)",
+    "pasted list": "from web.pages.mirror_forms import split; split(text)",
     "pattern": "from ecosystems import globs; globs.matcher('*a' * 12 + 'b')(text);"
     "globs.matcher('*'.join(text[:20_000]))(text)",
     "license": "from ecosystems.licenses import families; families(text, text)",
@@ -31,9 +31,9 @@ READERS = {
     "PACKAGES": "from ecosystems.cran import packages;"
     "packages._BLANK.split(text.encode()); packages._CONTROL.search(text);"
     "[packages._FIELD.match(line) for line in text.split(chr(10))]",
-    "address": "from channels.serving import addresses\n"
-    "try: addresses.parse('/api/repo/' + text)\n"
-    "except addresses.BadAddress: pass",
+    "address": "from delivery import paths\n"
+    "try: paths.parse('/api/repo/' + text)\n"
+    "except paths.BadAddress: pass",
     "token path": "from ecosystems.upstream.address import TOKEN_PATH; TOKEN_PATH.search(text)",
     "project": "from ecosystems.python import names; names._NAME.fullmatch(text);"
     "names._PLATFORM.search(text); names._RUNS.sub('-', text)",

@@ -9,8 +9,8 @@ from django.conf import LazySettings
 
 from channels import revisions
 from tests import scene
-from tests.accounts.client import Api
 from tests.condatree import FakeConda
+from tests.web.client import Api
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -20,17 +20,17 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from accounts import locks, passwords, tokens
-from accounts.answers import ApiError
 from accounts.models import Token
 from accounts.sessions import USED
-from channels import repo
-from channels.serving import generation
-from channels.serving.answers import Reply
+from delivery import app
+from delivery import cache as generation
+from delivery.responses import Reply
 from mirrorserver.rsgi.application import Application
 from mirrorserver.rsgi.pool import Pool, Share
 from tests import machine, scene
-from tests.accounts.client import PASSWORD, Api, person
 from tests.mirrorserver.rsgi.exchanges import Exchange, RequestHeaders, Scope
+from tests.web.client import PASSWORD, Api, person
+from web.api.common import ApiError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -158,7 +158,7 @@ def test_D03_who_reads_waits_for_nothing() -> None:
     asked = {"HTTP_X_AUTH": secret, "REQUEST_METHOD": "GET"}
     asked["PATH_INFO"] = "/api/repo/shared/notices.json"
     with locked() as waited:
-        reply = repo.respond(asked)
+        reply = app.respond(asked)
         assert isinstance(reply, Reply)
         assert (reply.status, reply.user) == (200, "reader")
         assert client.get("/api/channels", headers={"X-Auth": secret}).status_code == 200
@@ -182,7 +182,7 @@ def test_a_connection_opens_while_the_database_is_locked() -> None:
     asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/repo/main/notices.json"}
     with locked() as waited:
         connection.close()
-        reply = repo.respond(asked)
+        reply = app.respond(asked)
         assert isinstance(reply, Reply)
         assert reply.status == 200
         assert waited == []

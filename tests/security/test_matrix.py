@@ -26,17 +26,17 @@ from django.urls import reverse
 
 from accounts import jwt, tokens
 from accounts.models import Role, Token, User
-from channels import manage as channel_manage
+from channels import services as channel_manage
 from channels.models import Channel, SourceLink
 from history.models import Event
-from mirrors import manage
+from mirrors import services
 from mirrors.models import Preview, Run
-from mirrorserver.api import api
 from tests.channels import factory
 from tests.security import matrix
 from tests.security.matrix import PRIVACIES, SUB, Who, fits
 from tests.wsgi import Client as Wire
 from tests.wsgi import application
+from web.api.root import api
 
 # Each test's transaction is one inside the world's.
 pytestmark = pytest.mark.django_db
@@ -77,7 +77,7 @@ def world(
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(django_settings, "DATA", data)
         patch.setattr(django_settings, "UPSTREAM_ALLOW", ("http://127.0.0.1:*",))
-        patch.setattr("channels.downloads._start", lambda: None)
+        patch.setattr("delivery.download_counts._start", lambda: None)
         # The one connection holds the world's transaction, however old it gets.
         connection.ensure_connection()
         patch.setattr(connection, "close_at", None)
@@ -124,7 +124,7 @@ def _filled(channel: Channel, owner: User) -> dict[str, Any]:
     """A package, a run, a preview, an event, a link: something for each kind of address."""
     package = "whispered" if "hushed" in channel.path else "six"
     factory.publish(channel, {"noarch": [factory.made(f"{package}-1.0-0.conda", b"six")]})
-    mirror = manage.create(channel, {**MADE, "mirror_name": f"m-{channel.name}"}, owner=owner)
+    mirror = services.create(channel, {**MADE, "mirror_name": f"m-{channel.name}"}, owner=owner)
     Run.objects.create(mirror=mirror, number=1, state="completed")
     shown = Preview.objects.create(
         channel=channel, asker=owner, state="failed", body={"mode": "active", "upstream": 0}

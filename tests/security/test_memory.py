@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from channels.serving import content, generation, identity
+from delivery import auth, cache, lookup
 from tests import scene
 from tests.wsgi import application
 
@@ -25,18 +25,18 @@ def deep(one: object) -> str:
 
 
 def test_credentials_are_remembered_by_hash_and_of_bounded_length() -> None:
-    caches = generation.Caches(1)
+    caches = cache.Caches(1)
     for number in range(50):
         secret = f"s3cret-{number}-" + "x" * 50_000
-        identity.identify(environ("/", HTTP_X_AUTH=secret), f"s3cret-t{number}", caches)
-        identity.identify(environ("/", HTTP_AUTHORIZATION=f"Bearer {secret}"), "", caches)
+        auth.identify(environ("/", HTTP_X_AUTH=secret), f"s3cret-t{number}", caches)
+        auth.identify(environ("/", HTTP_AUTHORIZATION=f"Bearer {secret}"), "", caches)
     assert "s3cret" not in deep(list(caches.callers.items))
     assert all(len(key) == 16 for key in caches.callers.items)
 
 
 def test_requests_with_long_headers_and_addresses_leave_little_behind() -> None:
     scene.channel()
-    generation.forget()
+    cache.forget()
     _ask(0)
     gc.collect()
     tracemalloc.start()
@@ -50,8 +50,8 @@ def test_requests_with_long_headers_and_addresses_leave_little_behind() -> None:
         tracemalloc.stop()
     # They sent 100 MB.
     assert grown < 20_000_000
-    assert "s3cret" not in deep(list(generation.current().answers.items))
-    assert "s3cret" not in deep(list(generation.current().refusals.items))
+    assert "s3cret" not in deep(list(cache.current().answers.items))
+    assert "s3cret" not in deep(list(cache.current().refusals.items))
 
 
 def _ask(number: int) -> None:
@@ -67,6 +67,6 @@ def _ask(number: int) -> None:
 
 def test_what_is_remembered_of_shards_is_bounded_in_bytes() -> None:
     told = {"f" * 200: ("a" * 64, "b" * 32, 1, "https://x/" + "c" * 2000)}
-    weight = sum(map(content._weight, told.items()))
+    weight = sum(map(lookup._weight, told.items()))
     assert weight > 2300
-    assert content.REMEMBERED_RECORDS // weight < 25_000
+    assert lookup.REMEMBERED_RECORDS // weight < 25_000

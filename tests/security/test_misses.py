@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from channels.models import Channel, Package
-from channels.serving import content
-from channels.serving.content import Missing
+from delivery import lookup
+from delivery.lookup import Missing
 from tests import scene
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,7 +45,7 @@ def plan(sql: str) -> str:
 
 def test_a_miss_reads_the_rows_of_its_name_only(large: Channel) -> None:
     with CaptureQueriesContext(connection) as queries, pytest.raises(Missing):
-        content.file(large, "noarch", "absent-1-0.conda", name="absent", number=large.current)
+        lookup.file(large, "noarch", "absent-1-0.conda", name="absent", number=large.current)
     of_packages = [one["sql"] for one in queries if "channels_package" in one["sql"]]
     named = [sql for sql in of_packages if "'absent'" in sql]
     assert named

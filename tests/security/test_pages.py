@@ -17,7 +17,7 @@ from django.test import Client
 from accounts import audit
 from accounts.models import AppendOnly, SecurityEvent, SecurityEventType, User
 from tests import scene
-from tests.accounts.client import Api, message, person
+from tests.web.client import Api, message, person
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,7 @@ SHOW = """
 import django; django.setup()
 from django.conf import settings as s
 from django.http import HttpRequest, HttpResponse
-from mirrorserver.policy import set_policy
+from web.policy import set_policy
 sent = set_policy(lambda r: HttpResponse())(HttpRequest()).headers
 print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE,
       sent.get("Strict-Transport-Security"))

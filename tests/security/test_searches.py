@@ -7,16 +7,15 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts import answers
 from accounts.models import SecurityEvent
-from channels import packages
 from channels.models import Channel, Package, Revision, Shard
-from channels.views import packages as pages
 from ecosystems import registry
 from history.models import Event
 from tests import machine
-from tests.accounts.client import Api, person
 from tests.channels import factory
+from tests.web.client import Api, person
+from web.api import common, package_schemas
+from web.pages import packages as pages
 
 pytestmark = pytest.mark.django_db
 
@@ -65,9 +64,9 @@ def visitor(channel: Channel) -> Client:
 @pytest.fixture
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting stops at 50 rows."""
-    for module in (answers, pages):
+    for module in (common, pages):
         monkeypatch.setattr(module, "COUNTED", 50)
-    monkeypatch.setattr("channels.packages_api.COUNTED", 50)
+    monkeypatch.setattr("web.api.packages.COUNTED", 50)
 
 
 @pytest.mark.parametrize("path", ["/channels/tools/artifacts", "/artifacts"])
@@ -84,9 +83,9 @@ def test_what_is_searched_for_is_counted_up_to_a_bound_and_it_is_said(api: Api, 
 
 
 def test_a_page_by_name_has_the_sums_of_its_packages_and_of_no_others(channel: Channel) -> None:
-    rows = packages.listed([channel])
+    rows = package_schemas.listed([channel])
     with CaptureQueriesContext(connection) as queries:
-        shown = packages.page(rows, sort="-name", paging=answers.Paging(offset=10, limit=3))
+        shown = package_schemas.page(rows, sort="-name", paging=common.Paging(offset=10, limit=3))
     assert [one["name"] for one in shown] == ["p289", "p288", "p287"]
     assert [(one["file_count"], one["size"]) for one in shown] == [(2, 578), (2, 576), (2, 574)]
     [summed] = [one["sql"] for one in queries if "SUM" in one["sql"] and "files" in one["sql"]]
@@ -96,7 +95,7 @@ def test_a_page_by_name_has_the_sums_of_its_packages_and_of_no_others(channel: C
 
 def test_a_page_by_name_is_read_by_an_index_in_its_order(channel: Channel) -> None:
     machine.only_on("sqlite", "PostgreSQL reads so few rows without an index")
-    keys = packages.listed([channel]).distinct().order_by("name", *packages.TIES)[:5]
+    keys = package_schemas.listed([channel]).distinct().order_by("name", *package_schemas.TIES)[:5]
     plan = keys.explain()
     assert "channels_pa_channel_b59ee2_idx" in plan, plan
 

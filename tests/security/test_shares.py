@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import requests
 
-from channels.serving.answers import Headers, Reply
+from delivery.responses import Headers, Reply
 from mirrorserver.rsgi import shares
 from mirrorserver.rsgi.application import Application
 from tests.condatree import FakeConda

@@ -15,7 +15,7 @@ from django.test import Client
 
 from accounts import passwords
 from accounts.models import SecurityEvent, SecurityEventType, User
-from tests.accounts.client import PASSWORD, Api, person
+from tests.web.client import PASSWORD, Api, person
 
 pytestmark = pytest.mark.django_db
 

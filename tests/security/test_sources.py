@@ -11,19 +11,21 @@ from django.test import Client as Browser
 
 from accounts import tokens
 from accounts.caller import Caller
-from accounts.firststart import ROLES
+from accounts.first_start import ROLES
 from accounts.models import Role, Token, User
 from channels import access, readership
-from channels import manage as channel_manage
+from channels import services as channel_manage
 from channels.models import Channel, SourceLink
 from ecosystems.base import BadIndex
 from history.models import Event
-from mirrors import cleanup, intake, manage, preview
+from mirrors import services
 from mirrors.models import Mirror, Preview
+from runs import accept, preview
 from tests import scene
-from tests.accounts.client import Api
 from tests.channels import factory
+from tests.web.client import Api
 from tests.wsgi import Client, application
+from workers import retention
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +65,7 @@ def body(**more: Any) -> dict[str, Any]:
 def admins_mirror(channel: Channel, **more: Any) -> Mirror:
     """A mirror that the administrator owns, in a channel that amy may change."""
     made = {"source_root": "http://127.0.0.1:9/channel", **more}
-    return manage.create(channel, body(**made), owner=scene.admin())
+    return services.create(channel, body(**made), owner=scene.admin())
 
 
 def limited(user: User, *channels: str, level: str = "manage", scopes: Any = ()) -> str:
@@ -165,17 +167,17 @@ def test_a_preview_that_was_begun_is_worked_out_and_shown_only_while_the_source_
 
 def test_a_run_asks_the_owner_again() -> None:
     channel_manage.edit(at("vault"), {"privacy": "authenticated"}, actor="admin")
-    mirror = manage.create(at("amys"), body(), owner=amy())
+    mirror = services.create(at("amys"), body(), owner=amy())
     channel_manage.edit(at("vault"), {"privacy": "private"}, actor="admin")
     with pytest.raises(BadIndex, match="amy may not read the channel vault"):
-        intake.check_source(Mirror.objects.get(pk=mirror.pk))
+        accept.check_source(Mirror.objects.get(pk=mirror.pk))
     Mirror.objects.update(owner=None)
     with pytest.raises(BadIndex, match="may not read the channel vault"):
-        intake.check_source(Mirror.objects.get(pk=mirror.pk))
+        accept.check_source(Mirror.objects.get(pk=mirror.pk))
     User.objects.filter(username="admin").update(is_active=False)
     Mirror.objects.update(owner=scene.admin())
     with pytest.raises(BadIndex, match="may not read"):
-        intake.check_source(Mirror.objects.get(pk=mirror.pk))
+        accept.check_source(Mirror.objects.get(pk=mirror.pk))
 
 
 # Privacy does not launder.
@@ -185,7 +187,7 @@ def opened(channel: Channel | None = None, **more: Any) -> Mirror:
     """`vault`, mirrored by the administrator into a channel with more readers."""
     channel = channel or at("amys")
     caller = Caller(scene.admin())
-    return manage.create(channel, body(**more), owner=caller.user, actor=caller)
+    return services.create(channel, body(**more), owner=caller.user, actor=caller)
 
 
 def test_a_mirror_for_more_readers_needs_a_word_of_who_manages_the_source() -> None:
@@ -250,10 +252,10 @@ def tightened() -> tuple[Channel, Channel]:
     """`vault` was open when `amys` and, behind it, `far` began to mirror it; now it is private."""
     channel_manage.edit(at("vault"), {"privacy": "public"}, actor="admin")
     channel_manage.edit(at("amys"), {"privacy": "public"}, actor="admin")
-    manage.create(at("amys"), body(), owner=amy())
+    services.create(at("amys"), body(), owner=amy())
     far = channel_manage.create("far", scene.admin(), privacy="public")
     channel_manage.create("sub", scene.admin(), parent=far, privacy="public")
-    manage.create(far, body(mirror_name="n", source_root=source("amys")), owner=scene.admin())
+    services.create(far, body(mirror_name="n", source_root=source("amys")), owner=scene.admin())
     for name in ("amys", "far"):
         factory.publish(at(name), {"noarch": [FILE]})
     assert access.privacy(at("far")) == "public"
@@ -309,11 +311,11 @@ def test_a_mirror_that_is_deleted_or_moved_opens_nothing_before_its_packages_are
     revision = channel.revisions.get(number=channel.current)
     revision.inputs = {"mirrors": {str(mirror.pk): {"sections": {"noarch": 987654}}}}
     revision.save()
-    manage.delete(mirror, actor="admin")
-    cleanup.forget_source_links()
+    services.delete(mirror, actor="admin")
+    retention.forget_source_links()
     assert access.privacy(at("amys")) == "private"
     channel.revisions.update(inputs={})
-    cleanup.forget_source_links()
+    retention.forget_source_links()
     assert access.privacy(at("amys")) == "public"
 
 
@@ -401,12 +403,12 @@ def _readings(user: User, secret: str) -> dict[str, str]:
 def test_history_and_its_exports_hide_settings_of_mirrors_from_who_may_see_none() -> None:
     channel_manage.create("open", scene.admin(), privacy="public")
     first = "http://127.0.0.1:9/first-source"
-    mirror = manage.create(
+    mirror = services.create(
         at("open"),
         body(source_root=first, filters={"exclude_specs": ["hidden-spec"]}),
         owner=scene.admin(),
     )
-    manage.edit(mirror, {"source_root": "http://127.0.0.1:9/second-source"}, actor="admin")
+    services.edit(mirror, {"source_root": "http://127.0.0.1:9/second-source"}, actor="admin")
     ended = scene.run_now(mirror)
     assert ended.error
     opened(at("open"), mirror_name="own", publish_to_more_readers=True)

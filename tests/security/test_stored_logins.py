@@ -11,8 +11,8 @@ from channels.models import Channel
 from channels.secrets import unseal
 from mirrors.models import Mirror, Preview, Upstream
 from tests import scene
-from tests.accounts.client import Api
 from tests.upstream import FakeUpstream
+from tests.web.client import Api
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,13 +10,13 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 
-from channels import terms
+from channels import filter_forms
 from ecosystems import registry
 from filters.rules import compile_rules
-from mirrors import inputs
 from mirrors.models import Mirror
+from publishing import inputs
 from tests import scene
-from tests.accounts.client import Api
+from tests.web.client import Api
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -45,7 +45,7 @@ def read(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> Iterator[li
         assert not connection.in_atomic_block, "rules are compiled inside a transaction"
         return compile_rules(*args, **kwargs)
 
-    for module in (terms, inputs):
+    for module in (filter_forms, inputs):
         monkeypatch.setattr(module, "compile_rules", compiled)
     yield texts
     inputs._rules.clear()

@@ -13,11 +13,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, connections
 from redis import Redis, RedisError
 
-from accounts import firststart
+from accounts import first_start as firststart
 from accounts.models import User
-from mirrorserver import environment, instance, static_files, storage
+from mirrorserver import environment, instance, storage
 from mirrorserver.celery import app
 from mirrorserver.supervisor import Part, Supervisor
+from web import static_files
 
 PARTS = ("web", "worker", "beat")
 QUEUES = ("celery", "previews")

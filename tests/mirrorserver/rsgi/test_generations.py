@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection, connections
 from django.db.models import F
 
 from channels.models import Generation
-from channels.serving import generation
+from delivery import cache
 from mirrorserver.rsgi.generations import Generations
 from tests import machine
 
@@ -63,11 +63,11 @@ def test_clients_that_come_at_once_share_a_query(
 ) -> None:
     asked: list[int] = []
 
-    def counted(read: Any = generation.read) -> int:
+    def counted(read: Any = cache.read) -> int:
         asked.append(read())
         return asked[-1]
 
-    monkeypatch.setattr(generation, "read", counted)
+    monkeypatch.setattr(cache, "read", counted)
     assert read(generations, MANY) == [7] * MANY
     assert 1 <= len(asked) <= 2
 
@@ -85,7 +85,7 @@ def test_an_error_reaches_all_who_asked_and_nobody_after_them(
         raise DatabaseError("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(generation, "read", fails)
+        patched.setattr(cache, "read", fails)
         assert all(isinstance(one, DatabaseError) for one in read(generations, 10, leave=0))
     assert read(generations, 10) == [7] * 10
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from channels import passive
-from channels.passive import Flight, Unavailable
-from channels.serving.answers import Reply
+from delivery import on_demand
+from delivery.on_demand import Flight, Unavailable
+from delivery.responses import Reply
 from mirrorserver.rsgi.waits import Waits
 
 HERE = Reply(200, [], b"here")
@@ -54,7 +54,7 @@ class Looks:
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     found = Looks()
-    monkeypatch.setattr(passive, "look", found.look)
+    monkeypatch.setattr(on_demand, "look", found.look)
     return found
 
 

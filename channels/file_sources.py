@@ -1,0 +1,181 @@
+"""How the files of an origin are reached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urljoin
+
+from django.conf import settings
+
+from channels import connection_slots, retry_after
+from channels.models import Channel, Origin
+from channels.secrets import unseal
+from ecosystems import registry
+from ecosystems.base import Stop
+from ecosystems.upstream import (
+    Client,
+    Credential,
+    Digest,
+    Limits,
+    NotFound,
+    Policy,
+    Progress,
+    Slots,
+    UpstreamError,
+)
+
+
+@lru_cache(maxsize=8)
+def _policy(allow: tuple[str, ...]) -> Policy:
+    return Policy(allow)
+
+
+def policy() -> Policy:
+    """The egress policy of this server."""
+    return _policy(tuple(settings.UPSTREAM_ALLOW))
+
+
+def client_for(
+    credential: bytes | memoryview,
+    proxy: bytes | memoryview,
+    *,
+    limits: Limits | None = None,
+    slots: Slots = connection_slots.BACKGROUND,
+) -> Client:
+    """An HTTP client with these sealed secrets, under the egress policy.
+
+    `slots`: `connections.AWAITED` where somebody waits for the answer.
+    """
+    secret = unseal(credential)
+    return Client(
+        policy(),
+        credential=Credential.load(secret) if secret else None,
+        proxy=unseal(proxy) or None,
+        settings=limits or settings.UPSTREAM_LIMITS,
+        ca_files=settings.CA_FILES,
+        gate=retry_after.SHARED,
+        slots=slots,
+    )
+
+
+def client(origin: Origin, *, slots: Slots = connection_slots.BACKGROUND) -> Client:
+    """The client that fetches this origin's files."""
+    return client_for(origin.credential, origin.proxy, slots=slots)
+
+
+def address(origin: Origin, filename: str, place: str = "") -> str:
+    """Where one of the origin's files lies; `place` is its record's own address, if it has one."""
+    base = f"{origin.base_url.rstrip('/')}/"
+    return urljoin(base, place) if place else f"{base}{quote(filename)}"
+
+
+SLACK = 16 * 1024 * 1024
+"""Bytes by which a file may exceed twice its size where that is only a hint."""
+
+
+class File(Protocol):
+    """What an index says of a file; empty texts and -1 for what it does not say."""
+
+    @property
+    def filename(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def md5(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+
+
+def download(
+    client: Client,
+    origin: Origin,
+    to: Path,
+    *,
+    section: str,
+    file: File,
+    stop: Stop,
+    progress: Progress | None = None,
+    patience: float | None = None,
+) -> Digest:
+    """Bring a file of the origin to `to` and verify it, from wherever it may lie by now.
+
+    `patience`: as in `Client.download`.
+    """
+    ecosystem = registry.of_section(section)
+    hint = ecosystem.sizes_apart and bool(file.sha256 or file.md5)
+    bring = partial(
+        client.download,
+        to=to,
+        size=-1 if hint else file.size,
+        most=2 * file.size + SLACK if hint and file.size >= 0 else None,
+        sha256=file.sha256,
+        md5=file.md5,
+        stop=stop,
+        progress=progress,
+        patience=patience,
+    )
+    try:
+        return bring(address(origin, file.filename, file.address))
+    except NotFound:
+        moved = ecosystem.moved(section, file.filename)
+        if not moved or moved == file.address:
+            raise
+        return bring(address(origin, file.filename, moved))
+
+
+def confirms(
+    client: Client, origin: Origin, path: Path, *, section: str, file: File, stop: Stop
+) -> bool:
+    """Whether the origin proves to have the bytes at `path` as this file, by one small request.
+
+    False also where it does not answer: then the file is downloaded, which tells more.
+    """
+    moved = registry.of_section(section).moved(section, file.filename)
+    for place in dict.fromkeys((file.address, moved) if moved else (file.address,)):
+        try:
+            return client.has(address(origin, file.filename, place), path, stop=stop)
+        except NotFound:
+            continue
+        except UpstreamError:
+            return False
+    return False
+
+
+def origin_of(origins: Iterable[Sequence[Any]], filename: str) -> int | None:
+    """Which of a package row's `origins` this file comes from, by id."""
+    others = None
+    for pk, _, names in origins:
+        if names is None:
+            others = others or pk
+        elif filename in names:
+            return int(pk)
+    return others
+
+
+def remember(
+    base_url: str,
+    *,
+    credential: bytes = b"",
+    proxy: bytes = b"",
+    identity: str = "",
+    channel: Channel | None = None,
+) -> Origin:
+    """The origin row for this place; `identity` tells sealed secrets apart (they are salted)."""
+    source = f"{base_url}\0{identity}\0{channel.pk if channel else ''}"
+    key = hashlib.sha256(source.encode()).hexdigest()
+    origin, _ = Origin.objects.get_or_create(
+        key=key,
+        defaults={
+            "base_url": base_url,
+            "credential": credential,
+            "proxy": proxy,
+            "channel": channel,
+        },
+    )
+    return origin

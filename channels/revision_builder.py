@@ -1,0 +1,332 @@
+"""Build a channel's next revision and move its pointer to it.
+
+A publication writes everything under a number that nobody sees yet, in small
+fenced batches; then one short transaction shows it. What an abandoned one
+left is undone before its number is given again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import zstandard
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Max, Sum
+from django.utils import timezone
+
+from channels import blobs
+from channels.errors import WrongState
+from channels.lease import Heart
+from channels.models import (
+    FOREVER,
+    Channel,
+    Document,
+    Generation,
+    Package,
+    Publication,
+    Revision,
+    Shard,
+)
+from channels.package_rows import (
+    ADOPTED,
+    BATCH_NAMES,
+    Listing,
+    adopt,
+    batches,
+    bodies_of,
+    package_row,
+    shard_row,
+)
+from channels.revision_changes import Changes
+from ecosystems import registry
+from ecosystems.base import Ecosystem, Stop
+from history.models import Event
+
+
+class Build:
+    """The rows and documents of one coming revision of a channel."""
+
+    def __init__(
+        self,
+        publication: Publication,
+        heart: Heart,
+        *,
+        stop: Stop,
+        run: tuple[int, int] | None = None,
+    ) -> None:
+        """`run`: the ids of the mirror and the run that it is done for, if any."""
+        self.publication = publication
+        self.channel = publication.channel
+        self.heart = heart
+        self.stop = stop
+        self.run = run
+        self.changes = Changes()
+        self.documents_changed = False
+        self._resized = False
+        """Whether sizes of listed files are known that were not."""
+        self._compress = zstandard.ZstdCompressor(level=1)
+        with transaction.atomic():
+            undo(self.channel)
+            last = self.channel.revisions.aggregate(last=Max("number"))["last"] or 0
+            self.number: int = last + 1
+            self.publication.write(revision=self.number)
+
+    def section(
+        self, ecosystem: Ecosystem, section: str, listings: Iterable[Listing], *, whole: bool
+    ) -> bool:
+        """Write a section's listings; True if what clients see of it changes.
+
+        `whole`: `listings` are all there is, so a name that is not among them goes.
+        """
+        before = self.changes.total
+        seen: set[str] = set()
+        for batch in batches(listings):
+            self.stop()
+            self.heart.check()
+            if whole:
+                seen.update(listing.name for listing in batch)
+            self._write(ecosystem, section, batch)
+        if whole:
+            self._remove_others(ecosystem, section, seen)
+        return self.changes.total > before
+
+    def documents(self, ecosystem: Ecosystem, section: str, extras: dict[str, list[Path]]) -> None:
+        """Write the index files of a section from the rows as they will be."""
+        rows = (
+            Package.objects.at(self.number)
+            .filter(channel=self.channel, family=ecosystem.family, shard__isnull=False)
+            .order_by("name")
+        )
+        if section:
+            rows = rows.filter(section=section)
+
+        def shards() -> Iterator[tuple[str, bytes, str]]:
+            expand = zstandard.ZstdDecompressor()
+            if not section or ecosystem.names_only:
+                # The root's documents name the packages of all sections.
+                for name in rows.values_list("name", flat=True).distinct():
+                    yield name, b"", ""
+                return
+            values = rows.values_list("name", "shard__body", "shard__served_sha256")
+            for name, body, served in values.iterator(chunk_size=100):
+                self.stop()
+                yield name, expand.decompress(bytes(body)), served
+
+        scratch = Path(settings.DATA) / "tmp"
+        scratch.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=scratch, prefix="documents-") as folder:
+            written = []
+            for document in ecosystem.documents(section, shards, Path(folder), extras):
+                self.heart.check()
+                self._document(section, document)
+                written.append(document.name)
+        if section:
+            # The root is shared by all types.
+            self.drop_documents(section, keep=written)
+
+    def drop_documents(self, section: str, *, keep: Sequence[str] = ()) -> None:
+        """Stop serving a section's index files, except those named in `keep`."""
+        gone = Document.objects.at(self.number).filter(channel=self.channel, section=section)
+        with transaction.atomic():
+            self.publication.write(revision=self.number)
+            if gone.exclude(name__in=keep).update(removed_in=self.number):
+                self.documents_changed = True
+
+    def commit(self, inputs: dict[str, Any], *, reason: str, **fields: Any) -> Revision | None:
+        """Show what was built: the one moment at which clients see a change.
+
+        None where nothing changed, so that no revision is needed. Raises
+        `WrongState` where the channel was frozen or deleted meanwhile.
+        """
+        changed = bool(self.changes.total) or self.documents_changed
+        totals = self._totals() if changed or self._resized else {}
+        if changed:
+            self._write_events()
+        with transaction.atomic():
+            # Without the key, or it would block whoever creates rows of the channel.
+            rows = Channel.objects.select_for_update(no_key=True)
+            channel = rows.get(pk=self.channel.pk)
+            if channel.deleted or (channel.frozen and not fields.get("rollback_of")):
+                raise WrongState(f"The channel {channel.path} was frozen or deleted meanwhile.")
+            now = timezone.now()
+            revision = None
+            published = {"published": self.publication.wanted}
+            if changed or fields.get("rollback_of"):
+                counts = self.changes.counts()
+                revision = Revision.objects.create(
+                    channel=channel,
+                    number=self.number,
+                    reason=reason,
+                    inputs=inputs,
+                    **counts,
+                    **totals,
+                    **fields,
+                )
+                channel.revisions.filter(number=channel.current).update(retired=now)
+                published["current"] = self.number
+                Generation.rise()
+            else:
+                _keep_tallies(channel, self.number)
+                current = channel.revisions.filter(number=channel.current)
+                current.update(inputs=inputs, **totals)
+            Channel.objects.filter(pk=channel.pk).update(**published)
+            self.publication.write(state="completed", ended=now, revision=None)
+        self.channel.refresh_from_db()
+        return revision
+
+    def _write(self, ecosystem: Ecosystem, section: str, batch: list[Listing]) -> None:
+        rows = {
+            row.name: row
+            for row in Package.objects.at(self.channel.current).filter(
+                channel=self.channel, section=section, name__in=[item.name for item in batch]
+            )
+        }
+        fresh: list[tuple[Listing, Package | None]] = []
+        update: list[Package] = []
+        for item in batch:
+            if item.body and not item.digest:
+                item.digest = hashlib.sha256(item.body).hexdigest()
+            row = rows.get(item.name)
+            if row is None or (row.shard_id or "") != item.digest:
+                fresh.append((item, row))
+                continue
+            self._resized = self._resized or row.bytes != item.size
+            if adopt(row, item):
+                update.append(row)
+        bodies = bodies_of([row for _, row in fresh if row])
+        for item, row in fresh:
+            old = bodies.get(row.shard_id or "", b"") if row else b""
+            self.changes.compare(ecosystem, item.name, item.filenames, item.body, old)
+        with transaction.atomic():
+            self.publication.write(revision=self.number)
+            shards = self._new_shards(ecosystem, [item for item, _ in fresh if item.body])
+            Shard.objects.bulk_create(shards, ignore_conflicts=True)
+            Package.objects.bulk_update(update, ADOPTED)
+            gone = [row.pk for _, row in fresh if row is not None]
+            Package.objects.filter(pk__in=gone).update(removed_in=self.number)
+            Package.objects.bulk_create(
+                [
+                    package_row(self.channel, ecosystem.family, section, item, added_in=self.number)
+                    for item, _ in fresh
+                ]
+            )
+
+    def _new_shards(self, ecosystem: Ecosystem, items: list[Listing]) -> list[Shard]:
+        # Locked, so that clean-up takes none of them before a package points at it.
+        there = Shard.objects.select_for_update(no_key=True).order_by("pk")
+        there = there.filter(pk__in=[item.digest for item in items])
+        known = set(there.values_list("pk", flat=True))
+        shards = []
+        for item in items:
+            if item.digest not in known:
+                known.add(item.digest)
+                body = item.packed or self._compress.compress(item.body)
+                shards.append(shard_row(ecosystem, item, body))
+        return shards
+
+    def _remove_others(self, ecosystem: Ecosystem, section: str, seen: set[str]) -> None:
+        rows = Package.objects.at(self.channel.current).filter(
+            channel=self.channel, section=section, removed_in=FOREVER
+        )
+        gone = [pk for pk, name in rows.values_list("pk", "name") if name not in seen]
+        for start in range(0, len(gone), BATCH_NAMES):
+            some = rows.filter(pk__in=gone[start : start + BATCH_NAMES])
+            bodies = bodies_of(some)
+            for row in some:
+                old = bodies.get(row.shard_id or "", b"")
+                self.changes.compare(ecosystem, row.name, [], b"", old)
+            with transaction.atomic():
+                self.publication.write(revision=self.number)
+                some.update(removed_in=self.number)
+
+    def _document(self, section: str, document: Any) -> None:
+        rows = Document.objects.at(self.number).filter(
+            channel=self.channel, section=section, name=document.name
+        )
+        if rows.filter(etag=document.etag, packed=document.packed).exists():
+            return
+        blob = blobs.keep(document.path, document.sha256)
+        self.documents_changed = True
+        with transaction.atomic():
+            self.publication.write(revision=self.number)
+            rows.update(removed_in=self.number)
+            Document.objects.create(
+                channel=self.channel,
+                section=section,
+                name=document.name,
+                blob=blob,
+                packed=document.packed,
+                size=document.size,
+                etag=document.etag,
+                media_type=document.media_type,
+                added_in=self.number,
+            )
+
+    def _totals(self) -> dict[str, int]:
+        rows = Package.objects.at(self.number).filter(channel=self.channel, shard__isnull=False)
+        sums = rows.aggregate(
+            files=Sum("files"), bytes=Sum("bytes"), packages=Count("name", distinct=True)
+        )
+        return {key: value or 0 for key, value in sums.items()}
+
+    def _write_events(self) -> None:
+        events = self.changes.events(
+            channel=self.channel, number=self.number, old=self.channel.current, run=self.run
+        )
+        while batch := list(islice(events, 500)):
+            self.heart.check()
+            with transaction.atomic():
+                self.publication.write(revision=self.number)
+                Event.objects.bulk_create(batch)
+
+
+def insert(
+    channel: Channel, ecosystem: Ecosystem, section: str, item: Listing, *, at: int, until: int
+) -> None:
+    """Write a listing into a revision that is shown already; call it in a transaction.
+
+    For packages whose records nobody has asked for before, so that nothing listed changes.
+    """
+    if item.body:
+        item.digest = hashlib.sha256(item.body).hexdigest()
+        shard = shard_row(ecosystem, item, zstandard.compress(item.body, 1))
+        Shard.objects.bulk_create([shard], ignore_conflicts=True)
+    row = package_row(channel, ecosystem.family, section, item, added_in=at)
+    row.removed_in = until
+    row.save(force_insert=True)
+
+
+def undo(channel: Channel) -> None:
+    """Remove what an abandoned publication wrote ahead of the pointer."""
+    last = channel.revisions.aggregate(last=Max("number"))["last"] or 0
+    for model in (Package, Document):
+        rows = model.objects.filter(channel=channel)
+        rows.filter(added_in__gt=last).delete()
+        rows.filter(removed_in__gt=last, removed_in__lt=FOREVER).update(removed_in=FOREVER)
+    Event.objects.filter(channel_id=channel.pk, revision__gt=last).delete()
+
+
+def _keep_tallies(channel: Channel, number: int) -> None:
+    """Nothing listed changed: rows that only count belong to the current revision."""
+    rows = Package.objects.filter(channel=channel, shard=None)
+    rows.filter(removed_in=number).delete()
+    rows.filter(added_in=number).update(added_in=channel.current)
+
+
+def publish_first(channel: Channel) -> Revision:
+    """Revision 1: an empty `noarch`, so that clients find a channel at once."""
+    publication = Publication.objects.create(channel=channel, state="running", wanted=0)
+    build = Build(publication, Heart(publication), stop=lambda: None)
+    conda = registry.get("conda")
+    build.documents(conda, "noarch", {})
+    build.documents(conda, "", {})
+    revision = build.commit({}, reason="Channel created")
+    if revision is None:
+        raise WrongState("The channel has been published before.")
+    return revision

@@ -1,0 +1,302 @@
+"""What people do with channels: create, edit, freeze, roll back, delete.
+
+Every verb is one transaction that also writes the history event and, where the content of the
+channel changes by it, asks for a publication. `expected` is the version the caller has seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import User
+from channels import filter_forms
+from channels.errors import WrongState
+from channels.filter_forms import Stale
+from channels.models import Channel, Generation, Revision
+from channels.revision_builder import publish_first
+from filters.models import Filter
+from history.models import EventType, record
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+RESERVED = frozenset(
+    (
+        *("t", "channels", "account", "namespaces", "namespace-channels"),
+        *("simple", "cran", "src", "bin", "noarch"),
+        # The tabs of a channel's page.
+        *("packages", "subchannels", "mirrors", "cves", "history", "revisions", "settings"),
+    )
+)
+SUBDIRS = frozenset(
+    (
+        *("linux-32", "linux-64", "linux-aarch64", "linux-armv6l", "linux-armv7l", "linux-ppc64"),
+        *("linux-ppc64le", "linux-riscv32", "linux-riscv64", "linux-s390x", "osx-64", "osx-arm64"),
+        *("win-32", "win-64", "win-arm64", "zos-z", "freebsd-64", "emscripten-wasm32"),
+        *("emscripten-32", "wasi-wasm32"),
+    )
+)
+LONGEST_DESCRIPTION = 10_000
+OPENNESS = [Channel.Privacy.PRIVATE, Channel.Privacy.AUTHENTICATED, Channel.Privacy.PUBLIC]
+
+
+def create(
+    name: str,
+    owner: User,
+    *,
+    parent: Channel | None = None,
+    description: str = "",
+    privacy: str = "",
+    filters: Mapping[str, Any] | None = None,
+) -> Channel:
+    """A new channel with its first, empty revision."""
+    filter_row = Filter()
+    try:
+        with filter_forms.keeping():
+            chosen = _check(name, description, privacy, parent=parent, filters=filters or {})
+            checked = filter_forms.checked(filters or {}, "channel")
+            with transaction.atomic():
+                if parent:
+                    _locked(parent, None)
+                filter_forms.store(filter_row, checked, by="channel")
+                channel = Channel.objects.create(
+                    name=name,
+                    parent=parent,
+                    owner=owner,
+                    description=description,
+                    privacy=chosen,
+                    filter=filter_row,
+                )
+                publish_first(channel)
+                tell(
+                    EventType.CHANNEL_CREATED, channel, owner.get_username(), after=_state(channel)
+                )
+                Generation.rise()
+    except IntegrityError as error:
+        if Channel.objects.alive().filter(name=name, parent=parent).exists():
+            what = "subchannel" if parent else "channel"
+            raise WrongState(f"A {what} of the name {name} exists.") from error
+        raise
+    channel.refresh_from_db()
+    return channel
+
+
+def _check(
+    name: str,
+    description: str,
+    privacy: str,
+    *,
+    parent: Channel | None,
+    filters: Mapping[str, Any],
+) -> str:
+    """The privacy of a new channel, or ValidationError that names every wrong field."""
+    problems, chosen = filter_forms.Problems(), privacy
+    with problems.collected():
+        check_name(name)
+    if parent and parent.parent_id:
+        with problems.collected():
+            raise ValidationError({"name": "A subchannel cannot have subchannels."})
+    with problems.collected():
+        _check_description(description)
+    with problems.collected():
+        chosen = _privacy(privacy, parent)
+    with problems.collected():
+        filter_forms.checked(filters, "channel")
+    problems.raise_any()
+    return chosen
+
+
+def edit(
+    channel: Channel, changes: Mapping[str, Any], *, actor: str, expected: int | None = None
+) -> bool:
+    """Change any of description, privacy, filters; True if something is different now."""
+    with filter_forms.keeping():
+        # Before the transaction: a long list takes seconds to read. What is wrong with it is
+        # told there, beside the other fields.
+        with suppress(ValidationError):
+            filter_forms.checked(changes.get("filters") or {}, "channel")
+        with transaction.atomic():
+            return _edit(channel, changes, actor=actor, expected=expected)
+
+
+def _edit(
+    channel: Channel, changes: Mapping[str, Any], *, actor: str, expected: int | None
+) -> bool:
+    channel = _locked(channel, expected)
+    before = _state(channel)
+    problems, refiltered = filter_forms.Problems(), False
+    if "description" in changes:
+        with problems.collected():
+            _check_description(changes["description"])
+        channel.description = changes["description"]
+    if "privacy" in changes:
+        with problems.collected():
+            channel.privacy = _privacy(changes["privacy"], channel.parent)
+    if "filters" in changes:
+        with problems.collected():
+            checked = filter_forms.checked(changes["filters"] or {}, "channel")
+            refiltered = filter_forms.store(channel.filter, checked, by="channel")
+    problems.raise_any()
+    if refiltered:
+        channel.raise_wanted()
+    after = _state(channel)
+    if after == before and not refiltered:
+        return False
+    channel.version += 1
+    channel.save(update_fields=["description", "privacy", "version", "updated"])
+    _close_subchannels(channel, actor)
+    Generation.rise()
+    tell(EventType.CHANNEL_UPDATED, channel, actor, before=before, after=after)
+    return True
+
+
+@transaction.atomic
+def freeze(channel: Channel, *, actor: str, expected: int | None = None) -> bool:
+    """Keep clients at the current revision; False where the channel is frozen already."""
+    channel = _locked(channel, expected)
+    if channel.frozen:
+        return False
+    channel.frozen, channel.frozen_by, channel.frozen_at = timezone.now(), actor, None
+    _save_freeze(channel)
+    tell(EventType.CHANNEL_FROZEN, channel, actor, current_revision=channel.current)
+    return True
+
+
+@transaction.atomic
+def unfreeze(channel: Channel, *, actor: str, expected: int | None = None) -> bool:
+    """Let clients get today's judgement again; False where the channel is not frozen."""
+    channel = _locked(channel, expected)
+    if not channel.frozen:
+        return False
+    channel.frozen, channel.frozen_by, channel.frozen_at = None, "", None
+    channel.awaiting = {}
+    _save_freeze(channel)
+    channel.raise_wanted()
+    tell(EventType.CHANNEL_UNFROZEN, channel, actor, current_revision=channel.current)
+    return True
+
+
+@transaction.atomic
+def delete(channel: Channel, *, actor: str, expected: int | None = None) -> None:
+    """Mark the channel deleted; its name is free at once, its rows go with the next clean-up."""
+    channel = _locked(channel, expected)
+    if channel.subchannels.filter(deleted=None).exists():
+        raise WrongState("This channel has subchannels. Delete them first.")
+    channel.deleted = timezone.now()
+    channel.version += 1
+    channel.save(update_fields=["deleted", "version", "updated"])
+    Generation.rise()
+    tell(EventType.CHANNEL_DELETED, channel, actor, before=_state(channel))
+
+
+@transaction.atomic
+def pin(channel: Channel, number: int, *, pinned: bool, actor: str) -> Revision:
+    """Keep a revision for ever, or no longer."""
+    found = channel.revisions.select_for_update().filter(number=number).first()
+    if found is None:
+        raise WrongState(f"The revision {number} of {channel.path} is not kept any more.")
+    if found.pinned != pinned:
+        found.pinned = pinned
+        found.save(update_fields=["pinned"])
+        tell(EventType.CHANNEL_UPDATED, channel, actor, pinned={str(number): pinned})
+    return found
+
+
+def check_name(name: str) -> None:
+    """Raise ValidationError unless a channel may be called so."""
+    if not NAME.fullmatch(name):
+        raise ValidationError(
+            {
+                "name": "A channel's name begins with a small letter and goes on with small "
+                "letters, digits, - and _, at most 64 in all."
+            }
+        )
+    if name in RESERVED or name in SUBDIRS:
+        raise ValidationError(
+            {"name": f"{name} has a meaning of its own in addresses; choose another name."}
+        )
+
+
+def tell(event: EventType, channel: Channel, actor: str, **meta: Any) -> None:
+    """Write one event about a channel."""
+    record(
+        event,
+        actor=actor,
+        channel_id=channel.pk,
+        data={"channel": channel.path, "channel_id": channel.pk},
+        meta=meta,
+    )
+
+
+def _locked(channel: Channel, expected: int | None) -> Channel:
+    rows = Channel.objects.alive().select_for_update(of=("self",))
+    found = rows.select_related("filter", "parent").filter(pk=channel.pk).first()
+    if found is None:
+        raise WrongState("This channel was deleted meanwhile.")
+    if expected is not None and found.version != expected:
+        raise Stale
+    return found
+
+
+def _save_freeze(channel: Channel) -> None:
+    channel.version += 1
+    channel.save(
+        update_fields=["frozen", "frozen_by", "frozen_at", "awaiting", "version", "updated"]
+    )
+    Generation.rise()
+
+
+def _privacy(chosen: str, parent: Channel | None) -> str:
+    """The privacy that is meant; a subchannel's is its parent's unless it asks for less."""
+    if not chosen:
+        return parent.privacy if parent else Channel.Privacy.AUTHENTICATED
+    if chosen not in OPENNESS:
+        raise ValidationError({"privacy": "A channel is public, authenticated or private."})
+    if parent and OPENNESS.index(Channel.Privacy(chosen)) > _openness(parent):
+        raise ValidationError(
+            {"privacy": f"A subchannel cannot be more open than its channel ({parent.privacy})."}
+        )
+    return chosen
+
+
+def _openness(channel: Channel) -> int:
+    return OPENNESS.index(Channel.Privacy(channel.privacy))
+
+
+def _close_subchannels(channel: Channel, actor: str) -> None:
+    """No subchannel stays more open than its channel has become."""
+    for sub in channel.subchannels.filter(deleted=None).select_for_update():
+        if _openness(sub) > _openness(channel):
+            before = sub.privacy
+            Channel.objects.filter(pk=sub.pk).update(
+                privacy=channel.privacy, version=F("version") + 1
+            )
+            tell(
+                EventType.CHANNEL_UPDATED,
+                sub,
+                actor,
+                before={"privacy": before},
+                after={"privacy": channel.privacy},
+            )
+
+
+def _check_description(text: str) -> None:
+    if len(text) > LONGEST_DESCRIPTION:
+        raise ValidationError(
+            {"description": f"A description has at most {LONGEST_DESCRIPTION:,} characters."}
+        )
+
+
+def _state(channel: Channel) -> dict[str, Any]:
+    """A channel's settings as events tell them."""
+    return {
+        "description": channel.description,
+        "privacy": str(channel.privacy),
+        "filters": filter_forms.told(channel.filter.terms),
+    }

@@ -1,1 +1,0 @@
-"""What stands between a client's request under /api/repo and the bytes it gets."""

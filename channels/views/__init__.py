@@ -1,1 +1,0 @@
-"""The pages of channels and what is in them."""

@@ -1,0 +1,1 @@
+"""Everything behind `/api/repo`: paths, rights, look-up, responses, on-demand fetches, counts."""

@@ -1,0 +1,204 @@
+"""Where a mirror reads from: the address, its login, its proxy; checked, sealed, shown.
+
+The rule: logins and proxy passwords leave the address at the door, are kept sealed, and come
+out as `***` only. A login stays with its host: another host never gets it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, replace
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from accounts.caller import Caller
+from accounts.models import User
+from channels import readership
+from channels.file_sources import policy
+from channels.models import Channel
+from channels.secrets import seal, unseal
+from ecosystems.upstream.address import place, split
+from ecosystems.upstream.credential import Credential, split_credentials
+from ecosystems.upstream.errors import UpstreamError
+from mirrors.models import Upstream
+from runs import local_channel
+
+LONGEST = 2000
+HIDDEN = "***"
+_OWN = re.compile(
+    r"/api/repo/(?P<channel>[a-z][a-z0-9_-]*(?:/(?!(?:cran|simple)(?:/|\Z))[a-z][a-z0-9_-]*)?)"
+    r"(?:/cran|/simple)?/*"
+)
+_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checked source. `channel` is set where it is a channel of this server."""
+
+    url: str
+    credential: Credential | None
+    channel: Channel | None = None
+    credential_kept: bool = False
+    """The login is the stored one, not one that stands in the text."""
+
+
+def checked(
+    text: str,
+    *,
+    into: Channel | None,
+    owner: User | None,
+    actor: Caller | None,
+    kept: Upstream | None = None,
+) -> Source:
+    """The source that `text` names; ValidationError where it cannot be one.
+
+    `into` is the channel of the mirror, None where nothing is to be saved. `actor` is who asks,
+    `owner` whose mirror it is. `kept` is what the mirror reads now: where `text` says no login,
+    or says it as it is shown, the stored one stays, as long as scheme, host and port are the
+    same. The proxy has its part, too: see `with_proxy`.
+    """
+    try:
+        url, credential, silent = _parts(text.strip())
+    except ValueError as error:
+        raise _refused(str(error)) from error
+    if place(url) == place(settings.PUBLIC_URL):
+        return Source(url, None, _own_channel(url, into=into, owner=owner, actor=actor))
+    try:
+        policy().check(url)
+    except UpstreamError as error:
+        raise _refused(str(error)) from error
+    if silent and kept is not None:
+        credential = credential_of(kept)
+        if credential and not credential.belongs_to(url):
+            credential = None
+    return Source(url, credential, credential_kept=silent)
+
+
+def with_proxy(source: Source, proxy: str, kept: Upstream | None) -> Source:
+    """The source as it may be asked through `proxy`.
+
+    A stored login is for the way it was stored with: another proxy would read it. One that was
+    typed now goes whichever way was typed with it.
+    """
+    if kept is None or source.credential is None or proxy == unseal(kept.proxy):
+        return source
+    return replace(source, credential=None) if source.credential_kept else source
+
+
+def checked_proxy(text: str, kept: Upstream | None = None) -> str:
+    """The proxy that `text` names, "" for none; ValidationError where it cannot be one."""
+    text = text.strip()
+    if kept is not None and text == shown_proxy(kept):
+        return unseal(kept.proxy)
+    scheme, _, rest = text.partition("://")
+    login, at, where = rest.rpartition("@")
+    match = _PORT.fullmatch(where)
+    fits = scheme == "http" and match is not None and int(match["port"] or 80) in range(1, 65536)
+    if text and (not fits or HIDDEN in login or (at and not login) or len(text) > LONGEST):
+        raise ValidationError(
+            {"proxy": "A proxy is written http://host:port or http://user:password@host:port."}
+        )
+    if text:
+        try:
+            place(f"http://{where}")
+        except ValueError as error:
+            raise ValidationError({"proxy": str(error)}) from error
+    return text
+
+
+def upstream_for(kind: str, source: Source, proxy: str, *, save: bool = True) -> Upstream:
+    """The row for this source; mirrors that read the same with the same login share it."""
+    login = source.credential.dump() if source.credential else ""
+    channel = str(source.channel.pk) if source.channel else ""
+    identity = "\0".join((kind, source.url, login, proxy, channel))
+    key = hmac.new(settings.SECRET_KEY.encode(), identity.encode(), hashlib.sha256).hexdigest()
+    fresh = Upstream(
+        kind=kind,
+        url=source.url,
+        credential=seal(login),
+        proxy=seal(proxy),
+        channel=source.channel,
+        key=key,
+    )
+    known = Upstream.objects.filter(key=key).first() if save else fresh
+    if known is None:
+        # Two forms at once: the second finds the row of the first.
+        Upstream.objects.bulk_create([fresh], ignore_conflicts=True)
+        known = Upstream.objects.get(key=key)
+    return known
+
+
+def credential_of(upstream: Upstream) -> Credential | None:
+    text = unseal(upstream.credential)
+    return Credential.load(text) if text else None
+
+
+def shown(upstream: Upstream) -> str:
+    """The address as it may be shown: with `***` where a login stands."""
+    if not upstream.credential:
+        return upstream.url
+    credential = credential_of(upstream)
+    if credential is None:
+        return upstream.url
+    if credential.kind == "token-path":
+        return credential.address(upstream.url).replace(f"/t/{credential.secret}", f"/t/{HIDDEN}")
+    return upstream.url.replace("://", f"://{HIDDEN}@", 1)
+
+
+def shown_proxy(upstream: Upstream) -> str | None:
+    """The proxy as it may be shown, None where there is none."""
+    if not upstream.proxy:
+        return None
+    scheme, _, rest = unseal(upstream.proxy).partition("://")
+    login, _, where = rest.rpartition("@")
+    return f"{scheme}://{HIDDEN}@{where}" if login else f"{scheme}://{where}"
+
+
+def _parts(text: str) -> tuple[str, Credential | None, bool]:
+    """Address without login, the login, and whether the text says nothing about a login."""
+    if len(text) > LONGEST:
+        raise ValueError(f"An address has at most {LONGEST:,} characters.")
+    parts = split(text)
+    if not parts.scheme or not parts.host:
+        raise ValueError(
+            "The source is an address with scheme and host, like https://host/channel."
+        )
+    if parts.query or parts.fragment:
+        raise ValueError("The address of a source has no ? and no # part.")
+    url, credential = split_credentials(text)
+    url = url.rstrip("/")
+    if credential is None:
+        return url, None, True
+    if HIDDEN in (credential.user, credential.secret):
+        return url, None, True
+    if credential.kind == "basic" and not credential.user:
+        return url, None, False
+    return url, credential, False
+
+
+def _own_channel(
+    url: str, *, into: Channel | None, owner: User | None, actor: Caller | None
+) -> Channel:
+    match = _OWN.fullmatch(split(url).path or "/")
+    if match is None:
+        raise _refused(
+            f"A channel of this server is written {settings.PUBLIC_URL}/api/repo/<channel>."
+        )
+    parent, _, name = match["channel"].rpartition("/")
+    rows = Channel.objects.filter(deleted=None, name=name).select_related("parent")
+    found = rows.filter(parent__name=parent).first() if parent else rows.filter(parent=None).first()
+    if found is None or not readership.may_mirror(found, owner=owner, actor=actor):
+        raise _refused(f"There is no channel {match['channel']} here that the mirror may read.")
+    way = local_channel.circle(into, found) if into else []
+    if into and way:
+        circle = " from ".join([into.path, *way])
+        raise _refused(f"This would be a circle: {circle}.")
+    return found
+
+
+def _refused(message: str) -> ValidationError:
+    return ValidationError({"source_root": message})

@@ -1,0 +1,89 @@
+"""What a run carries through its steps: its row, its heart, progress and log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from channels.errors import Interrupted
+from channels.lease import Heart
+from channels.texts import storable
+from mirrors.models import LogLine, Run
+
+LOOK_SECONDS = 0.5
+"""How often the row is read for a stop, and progress written."""
+
+MOST_WARNINGS = 200
+
+
+class Stopped(Interrupted):
+    """Somebody asked the run to stop."""
+
+
+class HandBack(Interrupted):
+    """This worker shuts down; another goes on with the run."""
+
+
+class Work:
+    """One run in hand. `check` is called between chunks in every step and loop."""
+
+    def __init__(self, run: Run, heart: Heart, *, interrupted: Callable[[], bool]) -> None:
+        self.run = run
+        self.heart = heart
+        self._interrupted = interrupted
+        self._looked = 0.0
+        self._written = 0.0
+        self.bytes = 0
+
+    def check(self) -> None:
+        """Raise `Stopped`, `HandBack` or `Fenced` where the run must not go on."""
+        self.heart.check()
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        if self._interrupted():
+            raise HandBack
+        state = Run.objects.filter(pk=self.run.pk).values_list("state", flat=True).first()
+        if state != "running":
+            raise Stopped
+
+    def step(self, number: int) -> None:
+        """Begin step `number` (1-8)."""
+        now = timezone.now().isoformat()
+        steps = [*self.run.steps]
+        if steps and steps[-1][2] is None:
+            steps[-1] = [steps[-1][0], steps[-1][1], now]
+        steps.append([number, now, None])
+        self.run.write(step=number, percent=0, steps=steps)
+        self._looked = 0.0
+        self.check()
+
+    def progress(self, done: float, total: float) -> None:
+        """Show how far the step is; written at most every `LOOK_SECONDS`."""
+        now = time.monotonic()
+        if now - self._written >= LOOK_SECONDS:
+            self._written = now
+            percent = int(100 * min(done / total, 1)) if total else 0
+            self.run.write(percent=percent, bytes=self.bytes)
+
+    def log(self, text: str, *, level: str = "info") -> None:
+        """Add a line to the run's log."""
+        with transaction.atomic():
+            self.run.write(owner=self.run.owner)
+            LogLine.objects.create(run=self.run, level=level, text=storable(text)[:2000])
+
+    def warn(self, text: str) -> None:
+        """Log what the run dropped, skipped or kept, and show it on the mirror."""
+        text = storable(text)
+        self.log(text, level="warning")
+        if text not in self.run.warnings and len(self.run.warnings) < MOST_WARNINGS:
+            self.run.write(warnings=[*self.run.warnings, text[:2000]])
+
+    def counts(self, **fields: Any) -> None:
+        """Merge into the run's counts."""
+        self.run.write(counts={**self.run.counts, **fields})

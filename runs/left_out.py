@@ -1,0 +1,97 @@
+"""The first names of the files that a run left out: worked out once, when it ends.
+
+A publication counted, by package, what was left out and why. So only the packages that have the
+reasons are judged again, not the whole mirror, and reading a mirror judges nothing.
+"""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import Sum
+
+from channels.models import Channel, Package
+from channels.texts import storable
+from ecosystems.base import Stop
+from mirrors.models import LeftOut, Run, Snapshot
+from publishing import file_lists
+
+NAMED = 100
+"""How many files of each reason are named."""
+
+Names = dict[str, dict[str, list[str]]]
+Wanted = dict[str, int]
+Among = dict[str, set[str]]
+
+
+def keep(run: Run, *, stop: Stop) -> None:
+    """Find the names for the run's counts and store them with it."""
+    names = first_names(run, stop=stop)
+    with transaction.atomic():
+        run.write(owner=run.owner)
+        LeftOut.objects.update_or_create(run=run, defaults={"names": names})
+
+
+def kept(run: Run) -> Names:
+    """The stored names, by who left the files out and by which rule."""
+    found = LeftOut.objects.filter(run=run).values_list("names", flat=True).first()
+    return found or {"mirror_filtered": {}, "channel_filtered": {}}
+
+
+def first_names(run: Run, *, stop: Stop) -> Names:
+    """The first 100 file names of each reason, in the shape of `sync_state.logs`."""
+    names: Names = {"mirror_filtered": {}, "channel_filtered": {}}
+    missing = _wanted(run)
+    if not missing:
+        return names
+    for line in file_lists.files(run, among=_among(run, missing), stop=stop):
+        if line.reason not in missing:
+            continue
+        by, rule = line.reason.split(".", 1)
+        names[f"{by}_filtered"].setdefault(rule, []).append(storable(line.filename))
+        _took(missing, line.reason, 1)
+        if not missing:
+            break
+    return names
+
+
+def _wanted(run: Run) -> Wanted:
+    """How many names each reason is to have."""
+    return {
+        f"{by}.{rule}": min(number, NAMED)
+        for by in ("mirror", "channel")
+        for rule, number in run.counts.get(f"{by}_filtered", {}).items()
+        if number
+    }
+
+
+def _among(run: Run, wanted: Wanted) -> Among | None:
+    """The packages, by section, that have enough files of every reason; None = look at all.
+
+    What a frozen channel would show is in no tally.
+    """
+    channel = Channel.objects.get(pk=run.mirror.channel_id)
+    if channel.frozen:
+        return None
+    missing = dict(wanted)
+    # Those whose package cannot be told are in no tally; their names come with the snapshots.
+    unnamed = Snapshot.objects.filter(pk__in=run.snapshots.values()).aggregate(n=Sum("invalid"))
+    if unnamed["n"] and "mirror.invalid" in missing:
+        _took(missing, "mirror.invalid", unnamed["n"])
+    found: Among = {}
+    key = str(run.mirror_id)
+    rows = Package.objects.at(channel.current).filter(channel=channel).order_by("section", "name")
+    for section, name, tally in rows.values_list("section", "name", "tally").iterator():
+        if not missing:
+            break
+        for reason, number in tally.get(key, {}).items():
+            if reason in missing:
+                found.setdefault(section, set()).add(name)
+                _took(missing, reason, number)
+    return found
+
+
+def _took(missing: Wanted, reason: str, number: int) -> None:
+    """`number` more names of a reason are found; full ones leave the dictionary."""
+    missing[reason] -= number
+    if missing[reason] <= 0:
+        del missing[reason]

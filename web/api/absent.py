@@ -1,0 +1,68 @@
+"""What the vendor's API has and this one does not: 405, with a sentence that says so.
+
+Not 404: the vendor's client reads that as "sign in again".
+"""
+
+from __future__ import annotations
+
+import re
+
+from django.http import HttpRequest
+from ninja import Router
+
+from web.api.common import ApiError
+
+router = Router()
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_CHANNEL = r"channels/[^/]+(/subchannels/[^/]+|/[^/]+)?"
+
+MISSING = (
+    (rf"POST {_CHANNEL}/artifacts", "This server does not take uploads."),
+    (
+        rf"PUT {_CHANNEL}/artifacts/bulk",
+        "This server does not copy, move or delete packages in bulk.",
+    ),
+    (r"GET cves(/.*)?", "This server has no list of vulnerabilities yet."),
+    (
+        r"\w+ system/settings",
+        "The settings of this server are environment variables; see the README.",
+    ),
+    (r"\w+ system/blob_cleanup", "This server cleans up by itself."),
+    (r"\w+ diagnose/.*", "This server has no diagnosis of blobs."),
+    (r"\w+ reports/.*", "This server makes no reports yet."),
+    (r"GET auth/authorize", "Single sign-on is not configured; use POST /api/auth/login."),
+    (
+        r"POST namespaces/.*/sharing",
+        "This server does not share channels with single people; roles and privacy decide.",
+    ),
+    (rf"\w+ {_CHANNEL}/groups(/.*)?", "This server has no groups yet."),
+    (rf"\w+ {_CHANNEL}/cves(/.*)?", "This server has no list of vulnerabilities yet."),
+    (
+        rf"\w+ {_CHANNEL}/artifacts/[^/]+/[^/]+/(readme|cves|dependencies)",
+        "This server does not look into packages yet.",
+    ),
+    (r"\w+ (account/)?groups(/.*)?", "This server has no groups yet."),
+    (
+        r"\w+ policies(/.*)?",
+        "This server has no policies; the filters of mirrors and channels say what they keep.",
+    ),
+)
+
+
+def why(method: str, path: str) -> str | None:
+    """The sentence for a request to a part of the vendor's API that is not here."""
+    asked = f"{method} {path.strip('/')}"
+    for pattern, sentence in MISSING:
+        if re.fullmatch(pattern, asked):
+            return sentence
+    return None
+
+
+@router.api_operation(METHODS, "/{path:rest}", auth=None, include_in_schema=False)
+def absent(request: HttpRequest, rest: str) -> None:
+    """Every address that no other operation has."""
+    sentence = why(request.method or "GET", rest)
+    if sentence:
+        raise ApiError(405, sentence)
+    raise ApiError(404, "There is nothing at this address.")

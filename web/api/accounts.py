@@ -1,0 +1,240 @@
+"""REST: signing in, the account, its tokens."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any, Literal
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpRequest
+from ninja import Field, Query, Router, Schema, Status
+
+from accounts import audit, jwt, passwords, tokens
+from accounts.access import level
+from accounts.caller import SCOPES, caller
+from accounts.models import ATTRIBUTES, SecurityEventType, Token, User
+from history.models import EventType
+from web.api.common import (
+    ERRORS,
+    ApiError,
+    Body,
+    ItemList,
+    Paging,
+    invalid,
+    listed,
+    not_found,
+    part,
+    stamp,
+)
+from web.pages.account_events import tell_token
+
+router = Router(tags=["account"])
+
+CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
+
+
+class Login(Body):
+    username: str = Field(max_length=200)
+    password: str = Field(max_length=1000)
+
+
+class LoginAnswer(Schema):
+    token: str
+    refresh_token: str
+
+
+class Refresh(Body):
+    refresh_token: str = Field(max_length=5000)
+
+
+class Resource(Body):
+    """A channel (or `channel/subchannel`; a channel covers what is in it) and a level."""
+
+    channel: str
+    level: Literal["read", "write", "manage"] = "read"
+
+
+class NewToken(Body):
+    name: str = Field(min_length=1, max_length=200)
+    expires_at: date | None = None
+    scopes: list[str] | None = None
+    resources: list[Resource] | None = None
+
+
+class Rotation(Body):
+    expires_at: date | None = None
+
+
+class Secret(Schema):
+    token: str
+    id: str
+
+
+@router.post("/auth/login", auth=None, response={200: LoginAnswer, **ERRORS})
+def login(request: HttpRequest, body: Login) -> dict[str, str]:
+    """A bearer token for a user name and a password."""
+    user = passwords.sign_in(request, body.username, body.password)
+    token, renewal = jwt.issue(user, request)
+    audit.record(
+        SecurityEventType.SIGNED_IN, request=request, actor=user, subject=user, detail="by the API"
+    )
+    return {"token": token, "refresh_token": renewal}
+
+
+@router.post("/auth/refresh", auth=None, response={200: LoginAnswer, **ERRORS})
+def refresh(request: HttpRequest, body: Refresh) -> dict[str, str]:
+    """New tokens for a refresh token, which can be used once."""
+    try:
+        token, renewal = jwt.refresh(body.refresh_token, request)
+    except jwt.Refused as error:
+        raise ApiError(
+            401, "This refresh token is used, expired or revoked. Sign in again."
+        ) from error
+    return {"token": token, "refresh_token": renewal}
+
+
+@router.get("/account", response={200: dict[str, Any], **ERRORS})
+def account(request: HttpRequest) -> dict[str, Any]:
+    """Who you are and what your role lets you do."""
+    return _account(caller(request).user)
+
+
+@router.get("/account/me", response={200: dict[str, Any], **ERRORS})
+def me(request: HttpRequest) -> dict[str, Any]:
+    """The older form of /account."""
+    return _account(caller(request).user)
+
+
+@router.get(
+    "/system/scopes",
+    response={200: dict[str, list[str]], **ERRORS},
+    operation_id="system_scopes",
+)
+@router.get("/account/scopes", response={200: dict[str, list[str]], **ERRORS})
+def scopes(request: HttpRequest) -> dict[str, list[str]]:
+    """The scopes a token may be limited to."""
+    return {"scopes": list(SCOPES)}
+
+
+@router.get("/account/token-info", response={200: dict[str, Any], **ERRORS})
+def token_info(request: HttpRequest) -> dict[str, Any]:
+    """The token this request was made with; without an opaque token, `expires_at` is null."""
+    token = caller(request).token
+    return _token(token) if token else {"expires_at": None}
+
+
+@router.get("/account/tokens", response={200: ItemList, **ERRORS})
+def list_tokens(request: HttpRequest, paging: Query[Paging]) -> dict[str, Any]:
+    """Your tokens; their secrets are not kept. A limited token sees itself only."""
+    who = caller(request)
+    mine = Token.objects.filter(user=who.user).order_by("id")
+    if who.token and who.limited:
+        mine = mine.filter(pk=who.token.pk)
+    return listed([_token(token) for token in part(mine, paging)], mine.count())
+
+
+@router.post("/account/tokens", response={200: Secret, **ERRORS})
+def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
+    """Make a token; its secret is told now and never again."""
+    who = caller(request)
+    who.need_whole()
+    if body.scopes and body.resources:
+        raise invalid("resources", "A token has scopes or resources, not both.")
+    unknown = sorted(set(body.scopes or ()) - set(SCOPES))
+    if unknown:
+        raise invalid("scopes", f"There is no scope {unknown[0]!r}; see /account/scopes.")
+    for resource in body.resources or ():
+        if not CHANNEL_PATH.fullmatch(resource.channel):
+            raise invalid("resources", f"{resource.channel!r} is not the name of a channel.")
+    expires = _expiry(body.expires_at)
+    with transaction.atomic():
+        token, secret = tokens.issue(
+            who.user,
+            body.name,
+            expires=expires,
+            scopes=body.scopes,
+            resources=[resource.model_dump() for resource in body.resources or ()],
+        )
+        tell_token(EventType.TOKEN_CREATED, token, request)
+    return {"token": secret, "id": str(token.pk)}
+
+
+@router.put("/account/tokens/{token_id}", response={200: Secret, **ERRORS})
+def rotate_token(
+    request: HttpRequest, token_id: str, body: Rotation | None = None
+) -> dict[str, Any]:
+    """A new secret under the same id; the old one is void at once."""
+    who = caller(request)
+    expires = _expiry(body.expires_at if body else None)
+    with transaction.atomic():
+        token = _own(who.user, token_id)
+        if who.token != token or expires:
+            # A limited token may replace its own secret, and nothing of what limits it.
+            who.need_whole()
+        before = {"expires": str(token.expires), "prefix": token.prefix}
+        secret = tokens.rotate(token)
+        if expires or (token.expires and token.expires < tokens.today()):
+            token.expires = expires or tokens.usual_expiry()
+            token.save(update_fields=["expires"])
+        tell_token(EventType.TOKEN_CREATED, token, request, rotated_from=before)
+    return {"token": secret, "id": str(token.pk)}
+
+
+@router.delete("/account/tokens/{token_id}", response={204: None, **ERRORS})
+def delete_token(request: HttpRequest, token_id: str) -> Status[None]:
+    """Revoke one of your tokens."""
+    who = caller(request)
+    with transaction.atomic():
+        token = _own(who.user, token_id)
+        if who.token != token:
+            who.need_whole()
+        tell_token(EventType.TOKEN_REVOKED, token, request)
+        token.delete()
+    return Status(204, None)
+
+
+def _own(user: User, token_id: str) -> Token:
+    known = Token.objects.filter(user=user)
+    if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 19):
+        raise not_found("token")
+    token = known.select_for_update().filter(pk=int(token_id)).first()
+    if token is None:
+        raise not_found("token")
+    return token
+
+
+def _account(user: User) -> dict[str, Any]:
+    roles = jwt.roles(user)
+    return {
+        "user_id": str(user.pk),
+        "username": user.get_username(),
+        "email": user.email,
+        "roles": roles,
+        "dbroles": roles,
+        "default_channel_name": None,
+        "permissions": {what: level(user, what) for what in ATTRIBUTES},
+    }
+
+
+def _token(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.pk,
+        "name": token.name,
+        "metadata": {"prefix": token.prefix, "last_used_at": stamp(token.last_used)},
+        "type": "resource" if token.resources else "scope",
+        "created_at": stamp(token.created),
+        "expires_at": token.expires.isoformat() if token.expires else None,
+        "scopes": token.scopes,
+        "resources": token.resources,
+    }
+
+
+def _expiry(day: date | None) -> date | None:
+    try:
+        if day:
+            tokens.check_expiry(day)
+    except ValidationError as error:
+        raise invalid("expires_at", error.messages[0]) from error
+    return day

@@ -1,0 +1,51 @@
+"""REST: the audit log, for roles with roles = manage."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+from django.http import HttpRequest
+from ninja import Field, Query, Router
+
+from accounts.audit_query import Asked, shape
+from accounts.caller import caller
+from accounts.models import SecurityEventType
+from web.api.common import ERRORS, Behind, CountedList, behind, counted, invalid
+
+router = Router(tags=["audit"])
+
+
+class Which(Behind):
+    order: Literal["asc", "desc"] = "desc"
+    type: str = Field("", max_length=200)
+    actor: str = Field("", max_length=200)
+    object: str = Field("", max_length=200)
+    address: str = Field("", max_length=64)
+    first: date | None = Field(None, alias="from")
+    last: date | None = Field(None, alias="to")
+
+
+@router.get("/audit-log", response={200: CountedList, **ERRORS})
+def audit_log(request: HttpRequest, which: Query[Which]) -> dict[str, Any]:
+    """Sign-ins, refusals, and changes of users, roles, passwords, tokens and sessions.
+
+    They are counted up to 10,000: beyond it `count_exact` is false. `after` names the event to go
+    on behind.
+    """
+    who = caller(request)
+    who.need_whole()
+    who.need_level("roles", "manage")
+    if which.type and which.type not in SecurityEventType.values:
+        raise invalid("type", f"There is no event type {which.type!r}.")
+    asked = Asked(
+        type=which.type,
+        actor=which.actor,
+        object=which.object,
+        address=which.address,
+        first=which.first,
+        last=which.last,
+    )
+    rows = asked.rows()
+    some = behind(rows, which, downwards=which.order == "desc")
+    return counted([shape(event) for event in some], rows)

@@ -1,0 +1,92 @@
+"""REST: what happened in a channel."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from django.db.models import Q
+from django.http import HttpRequest
+from ninja import Path, Query, Router
+
+from accounts.access import can
+from accounts.caller import caller
+from history.models import Event, EventType
+from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
+from web.api.common import ERRORS, Behind, CountedList, behind, counted, invalid, stamp
+
+router = Router(tags=["history"])
+
+HIDDEN = {"hidden": "This needs a role whose attribute “mirror” is “read”."}
+
+
+class Which(Behind):
+    order: Literal["asc", "desc"] = "asc"
+    type: str = ""
+    family: str = ""
+
+
+def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> dict[str, Any]:
+    """The channel's events, oldest first; `type` and `family` may be lists with commas.
+
+    Those of chosen types or families are counted up to 10,000: beyond it `count_exact` is false.
+    `after` names the event to go on behind.
+    """
+    channel = asked(request, where, "history")
+    who = caller(request)
+    scopes = ("channel.mirror:view", "channel.mirror:edit")
+    settings = can(who.user, "mirror", "read") and who.has(*scopes)
+    rows = Event.objects.filter(channel_id=channel.pk)
+    rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))
+    if which.type:
+        types = which.type.split(",")
+        unknown = sorted(set(types) - set(EventType.values))
+        if unknown:
+            raise invalid("type", f"There is no event type {unknown[0]!r}.")
+        rows = rows.filter(type__in=types)
+    if which.family:
+        rows = rows.filter(family__in=which.family.split(","))
+    some = behind(rows, which, downwards=which.order == "desc")
+    # Clients go through the whole history by its count, which an index gives.
+    whole = not which.type and not which.family
+    return counted([event_shape(event, settings=settings) for event in some], rows, whole=whole)
+
+
+def event_shape(event: Event, *, settings: bool) -> dict[str, Any]:
+    """One event, as the vendor's client reads it.
+
+    `settings`: whether the reader may see those of mirrors; without, what an event tells of
+    sources, filters and errors is left out, and `meta` says so.
+    """
+    return {
+        "event_id": event.pk,
+        "event_type": event.type,
+        "title": event.get_type_display(),
+        "created": stamp(event.created),
+        "actor": event.actor,
+        "data": _without_null({"ckey": "", "artifact_family": event.family, **event.data}),
+        "meta": _without_null(event.meta) if settings or not about_mirrors(event) else dict(HIDDEN),
+    }
+
+
+def about_mirrors(event: Event) -> bool:
+    """Whether an event's metadata has settings of mirrors, sources of channels among them."""
+    return event.type.startswith("mirror_") or "mirrored_by" in event.meta
+
+
+def _without_null(value: Any) -> Any:
+    """The vendor's client prints values as they are, and would print None."""
+    if isinstance(value, dict):
+        return {key: _without_null(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_null(one) for one in value]
+    return "" if value is None else value
+
+
+for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
+    router.add_api_operation(
+        base + "/history",
+        ["GET"],
+        history,
+        response={200: CountedList, **ERRORS},
+        operation_id=f"history{suffix}",
+    )

@@ -1,0 +1,228 @@
+"""Mirrors and runs as the API shows them: prefixed keys in a channel, short ones over all.
+
+The rule: every key is on every item. A list costs a handful of queries, however long it is; the
+file names in `logs` are read for a single mirror only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from channels import readership
+from mirrors import cron, source_urls, warnings
+from mirrors.models import Mirror, Outcome, Run, reasons
+from runs import left_out
+from web.api.common import stamp
+
+COUNTS = ("active", "passive", "failed", "removed", "active_planned")
+MIRROR_REASONS = (
+    "cve", "date", "signed", "license", "only_specs", "exclude_specs", "subdirs",
+    "duplicated_legacy_conda", "invalid",
+)  # fmt: skip
+CHANNEL_REASONS = ("type", "cve", "date", "license", "only_specs", "exclude_specs", "subdirs")
+MIRROR_KEYS = frozenset(
+    {
+        "mirror_id", "state", "last_run_at", "last_success_at", "next_run_at", "created_at",
+        "updated_at", "frequency", "held", "warnings", "outcome",
+        "run_again", "run_number", "sync_state",
+    }
+)  # fmt: skip
+"""What a mirror shows in its channel that nobody can set by sending it."""
+
+Shape = dict[str, Any]
+
+
+def with_all(mirrors: QuerySet[Mirror]) -> QuerySet[Mirror]:
+    """With all that the shapes read, in one query."""
+    latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number").values("pk")[:1]
+    return mirrors.select_related("channel__parent", "upstream", "filter", "owner").annotate(
+        latest_run=Subquery(latest)
+    )
+
+
+def prefixed(mirrors: Iterable[Mirror]) -> list[Shape]:
+    """The items of a channel's list."""
+    return [
+        {
+            "mirror_id": mirror.pk,
+            "mirror_name": mirror.name,
+            "mirror_type": mirror.kind,
+            "mirror_mode": mirror.mode,
+            **common,
+        }
+        for mirror, common in _with_common(mirrors)
+    ]
+
+
+def short(mirrors: Iterable[Mirror]) -> list[Shape]:
+    """The items of the list over all channels."""
+    return [
+        {
+            "id": mirror.pk,
+            "name": mirror.name,
+            "type": mirror.kind,
+            "mode": mirror.mode,
+            **common,
+            **_place(mirror),
+        }
+        for mirror, common in _with_common(mirrors)
+    ]
+
+
+def one(mirror: Mirror, *, with_names: bool = False) -> Shape:
+    """One mirror; `with_names`: with those of the files left out (the first 100 a reason)."""
+    row = with_all(Mirror.objects.filter(pk=mirror.pk)).get()
+    shape = prefixed([row])[0]
+    run = _latest([row]).get(row.pk) if with_names else None
+    if run:
+        shape["sync_state"]["logs"] = logs(run)
+    return shape
+
+
+def run_shape(run: Run) -> Shape:
+    return {
+        "id": run.pk,
+        "number": run.number,
+        "state": run.state,
+        "cause": run.cause,
+        "actor": run.actor,
+        "created": stamp(run.created),
+        "started": stamp(run.started),
+        "ended": stamp(run.ended),
+        "held": run.held,
+        "warnings": run.warnings,
+        "outcome": run.outcome or None,
+        "filters": run.terms,
+        "steps": [
+            {"number": number, "description": Run.STEPS[number - 1], "started": begin, "ended": end}
+            for number, begin, end in run.steps
+        ],
+        "sync_state": sync_state(run),
+    }
+
+
+def sync_state(run: Run | None) -> Shape:
+    """Progress and counts, in the vendor's words; zeros before the first run."""
+    step = run.step if run else 0
+    return {
+        "total_steps_count": len(Run.STEPS),
+        "current_step_number": step,
+        "current_step_percentage": run.percent if run else 0,
+        "current_step_description": Run.STEPS[step - 1] if step else "",
+        "last_ckey": None,
+        "last_exception": (run.error or None) if run else None,
+        "bytes_transfered": run.bytes if run else 0,
+        "count": counts(run.counts if run else {}),
+        "logs": _empty_logs(),
+    }
+
+
+def counts(found: Shape) -> Shape:
+    """Counts with every key, whatever the run has counted so far."""
+    return {
+        **{key: found.get(key, 0) for key in ("listed", *COUNTS)},
+        "mirror_filtered": {**dict.fromkeys(MIRROR_REASONS, 0), **found.get("mirror_filtered", {})},
+        "channel_filtered": {
+            **dict.fromkeys(CHANNEL_REASONS, 0),
+            **found.get("channel_filtered", {}),
+        },
+    }
+
+
+def logs(run: Run) -> Shape:
+    """The first names of the files left out; none while it runs."""
+    empty = _empty_logs()
+    if run.state in Run.ACTIVE:
+        return empty
+    found = left_out.kept(run)
+    return {key: {**empty[key], **found.get(key, {})} for key in empty}
+
+
+def _empty_logs() -> Shape:
+    return {
+        "mirror_filtered": {reason: [] for reason in MIRROR_REASONS},
+        "channel_filtered": {reason: [] for reason in CHANNEL_REASONS},
+    }
+
+
+def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
+    rows = list(mirrors)
+    latest, said = _latest(rows), warnings.of_all(rows)
+    wider = readership.granted(row.pk for row in rows if row.upstream.channel_id)
+    return [
+        (row, {**_common(row, latest.get(row.pk), said[row.pk]), readership.FIELD: row.pk in wider})
+        for row in rows
+    ]
+
+
+def _common(mirror: Mirror, run: Run | None, said: list[str]) -> Shape:
+    return {
+        "source_root": source_urls.shown(mirror.upstream),
+        "state": run.state if run else "pending",
+        "last_run_at": stamp(mirror.last_run_at),
+        "last_success_at": stamp(mirror.last_success_at),
+        "next_run_at": stamp(mirror.next_run_at),
+        "created_at": stamp(mirror.created),
+        "updated_at": stamp(mirror.updated),
+        "cron": mirror.cron,
+        "cron_timezone": mirror.cron_timezone,
+        "frequency": cron.describe(mirror.cron),
+        "proxy": source_urls.shown_proxy(mirror.upstream),
+        "filters": mirror.filter.terms,
+        "held": _held(mirror),
+        "warnings": said,
+        "outcome": _outcome(mirror, run),
+        "run_again": mirror.run_again,
+        "run_number": run.number if run else None,
+        "sync_state": sync_state(run) | {"count": counts(_counted(mirror, run))},
+    }
+
+
+def _counted(mirror: Mirror, run: Run | None) -> Shape:
+    """What the last publication judged, so that an edit shows at once; the rest is the run's.
+
+    A file that failed counts as failed for as long as it is asked for and not here.
+    """
+    known = run.counts if run else {}
+    if not mirror.counts:
+        return known
+    failed = min(known.get("failed", 0), mirror.counts["missing"])
+    planned = mirror.counts["active"] + mirror.counts["missing"] if mirror.active else 0
+    return {**known, **mirror.counts, "failed": failed, "active_planned": planned}
+
+
+def _place(mirror: Mirror) -> Shape:
+    channel = mirror.channel
+    top = channel.parent or channel
+    place: Shape = {"channel": {"name": top.name, "privacy": top.privacy}}
+    if channel.parent:
+        # The vendor's client stumbles over a subchannel that is null.
+        place["subchannel"] = {"name": channel.name}
+    return place
+
+
+def _held(mirror: Mirror) -> str | None:
+    """Why what the upstream has now is not published."""
+    return " ".join(reasons(mirror.held)) or None
+
+
+def _outcome(mirror: Mirror, run: Run | None) -> str | None:
+    """How the last run turned out; `held` also where the guard holds something since."""
+    if run is None or run.state != "completed":
+        return None
+    if run.outcome == Outcome.HELD and not mirror.held:
+        return str(Outcome.OK)
+    return run.outcome or None
+
+
+def _latest(mirrors: list[Mirror]) -> dict[int, Run]:
+    """The last run of each mirror, by the mirror's id."""
+    ids = [mirror.latest_run for mirror in mirrors if mirror.latest_run]  # type: ignore[attr-defined]
+    found: dict[int, Run] = {}
+    for start in range(0, len(ids), 500):
+        for run in Run.objects.filter(pk__in=ids[start : start + 500]).defer("steps"):
+            found[run.mirror_id] = run
+    return found

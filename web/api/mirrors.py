@@ -1,0 +1,163 @@
+"""REST: mirrors in a channel and over all channels, and what is done with them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Path, Query, Router, Status
+from pydantic import ValidationError as BadPaging
+
+from accounts.caller import caller
+from mirrors import run_control, services
+from mirrors.models import Cause, Mirror
+from web.api import mirror_schemas
+from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, etag, expected_version, seen
+from web.api.common import ERRORS, ApiError, ItemList, Paging, invalid, listed, part
+from web.api.mirror_access import (
+    MIRROR,
+    MirrorBody,
+    OfMirror,
+    mirrors_of,
+    of_request,
+    sent_keys,
+    with_source,
+)
+
+router = Router(tags=["mirrors"])
+
+Shape = dict[str, Any]
+SORTS = ("mirror_name", "name", "created_at", "updated_at", "last_run_at", "next_run_at")
+
+
+class Sorted(Paging):
+    sort: str = "mirror_name"
+
+
+def list_mirrors(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
+    """The mirrors of a channel."""
+    channel = mirrors_of(request, where, "read")
+    rows = Mirror.objects.filter(channel=channel, deleted=None).order_by("name")
+    return listed(
+        mirror_schemas.prefixed(part(mirror_schemas.with_all(rows), paging)), rows.count()
+    )
+
+
+def create_mirror(
+    request: HttpRequest, where: Path[Where], body: MirrorBody, response: HttpResponse
+) -> Status[Shape]:
+    """Create a mirror; with `run_now` its first run begins at once."""
+    channel = mirrors_of(request, where, "write")
+    who = caller(request)
+    mirror = services.create(channel, sent_keys(body), owner=who.user, actor=who)
+    return Status(201, _shown(mirror, response))
+
+
+def get_mirror(request: HttpRequest, where: Path[OfMirror], response: HttpResponse) -> Shape:
+    """A mirror; its ETag is what If-Match wants."""
+    return _shown(of_request(request, where, "read"), response, with_names=True)
+
+
+def change_mirror(
+    request: HttpRequest, where: Path[OfMirror], body: MirrorBody, response: HttpResponse
+) -> Status[Shape]:
+    """Change a mirror. Filters act at once; with `run_now` a run follows."""
+    mirror = of_request(request, where, "write")
+    expected = expected_version(request, mirror.pk)
+    mirror = services.edit(mirror, sent_keys(body), actor=caller(request), expected=expected)
+    return Status(202, _shown(mirror, response))
+
+
+def delete_mirror(request: HttpRequest, where: Path[OfMirror]) -> Status[None]:
+    """Delete a mirror; its packages leave the channel."""
+    mirror = of_request(request, where, "write")
+    expected = expected_version(request, mirror.pk)
+    services.delete(mirror, actor=caller(request).name, expected=expected)
+    return Status(204, None)
+
+
+def run(request: HttpRequest, where: Path[OfMirror]) -> Shape:
+    """Run now; 409 with the run's id while one is going."""
+    mirror = with_source(request, where)
+    begun = run_control.request_run(mirror, cause=Cause.MANUAL, actor=caller(request).name)
+    return {**mirror_schemas.one(mirror), "run_id": begun.pk}
+
+
+def stop_mirror_sync(request: HttpRequest, where: Path[OfMirror]) -> Shape:
+    """Stop the run that is going; without one, nothing happens."""
+    mirror = of_request(request, where, "write")
+    stopped = run_control.stop(mirror, actor=caller(request).name)
+    return {**mirror_schemas.one(mirror), "run_id": stopped.pk if stopped else None}
+
+
+def restart(request: HttpRequest, where: Path[OfMirror]) -> Shape:
+    """Run a stopped mirror again, from the first step."""
+    mirror = with_source(request, where)
+    begun = run_control.restart(mirror, actor=caller(request).name)
+    return {**mirror_schemas.one(mirror), "run_id": begun.pk}
+
+
+def release(request: HttpRequest, where: Path[OfMirror]) -> Shape:
+    """Publish what the guard holds."""
+    mirror = with_source(request, where)
+    sections = run_control.release(mirror, actor=caller(request).name)
+    return {**mirror_schemas.one(mirror), "released": sections}
+
+
+@router.get("/mirrors", response={200: ItemList, **ERRORS})
+def all_mirrors(request: HttpRequest, paging: Query[Sorted]) -> Shape:
+    """The mirrors of all channels that you may know of. Paging may stand in a JSON body, too."""
+    who = caller(request)
+    who.need("channel.mirror:view", "channel.mirror:edit")
+    who.need_level("mirror", "manage")
+    if who.token and who.token.resources:
+        raise ApiError(403, "A token that is limited to some channels cannot see all mirrors.")
+    paging = _paging(request, paging)
+    key = paging.sort.removeprefix("-")
+    if key not in SORTS:
+        raise invalid(
+            "sort", f"Mirrors are sorted by {', '.join(SORTS)}; - in front for downwards."
+        )
+    field = {"mirror_name": "name", "created_at": "created", "updated_at": "updated"}.get(key, key)
+    rows = Mirror.objects.filter(deleted=None, channel__in=seen(who).values("pk"))
+    rows = rows.order_by(("-" if paging.sort.startswith("-") else "") + field, "pk")
+    return listed(mirror_schemas.short(part(mirror_schemas.with_all(rows), paging)), rows.count())
+
+
+def _paging(request: HttpRequest, query: Sorted) -> Sorted:
+    """The paging of a query, else that of the body, as the vendor's client sends it."""
+    if set(request.GET) & {"limit", "offset", "sort"} or not request.body:
+        return query
+    try:
+        return Sorted.model_validate(json.loads(request.body))
+    except BadPaging as error:
+        raise invalid(str(error.errors()[0]["loc"][-1]), error.errors()[0]["msg"]) from error
+    except (ValueError, RecursionError) as error:
+        raise ApiError(422, "The body is not JSON.") from error
+
+
+def _shown(mirror: Mirror, response: HttpResponse, *, with_names: bool = False) -> Shape:
+    response["ETag"] = etag(mirror.pk, mirror.version)
+    return mirror_schemas.one(mirror, with_names=with_names)
+
+
+for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
+    for method, path, view, code, answer in (
+        ("GET", "/mirrors", list_mirrors, 200, ItemList),
+        ("POST", "/mirrors", create_mirror, 201, Shape),
+        ("GET", MIRROR, get_mirror, 200, Shape),
+        ("PUT", MIRROR, change_mirror, 202, Shape),
+        ("DELETE", MIRROR, delete_mirror, 204, None),
+        ("POST", MIRROR + "/run", run, 200, Shape),
+        ("POST", MIRROR + "/stop_mirror_sync", stop_mirror_sync, 200, Shape),
+        ("POST", MIRROR + "/restart", restart, 200, Shape),
+        ("POST", MIRROR + "/release", release, 200, Shape),
+    ):
+        router.add_api_operation(
+            base + path,
+            [method],
+            view,
+            response={code: answer, **ERRORS},
+            operation_id=view.__name__ + suffix,
+        )

@@ -1,0 +1,192 @@
+"""Packages and their files as items of the API, in the shapes that the vendor's clients read.
+
+The rule: what is shown of a package is what its highest version says, in the order of versions of
+its own type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import zstandard
+from django.conf import settings
+from django.db.models import Q, Sum
+
+from channels import access, pins
+from channels.blobs import servable
+from channels.channeldata import Words
+from channels.file_sources import origin_of
+from channels.models import Channel, Download, Package
+from ecosystems import registry
+from ecosystems.base import Ecosystem, Record
+
+COMMANDS = {
+    "conda": "conda install -c {url} {name}",
+    "python": "pip install --index-url {url}/simple {name}",
+    "cran": 'install.packages("{name}", repos="{url}/cran")',
+}
+
+Item = dict[str, Any]
+Placed = tuple[str, Record]
+"""A section, and a file listed in it."""
+
+
+class Packages:
+    """The rows of one package in a channel, opened."""
+
+    def __init__(self, channel: Channel, rows: Iterable[Package]) -> None:
+        self._channel = channel
+        self._files = [(row.section, record) for row in rows for record in records_of(row)]
+        self._order = {
+            record.version: registry.of_section(section).order(record.version)
+            for section, record in self._files
+        }
+
+    @property
+    def newest(self) -> Placed | None:
+        """The last build of the highest version."""
+        return max(self._files, key=lambda placed: self._age(placed[1]), default=None)
+
+    def item(self, found: Item, words: Words | None) -> Item:
+        """The package's item; `found` has what the database counted."""
+        channel, (_, newest) = self._channel, self.newest or ("", Record())
+        top = channel.parent or channel
+        url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
+        versions = sorted(self._order, key=lambda version: self._order[version])
+        said = words or Words()
+        return {
+            "name": found["name"],
+            "family": found["family"],
+            "channel": top.name,
+            "subchannel": channel.name if channel.parent else "",
+            "privacy": access.privacy(channel),
+            "version": newest.version,
+            "available_versions": versions,
+            "metadata": {
+                "license": newest.license,
+                "subdirs": sorted({section for section, _ in self._files}),
+                "version": newest.version,
+                "build_number": newest.build_number,
+                "install_cmd": COMMANDS[found["family"]].format(url=url, name=found["name"]),
+                "summary": said.summary,
+                "description": said.description,
+                "home": said.home,
+            },
+            "summary": said.summary,
+            "description": said.description,
+            "home": said.home,
+            "download_count": found["download_count"],
+            "file_count": found["file_count"],
+            "size": self._size(found["size"]),
+            "cve_count": 0,
+            "cve_score": None,
+            "cve_status": None,
+            "updated_at": _when(newest),
+        }
+
+    def _age(self, record: Record) -> tuple[Any, ...]:
+        order = self._order[record.version]
+        return order, record.build_number, record.timestamp or 0, record.filename
+
+    def _size(self, judged: int) -> int:
+        """Where the index does not state every size: with those of the files that are here now."""
+        if all(record.size >= 0 for _, record in self._files):
+            return judged
+        sizes = _sizes(self._channel, [record for _, record in self._files])
+        return sum(_size(record, sizes) or 0 for _, record in self._files)
+
+
+def records_of(row: Package) -> list[Record]:
+    """The records of a package row, with the hashes that are known from their first bytes."""
+    if row.shard is None:
+        return []
+    body = zstandard.ZstdDecompressor().decompress(bytes(row.shard.body))
+    ecosystem = registry.of_family(row.family)
+    listed = ecosystem.records(body, section=row.section, name=row.name)
+    found = [record for record in listed if isinstance(record, Record)]
+    pins.fill((origin_of(row.origins, record.filename) or 0, record) for record in found)
+    return found
+
+
+def file_items(channel: Channel, family: str, name: str, files: list[Placed]) -> list[Item]:
+    """The items of these files of a package."""
+    sizes = _sizes(channel, [record for _, record in files])
+    counts = _downloads(channel, name)
+    ecosystem = registry.of_family(family)
+    return [
+        listed(channel, ecosystem, section, record)
+        | {
+            "state": "active" if sizes.keys() & {record.sha256, record.md5} else "passive",
+            "size": _size(record, sizes),
+            "download_count": counts.get((section, record.filename), 0),
+        }
+        for section, record in files
+    ]
+
+
+def listed(channel: Channel, ecosystem: Ecosystem, section: str, record: Record) -> Item:
+    """What the index says of a file; without what the database knows."""
+    top = channel.parent or channel
+    url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
+    return {
+        "name": record.name,
+        "basename": record.filename,
+        "ckey": ecosystem.key(section, record.name, record.filename),
+        "family": ecosystem.family,
+        "type": f"{ecosystem.family}_package_1",
+        "channel": top.name,
+        "subchannel": channel.name if channel.parent else "",
+        "version": record.version,
+        "metadata": ecosystem.metadata(record),
+        "signatures": {},
+        "created_at": _when(record),
+        "updated_at": _when(record),
+        "url": f"{url}/{ecosystem.path(section, record.name, record.filename)}",
+        "cve_score": None,
+        "cve_status": None,
+    }
+
+
+def _sizes(channel: Channel, records: list[Record]) -> dict[str, int]:
+    """The sizes, by hash, of those of the files whose bytes are here for the channel."""
+    rows = servable(access.audience(channel))
+    found: dict[str, int] = {}
+    for start in range(0, len(records), 500):
+        batch = records[start : start + 500]
+        strong = [record.sha256 for record in batch if record.sha256]
+        weak = [record.md5 for record in batch if record.md5 and not record.sha256]
+        blobs = rows.filter(Q(pk__in=strong) | Q(md5__in=weak))
+        for sha256, md5, size in blobs.values_list("sha256", "md5", "size"):
+            found |= {sha256: size, md5: size}
+    found.pop("", None)
+    return found
+
+
+def _size(record: Record, sizes: dict[str, int]) -> int | None:
+    """What the index says, else what came; None where nobody knows yet (R's indexes say none)."""
+    if record.size >= 0:
+        return record.size
+    return sizes.get(record.sha256, sizes.get(record.md5))
+
+
+def _downloads(channel: Channel, name: str) -> dict[tuple[str, str], int]:
+    rows = Download.objects.filter(channel=channel, name=name).order_by()
+    sums = rows.values_list("section", "filename").annotate(sum=Sum("count"))
+    return {(section, filename): total for section, filename, total in sums}
+
+
+def _when(record: Record) -> str:
+    """When a file was built, as the API writes times; "" where the upstream does not say.
+
+    The vendor's newer client refuses null here, as it does for the subchannel.
+    """
+    if record.timestamp is None:
+        return ""
+    seconds, milliseconds = divmod(record.timestamp, 1000)
+    try:
+        built = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return built.replace(microsecond=milliseconds * 1000).isoformat()

@@ -1,0 +1,145 @@
+"""The packages and files a channel lists now, read from its rows and shards.
+
+The rule: counting and paging is done by the database over package rows; shards are opened for
+the packages of one page only. What is sorted by name is read as far as the page goes, and what is
+searched for is counted as far as `COUNTED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+
+from channels import channeldata
+from channels.models import Channel, Download, Package
+from ecosystems import registry
+from web.api import package_items
+from web.api.common import LARGEST, Paging
+from web.api.package_items import Packages, file_items, records_of
+
+KEYS = ("channel_id", "family", "name")
+TIES = ("channel_id", "family")
+SORTS = ("name", "file_count", "download_count", "size")
+MOST = 1000
+USUAL = 100
+
+
+def listed(channels: Iterable[Channel], *, query: str = "") -> QuerySet[Any]:
+    """One row a package (channel, family, name) of the channels' current revisions."""
+    # Sums, so that no index over revisions is taken for the one over names: SQLite would take it,
+    # read all that the channel lists, and sort it.
+    rows = Package.objects.alias(begin=F("added_in") + 0, end=F("removed_in") + 0).filter(
+        channel__in=channels,
+        shard__isnull=False,
+        begin__lte=F("channel__current"),
+        end__gt=F("channel__current"),
+    )
+    if query:
+        rows = rows.filter(name__icontains=query)
+    found: QuerySet[Any] = rows.values(*KEYS)
+    return found
+
+
+def count(rows: QuerySet[Any], *, most: int | None = None) -> int:
+    """How many packages there are; `most` + 1 where there are more than that."""
+    keys = rows.order_by().distinct()
+    return keys.count() if most is None else keys[: most + 1].count()
+
+
+def page(rows: QuerySet[Any], *, sort: str, paging: Paging) -> list[dict[str, Any]]:
+    """The packages of one page, as the API shows them."""
+    if paging.limit == 0:
+        return []
+    part = slice(
+        paging.offset, paging.offset + (USUAL if paging.limit is None else min(paging.limit, MOST))
+    )
+    key = sort.removeprefix("-")
+    order = F(key).desc() if sort.startswith("-") else F(key).asc()
+    if key == "name":
+        return _packages(_by_name(rows, rows.distinct().order_by(order, *TIES)[part]))
+    found = rows.annotate(file_count=Sum("files"), size=Sum("bytes"))
+    if key == "download_count":
+        found = found.annotate(download_count=Coalesce(Subquery(_summed()), 0))
+    return _packages(list(found.order_by(order, "name", *TIES)[part]))
+
+
+def _by_name(rows: QuerySet[Any], keys: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These packages with their sums: those of all others need not be worked out first."""
+    some = list(keys)
+    channels, names = ({one[key] for one in some} for key in ("channel_id", "name"))
+    sums = {
+        tuple(one[key] for key in KEYS): one
+        for one in rows.filter(channel__in=channels, name__in=names)
+        .order_by()
+        .annotate(file_count=Sum("files"), size=Sum("bytes"))
+    }
+    # One that was published or removed between the two queries is not shown.
+    return [found for one in some if (found := sums.get(tuple(one[key] for key in KEYS)))]
+
+
+def _summed() -> QuerySet[Any]:
+    """The downloads of the package that the outer query is at."""
+    rows = Download.objects.filter(channel=OuterRef("channel_id"), name=OuterRef("name"))
+    return rows.order_by().values("name").annotate(sum=Sum("count")).values("sum")
+
+
+def files(
+    channel: Channel, family: str, *, name: str, paging: Paging
+) -> tuple[list[dict[str, Any]], int] | None:
+    """The files of one package and their number; None where the channel lists no such package."""
+    rows = Package.objects.at(channel.current).filter(
+        channel=channel, family=family, name=name, shard__isnull=False
+    )
+    total = rows.aggregate(total=Sum("files"))["total"]
+    if total is None:
+        return None
+    if paging.limit == 0:
+        return [], total
+    end = paging.offset + (LARGEST if paging.limit is None else paging.limit)
+    records = [
+        (row.section, record)
+        for row in rows.select_related("shard").order_by("section")
+        for record in sorted(records_of(row), key=lambda record: record.filename)
+    ]
+    return file_items(channel, family, name, records[paging.offset : end]), total
+
+
+def newest(channel: Channel, family: str, *, name: str) -> dict[str, Any] | None:
+    """What the index says of the last build of a package's highest version; None without one."""
+    rows = Package.objects.at(channel.current).filter(
+        channel=channel, family=family, name=name, shard__isnull=False
+    )
+    found = Packages(channel, rows.select_related("shard")).newest
+    return package_items.listed(channel, registry.of_family(family), *found) if found else None
+
+
+def _packages(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    ids = {one["channel_id"] for one in found}
+    channels = Channel.objects.select_related("parent").in_bulk(ids)
+    rows: dict[tuple[int, str, str], list[Package]] = {}
+    counts: dict[tuple[int, str], int] = {}
+    words: dict[tuple[int, str], channeldata.Words] = {}
+    for pk, channel in channels.items():
+        names = [one["name"] for one in found if one["channel_id"] == pk]
+        there = Package.objects.at(channel.current).filter(
+            channel=pk, name__in=names, shard__isnull=False
+        )
+        for row in there.select_related("shard"):
+            rows.setdefault((pk, row.family, row.name), []).append(row)
+        sums = Download.objects.filter(channel=pk, name__in=names).order_by().values_list("name")
+        counts |= {(pk, name): total for name, total in sums.annotate(sum=Sum("count"))}
+        conda = [
+            one["name"] for one in found if (one["channel_id"], one["family"]) == (pk, "conda")
+        ]
+        words |= {(pk, name): said for name, said in channeldata.words(channel, conda).items()}
+    return [
+        Packages(channels[pk], rows[pk, family, name]).item(
+            {"download_count": counts.get((pk, name), 0), **one},
+            words.get((pk, name)) if family == "conda" else None,
+        )
+        for one in found
+        for pk, family, name in [(one["channel_id"], one["family"], one["name"])]
+    ]

@@ -1,0 +1,122 @@
+"""REST: the packages of channels and their files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Field, Path, Query, Router
+
+from accounts.caller import caller
+from ecosystems import registry
+from web.api import package_schemas
+from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked, seen
+from web.api.common import (
+    COUNTED,
+    ERRORS,
+    CountedList,
+    ItemList,
+    Paging,
+    invalid,
+    listed,
+    not_found,
+)
+
+router = Router(tags=["packages"])
+
+Shape = dict[str, Any]
+
+
+class Search(Paging):
+    q: str = Field("", max_length=200)
+    sort: str = "name"
+    artifact_family: str | None = Field(None, max_length=20)
+    platform: str | None = Field(None, max_length=128)
+
+
+def list_artifacts(request: HttpRequest, where: Path[Where], search: Query[Search]) -> Shape:
+    """The packages a channel lists now; at most 1,000 at once, 100 where no limit is given.
+
+    Packages that are searched for are counted up to 10,000: beyond it `count_exact` is false.
+    """
+    channel = asked(request, where, "view-artifacts", "view")
+    return _found([channel], search)
+
+
+def get_artifact(request: HttpRequest, where: Path[Where], family: str, name: str) -> Shape:
+    """One package."""
+    channel = asked(request, where, "view-artifacts", "view")
+    rows = package_schemas.listed([channel]).filter(family=family, name=_normal(family, name))
+    found = package_schemas.page(rows, sort="name", paging=Paging(offset=0, limit=1))
+    if not found:
+        raise not_found("package")
+    return found[0]
+
+
+def list_files(
+    request: HttpRequest, where: Path[Where], family: str, name: str, paging: Query[Paging]
+) -> Shape:
+    """The files of a package."""
+    channel = asked(request, where, "view-artifacts", "view")
+    found = package_schemas.files(channel, family, name=_normal(family, name), paging=paging)
+    if found is None:
+        raise not_found("package")
+    return listed(*found)
+
+
+@router.get("/artifacts", response={200: CountedList, **ERRORS})
+def search_artifacts(request: HttpRequest, search: Query[Search]) -> Shape:
+    """Packages over all channels you may know of."""
+    who = caller(request)
+    who.need("artifact:view", "channel:view-artifacts", "channel:view")
+    return _found(seen(who).values("pk"), search)
+
+
+def _found(channels: Any, search: Search) -> Shape:
+    rows, sort = _matching(channels, search), _sort(search.sort)
+    total = package_schemas.count(rows, most=COUNTED if search.q else None)
+    exact = not search.q or total <= COUNTED
+    # Nothing is looked for behind the last one.
+    behind = exact and search.offset >= total
+    items = [] if behind else package_schemas.page(rows, sort=sort, paging=search)
+    return {**listed(items, min(total, COUNTED) if not exact else total), "count_exact": exact}
+
+
+def _matching(channels: Any, search: Search) -> Any:
+    """The packages of the channels that the query asks for."""
+    rows = package_schemas.listed(channels, query=search.q)
+    if search.artifact_family:
+        rows = rows.filter(family=search.artifact_family)
+    if search.platform:
+        rows = rows.filter(section=search.platform)
+    return rows
+
+
+def _sort(sort: str) -> str:
+    if sort.removeprefix("-") not in package_schemas.SORTS:
+        raise invalid(
+            "sort", f"Packages are sorted by {', '.join(package_schemas.SORTS)}, - for downwards."
+        )
+    return sort
+
+
+def _normal(family: str, name: str) -> str:
+    try:
+        return registry.of_family(family).normalize(name)
+    except KeyError:
+        raise not_found("package") from None
+
+
+for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
+    for path, view, answer in (
+        ("/artifacts", list_artifacts, CountedList),
+        ("/artifacts/{family}/{name}", get_artifact, Shape),
+        ("/artifacts/{family}/{name}/files", list_files, ItemList),
+    ):
+        router.add_api_operation(
+            base + path,
+            ["GET"],
+            view,
+            response={200: answer, **ERRORS},
+            operation_id=view.__name__ + suffix,
+        )

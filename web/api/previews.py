@@ -1,0 +1,107 @@
+"""REST: look before you save: previews of mirrors, and what is at an address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Field, Router, Status
+
+from accounts import presence
+from accounts.caller import caller
+from accounts.models import User
+from ecosystems.base import EcosystemError
+from mirrors import services, source_urls
+from mirrors.models import Kind, Preview, Upstream
+from runs import connection_test, preview
+from web.api.channel_access import Where, knows, writes_somewhere
+from web.api.common import ERRORS, LARGEST, ApiError, Body, ErrorAnswer, not_found
+from web.api.mirror_access import MirrorBody, find, mirrors_of, sent_keys
+
+router = Router(tags=["previews"])
+
+Shape = dict[str, Any]
+
+
+class Tested(Body):
+    """Where to look: an address and what is expected there."""
+
+    source_root: str
+    mirror_type: str = Kind.CONDA.value
+    proxy: str | None = None
+
+
+class PreviewBody(MirrorBody):
+    channel: str = Field(description="`name` or `name/subchannel`")
+    mirror: str | None = Field(None, description="id or name of the mirror that is edited")
+
+
+@router.post("/mirrors/preview", response={202: Shape, **ERRORS})
+def start_preview(request: HttpRequest, body: PreviewBody) -> Status[Shape]:
+    """Judge how a mirror would turn out, without saving it."""
+    top, _, sub = body.channel.partition("/")
+    channel = mirrors_of(request, Where(channel=top, sub=sub or None), "write")
+    mirror = find(channel, body.mirror) if body.mirror else None
+    sent = sent_keys(body)
+    sent.pop("channel", None)
+    sent.pop("mirror", None)
+    row = preview.begin(channel, sent, asker=caller(request), mirror=mirror)
+    return Status(202, _preview_shape(row))
+
+
+@router.get("/mirrors/preview/{preview_id}", response={200: Shape, **ERRORS})
+def get_preview(request: HttpRequest, preview_id: int) -> Shape:
+    """How far a preview is; then its counts, bytes, and what would come and go."""
+    return _preview_shape(_preview(request, preview_id))
+
+
+@router.delete("/mirrors/preview/{preview_id}", response={204: None, **ERRORS})
+def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
+    """Cancel a preview."""
+    preview.cancel(_preview(request, preview_id))
+    return Status(204, None)
+
+
+@router.post("/mirrors/test", response={200: Shape, 502: ErrorAnswer, **ERRORS})
+def test_connection(request: HttpRequest, body: Tested) -> Shape:
+    """What is at an address, found with a handful of small requests within ten seconds."""
+    who = caller(request)
+    who.need("channel.mirror:edit", "subchannel.mirror:edit")
+    who.need_level("mirror", "write")
+    if who.token and not writes_somewhere(who.token):
+        raise ApiError(403, "This token does not have write for any channel.")
+    services.check_kind(body.mirror_type)
+    source = source_urls.checked(body.source_root, into=None, owner=who.user, actor=who)
+    proxy = source_urls.checked_proxy(body.proxy or "")
+    upstream = source_urls.upstream_for(body.mirror_type, source, proxy, save=False)
+    return _probed(upstream, who.user, presence.gone(request))
+
+
+def _probed(upstream: Upstream, asker: User, gone: presence.Gone) -> Shape:
+    try:
+        return connection_test.probe(upstream, asker, gone=gone)
+    except EcosystemError as error:
+        raise ApiError(502, str(error)) from error
+
+
+def _preview(request: HttpRequest, preview_id: int) -> Preview:
+    who = caller(request)
+    who.need("channel.mirror:edit", "subchannel.mirror:edit")
+    found = None
+    if 0 < preview_id <= LARGEST:
+        rows = Preview.objects.select_related("channel__parent")
+        found = rows.filter(pk=preview_id, asker=who.user).first()
+    if found is None or not knows(who, found.channel) or not preview.may_see(found, who):
+        raise not_found("preview")
+    return found
+
+
+def _preview_shape(row: Preview) -> Shape:
+    return {
+        "id": row.pk,
+        "state": row.state,
+        "percentage": row.percent,
+        "doing": row.doing,
+        "error": row.error or None,
+        "result": row.result or None,
+    }

@@ -1,0 +1,110 @@
+"""REST: the revisions of a channel, what differs between two, rollback and pins."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Field, Path, Query, Router, Schema
+
+from accounts.caller import caller
+from channels import rollback, services
+from channels.models import Channel
+from channels.revisions import KINDS, difference
+from web.api import channel_schemas
+from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
+from web.api.common import ERRORS, LARGEST, Body, ItemList, Paging, invalid, listed, not_found, part
+
+router = Router(tags=["channels"])
+
+Shape = dict[str, Any]
+MOST_TOLD = 10_000
+
+
+class Told(Schema):
+    """How many file names are told, and from where on: `next` of the answer before."""
+
+    limit: int = Field(1000, ge=0, le=MOST_TOLD)
+    after: str = Field("", max_length=200)
+
+
+class Pinning(Body):
+    pinned: bool = True
+
+
+def list_revisions(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
+    """The kept revisions, newest first."""
+    channel = asked(request, where, "history", "view")
+    rows = channel.revisions.filter(number__lte=channel.current).order_by("-number")
+    items = [channel_schemas.revision(row, channel.current) for row in part(rows, paging)]
+    return listed(items, rows.count())
+
+
+def compare_revisions(
+    request: HttpRequest, where: Path[Where], span: str, told: Query[Told]
+) -> Shape:
+    """What changed between two revisions, written `<a>..<b>`: counts, and files by their names.
+
+    `next` is null behind the last file, else what to send as `after` to go on; a part may have
+    fewer files than `limit`. Where `count_exact` is false, there are at least so many.
+    """
+    channel = asked(request, where, "history", "view")
+    match = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", span, re.ASCII)
+    if not match:
+        raise not_found("such difference (write it as two numbers, like 3..5)")
+    first, last = (_revision(channel, int(number)) for number in match.groups())
+    try:
+        found = difference(channel, first, last, limit=told.limit, after=told.after)
+    except ValueError as error:
+        raise invalid("after", f"{error}.") from error
+    return {
+        "from_revision": first,
+        "to_revision": last,
+        "count": found.counts,
+        "count_exact": found.exact,
+        **{kind: getattr(found, kind) for kind in KINDS},
+        "next": found.following or None,
+    }
+
+
+def roll_back(request: HttpRequest, where: Path[Where], number: int) -> Shape:
+    """Show clients the content of an older revision again, and freeze the channel there."""
+    channel = asked(request, where, "edit", level="write")
+    _revision(channel, number)
+    row = rollback.roll_back(channel, number, actor=caller(request).name)
+    return channel_schemas.revision(row, row.number)
+
+
+def pin_revision(
+    request: HttpRequest, where: Path[Where], number: int, body: Pinning | None = None
+) -> Shape:
+    """Keep a revision for ever; `{"pinned": false}` lets it go again."""
+    channel = asked(request, where, "edit", level="write")
+    _revision(channel, number)
+    pinned = body.pinned if body else True
+    row = services.pin(channel, number, pinned=pinned, actor=caller(request).name)
+    return channel_schemas.revision(row, channel.current)
+
+
+def _revision(channel: Channel, number: int) -> int:
+    kept = 0 < number <= min(channel.current, LARGEST)
+    if not kept or not channel.revisions.filter(number=number).exists():
+        raise not_found(f"revision {number}")
+    return number
+
+
+for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
+    for method, path, view, answer in (
+        ("GET", "/revisions", list_revisions, ItemList),
+        ("GET", "/revisions/{span}", compare_revisions, Shape),
+        ("POST", "/revisions/{number}/rollback", roll_back, Shape),
+        ("POST", "/revisions/{number}/pin", pin_revision, Shape),
+    ):
+        router.add_api_operation(
+            base + path,
+            [method],
+            view,
+            response={200: answer, **ERRORS},
+            operation_id=view.__name__ + suffix,
+        )

@@ -1,0 +1,129 @@
+"""REST: what the runs of a mirror did, and why a file is in a channel or not."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Field, Path, Query, Router, Schema
+
+from mirrors.models import LogLine, Run
+from publishing import explain as why
+from publishing import file_lists
+from web.api import mirror_schemas
+from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
+from web.api.common import (
+    ERRORS,
+    LARGEST,
+    CountedList,
+    ItemList,
+    Paging,
+    listed,
+    not_found,
+    part,
+    stamp,
+)
+from web.api.mirror_access import MIRROR, OfMirror, of_request
+
+router = Router(tags=["runs"])
+
+Shape = dict[str, Any]
+MOST_LINES = 10_000
+
+
+class Question(Schema):
+    q: str = Field(max_length=300)
+
+
+class OfRun(OfMirror):
+    number: int = Field(ge=1, le=LARGEST)
+
+
+class Lines(Schema):
+    """A part of a run's list of files; `reason` is one of the counts, e.g. `mirror.license`."""
+
+    reason: str | None = None
+    offset: int = Field(0, ge=0, le=LARGEST)
+    limit: int = Field(100, ge=0, le=MOST_LINES)
+
+
+def list_runs(request: HttpRequest, where: Path[OfMirror], paging: Query[Paging]) -> Shape:
+    """Past runs and the one that is going, newest first."""
+    rows = Run.objects.filter(mirror=of_request(request, where, "read")).order_by("-number")
+    return listed([mirror_schemas.run_shape(row) for row in part(rows, paging)], rows.count())
+
+
+def get_run(request: HttpRequest, where: Path[OfRun]) -> Shape:
+    """One run, with the first names of the files left out."""
+    found = _run(request, where)
+    shape = mirror_schemas.run_shape(found)
+    shape["sync_state"]["logs"] = mirror_schemas.logs(found)
+    return shape
+
+
+def list_run_files(request: HttpRequest, where: Path[OfRun], lines: Query[Lines]) -> Shape:
+    """What became of the files that the run saw, and why; `next_offset` null at the end."""
+    found = file_lists.files(_run(request, where), lines.reason)
+    end = lines.offset + lines.limit
+    some = [line._asdict() for line in islice(found, lines.offset, end)]
+    more = next(found, None) is not None
+    return {"items": some, "next_offset": end if more else None}
+
+
+def run_log(request: HttpRequest, where: Path[OfRun], paging: Query[Paging]) -> Shape:
+    """The log of one run."""
+    return _log(_run(request, where), paging)
+
+
+def mirror_log(request: HttpRequest, where: Path[OfMirror], paging: Query[Paging]) -> Shape:
+    """The log of the last run."""
+    mirror = of_request(request, where, "read")
+    return _log(Run.objects.filter(mirror=mirror).order_by("-number").first(), paging)
+
+
+def explain(request: HttpRequest, where: Path[Where], question: Query[Question]) -> Shape:
+    """Why a file is in the channel or not: by a package's name or a file's.
+
+    At most 1,000 files are told: where `count_exact` is false, there may be more.
+    """
+    channel = asked(request, where, "view-artifacts", "view")
+    query = question.q.strip()
+    answers = why.why(channel, query) if query else why.Answers([])
+    return {**listed(answers.items, len(answers.items)), "count_exact": not answers.more}
+
+
+def _run(request: HttpRequest, where: OfRun) -> Run:
+    mirror = of_request(request, where, "read")
+    rows = Run.objects.filter(mirror=mirror, number=where.number).select_related("mirror__upstream")
+    found = rows.first()
+    if found is None:
+        raise not_found("run")
+    return found
+
+
+def _log(found: Run | None, paging: Paging) -> Shape:
+    rows = LogLine.objects.filter(run=found).order_by("id")
+    items = [
+        {"at": stamp(line.at), "level": line.level, "text": line.text}
+        for line in part(rows, paging)
+    ]
+    return {**listed(items, rows.count()), "run": found.number if found else None}
+
+
+for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
+    for method, path, view, code, answer in (
+        ("GET", MIRROR + "/runs", list_runs, 200, ItemList),
+        ("GET", MIRROR + "/runs/{number}", get_run, 200, Shape),
+        ("GET", MIRROR + "/runs/{number}/files", list_run_files, 200, Shape),
+        ("GET", MIRROR + "/runs/{number}/log", run_log, 200, Shape),
+        ("GET", MIRROR + "/log", mirror_log, 200, Shape),
+        ("GET", "/why", explain, 200, CountedList),
+    ):
+        router.add_api_operation(
+            base + path,
+            [method],
+            view,
+            response={code: answer, **ERRORS},
+            operation_id=view.__name__ + suffix,
+        )

@@ -1,0 +1,174 @@
+"""The forms of channels, and the filter fields that channels and mirrors have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from channels.models import Channel
+from ecosystems.conda.channel import KNOWN_SUBDIRS
+from ecosystems.licenses import FAMILIES
+from filters.rules.form import FIELDS
+from web.pages.account_forms import DayInput, Lines, Styled
+
+TYPES = (("conda", "conda"), ("python_simple", "standard python"), ("CRAN", "standard R"))
+TOLD_AT_A_FIELD = 10
+
+
+class NewChannel(Styled):
+    """What a channel is created with."""
+
+    name = forms.CharField(
+        label="Name",
+        max_length=64,
+        help_text="Small letters, digits, - and _; it stands in the addresses clients use.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    description = forms.CharField(
+        label="Description",
+        required=False,
+        max_length=10_000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    privacy = forms.ChoiceField(
+        label="Privacy",
+        choices=Channel.Privacy.choices,
+        widget=forms.RadioSelect,
+        help_text="Public: everybody may read. Authenticated: everybody with an account or a "
+        "token. Private: its owner and administrators.",
+    )
+    types = forms.MultipleChoiceField(
+        label="Package types",
+        required=False,
+        choices=TYPES,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Packages of other types are left out. Nothing ticked: every type.",
+    )
+
+
+class FilterForm(Styled):
+    """The `filters` object of the API as fields of the same names."""
+
+    subdirs = forms.MultipleChoiceField(
+        label="Platforms",
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Nothing ticked: every platform. Most platforms also need noarch.",
+    )
+    cve_score_threshold = forms.FloatField(
+        label="Highest CVE score",
+        required=False,
+        min_value=0,
+        max_value=10,
+        widget=forms.NumberInput(attrs={"step": "0.1", "min": "0", "max": "10"}),
+        help_text="Leaves out files with a worse vulnerability, from 0 to 10. CVE filters do "
+        "<strong>nothing</strong> yet: this server has no advisories.",
+    )
+    exclude_non_curated_cve = forms.BooleanField(
+        label="Leave out files with a vulnerability that nobody has reviewed", required=False
+    )
+    only_specs = Lines(
+        label="Only include the following package names",
+        help_text="Type a name or a spec like <code>numpy &gt;=1.26</code>, press Tab, then the "
+        "next. Their dependencies are <strong>not</strong> added.",
+    )
+    exclude_specs = Lines(
+        label="Exclude Packages",
+        help_text="Names, <code>p*</code>, or specs like <code>openssl &lt;3</code>.",
+    )
+    exclude_licenses = forms.MultipleChoiceField(
+        label="Exclude Licenses",
+        required=False,
+        choices=[(family, family) for family in FAMILIES],
+        widget=forms.SelectMultiple(attrs={"data-choices": "", "size": 5}),
+        help_text="GPL covers GPL2 and GPL3. A license “A or B” is excluded if both are.",
+    )
+    include_specs = Lines(
+        label="Include Packages", help_text="Kept although “Exclude” would leave them out."
+    )
+    include_licenses = forms.MultipleChoiceField(
+        label="Include Licenses",
+        required=False,
+        choices=[(family, family) for family in FAMILIES],
+        widget=forms.SelectMultiple(attrs={"data-choices": "", "size": 5}),
+        help_text="Kept although “Exclude” would leave them out.",
+    )
+    date_from = forms.DateField(label="Built from", required=False, widget=DayInput())
+    date_to = forms.DateField(
+        label="Built until",
+        required=False,
+        widget=DayInput(),
+        help_text="Whole days in UTC, both included. Files without a build time are left out.",
+    )
+
+    def __init__(self, *args: Any, terms: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.terms = dict(terms or {})
+        chosen = self.terms.get("subdirs") or []
+        known = [*KNOWN_SUBDIRS, *(one for one in chosen if one not in KNOWN_SUBDIRS)]
+        platforms = self.fields["subdirs"]
+        assert isinstance(platforms, forms.MultipleChoiceField)
+        platforms.choices = [(one, one) for one in known]
+        for name in self.fields:
+            if name in FIELDS:
+                self.initial.setdefault(name, self.terms.get(name))
+
+    def filters(self) -> dict[str, Any]:
+        """The whole `filters` object; what the form does not show keeps its value."""
+        shown = {name: self.cleaned_data[name] for name in self.fields if name in FIELDS}
+        for name in ("date_from", "date_to"):
+            shown[name] = shown[name].isoformat() if shown.get(name) else None
+        return {**self.terms, **shown}
+
+
+class ChannelSettings(FilterForm):
+    """A channel's settings and its filter."""
+
+    description = forms.CharField(
+        label="Description",
+        required=False,
+        max_length=10_000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+    privacy = forms.ChoiceField(
+        label="Privacy", choices=Channel.Privacy.choices, widget=forms.RadioSelect
+    )
+    types = forms.MultipleChoiceField(
+        label="Package types",
+        required=False,
+        choices=TYPES,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Nothing ticked: every type.",
+    )
+    version = forms.IntegerField(widget=forms.HiddenInput)
+
+
+def tell(form: forms.Form, error: ValidationError) -> None:
+    """Show a verb's problems at their fields; `filters.<field>.<place>` names the entry."""
+    if not hasattr(error, "error_dict"):
+        form.add_error(None, error.messages[0])
+        return
+    for key, messages in error.message_dict.items():
+        parts = key.split(".")
+        field = parts[1] if parts[0] == "filters" and len(parts) > 1 else parts[0]
+        place = parts[2] if len(parts) > 2 else ""
+        for message in messages:
+            if len(form.errors.get(field, ())) < TOLD_AT_A_FIELD:
+                _tell(form, field, _with_entry(form, field, place, message))
+
+
+def _tell(form: forms.Form, field: str, message: str) -> None:
+    kept = dict(form.cleaned_data)
+    form.add_error(field if field in form.fields else None, message)
+    # What was typed stays readable for the next problem of the same field.
+    form.cleaned_data = kept
+
+
+def _with_entry(form: forms.Form, field: str, place: str, message: str) -> str:
+    entries = form.cleaned_data.get(field) or []
+    if place.isdecimal() and int(place) < len(entries):
+        return f"“{entries[int(place)]}” (entry {int(place) + 1}): {message}"
+    return message

@@ -1,0 +1,114 @@
+"""The frame of every page about a channel: header, banner, actions, tabs.
+
+The rule: a page is shown only through `shown` (404 for what one may not know of, 403 for what
+one may see but not do) and `tab`; both are for the pages of mirrors and of history, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import NoReverseMatch, reverse
+
+from accounts.access import can as role_can
+from channels import access
+from channels.models import Channel, Revision
+from mirrors.models import Mirror
+from web.pages.common import render
+
+TABS = (
+    ("channel", "Overview"),
+    ("channel-packages", "Packages"),
+    ("channel-subchannels", "Subchannels"),
+    ("channel-mirrors", "Mirrors"),
+    ("channel-cves", "CVEs"),
+    ("channel-history", "History"),
+    ("channel-revisions", "Revisions"),
+    ("channel-settings", "Settings"),
+)
+"""The url name and the word of each tab; the url name stands for the tab in `tab`."""
+
+
+@dataclass(frozen=True)
+class Tab:
+    words: str
+    url: str
+    here: bool
+    count: int | None = None
+
+
+def shown(request: HttpRequest, c: str, s: str | None = None, *, level: str = "read") -> Channel:
+    """The channel at `/channels/<c>/[<s>/]`, if the user may do `level` with it."""
+    path = f"{c}/{s}" if s else c
+    rows = Channel.objects.at(path)
+    found = rows.select_related("parent__filter", "filter", "owner").first()
+    if found is None or not access.can(request.user, found, "read"):
+        raise Http404(f"There is no channel {path} here that you may see.")
+    channel: Channel = found
+    if not access.can(request.user, channel, level):
+        raise PermissionDenied(
+            f"You may see the channel {path}, but not change it this way: this needs to be its "
+            f"owner, or a role whose attribute “channel” is “{level}”."
+        )
+    return channel
+
+
+def address(channel: Channel | str, page: str = "channel", /, **more: Any) -> str:
+    """The address of one of the channel's pages."""
+    path = channel.path if isinstance(channel, Channel) else channel
+    top, _, sub = path.partition("/")
+    where = {"c": top, "s": sub} if sub else {"c": top}
+    return reverse(page, kwargs={**where, **more})
+
+
+def tab(
+    request: HttpRequest,
+    channel: Channel,
+    here: str,
+    *,
+    template: str,
+    context: dict[str, Any] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """A page in the frame of its channel; `template` extends `channels/frame.html`."""
+    # Also for a dialog: who asks for any page as one must get it, and pages read all of this.
+    frame: dict[str, Any] = {"channel": channel, "privacy": access.privacy(channel)}
+    frame |= _frame(request, channel, here)
+    return render(request, template, {**frame, **(context or {})}, status=status)
+
+
+def _frame(request: HttpRequest, channel: Channel, here: str) -> dict[str, Any]:
+    may_write = access.can(request.user, channel, "write")
+    revision = Revision.objects.filter(channel=channel, number=channel.current).first()
+    counts = {
+        "channel-packages": revision.packages if revision else 0,
+        "channel-mirrors": Mirror.objects.filter(channel=channel, deleted=None).count(),
+        "channel-subchannels": channel.subchannels.filter(deleted=None).count(),
+    }
+    return {
+        "revision": revision,
+        "counts": counts,
+        "may_write": may_write,
+        "may_manage": access.can(request.user, channel, "manage"),
+        "create_mirror": may_write
+        and role_can(request.user, "mirror", "write")
+        and _address(channel, "mirror-create"),
+        "publishing": channel.wanted > channel.published and not channel.frozen,
+        "tabs": [
+            Tab(words, url, name == here, counts.get(name))
+            for name, words in TABS
+            if not (channel.parent_id and name == "channel-subchannels")
+            and (url := _address(channel, name))
+        ],
+    }
+
+
+def _address(channel: Channel, name: str) -> str:
+    """The address of a page, "" where this server has no such page."""
+    try:
+        return address(channel, name)
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,203 @@
+"""Pages: a channel's settings; freeze, unfreeze and delete it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from channels import access, readership, services
+from channels.errors import WrongState
+from channels.filter_forms import Stale
+from channels.models import Channel, Revision, SourceLink
+from mirrors import form_warnings
+from mirrors.models import Mirror
+from mirrors.services import delete_channel
+from web.pages.channel_forms import ChannelSettings, tell
+from web.pages.channel_frame import address, shown, tab
+from web.pages.common import confirm, need, signed_in, user_of
+
+
+@signed_in
+def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Privacy, description and filter of a channel; read-only for who may not change them."""
+    channel = shown(request, c, s, level="write" if request.method == "POST" else "read")
+    form = ChannelSettings(
+        request.POST or None,
+        terms=channel.filter.terms,
+        initial={
+            "description": channel.description,
+            "privacy": channel.privacy,
+            "version": channel.version,
+        },
+    )
+    if not access.can(request.user, channel, "write"):
+        for field in form.fields.values():
+            field.disabled = True
+    elif not access.can(request.user, channel, "manage"):
+        form.fields["privacy"].disabled = True
+    if request.method == "POST" and form.is_valid() and _saved(request, channel, form):
+        messages.success(request, f"The settings of {channel.path} are saved.")
+        return redirect(address(channel, "channel-settings"))
+    return tab(
+        request,
+        channel,
+        "channel-settings",
+        template="channels/settings.html",
+        context={"form": form, "readers": _readers(request, channel)},
+    )
+
+
+def _readers(request: HttpRequest, channel: Channel) -> list[SourceLink]:
+    """Which channels mirror this one, for who manages it."""
+    return readership.links_to(channel) if access.can(request.user, channel, "manage") else []
+
+
+@signed_in
+def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """Take back that another channel publishes this one to more readers than this one has."""
+    channel = shown(request, c, s, level="manage")
+    link = next((one for one in readership.links_to(channel) if one.pk == pk), None)
+    if link is None:
+        raise Http404("No channel mirrors this one in that way any more.")
+    back = address(channel, "channel-settings")
+    if request.method == "POST":
+        readership.revoke(link, actor=user_of(request).get_username())
+        form_warnings.again(link.channel)
+        messages.success(request, f"{link.channel.path} has no more readers than {channel.path}.")
+        return redirect(back)
+    return confirm(
+        request,
+        title=f"Stop publishing {channel.path} to the readers of {link.channel.path}?",
+        losses=[
+            f"Clients get {link.channel.path} only if they may read {channel.path}, from now on. "
+            "Nothing is deleted."
+        ],
+        verb="Take the permission back",
+        back=back,
+    )
+
+
+def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> bool:
+    data = form.cleaned_data
+    changes: dict[str, Any] = {"description": data["description"], "filters": form.filters()}
+    if data["privacy"] != channel.privacy:
+        changes["privacy"] = data["privacy"]
+    actor = user_of(request).get_username()
+    try:
+        services.edit(channel, changes, actor=actor, expected=data["version"])
+        # Afterwards: it reads the filters of all mirrors.
+        channel.filter.refresh_from_db()
+        channel.refresh_from_db(fields=["privacy"])
+        form_warnings.again(channel)
+    except ValidationError as error:
+        tell(form, error)
+    except (Stale, WrongState) as error:
+        form.add_error(None, str(error))
+    return not form.errors
+
+
+@signed_in
+def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Keep clients at the current revision."""
+    channel = shown(request, c, s, level="write")
+    if request.method == "POST":
+        done = f"{channel.path} is frozen at revision {channel.current}."
+        _do(request, channel, services.freeze, done=done)
+        return redirect(address(channel))
+    return confirm(
+        request,
+        title=f"Freeze the channel {channel.path}?",
+        losses=[
+            f"Clients go on getting revision {channel.current} until it is unfrozen. Mirrors still "
+            "run, and what they bring waits.",
+            "Nothing is lost.",
+        ],
+        verb="Freeze channel",
+        back=address(channel),
+        danger=False,
+    )
+
+
+@signed_in
+def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Let clients get what mirrors and filters say now."""
+    channel = shown(request, c, s, level="write")
+    if request.method == "POST":
+        done = f"{channel.path} is no longer frozen; it is being published."
+        _do(request, channel, services.unfreeze, done=done)
+        return redirect(address(channel))
+    return confirm(
+        request,
+        title=f"Unfreeze the channel {channel.path}?",
+        losses=[
+            "What its mirrors have brought and what its filters say now is published. Clients that "
+            f"need today's state can go on using {channel.path}.r{channel.current}."
+        ],
+        verb="Unfreeze channel",
+        back=address(channel),
+        danger=False,
+    )
+
+
+@signed_in
+def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Delete a channel with its mirrors and packages."""
+    channel = shown(request, c, s, level="manage")
+    if channel.subchannels.filter(deleted=None).exists():
+        raise PermissionDenied(
+            f"The channel {channel.path} has subchannels. Delete them first, then this one."
+        )
+    if Mirror.objects.filter(channel=channel, deleted=None).exists():
+        # It deletes them, too, so it asks what that asks.
+        need(request, "mirror", "write")
+    if request.method == "POST":
+        _do(request, channel, delete_channel, done=f"The channel {channel.path} is deleted.")
+        parent = channel.parent
+        return redirect(address(parent) if parent else reverse("channels"))
+    return confirm(
+        request,
+        title=f"Delete the channel {channel.path}?",
+        losses=_losses(channel),
+        verb="Delete channel",
+        back=address(channel),
+    )
+
+
+def _do(request: HttpRequest, channel: Channel, verb: Callable[..., Any], *, done: str) -> None:
+    """Do it, and say what came of it."""
+    try:
+        verb(channel, actor=user_of(request).get_username())
+    except WrongState as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, done)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _losses(channel: Channel) -> list[str]:
+    now = Revision.objects.filter(channel=channel, number=channel.current).first()
+    names = list(
+        Mirror.objects.filter(channel=channel, deleted=None).values_list("name", flat=True)[:4]
+    )
+    losses = []
+    if now:
+        losses.append(
+            f"It serves {_counted(now.packages, 'package')} with {_counted(now.files, 'file')}; "
+            f"they go, with all {_counted(channel.revisions.count(), 'revision')} of it."
+        )
+    if names:
+        losses.append(
+            f"Its mirrors are deleted, too: {', '.join(names[:3])}"
+            f"{' and others' if len(names) > 3 else ''}."
+        )
+    losses.append("Clients that use it get 404 from now on. This cannot be undone.")
+    return losses

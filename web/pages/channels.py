@@ -1,0 +1,145 @@
+"""Pages: all channels, create a channel, a channel's overview and subchannels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from accounts.access import can as role_can
+from channels import access, services
+from channels.errors import WrongState
+from channels.models import Channel
+from history.models import Event
+from web.api import channel_schemas
+from web.pages import mirror_rows
+from web.pages.channel_forms import NewChannel, tell
+from web.pages.channel_frame import address, shown, tab
+from web.pages.common import need, paged, render, signed_in, text_in, user_of
+from web.pages.mirror_access import may_write
+from web.pages.snippets import TOKEN, snippets
+
+SORTS = {"name": "name", "updated": "updated", "downloads": "download_count"}
+
+
+@signed_in
+def channels(request: HttpRequest) -> HttpResponse:
+    """All channels the user may know of."""
+    query = text_in(request, "q")
+    privacy = request.GET.get("privacy", "")
+    sort = request.GET.get("sort", "name")
+    if sort.removeprefix("-") not in SORTS:
+        sort = "name"
+    rows = access.visible_channels(request.user).filter(parent=None)
+    if query:
+        rows = rows.filter(Q(name__icontains=query) | Q(description__icontains=query))
+    if privacy in Channel.Privacy.values:
+        rows = rows.filter(privacy=privacy)
+    order = ("-" if sort.startswith("-") else "") + SORTS[sort.removeprefix("-")]
+    page = paged(request, rows.order_by(order, "pk"))
+    context = {
+        "page": page,
+        "items": _shapes(page.rows),
+        "query": query,
+        "privacy": privacy,
+        "privacies": Channel.Privacy.choices,
+        "sort": sort,
+        "may_create": role_can(request.user, "channel", "write"),
+    }
+    return render(request, "channels/list.html", context)
+
+
+@signed_in
+def create(request: HttpRequest) -> HttpResponse:
+    """A new channel, which belongs to its creator."""
+    need(request, "channel", "write")
+    return _create(request, None)
+
+
+@signed_in
+def create_subchannel(request: HttpRequest, c: str) -> HttpResponse:
+    """A new subchannel."""
+    return _create(request, shown(request, c, level="write"))
+
+
+def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
+    initial = {"privacy": parent.privacy} if parent else {"privacy": "authenticated"}
+    form = NewChannel(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            channel = services.create(
+                data["name"],
+                user_of(request),
+                parent=parent,
+                description=data["description"],
+                privacy=data["privacy"],
+                filters={"types": data["types"]},
+            )
+        except ValidationError as error:
+            tell(form, error)
+        except WrongState as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(request, f"The channel {channel.path} is created.")
+            return redirect(address(channel))
+    context = {"form": form, "parent": parent}
+    return render(request, "channels/create.html", context)
+
+
+@signed_in
+def overview(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """What the channel is, what fills it, how clients use it."""
+    channel = shown(request, c, s)
+    context: dict[str, Any] = {
+        "snippets": snippets(channel),
+        "token": TOKEN,
+        "needs_token": access.privacy(channel) != Channel.Privacy.PUBLIC,
+        "mirrors": _mirrors(request, channel),
+        "next": request.path,
+        "events": Event.objects.filter(channel_id=channel.pk, revision=None).order_by("-id")[:6],
+    }
+    return tab(request, channel, "channel", template="channels/overview.html", context=context)
+
+
+@signed_in
+def subchannels(request: HttpRequest, c: str) -> HttpResponse:
+    """The subchannels of a channel."""
+    channel = shown(request, c)
+    rows = access.visible_channels(request.user).filter(parent=channel).order_by("name")
+    page = paged(request, rows)
+    return tab(
+        request,
+        channel,
+        "channel-subchannels",
+        template="channels/subchannels.html",
+        context={"page": page, "items": _shapes(page.rows)},
+    )
+
+
+@signed_in
+def cves(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Says that there is no data about vulnerabilities yet."""
+    return tab(request, shown(request, c, s), "channel-cves", template="channels/cves.html")
+
+
+def _shapes(rows: Any) -> list[dict[str, Any]]:
+    """The shapes of these channels, in their order."""
+    order = [row.pk for row in rows]
+    found = channel_schemas.channel_list(
+        channel_schemas.counted(Channel.objects.filter(pk__in=order))
+    )
+    by_id = {one["id"]: one for one in found}
+    paths = {row.pk: row.path for row in rows}
+    return [{**by_id[pk], "path": paths[pk]} for pk in order]
+
+
+def _mirrors(request: HttpRequest, channel: Channel) -> list[mirror_rows.Row]:
+    if not role_can(request.user, "mirror", "read") and not access.is_owner(request.user, channel):
+        return []
+    some = mirror_rows.mirrors().filter(channel=channel).order_by("name")[:10]
+    return mirror_rows.lines(some, may_write=may_write(request, channel))

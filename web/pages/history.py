@@ -1,0 +1,253 @@
+"""Pages: what happened in a channel, one event, and all of it as CSV or JSON.
+
+The rule: pages are found by the id they begin at, never by counting, so the last page of a
+million events costs what the first one does.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from accounts.access import can
+from channels.models import Channel
+from history.models import Event, EventType
+from web.api.common import COUNTED
+from web.api.history import event_shape
+from web.pages.channel_frame import shown, tab
+from web.pages.common import SIZE, signed_in, text_in
+
+FAMILIES = ("conda", "python", "cran")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet would take a cell for a formula by."""
+COLUMNS = ("Event ID", "Type", "Artifact family", "Date/time (UTC)", "Actor", "Subject", "Metadata")
+LARGEST_ID = 2**63 - 1
+ENDS = (EventType.MIRROR_COMPLETED, EventType.MIRROR_FAILED, EventType.MIRROR_STOPPED)
+"""The events under which a run's package events stand."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which events the address asks for."""
+
+    type: str
+    family: str
+    actor: str
+    first: date | None
+    last: date | None
+    run: int | None
+    downwards: bool
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Asked:
+        get = request.GET
+        return cls(
+            type=get.get("type", "") if get.get("type", "") in EventType.values else "",
+            family=get.get("family", "") if get.get("family", "") in FAMILIES else "",
+            actor=text_in(request, "actor"),
+            first=_day(get.get("from", "")),
+            last=_day(get.get("to", "")),
+            run=_id(get.get("run", "")),
+            downwards=get.get("order") == "desc",
+        )
+
+    @property
+    def filtered(self) -> bool:
+        return bool(self.type or self.family or self.actor or self.first or self.last or self.run)
+
+    @property
+    def folding(self) -> bool:
+        """Whether the package events of runs stand under their run's own event."""
+        return not (self.type or self.family or self.run)
+
+    def rows(self, channel: Channel) -> QuerySet[Event]:
+        """The events, in no order."""
+        rows = Event.objects.filter(channel_id=channel.pk)
+        rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))
+        exact = {"type": self.type, "family": self.family, "run_id": self.run}
+        rows = rows.filter(**{key: value for key, value in exact.items() if value})
+        if self.actor:
+            rows = rows.filter(actor__icontains=self.actor)
+        if self.first:
+            rows = rows.filter(created__gte=datetime.combine(self.first, time(), UTC))
+        if self.last:
+            end = datetime.combine(self.last, time(), UTC) + timedelta(days=1)
+            rows = rows.filter(created__lt=end)
+        return rows
+
+
+@signed_in
+def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """The channel's events, oldest first; turnable, filtered, page by page."""
+    channel = shown(request, c, s)
+    asked = Asked.of(request)
+    rows = asked.rows(channel)
+    if asked.folding:
+        rows = rows.filter(folded=False)
+    found, before, after = _window(request, rows, downwards=asked.downwards)
+    context = {
+        "events": found,
+        "folded": _folded(found) if asked.folding else {},
+        "asked": asked,
+        "types": EventType.choices,
+        "families": FAMILIES,
+        "total": _total(request, rows, found) if found else 0,
+        "counted": COUNTED,
+        "before": before,
+        "after": after,
+        "query": _query(request),
+    }
+    return tab(request, channel, "channel-history", template="history/events.html", context=context)
+
+
+def _folded(shown_events: list[Event]) -> dict[int, int]:
+    """How many package events stand under each run that ended on this page, by event id."""
+    ended = {one.run_id: one.pk for one in shown_events if one.run_id and one.type in ENDS}
+    rows = Event.objects.filter(run_id__in=ended, folded=True).order_by()
+    counts = rows.values_list("run_id").annotate(count=Count("pk"))
+    return {ended[run_id]: count for run_id, count in counts}
+
+
+@signed_in
+def event(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """One event and its metadata; its address stays."""
+    channel = shown(request, c, s)
+    rows = Asked("", "", "", None, None, None, downwards=False).rows(channel)
+    found = rows.filter(pk=min(pk, LARGEST_ID)).first()
+    if found is None:
+        raise Http404(f"There is no event {pk} in the channel {channel.path}.")
+    context = {
+        "event": found,
+        "shape": event_shape(found, settings=_settings(request)),
+        "previous": rows.filter(pk__lt=found.pk).order_by("-pk").first(),
+        "next": rows.filter(pk__gt=found.pk).order_by("pk").first(),
+    }
+    return tab(request, channel, "channel-history", template="history/event.html", context=context)
+
+
+@signed_in
+def export(request: HttpRequest, form: str, c: str, s: str | None = None) -> HttpResponseBase:
+    """All events that the filters let through, as CSV or JSON."""
+    channel = shown(request, c, s)
+    asked = Asked.of(request)
+    rows = asked.rows(channel).order_by("-pk" if asked.downwards else "pk")
+    if form not in ("csv", "json"):
+        raise Http404("Events can be exported as csv or json.")
+    settings = _settings(request)
+    shapes = (event_shape(one, settings=settings) for one in rows.iterator(2000))
+    lines, kind = (
+        (_csv(rows, settings=settings), "text/csv")
+        if form == "csv"
+        else (_json(shapes), "application/json")
+    )
+    response = StreamingHttpResponse(lines, content_type=f"{kind}; charset=utf-8")
+    name = f"history-{channel.path.replace('/', '-')}.{form}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def cell(value: object) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+class _Echo:
+    """A file whose writes are given back, so that rows are sent as they are made."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _settings(request: HttpRequest) -> bool:
+    """Whether the user may see the settings of mirrors, as on the pages of mirrors."""
+    return can(request.user, "mirror", "read")
+
+
+def _csv(rows: QuerySet[Event], *, settings: bool) -> Iterator[str]:
+    writer: Any = csv.writer(_Echo())
+    yield writer.writerow(COLUMNS)
+    for one in rows.iterator(chunk_size=2000):
+        yield writer.writerow(
+            [
+                one.pk,
+                one.get_type_display(),
+                one.family,
+                f"{one.created.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+                cell(one.actor),
+                cell(subject(one)),
+                json.dumps(event_shape(one, settings=settings)["meta"], ensure_ascii=False),
+            ]
+        )
+
+
+def _json(shapes: Iterable[dict[str, Any]]) -> Iterator[str]:
+    yield "["
+    for at, one in enumerate(shapes):
+        yield (",\n" if at else "\n") + json.dumps(one, ensure_ascii=False)
+    yield "\n]\n"
+
+
+def subject(one: Event) -> str:
+    """What the event is about, in a word or two."""
+    data = one.data
+    return str(data.get("name") or data.get("mirror") or data.get("channel") or "")
+
+
+def _window(
+    request: HttpRequest, rows: QuerySet[Event], *, downwards: bool
+) -> tuple[list[Event], int | None, int | None]:
+    """The events of the page, and the ids that the pages before and after it begin at."""
+    back, on = _id(request.GET.get("before", "")), _id(request.GET.get("after", ""))
+    last = request.GET.get("end") == "last"
+    backwards = bool(back) or last
+    key = "-pk" if downwards != backwards else "pk"
+    cursor = back or on
+    if cursor:
+        rows = rows.filter(**{"pk__lt" if key == "-pk" else "pk__gt": cursor})
+    found = list(rows.order_by(key)[: SIZE + 1])
+    more, found = len(found) > SIZE, found[:SIZE]
+    if backwards:
+        found.reverse()
+    if not found:
+        return [], None, None
+    has_before = more if backwards else bool(on)
+    has_after = bool(back) if backwards else more
+    return (
+        found,
+        found[0].pk if has_before else None,
+        found[-1].pk if has_after else None,
+    )
+
+
+def _total(request: HttpRequest, rows: QuerySet[Event], found: list[Event]) -> int:
+    """How many events there are; a first page that is not full says so itself."""
+    if len(found) < SIZE and not {"before", "after", "end"} & set(request.GET):
+        return len(found)
+    return rows.order_by()[: COUNTED + 1].count()
+
+
+def _query(request: HttpRequest) -> str:
+    """The filters and the order, without the place."""
+    query = request.GET.copy()
+    for key in ("before", "after", "end"):
+        query.pop(key, None)
+    return query.urlencode()
+
+
+def _id(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

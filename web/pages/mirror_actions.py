@@ -1,0 +1,193 @@
+"""Pages that ask before something is done with a mirror, and then do it.
+
+The rule: each says what happens and what is lost; an action that the state does not allow any
+more is answered with a message, never with silence.
+"""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from channels.errors import WrongState
+from channels.models import Channel, Revision
+from mirrors import run_control, services, warnings
+from mirrors.models import Cause, Mirror, Run, reasons
+from web.pages.channel_frame import address
+from web.pages.common import confirm, signed_in, user_of
+from web.pages.mirror_access import back, mirror_of, run_of, runnable
+
+
+@signed_in
+def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """Stop the run that is going."""
+    mirror = mirror_of(request, c, s, pk, level="write")
+    if request.method == "POST":
+        run = run_control.stop(mirror, actor=_actor(request))
+        if run is None:
+            messages.info(request, f"{mirror.name} had ended already; there was nothing to stop.")
+        elif run.state == "stopped":
+            messages.success(request, f"{mirror.name} is stopped.")
+        else:
+            messages.success(request, f"{mirror.name} is stopping.")
+        return redirect(back(request, mirror.channel, mirror=mirror))
+    return confirm(
+        request,
+        title=f"Stop {mirror.name}?",
+        losses=[
+            "The run ends within seconds; files that are half here are dropped. What it has "
+            "downloaded is kept and is listed in the channel; nothing that is listed goes.",
+            "A restart begins at the first step and downloads no finished file again.",
+        ],
+        verb="Stop mirror",
+        back=back(request, mirror.channel),
+    )
+
+
+@signed_in
+def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """End a run that was asked to stop and does not."""
+    mirror = mirror_of(request, c, s, pk, level="write")
+    if request.method == "POST":
+        try:
+            run_control.mark_stopped(mirror, actor=_actor(request))
+            messages.success(request, f"{mirror.name} is marked as stopped.")
+        except WrongState as error:
+            messages.error(request, str(error))
+        return redirect(back(request, mirror.channel, mirror=mirror))
+    return confirm(
+        request,
+        title=f"Mark {mirror.name} as stopped?",
+        losses=[
+            "Its worker was asked to stop more than ten minutes ago and has not. The mirror can be "
+            "restarted at once; whatever the worker still does is not published.",
+            "What it has downloaded is kept.",
+        ],
+        verb="Mark as stopped",
+        back=back(request, mirror.channel),
+    )
+
+
+@signed_in
+def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """Run a stopped mirror again, from the first step."""
+    mirror = runnable(request, c, s, pk)
+    if request.method == "POST":
+        try:
+            run_control.restart(mirror, actor=_actor(request))
+            messages.success(request, f"{mirror.name} is restarted.")
+        except WrongState as error:
+            messages.error(request, str(error))
+        return redirect(back(request, mirror.channel, mirror=mirror))
+    return confirm(
+        request,
+        title=f"Restart {mirror.name}?",
+        losses=[
+            "It runs from the first step, not from where it was stopped. Files that are here are "
+            "not downloaded again."
+        ],
+        verb="Restart mirror",
+        back=back(request, mirror.channel),
+        danger=False,
+    )
+
+
+@signed_in
+def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """Publish what the guard holds."""
+    mirror = runnable(request, c, s, pk)
+    if request.method == "POST":
+        try:
+            sections = run_control.release(mirror, actor=_actor(request))
+            messages.success(request, f"{mirror.name}: {', '.join(sections)} released.")
+        except WrongState as error:
+            messages.error(request, str(error))
+        return redirect(back(request, mirror.channel, mirror=mirror))
+    held = reasons(mirror.held)
+    if mirror.waiting:
+        held += warnings.of_waiting(mirror)
+    return confirm(
+        request,
+        title=f"Release what is held of {mirror.name}?",
+        losses=[
+            *(held or ["Nothing is held any more."]),
+            "The channel will be published from the source's new index: what is not in it leaves "
+            "the channel. The revision that clients have now stays in Revisions.",
+        ],
+        verb="Release",
+        back=back(request, mirror.channel),
+    )
+
+
+@signed_in
+def delete(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """Delete a mirror; its packages leave the channel."""
+    mirror = mirror_of(request, c, s, pk, level="write")
+    if request.method == "POST":
+        try:
+            services.delete(mirror, actor=_actor(request))
+            messages.success(request, f"The mirror {mirror.name} is deleted.")
+        except WrongState as error:
+            messages.error(request, str(error))
+        return redirect(back(request, mirror.channel))
+    return confirm(
+        request,
+        title=f"Delete {mirror.name}?",
+        losses=_losses(mirror),
+        verb="Delete mirror",
+        back=back(request, mirror.channel),
+    )
+
+
+@signed_in
+@require_POST
+def retry(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """Run again, which fetches the files that failed and nothing that is here."""
+    mirror = runnable(request, c, s, pk)
+    try:
+        run = run_control.request_run(mirror, cause=Cause.MANUAL, actor=_actor(request))
+        messages.success(request, f"{mirror.name} runs again and fetches what failed.")
+        number = run.number
+    except WrongState as error:
+        messages.error(request, str(error))
+        last = run_of(mirror, None)
+        number = last.number if last else 1
+    return redirect(address(mirror.channel, "mirror-details", pk=mirror.pk, number=number))
+
+
+def _losses(mirror: Mirror) -> list[str]:
+    counts = _last_counts(mirror)
+    losses = []
+    if counts:
+        files = counts.get("active", 0) + counts.get("passive", 0)
+        losses.append(
+            f"The {files:,} files that it brought to {mirror.channel.path} leave the channel; "
+            "clients cannot install them from it any more, unless another mirror brings them."
+        )
+    else:
+        losses.append("It has not brought anything yet.")
+    if mirror.runs.filter(state__in=Run.ACTIVE).exists():
+        losses.append("Its run is stopped.")
+    if mirror.channel.frozen:
+        losses.append("The channel is frozen: clients keep what they have until it is unfrozen.")
+    elif _revision(mirror.channel):
+        losses.append(
+            f"The channel as it is now stays at {mirror.channel.path}.r{mirror.channel.current} "
+            "for a while; the mirror's settings cannot be brought back."
+        )
+    return losses
+
+
+def _last_counts(mirror: Mirror) -> dict[str, int]:
+    last = mirror.runs.filter(state="completed").order_by("-number").first()
+    return dict(last.counts) if last else {}
+
+
+def _revision(channel: Channel) -> bool:
+    return Revision.objects.filter(channel=channel, number=channel.current).exists()
+
+
+def _actor(request: HttpRequest) -> str:
+    return user_of(request).get_username()

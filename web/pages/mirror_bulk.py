@@ -1,0 +1,151 @@
+"""Pages: stop, run or delete several mirrors at once, with the outcome of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from accounts.caller import Caller
+from channels.errors import WrongState
+from mirrors import run_control, services
+from mirrors.models import Cause, Mirror
+from web.pages import mirror_rows
+from web.pages.channel_frame import address
+from web.pages.common import confirm, inside, need, render, signed_in, user_of
+from web.pages.mirror_access import channel_of, may_write
+
+MOST = 1000
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    name: str
+    channel: str
+    done: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """One of the things that can be done with several mirrors."""
+
+    verb: str
+    ask: str
+    losses: str
+    do: Callable[[Mirror, str], Outcome]
+    runs: bool = False
+    """Whether the mirror reads its source by it, which the user must be allowed to, too."""
+
+
+@signed_in
+def of_channel(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Several mirrors of one channel."""
+    channel = channel_of(request, c, s, level="write")
+    where = address(channel, "channel-mirrors")
+    return _bulk(request, mirror_rows.mirrors().filter(channel=channel), where)
+
+
+@signed_in
+def of_all(request: HttpRequest) -> HttpResponse:
+    """Several mirrors of all channels."""
+    need(request, "mirror", "manage")
+    return _bulk(request, mirror_rows.visible(request.user), reverse("all-mirrors"))
+
+
+def _bulk(request: HttpRequest, mine: QuerySet[Mirror], where: str) -> HttpResponse:
+    back = inside(request, request.GET.get("next"), where)
+    action = ACTIONS.get(request.GET.get("do", ""))
+    if action is None:
+        raise PermissionDenied("Choose what to do: stop, run or delete.")
+    found = list(_asked(request, mine))
+    if not found:
+        return render(request, "mirrors/bulk_none.html", {"back": back, "ask": action.ask})
+    if request.method == "POST":
+        outcomes = [_do(request, action, mirror) for mirror in found]
+        done = sum(1 for one in outcomes if one.done)
+        context = {"outcomes": outcomes, "back": back, "ask": action.ask, "done": done}
+        return render(request, "mirrors/bulk_done.html", context)
+    names = ", ".join(mirror.name for mirror in found[:NAMED])
+    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
+    count = "1 mirror" if len(found) == 1 else f"{len(found):,} mirrors"
+    return confirm(
+        request,
+        title=f"{action.ask} {count}?",
+        losses=[f"{names}{more}.", action.losses],
+        verb=f"{action.ask} {count}",
+        back=back,
+        danger=action.verb != "run",
+    )
+
+
+def _asked(request: HttpRequest, mine: QuerySet[Mirror]) -> QuerySet[Mirror]:
+    """The mirrors that are ticked, or all that the list's filters leave."""
+    if request.GET.get("all"):
+        found = mirror_rows.matching(mine, request.GET)
+        return mirror_rows.in_state(found, request.GET.get("state", "")).order_by("name")[:MOST]
+    ids = [text for text in request.GET.getlist("mirror")[:MOST] if text.isdecimal()]
+    return mine.filter(pk__in=[int(text[:18]) for text in ids]).order_by("name")
+
+
+def _do(request: HttpRequest, action: Action, mirror: Mirror) -> Outcome:
+    """What the page of the one mirror would do, if it would let the user."""
+    if not may_write(request, mirror.channel):
+        return _outcome(mirror, "is not yours to change", done=False)
+    if action.runs and not services.may_read_source(mirror, Caller(user_of(request))):
+        return _outcome(mirror, services.NOT_READABLE, done=False)
+    return action.do(mirror, user_of(request).get_username())
+
+
+def _stop(mirror: Mirror, actor: str) -> Outcome:
+    run = run_control.stop(mirror, actor=actor)
+    if run is None:
+        return _outcome(mirror, "was not running", done=False)
+    return _outcome(mirror, "is stopped" if run.state == "stopped" else "is stopping")
+
+
+def _run(mirror: Mirror, actor: str) -> Outcome:
+    try:
+        run_control.request_run(mirror, cause=Cause.MANUAL, actor=actor)
+    except WrongState as error:
+        return _outcome(mirror, str(error), done=False)
+    return _outcome(mirror, "runs")
+
+
+def _delete(mirror: Mirror, actor: str) -> Outcome:
+    name, channel = mirror.name, mirror.channel.path
+    try:
+        services.delete(mirror, actor=actor)
+    except WrongState as error:
+        return _outcome(mirror, str(error), done=False)
+    return Outcome(name, channel, True, "is deleted")
+
+
+def _outcome(mirror: Mirror, words: str, *, done: bool = True) -> Outcome:
+    return Outcome(mirror.name, mirror.channel.path, done, words)
+
+
+ACTIONS = {
+    "stop": Action(
+        "stop",
+        "Stop",
+        "Their runs end; what they have downloaded is kept. Those that do not run stay as they "
+        "are.",
+        _stop,
+    ),
+    "run": Action(
+        "run", "Run", "Each begins at its first step as soon as a worker is free.", _run, True
+    ),
+    "delete": Action(
+        "delete",
+        "Delete",
+        "The packages that only they brought leave their channels. Their settings cannot be "
+        "brought back.",
+        _delete,
+    ),
+}

@@ -1,0 +1,121 @@
+"""Page and dialog: Mirroring Details, what a run did; it follows the run while it goes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.timezone import now
+
+from channels.models import Revision
+from mirrors import warnings
+from mirrors.models import LogLine, Mirror, Run, reasons
+from web.pages.channel_frame import tab
+from web.pages.common import render, signed_in
+from web.pages.mirror_access import may_write, mirror_of, run_of
+from web.pages.run_counts import funnel
+
+LINES = 200
+FAILURES = 20
+PAST = 10
+
+
+@signed_in
+def details(
+    request: HttpRequest, pk: int, c: str, s: str | None = None, number: int | None = None
+) -> HttpResponse:
+    """A run of a mirror: the one of this number, else the last."""
+    mirror = mirror_of(request, c, s, pk, level="read")
+    context = _context(request, mirror, run_of(mirror, number))
+    return tab(
+        request,
+        mirror.channel,
+        "channel-mirrors",
+        template="mirrors/details.html",
+        context=context,
+    )
+
+
+@signed_in
+def live(request: HttpRequest, pk: int, number: int, c: str, s: str | None = None) -> HttpResponse:
+    """What the page shows of the run, as it is now."""
+    mirror = mirror_of(request, c, s, pk, level="read")
+    return render(request, "mirrors/live.html", _context(request, mirror, run_of(mirror, number)))
+
+
+def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "mirror": mirror,
+        "channel": mirror.channel,
+        "run": run,
+        "may_write": may_write(request, mirror.channel),
+        "past": mirror.runs.order_by("-number").defer("terms", "steps", "counts")[:PAST],
+    }
+    if run is None:
+        return context
+    run.mirror = mirror
+    last = _is_last(mirror, run)
+    earlier = mirror.runs.filter(number__lt=run.number, state="completed").order_by("-number")
+    log = LogLine.objects.filter(run=run)
+    lines = list(log.order_by("-id")[:LINES])[::-1]
+    return {
+        **context,
+        "live": run.state in Run.ACTIVE,
+        "held": reasons(run.held),
+        "holds": last and bool(mirror.held or mirror.waiting),
+        "said": _said(mirror, run),
+        "last": last,
+        "words": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
+        "funnel": funnel(run, earlier.first()),
+        "between": _published(run),
+        "steps": _steps(run),
+        "queued": run.started - run.created if run.started else None,
+        "lasted": (run.ended or now()) - run.started if run.started else None,
+        "lines": lines,
+        "more_lines": len(lines) == LINES and log.count() > LINES,
+        "failures": run.failures.order_by("section", "filename")[:FAILURES],
+        "failed": run.failures.count(),
+    }
+
+
+def _is_last(mirror: Mirror, run: Run) -> bool:
+    return not mirror.runs.filter(number__gt=run.number).exists()
+
+
+def _said(mirror: Mirror, run: Run) -> list[str]:
+    """The last run's page has all that the mirror warns of, an earlier one's what that run did."""
+    own: list[str] = run.warnings
+    if not _is_last(mirror, run):
+        return own
+    return list(dict.fromkeys([*warnings.of(mirror), *own]))
+
+
+def _published(run: Run) -> list[int] | None:
+    """The revisions before and after the run; None where one of them is not kept any more."""
+    both = run.counts.get("revisions")
+    if both is None:
+        return None
+    kept = Revision.objects.filter(channel_id=run.mirror.channel_id, number__in=both)
+    return list(both) if kept.count() == len(set(both)) else None
+
+
+def _steps(run: Run) -> list[dict[str, Any]]:
+    """The eight steps: done, going or to come, and how long each took."""
+    found = {number: (begun, ended) for number, begun, ended in run.steps}
+    return [
+        {
+            "number": number,
+            "words": words,
+            "failed": run.state == "failed" and number == run.step,
+            "done": bool(found.get(number, (None, None))[1]),
+            "here": number in found and not found[number][1],
+            "lasted": _between(*found[number]) if number in found else None,
+        }
+        for number, words in enumerate(Run.STEPS, start=1)
+    ]
+
+
+def _between(begun: str, ended: str | None) -> Any:
+    end = datetime.fromisoformat(ended) if ended else datetime.now(UTC)
+    return end - datetime.fromisoformat(begun)

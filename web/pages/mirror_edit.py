@@ -1,0 +1,141 @@
+"""Pages: Create a mirror, Edit mirror."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from accounts.caller import Caller
+from channels import access
+from channels.errors import WrongState
+from channels.filter_forms import Stale
+from channels.models import Channel
+from ecosystems import registry
+from mirrors import services
+from mirrors.models import Kind, Mirror
+from web.pages.channel_forms import tell
+from web.pages.channel_frame import address, tab
+from web.pages.common import SIZE, number_in, signed_in, user_of
+from web.pages.filter_words import channel_filters
+from web.pages.mirror_access import channel_of, mirror_of
+from web.pages.mirror_forms import CONDA_ONLY, MirrorForm
+
+OWN_CHANNELS = 100
+LARGEST = 999_999_999
+EXAMPLES = {
+    Kind.CONDA.value: (
+        ("https://conda.anaconda.org/conda-forge", "conda-forge"),
+        ("https://repo.anaconda.com/pkgs/main", "Anaconda main"),
+        ("https://repo.anaconda.com/pkgs/r", "Anaconda r"),
+        ("https://repo.anaconda.com/pkgs/msys2", "Anaconda msys2"),
+    ),
+    Kind.PYTHON.value: ((settings.PYTHON_INDEX.url, settings.PYTHON_INDEX.name),),
+    Kind.CRAN.value: (
+        ("https://cran.r-project.org", "CRAN"),
+        ("https://cloud.r-project.org", "CRAN's nearest mirror"),
+    ),
+}
+HINTS = {
+    Kind.CONDA.value: "The address of a conda channel, without a platform at its end.",
+    Kind.PYTHON.value: "The address of a Python package index, with or without /simple at its end.",
+    Kind.CRAN.value: "The address of a CRAN-like repository, without /src/contrib at its end.",
+}
+_ABOUT_CONDA = "Keep Legacy Packages and CVE Filters are about conda's files."
+LACKS = {
+    Kind.PYTHON.value: "Standard python mirrors have no Platforms: the files of a project are "
+    f"mirrored for all of them. {_ABOUT_CONDA}",
+    Kind.CRAN.value: "Standard R mirrors have no Platforms: sources are the same for all of them, "
+    f"and binaries come with the sources. {_ABOUT_CONDA}",
+}
+
+
+@signed_in
+def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """The Create mirror form; filled in as another mirror of the channel, where one is named."""
+    channel = channel_of(request, c, s, level="write")
+    number = number_in(request, "like", most=LARGEST, default=0)
+    like = mirror_of(request, c, s, number, level="write") if number else None
+    form = MirrorForm(request.POST or None, like=like)
+    if request.method == "POST" and form.is_valid():
+        mirror = _saved(request, form, channel, None)
+        if mirror:
+            return _done(request, mirror, f"The mirror {mirror.name} is created.")
+    return _page(request, channel, form, like=like)
+
+
+@signed_in
+def edit(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """The Edit mirror form: everything as it was; mode and type are locked."""
+    mirror = mirror_of(request, c, s, pk, level="write")
+    form = MirrorForm(request.POST or None, mirror=mirror)
+    if request.method == "POST" and form.is_valid():
+        saved = _saved(request, form, mirror.channel, mirror)
+        if saved:
+            return _done(request, saved, f"The mirror {saved.name} is saved.")
+    return _page(request, mirror.channel, form)
+
+
+def _saved(
+    request: HttpRequest, form: MirrorForm, channel: Channel, mirror: Mirror | None
+) -> Mirror | None:
+    user = user_of(request)
+    try:
+        if mirror is None:
+            return services.create(channel, form.body(), owner=user)
+        expected = form.cleaned_data["version"]
+        return services.edit(mirror, form.body(), actor=Caller(user), expected=expected)
+    except ValidationError as error:
+        tell(form, error)
+    except (WrongState, Stale) as error:
+        form.add_error(None, str(error))
+    return None
+
+
+def _done(request: HttpRequest, mirror: Mirror, words: str) -> HttpResponse:
+    """On to the mirror's row."""
+    running = mirror.runs.filter(state__in=("pending", "running")).exists()
+    more = " It runs now; its row shows how far it is." if running else ""
+    messages.success(request, words + more)
+    before = Mirror.objects.filter(channel=mirror.channel, deleted=None, name__lt=mirror.name)
+    page = before.count() // SIZE + 1
+    where = address(mirror.channel, "channel-mirrors")
+    return redirect(f"{where}{f'?page={page}' if page > 1 else ''}#mirror-{mirror.pk}")
+
+
+def _page(
+    request: HttpRequest, channel: Channel, form: MirrorForm, *, like: Mirror | None = None
+) -> HttpResponse:
+    owns = access.visible_channels(request.user).exclude(pk=channel.pk).order_by("name")
+    context: dict[str, Any] = {
+        "form": form,
+        "mirror": form.mirror,
+        "like": like,
+        "without_login": like and (like.upstream.credential or like.upstream.proxy),
+        "examples": [
+            (kind, Kind(kind).label, EXAMPLES[kind])
+            for kind in registry.kinds()
+            if not form.mirror or kind == form.mirror.kind
+        ],
+        "hints": {kind: HINTS[kind] for kind in registry.kinds()},
+        "lacks": {kind: text for kind, text in LACKS.items() if kind in registry.kinds()},
+        "owns": [
+            (f"{settings.PUBLIC_URL}/api/repo/{one.path}", one.path) for one in owns[:OWN_CHANNELS]
+        ],
+        "filters": channel_filters(channel),
+        "conda_only": CONDA_ONLY,
+        "warnings": form.mirror.warnings if form.mirror and not form.is_bound else [],
+    }
+    status = 422 if form.errors else 200
+    return tab(
+        request,
+        channel,
+        "channel-mirrors",
+        template="mirrors/form.html",
+        context=context,
+        status=status,
+    )

@@ -1,0 +1,306 @@
+"""The form of a mirror: the fields of the document people know, in the API's words.
+
+The rule: a field has the name of the API's key, so what a verb says against a body is shown at
+its field. What a type does not have is neither read nor saved.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from channels import readership
+from ecosystems import registry
+from mirrors import source_urls
+from mirrors.models import Kind, Mirror
+from mirrors.services import LONGEST_NAME, MONTHLY
+from web.pages.account_forms import Lines
+from web.pages.channel_forms import FilterForm
+
+CUSTOM = "custom"
+FREQUENCIES = (
+    (MONTHLY, "Monthly: at midnight on the first day of every month"),
+    ("0 0 * * 0", "Weekly: at midnight on Sundays"),
+    ("0 0 * * *", "Daily: at midnight"),
+    (CUSTOM, "Custom cron"),
+)
+COMMON = ("noarch", "win-64", "linux-64", "osx-64", "osx-arm64")
+CONDA_ONLY = ("subdirs", "keep_legacy", "cve_score_threshold", "exclude_non_curated_cve")
+NOTHING: dict[str, Any] = {
+    "subdirs": [],
+    "keep_legacy": False,
+    "cve_score_threshold": None,
+    "exclude_non_curated_cve": False,
+}
+_NAME = re.compile(r"[A-Za-z_][\w.*-]*")
+_LINES = re.compile(r"[\n\r;]+")
+_MARKS = re.compile(r"[\[\],]")
+_ON = re.compile(r"\s*[<>=!~*\d]")
+
+
+def split(text: str) -> list[str]:
+    """The entries of a typed or pasted list: one a line, or with commas between them."""
+    found: list[str] = []
+    for part in (part for line in _LINES.split(text) for part in _at_commas(line)):
+        words = part.split()
+        found += words if all(map(_NAME.fullmatch, words)) else [part.strip()]
+    return [one for one in found if one]
+
+
+def _at_commas(line: str) -> list[str]:
+    """The parts of a line between commas, in one pass, however long it is.
+
+    A comma inside a spec stands before a version ("numpy >=1,<2") or between brackets: the next
+    bracket is a closing one.
+    """
+    cuts: list[int] = []
+    inside = False
+    for mark in reversed(list(_MARKS.finditer(line))):
+        if mark[0] != ",":
+            inside = mark[0] == "]"
+        elif not inside and not _ON.match(line, mark.end()):
+            cuts.append(mark.start())
+    edges = [-1, *reversed(cuts), len(line)]
+    return [line[start + 1 : end] for start, end in pairwise(edges)]
+
+
+class Specs(Lines):
+    """A list of package names and specs."""
+
+    def to_python(self, value: Any) -> Any:
+        return split(str(value or ""))
+
+
+class MirrorForm(FilterForm):
+    """Create or edit a mirror."""
+
+    mirror_mode = forms.ChoiceField(
+        label="Mode", choices=Mirror.Mode.choices, widget=forms.RadioSelect
+    )
+    mirror_name = forms.CharField(
+        label="Name",
+        max_length=LONGEST_NAME,
+        error_messages={"required": "Give the mirror a name."},
+        help_text="Something that tells people what is in it: main_channel_no_filters, "
+        "approved_software.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    source_root = forms.CharField(
+        label="External Source Channel",
+        max_length=source_urls.LONGEST,
+        error_messages={"required": "Say where to mirror from."},
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "inputmode": "url",
+                "aria-describedby": "source-hint id_source_root_error",
+            }
+        ),
+    )
+    proxy = forms.CharField(
+        label="Proxy",
+        required=False,
+        max_length=source_urls.LONGEST,
+        help_text="Only if the source is reached through one: http://host:port or "
+        "http://user:password@host:port.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    publish_to_more_readers = forms.BooleanField(
+        label="Publish to more readers",
+        required=False,
+        help_text="Only for a source that is a channel of this server with fewer readers than this "
+        "channel: whoever may read this channel gets what the source has. Needs a role that "
+        "manages the source.",
+    )
+    mirror_type = forms.ChoiceField(label="Type")
+    keep_legacy = forms.BooleanField(
+        label="Keep Legacy Packages",
+        required=False,
+        help_text="Mirrors .conda and .tar.bz2 files of the same packages. This takes about twice "
+        "the space.",
+    )
+    only = forms.BooleanField(
+        label="Only include the following package names",
+        required=False,
+        help_text="<strong>Caution:</strong> their dependencies are not added. If some are "
+        "missing, clients cannot install what needs them.",
+    )
+    only_specs = Specs(
+        label="Package names",
+        help_text="Type a name, press Tab, type the next. A spec like <code>numpy &gt;=1.26</code> "
+        "narrows the versions.",
+    )
+    exclude_specs = Specs(
+        label="Exclude Packages",
+        help_text="Names, <code>p*</code> for all that begin with p, or specs like "
+        "<code>openssl &lt;3</code>. Type one, press Tab, type the next.",
+    )
+    include_specs = Specs(
+        label="Include Packages",
+        help_text="Kept although they are excluded above: exclude <code>p*</code>, include "
+        "<code>python</code>.",
+    )
+    frequency = forms.ChoiceField(label="Frequency", choices=FREQUENCIES, required=False)
+    cron = forms.CharField(
+        label="Cron expression",
+        required=False,
+        max_length=255,
+        help_text="Minute, hour, day of month, month, day of week. <code>30 2 * * 1-5</code>: at "
+        "02:30 from Monday to Friday.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    cron_timezone = forms.ChoiceField(label="Time zone", required=False)
+    run_now = forms.BooleanField(
+        label="Run Now",
+        required=False,
+        help_text="Starts when you click Submit. Otherwise the mirror runs the next time its "
+        "frequency says so.",
+    )
+    version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(
+        self,
+        *args: Any,
+        mirror: Mirror | None = None,
+        like: Mirror | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Of the mirror that is edited, or of a new one that begins as `like` is."""
+        self.mirror = mirror
+        kwargs["initial"] = _kept(mirror) if mirror else _copied(like) if like else _fresh()
+        super().__init__(*args, terms=_terms(mirror or like), **kwargs)
+        kinds = [(kind, Kind(kind).label) for kind in registry.kinds()]
+        self._choose("mirror_type", kinds)
+        self._choose("cron_timezone", [(zone, zone) for zone in _zones(mirror or like)])
+        if mirror:
+            for name in ("mirror_mode", "mirror_type"):
+                self.fields[name].disabled = True
+        for name in ("only_specs", "exclude_specs", "include_specs"):
+            self.fields[name].widget.attrs["rows"] = 2
+            self.fields[name].widget.attrs["aria-describedby"] = (
+                f"id_{name}_helptext {name}-check id_{name}_error"
+            )
+
+    def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    @property
+    def platforms(self) -> tuple[list[Any], list[Any]]:
+        """The boxes of the platforms that most people need, and the others."""
+        boxes = {str(box.data["value"]): box for box in self["subdirs"]}
+        common = [boxes[name] for name in COMMON if name in boxes]
+        return common, [box for name, box in boxes.items() if name not in COMMON]
+
+    def clean_mirror_name(self) -> str:
+        name: str = self.cleaned_data["mirror_name"].strip()
+        others = Mirror.objects.filter(name=name)
+        if (others.exclude(pk=self.mirror.pk) if self.mirror else others).exists():
+            raise ValidationError("A mirror of this name exists on this server.")
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        frequency = data.get("frequency") or CUSTOM
+        if frequency != CUSTOM:
+            data["cron"] = frequency
+        elif not data.get("cron"):
+            self.add_error("cron", "Write when it runs, or choose another frequency.")
+        if data.get("only") and not data.get("only_specs") and "only_specs" not in self.errors:
+            self.add_error("only_specs", "Name at least one package, or take the tick away.")
+        return data
+
+    @property
+    def kind(self) -> str:
+        """The type that is chosen, whatever else is wrong with the form."""
+        if self.mirror:
+            return self.mirror.kind
+        chosen = self.data.get("mirror_type", "") if self.is_bound else self.initial["mirror_type"]
+        return str(chosen) if chosen in registry.kinds() else Kind.CONDA.value
+
+    def terms_of(self) -> dict[str, Any]:
+        """The `filters` that the form means."""
+        found = {**self.filters(), "projects": []}
+        if not self.cleaned_data.get("only"):
+            found["only_specs"] = []
+        return found if self.kind == Kind.CONDA else {**found, **NOTHING}
+
+    def body(self) -> dict[str, Any]:
+        """The form as the API's body."""
+        data = self.cleaned_data
+        keys = (
+            *("mirror_name", "source_root", "cron", "run_now", "proxy"),
+            "publish_to_more_readers",
+        )
+        return {
+            **{key: data.get(key) for key in keys},
+            "cron_timezone": data["cron_timezone"] or None,
+            "mirror_mode": data["mirror_mode"],
+            "mirror_type": self.kind,
+            "filters": self.terms_of(),
+        }
+
+
+def _fresh() -> dict[str, Any]:
+    return {
+        "mirror_mode": Mirror.Mode.PASSIVE.value,
+        "mirror_type": registry.kinds()[0],
+        "frequency": MONTHLY,
+        "cron": "",
+        "cron_timezone": settings.DEFAULT_CRON_TIMEZONE,
+        "subdirs": ["noarch"],
+    }
+
+
+def _kept(mirror: Mirror) -> dict[str, Any]:
+    presets = [value for value, _ in FREQUENCIES]
+    return {
+        "mirror_mode": mirror.mode,
+        "mirror_type": mirror.kind,
+        "mirror_name": mirror.name,
+        "source_root": source_urls.shown(mirror.upstream),
+        "proxy": source_urls.shown_proxy(mirror.upstream) or "",
+        "publish_to_more_readers": readership.granted([mirror.pk]) == {mirror.pk},
+        "only": bool(_terms(mirror).get("only_specs")),
+        "frequency": mirror.cron if mirror.cron in presets else CUSTOM,
+        "cron": mirror.cron,
+        "cron_timezone": mirror.cron_timezone,
+        "version": mirror.version,
+    }
+
+
+def _copied(mirror: Mirror) -> dict[str, Any]:
+    """As the mirror is, under another name and without its logins, which nobody may read."""
+    source, proxy = (
+        source_urls.shown(mirror.upstream),
+        source_urls.shown_proxy(mirror.upstream) or "",
+    )
+    return {
+        **_kept(mirror),
+        "mirror_name": f"{mirror.name[: LONGEST_NAME - 5]}_copy",
+        "source_root": mirror.upstream.url if source_urls.HIDDEN in source else source,
+        "proxy": "" if source_urls.HIDDEN in proxy else proxy,
+        "publish_to_more_readers": False,
+        "version": None,
+    }
+
+
+def _terms(mirror: Mirror | None) -> dict[str, Any]:
+    """The saved filter; `projects` is another word for the only packages."""
+    terms = dict(mirror.filter.terms) if mirror else {}
+    only = [*(terms.get("only_specs") or []), *(terms.pop("projects", None) or [])]
+    return {**terms, "only_specs": list(dict.fromkeys(only))} if mirror else terms
+
+
+def _zones(mirror: Mirror | None) -> list[str]:
+    own = {settings.DEFAULT_CRON_TIMEZONE, *([mirror.cron_timezone] if mirror else [])}
+    known = {zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")}
+    return ["UTC", *sorted((known | own) - {"UTC", "posixrules"})]

@@ -1,0 +1,73 @@
+"""Pages: the Mirrors tab of a channel, All Repository Mirrors, and the rows that are polled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+
+from mirrors.models import Mirror
+from web.pages import mirror_rows
+from web.pages.channel_frame import address, tab
+from web.pages.common import need, paged, render, signed_in
+from web.pages.mirror_access import channel_of, mirror_of
+from web.pages.mirror_access import may_write as writable
+
+
+@signed_in
+def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """The mirrors of a channel, with what they do now."""
+    channel = channel_of(request, c, s, level="read")
+    mine = mirror_rows.mirrors().filter(channel=channel)
+    context = _context(request, mine, may_write=writable(request, channel))
+    context["bulk"] = address(channel, "mirrors-bulk")
+    return tab(
+        request, channel, "channel-mirrors", template="mirrors/channel.html", context=context
+    )
+
+
+@signed_in
+def all_page(request: HttpRequest) -> HttpResponse:
+    """The mirrors of all channels that the user may know of, for roles with mirror = manage."""
+    need(request, "mirror", "manage")
+    context = _context(request, mirror_rows.visible(request.user), may_write=True)
+    context |= {"everywhere": True, "bulk": reverse("all-bulk")}
+    return render(request, "mirrors/all.html", context)
+
+
+@signed_in
+def row(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
+    """One row as it is now; nothing where the mirror is gone, which removes it from the page."""
+    try:
+        mirror = mirror_of(request, c, s, pk, level="read")
+    except Http404:
+        return HttpResponse("")
+    line = mirror_rows.lines(
+        mirror_rows.mirrors().filter(pk=mirror.pk), may_write=writable(request, mirror.channel)
+    )
+    everywhere = "all" in request.GET
+    context = {"row": line[0], "everywhere": everywhere, "next": request.GET.get("next", "")}
+    return render(request, "mirrors/row.html", context)
+
+
+def _context(request: HttpRequest, all_: QuerySet[Mirror], *, may_write: bool) -> dict[str, Any]:
+    found = mirror_rows.matching(all_, request.GET)
+    chosen = mirror_rows.chosen(request)
+    sort = mirror_rows.sort_of(request)
+    page = paged(request, mirror_rows.in_order(mirror_rows.in_state(found, chosen["state"]), sort))
+    return {
+        **chosen,
+        "sort": sort,
+        "page": page,
+        "rows": [
+            replace(line, may_write=writable(request, line.mirror.channel))
+            for line in mirror_rows.lines(page.rows, may_write=may_write)
+        ],
+        "totals": mirror_rows.by_state(found),
+        "filtered": any(chosen[key] for key in ("query", "state", "mode", "kind")),
+        "next": request.get_full_path(),
+        "may_write": may_write,
+    }

@@ -1,0 +1,240 @@
+"""Parts of the mirror form: Test connection, Preview, and what is said while one types.
+
+Nothing here saves a mirror or touches its channel.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_POST
+
+from accounts import presence
+from accounts.caller import Caller
+from channels import filter_forms
+from channels.models import Channel
+from ecosystems.base import EcosystemError, SpecError
+from filters.rules import conflicts
+from filters.rules.form import SPEC_LISTS, kind_of
+from mirrors import cron as schedule
+from mirrors import services, source_urls
+from mirrors.models import Kind, Mirror, Preview, Upstream
+from runs import connection_test, preview
+from web.pages.channel_forms import tell
+from web.pages.common import render, signed_in, user_of
+from web.pages.mirror_access import channel_of
+from web.pages.mirror_forms import CUSTOM, MirrorForm, split
+
+TIMES = 3
+PROBLEMS = 20
+EXAMPLES = 20
+
+
+@signed_in
+@require_POST
+def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """What is at the address in the form."""
+    channel = channel_of(request, c, s, level="write")
+    form = form_of(request, channel)
+    form.is_valid()
+    context: dict[str, Any] = {
+        "problems": problems_of(form, ("source_root", "proxy", "mirror_type"))
+    }
+    if not context["problems"]:
+        context["type"] = Kind(form.kind).label
+        try:
+            place = _upstream(request, form, channel)
+            found = connection_test.probe(place, user_of(request), gone=presence.gone(request))
+        except ValidationError as error:
+            context["problems"] = [(None, text) for text in error.messages]
+        except EcosystemError as error:
+            context["problems"] = [(None, str(error))]
+        else:
+            context["found"] = found
+            if found["found_type"] not in (None, form.kind):
+                context["other"] = Kind(found["found_type"]).label
+    return render(request, "mirrors/test.html", context)
+
+
+@signed_in
+@require_POST
+def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """What the form means so far: specs that cannot be read, conflicts, when it would run."""
+    channel = channel_of(request, c, s, level="write")
+    form = form_of(request, channel)
+    form.is_valid()
+    lists = ("only_specs", "exclude_specs", "include_specs")
+    context: dict[str, Any] = {
+        "unreadable": {name: _unreadable(form, name) for name in lists},
+        "conflicts": _conflicts(form, channel),
+        **_times(form),
+    }
+    return render(request, "mirrors/check.html", context)
+
+
+@signed_in
+@require_POST
+def begin(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Start a preview of the form, checked as if it were saved."""
+    channel = channel_of(request, c, s, level="write")
+    form = form_of(request, channel)
+    if form.is_valid() or set(form.errors) <= {"mirror_name"}:
+        try:
+            row = preview.begin(
+                channel, form.body(), asker=Caller(user_of(request)), mirror=form.mirror
+            )
+        except ValidationError as error:
+            tell(form, error)
+        else:
+            return _shown(request, channel, row)
+    problems = problems_of(form, [name for name in form.errors if name != "mirror_name"])
+    return render(request, "mirrors/preview.html", {"problems": problems, "channel": channel})
+
+
+@signed_in
+def follow(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
+    """How far a preview is; then what it found."""
+    channel = channel_of(request, c, s, level="write")
+    return _shown(request, channel, _mine(request, channel, number))
+
+
+@signed_in
+@require_POST
+def cancel(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
+    """End a preview."""
+    channel = channel_of(request, c, s, level="write")
+    row = _mine(request, channel, number)
+    preview.cancel(row)
+    row.refresh_from_db()
+    return _shown(request, channel, row)
+
+
+def _shown(request: HttpRequest, channel: Channel, row: Preview) -> HttpResponse:
+    context: dict[str, Any] = {"preview": row, "channel": channel, "result": row.result}
+    if row.state == "completed":
+        count = row.result["count"]
+        examples = row.result["examples"]
+        context["reasons"] = [
+            (by, rule, number, examples.get(f"{by}.{rule}", [])[:EXAMPLES])
+            for by in ("mirror", "channel")
+            for rule, number in count[f"{by}_filtered"].items()
+            if number
+        ]
+        context["left_out"] = sum(number for _, _, number, _ in context["reasons"])
+        context["changes"] = [
+            (words, row.result[key], examples.get(key, [])[:EXAMPLES])
+            for key, words in (("added", "Added"), ("replaced", "Replaced"), ("removed", "Removed"))
+        ]
+        context["active"] = row.body["mode"] == Mirror.Mode.ACTIVE
+    return render(request, "mirrors/preview.html", context)
+
+
+def _mine(request: HttpRequest, channel: Channel, number: int) -> Preview:
+    rows = Preview.objects.filter(pk=number, channel=channel, asker=user_of(request))
+    found = rows.first()
+    if found is None or not preview.may_see(found, Caller(user_of(request))):
+        raise Http404("There is no such preview any more.")
+    return found
+
+
+def form_of(request: HttpRequest, channel: Channel) -> MirrorForm:
+    """The form as it was sent, of the mirror that is edited if it names one."""
+    text = request.POST.get("mirror", "")
+    rows = Mirror.objects.filter(channel=channel, deleted=None)
+    rows = rows.select_related("upstream__channel", "filter", "owner")
+    mirror = rows.filter(pk=int(text[:18])).first() if text.isdecimal() else None
+    return MirrorForm(request.POST, mirror=mirror)
+
+
+def _upstream(request: HttpRequest, form: MirrorForm, channel: Channel) -> Upstream:
+    """The place that the form names; nothing is saved."""
+    kept = form.mirror.upstream if form.mirror else None
+    owner = form.mirror.owner if form.mirror else user_of(request)
+    body = {key: form.cleaned_data[key] for key in ("source_root", "proxy")}
+    actor = Caller(user_of(request))
+    source, proxy = services.check_source(
+        body, channel=channel, owner=owner, actor=actor, kept=kept
+    )
+    return source_urls.upstream_for(form.kind, source, proxy, save=False)
+
+
+def problems_of(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
+    """What is wrong with these fields: (the field's label, the words)."""
+    return [
+        (str(form.fields[name].label) if name in form.fields else None, str(text))
+        for name in names
+        for text in form.errors.get(name, [])
+    ]
+
+
+def _unreadable(form: MirrorForm, name: str) -> list[tuple[str, str]]:
+    """The entries of a list that are no specs, with the parser's words."""
+    if name == "only_specs" and not form.data.get("only"):
+        return []
+    read = filter_forms.spec_of(form.kind)
+    found: list[tuple[str, str]] = []
+    for entry in split(form.data.get(name, "")):
+        try:
+            read(entry)
+        except SpecError as error:
+            found.append((entry, str(error)))
+            if len(found) == PROBLEMS:
+                break
+    return found
+
+
+def _conflicts(form: MirrorForm, channel: Channel) -> list[str]:
+    """Where the form's filter and the channel's leave nothing, and lists that exclude others."""
+    data = form.cleaned_data
+    found = []
+    if data.get("only") and (data.get("exclude_specs") or data.get("include_specs")):
+        found.append(
+            "“Only include the following package names” stands alone: take the names in Exclude "
+            "Packages and Include Packages away, or take its tick away."
+        )
+    try:
+        meant = filter_forms.checked(_readable(form), "mirror", form.kind)
+    except ValidationError:
+        # What is wrong is told at its field.
+        return found
+    mine = filter_forms.compiled(meant, "mirror", form.kind)
+    theirs = [filter_forms.compiled(row.terms, "channel", form.kind) for row in channel.filters]
+    return found + conflicts(mine, theirs, kind=kind_of(form.kind) or "")
+
+
+def _readable(form: MirrorForm) -> dict[str, Any]:
+    """The filter as far as it is filled in."""
+    for name in (*SPEC_LISTS, "date_from", "date_to", "only"):
+        form.cleaned_data.setdefault(name, None)
+    for name in form.fields:
+        form.cleaned_data.setdefault(name, None)
+    found = form.terms_of()
+    if found.get("only_specs"):
+        found |= {"exclude_specs": [], "include_specs": []}
+    return found
+
+
+def _times(form: MirrorForm) -> dict[str, Any]:
+    """The frequency in words, and when it fires next."""
+    frequency = form.data.get("frequency", "")
+    cron = form.data.get("cron", "") if frequency in ("", CUSTOM) else frequency
+    cron = " ".join(cron.split())
+    zone = form.data.get("cron_timezone") or str(form.initial["cron_timezone"])
+    if not cron:
+        return {"cron": ""}
+    try:
+        schedule.check(cron, zone)
+    except ValueError as error:
+        return {"cron": cron, "cron_problem": str(error)}
+    times = schedule.next_times(cron, zone, datetime.now(UTC), TIMES)
+    return {
+        "cron": cron,
+        "cron_words": schedule.describe(cron),
+        "zone": zone,
+        "times": [f"{one.astimezone(ZoneInfo(zone)):%a %Y-%m-%d %H:%M}" for one in times],
+        "often": schedule.more_often_than_daily(cron),
+    }

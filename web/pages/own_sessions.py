@@ -1,0 +1,102 @@
+"""Pages: where one is signed in, and ending that."""
+
+from __future__ import annotations
+
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import audit, revocation
+from accounts import sessions as alive
+from accounts.models import ApiSession, SecurityEvent, SecurityEventType, User
+from web.pages.common import confirm, render, signed_in, user_of
+
+NEWEST = 20
+
+
+@signed_in
+def sessions(request: HttpRequest) -> HttpResponse:
+    """The browsers and scripts that are signed in as you, and what happened to your account."""
+    user = user_of(request)
+    own = SecurityEvent.objects.filter(actor_id=user.pk)
+    about = SecurityEvent.objects.filter(object_type="user", object_id=user.pk)
+    context = {
+        "browsers": alive.of_user(user),
+        "current": request.session.session_key,
+        "api_sessions": ApiSession.objects.filter(user=user, expires__gt=timezone.now()).order_by(
+            "-pk"
+        ),
+        "events": (own | about).order_by("-pk")[:NEWEST],
+    }
+    return render(request, "accounts/sessions.html", context)
+
+
+@signed_in
+def end_others(request: HttpRequest) -> HttpResponse:
+    """End every session but this one."""
+    user = user_of(request)
+    if request.method == "POST":
+        with transaction.atomic():
+            ended = revocation.end_others(user, request.session.session_key)
+            _note(request, user, f"all but the one in use: {ended.sessions}")
+        messages.success(request, "All other sessions have ended.")
+        return redirect("sessions")
+    return confirm(
+        request,
+        title="End all other sessions?",
+        losses=["Every other browser and script has to sign in again. Tokens go on working."],
+        verb="End sessions",
+        back=reverse("sessions"),
+    )
+
+
+@signed_in
+def end_browser(request: HttpRequest, pk: int) -> HttpResponse:
+    """End one browser's session."""
+    user = user_of(request)
+    found = UserSession.objects.filter(user=user, pk=pk).first()
+    if found is None:
+        raise Http404("You have no such session; perhaps it has ended already.")
+    if request.method == "POST":
+        with transaction.atomic():
+            alive.end([found])
+            _note(request, user, f"a browser at {found.ip}")
+        messages.success(request, "The session has ended.")
+        return redirect("sessions")
+    return _asked(request, "This browser has to sign in again.")
+
+
+@signed_in
+def end_api(request: HttpRequest, pk: int) -> HttpResponse:
+    """End one API session with all its tokens."""
+    user = user_of(request)
+    found = ApiSession.objects.filter(user=user, pk=pk).first()
+    if found is None:
+        raise Http404("You have no such session; perhaps it has ended already.")
+    if request.method == "POST":
+        with transaction.atomic():
+            _note(request, user, f"a script at {found.address or 'an unknown address'}")
+            found.delete()
+        messages.success(request, "The session has ended.")
+        return redirect("sessions")
+    return _asked(request, "The script or client that uses it has to sign in again.")
+
+
+def _asked(request: HttpRequest, loss: str) -> HttpResponse:
+    return confirm(
+        request,
+        title="End this session?",
+        losses=[loss],
+        verb="End session",
+        back=reverse("sessions"),
+    )
+
+
+def _note(request: HttpRequest, user: User, detail: str) -> None:
+    audit.record(
+        SecurityEventType.SESSION_ENDED, request=request, actor=user, subject=user, detail=detail
+    )

@@ -1,0 +1,166 @@
+"""Pages: the packages of a channel, one package, and why a file is here or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Sum
+from django.http import Http404, HttpRequest, HttpResponse
+
+from channels.models import Channel, Package
+from publishing.explain import Answers, why
+from web.api import package_schemas
+from web.api.common import COUNTED, Paging
+from web.pages.channel_frame import shown, tab
+from web.pages.common import SIZE, Page, page_number, signed_in, text_in
+
+STATES = {
+    "listed": "kept",
+    "active": "downloaded",
+    "passive": "on demand",
+    "missing": "missing",
+    "left_out": "left_out",
+}
+RULES = {
+    "cve": "CVE filter",
+    "date": "date range",
+    "license": "excluded licenses",
+    "only_specs": "only the named packages",
+    "exclude_specs": "excluded packages",
+    "subdirs": "platforms",
+    "duplicated_legacy_conda": "legacy packages",
+    "type": "package types",
+    "invalid": "broken record",
+    "signed": "signatures",
+}
+
+
+@signed_in
+def list_packages(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """The packages clients can get now."""
+    channel = shown(request, c, s)
+    query = text_in(request, "q")
+    platform = text_in(request, "platform")
+    sort = request.GET.get("sort", "name")
+    if sort.removeprefix("-") not in package_schemas.SORTS:
+        sort = "name"
+    rows = package_schemas.listed([channel], query=query)
+    if platform:
+        rows = rows.filter(section=platform)
+    page = _page(request, rows, sort)
+    context = {
+        "page": page,
+        "query": query,
+        "platform": platform,
+        "platforms": _platforms(channel),
+        "sort": sort,
+        "here": _downloaded(channel, [row["name"] for row in page.rows]),
+    }
+    return tab(
+        request,
+        channel,
+        "channel-packages",
+        template="channels/packages.html",
+        context=context,
+    )
+
+
+@signed_in
+def package(
+    request: HttpRequest, family: str, name: str, c: str, s: str | None = None
+) -> HttpResponse:
+    """One package: its files, what they need, and how to install it."""
+    channel = shown(request, c, s)
+    name = name.replace("\x00", "")
+    found = package_schemas.listed([channel]).filter(family=family.replace("\x00", ""), name=name)
+    some = package_schemas.page(found, sort="name", paging=Paging(offset=0, limit=1))
+    number = page_number(request)
+    paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
+    files = package_schemas.files(channel, family, name=name, paging=paging) if some else None
+    if not files or not files[0]:
+        raise Http404(f"The channel {channel.path} lists no package {name} now.")
+    newest = package_schemas.newest(channel, family, name=name) or files[0][0]
+    record = _record(newest)
+    context = {
+        "package": some[0],
+        "page": Page([_row(file) for file in files[0]], number, files[1]),
+        "newest": newest,
+        "depends": _needs(family, record),
+        "constrains": _texts(record.get("constrains")),
+    }
+    return tab(
+        request,
+        channel,
+        "channel-packages",
+        template="channels/package.html",
+        context=context,
+    )
+
+
+@signed_in
+def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Why is it (not) here? For any package or file name."""
+    channel = shown(request, c, s)
+    query = text_in(request, "q")
+    answers = why(channel, query) if query else Answers([])
+    page = Page(answers.items[:SIZE], 1, min(len(answers.items), SIZE))
+    context = {
+        "query": query,
+        "total": len(answers.items),
+        "more": answers.more,
+        "page": page,
+        "kept": sum(1 for answer in answers.items if answer["kept"]),
+        "rules": RULES,
+        "states": STATES,
+    }
+    return tab(request, channel, "channel-packages", template="channels/why.html", context=context)
+
+
+def _page(request: HttpRequest, rows: Any, sort: str) -> Page:
+    number, total = page_number(request), package_schemas.count(rows, most=COUNTED)
+    if (number - 1) * SIZE >= total:
+        number = 1
+    paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
+    return Page(package_schemas.page(rows, sort=sort, paging=paging), number, total)
+
+
+def _platforms(channel: Channel) -> list[str]:
+    rows = Package.objects.at(channel.current).filter(channel=channel, shard__isnull=False)
+    return sorted(set(rows.order_by().values_list("section", flat=True).distinct()))
+
+
+def _downloaded(channel: Channel, names: list[str]) -> dict[str, int]:
+    """How many of each package's files are here."""
+    rows = Package.objects.at(channel.current).filter(channel=channel, name__in=names)
+    sums = rows.order_by().values_list("name").annotate(here=Sum("present"))
+    return dict(sums)
+
+
+def _row(file: dict[str, Any]) -> dict[str, Any]:
+    record = _record(file)
+    return {
+        **file,
+        "license": record.get("license") or record.get("License"),
+        "section": file["ckey"].rpartition("/")[0],
+    }
+
+
+def _record(file: dict[str, Any]) -> dict[str, Any]:
+    """What the index says of a file, whose type has it in a shape of its own."""
+    metadata: dict[str, Any] = file["metadata"]
+    record: dict[str, Any] = metadata.get("repodata_record.json", metadata)
+    return record
+
+
+def _needs(family: str, record: dict[str, Any]) -> list[str] | None:
+    """What a file depends on; None where its index does not say."""
+    if family == "conda":
+        return _texts(record.get("depends"))
+    if family == "cran":
+        fields = (record.get(key) or "" for key in ("Depends", "Imports", "LinkingTo"))
+        return [one.strip() for field in fields for one in str(field).split(",") if one.strip()]
+    return None
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []

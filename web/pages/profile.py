@@ -1,0 +1,91 @@
+"""Pages: one's own account, with its tokens and theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from accounts import tokens
+from accounts.access import level
+from accounts.models import ATTRIBUTES, Token
+from history.models import EventType
+from web.pages.account_events import tell_token
+from web.pages.account_forms import NewToken
+from web.pages.common import confirm, inside, render, signed_in, user_of
+
+THEMES = ("system", "light", "dark")
+
+
+@signed_in
+def profile(request: HttpRequest) -> HttpResponse:
+    """Who you are, what your role lets you do, your tokens."""
+    form = NewToken(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        return _issued(request, form)
+    return _shown(request, form)
+
+
+def _issued(request: HttpRequest, form: NewToken) -> HttpResponse:
+    scopes, resources = form.limits()
+    with transaction.atomic():
+        token, secret = tokens.issue(
+            user_of(request),
+            form.cleaned_data["name"],
+            expires=form.cleaned_data["expires"],
+            scopes=scopes,
+            resources=resources,
+        )
+        tell_token(EventType.TOKEN_CREATED, token, request)
+    # Not after a redirect: the secret must not be kept anywhere, the session included.
+    return _shown(request, NewToken(), secret=secret, made=token)
+
+
+def _shown(request: HttpRequest, form: NewToken, **more: Any) -> HttpResponse:
+    user = user_of(request)
+    context = {
+        "form": form,
+        "tokens": Token.objects.filter(user=user).order_by("-id"),
+        "levels": [(what, level(user, what)) for what in ATTRIBUTES],
+        **more,
+    }
+    return render(request, "accounts/profile.html", context)
+
+
+@signed_in
+def revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make one of your tokens void."""
+    token = Token.objects.filter(user=user_of(request), pk=pk).select_related("user").first()
+    if token is None:
+        raise Http404("You have no such token; perhaps it was revoked already.")
+    if request.method == "POST":
+        with transaction.atomic():
+            tell_token(EventType.TOKEN_REVOKED, token, request)
+            token.delete()
+        messages.success(request, f"The token {token.name} is revoked.")
+        return redirect("profile")
+    losses = ["Every client and script that uses it is refused from now on."]
+    return confirm(
+        request,
+        title=f"Revoke the token {token.name}?",
+        losses=losses,
+        verb="Revoke token",
+        back=reverse("profile"),
+    )
+
+
+@signed_in
+@require_POST
+def theme(request: HttpRequest) -> HttpResponse:
+    """Light, dark, or as the system has it."""
+    user = user_of(request)
+    chosen = request.POST.get("theme", "")
+    if chosen in THEMES:
+        user.theme = chosen
+        user.save(update_fields=["theme"])
+    return redirect(inside(request, request.POST.get("next"), "/"))

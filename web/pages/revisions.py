@@ -1,0 +1,152 @@
+"""Pages: the revisions of a channel, what changed between two, pin, roll back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.conf import settings as django_settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from channels import rollback, services
+from channels.errors import WrongState
+from channels.models import Channel, Revision
+from channels.revisions import KINDS, difference
+from web.pages.channel_frame import address, shown, tab
+from web.pages.common import confirm, number_in, paged, signed_in, text_in, user_of
+
+TOLD = 500
+"""How many file names are shown on a page."""
+LARGEST = 1_000_000_000
+
+
+@signed_in
+def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """The kept revisions, newest first."""
+    channel = shown(request, c, s)
+    kept = channel.revisions.filter(number__lte=channel.current).order_by("-number")
+    page = paged(request, kept)
+    older = _older(page.rows, channel)
+    rows = [{"revision": row, "older": older.get(row.number)} for row in page.rows]
+    base = f"{django_settings.PUBLIC_URL}/api/repo/{channel.path}"
+    context = {
+        "page": page,
+        "rows": rows,
+        "numbered": f"{base}.r{channel.current}",
+        "dated": f"{base}.{datetime.now(UTC).date()}",
+        "numbers": [row.number for row in page.rows],
+    }
+    return tab(
+        request,
+        channel,
+        "channel-revisions",
+        template="channels/revisions.html",
+        context=context,
+    )
+
+
+@signed_in
+def compare(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+    """Go to the difference of the two revisions that were chosen."""
+    channel = shown(request, c, s)
+    a = number_in(request, "a", most=LARGEST)
+    b = number_in(request, "b", most=LARGEST)
+    return redirect(address(channel, "channel-difference", a=min(a, b), b=max(a, b)))
+
+
+@signed_in
+def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) -> HttpResponse:
+    """What changed from one revision to another."""
+    channel = shown(request, c, s)
+    first, last = _kept(channel, a), _kept(channel, b)
+    after = text_in(request, "after")
+    try:
+        found = difference(channel, first.number, last.number, limit=TOLD, after=after)
+    except ValueError as error:
+        raise Http404(f"{error}.") from error
+    groups = [
+        {"words": kind.capitalize(), "total": found.counts[kind], "files": getattr(found, kind)}
+        for kind in KINDS
+    ]
+    return tab(
+        request,
+        channel,
+        "channel-revisions",
+        template="channels/changes.html",
+        context={
+            "first": first,
+            "last": last,
+            "groups": groups,
+            "found": found,
+            "after": after,
+        },
+    )
+
+
+@signed_in
+@require_POST
+def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
+    """Keep a revision for ever, or no longer."""
+    channel = shown(request, c, s, level="write")
+    pinned = request.POST.get("pinned") == "yes"
+    actor = user_of(request).get_username()
+    try:
+        services.pin(channel, number, pinned=pinned, actor=actor)
+    except WrongState as error:
+        messages.error(request, str(error))
+    else:
+        word = "is kept for ever" if pinned else "is kept no longer than others"
+        messages.success(request, f"Revision {number} {word}.")
+    return redirect(address(channel, "channel-revisions"))
+
+
+@signed_in
+def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
+    """Show clients an older revision's content again, and freeze the channel there."""
+    channel = shown(request, c, s, level="write")
+    target = _kept(channel, number)
+    if request.method == "POST":
+        try:
+            made = rollback.roll_back(channel, number, actor=user_of(request).get_username())
+        except WrongState as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(
+                request,
+                f"{channel.path} is rolled back to revision {number}, as revision {made.number}, "
+                "and frozen there.",
+            )
+        return redirect(address(channel, "channel-revisions"))
+    now = channel.revisions.filter(number=channel.current).first()
+    losses = [
+        f"Clients get the {target.files:,} files of {target.created:%Y-%m-%d %H:%M} UTC again"
+        + (f" instead of today's {now.files:,}." if now else "."),
+        "The channel is frozen there: what mirrors bring waits until it is unfrozen. "
+        "No revision is lost.",
+    ]
+    return confirm(
+        request,
+        title=f"Roll {channel.path} back to revision {number}?",
+        losses=losses,
+        verb="Roll back",
+        back=address(channel, "channel-revisions"),
+    )
+
+
+def _kept(channel: Channel, number: int) -> Revision:
+    row = channel.revisions.filter(number=number, number__lte=channel.current).first()
+    if row is None:
+        raise Http404(f"The revision {number} of {channel.path} is not kept.")
+    return row
+
+
+def _older(rows: object, channel: Channel) -> dict[int, int]:
+    """The kept revision before each of these."""
+    numbers = [row.number for row in rows]  # type: ignore[attr-defined]
+    if not numbers:
+        return {}
+    before = channel.revisions.filter(number__lt=numbers[-1]).order_by("-number").first()
+    following = [*numbers[1:], before.number if before else None]
+    return {new: old for new, old in zip(numbers, following, strict=True) if old is not None}

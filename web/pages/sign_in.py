@@ -1,0 +1,92 @@
+"""Pages: sign in, sign out, change the password. django-allauth does the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.views import LoginView, LogoutView, PasswordChangeView
+from allauth.utils import get_request_param
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse, reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.generic.base import TemplateResponseMixin
+
+from accounts.limits import TooMany
+from web.pages.common import inside, render, signed_in, user_of
+
+
+class Rendered(TemplateResponseMixin):
+    """A view of the library whose page leaves as every page of this product does."""
+
+    request: HttpRequest
+    template_name: str
+
+    def render_to_response(
+        self, context: dict[str, Any], status: int = 200, **_: Any
+    ) -> HttpResponse:
+        """The page, under the policy that `web.pages.common.render` sets."""
+        return render(self.request, self.template_name, context, status=status)
+
+
+class SignIn(Rendered, LoginView):  # type: ignore[misc]
+    """Sign in with a local account, then go on to where one came from."""
+
+    template_name = "accounts/sign_in.html"
+
+    def get_next_url(self) -> str | None:
+        """The address that was asked for, if it is one of this server."""
+        return inside(self.request, get_request_param(self.request, "next"), "") or None
+
+    def get_default_success_url(self) -> str:
+        return reverse("dashboard")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return {**context, "next": self.get_success_url()}
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Try; too many tries are told on the same page."""
+        try:
+            response: HttpResponseBase = super().post(request, *args, **kwargs)
+        except TooMany as error:
+            form = self.get_form()
+            form.add_error(None, error.message)
+            response = self.render_to_response(self.get_context_data(form=form), status=429)
+            response["Retry-After"] = str(error.retry_after)
+        return response
+
+
+class SignOut(LogoutView):  # type: ignore[misc]
+    """End the session."""
+
+    http_method_names = ["post", "options"]
+
+
+@method_decorator(signed_in, name="dispatch")
+class ChangePassword(Rendered, PasswordChangeView):  # type: ignore[misc]
+    """Change one's own password; every other session ends. The library counts the tries."""
+
+    template_name = "accounts/password.html"
+    success_url = reverse_lazy("profile")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """404 without a password: the library would go on to a page that is not served."""
+        if not user_of(request).has_usable_password():
+            raise Http404("This account has no password here. An administrator can make one.")
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return response
+
+    def get_next_url(self) -> str | None:
+        """Nowhere but to the profile."""
+        return None
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        messages.success(self.request, "Your password is changed. Other sessions have ended.")
+        return response
+
+
+sign_in = SignIn.as_view()
+sign_out = SignOut.as_view()
+change_password = ChangePassword.as_view()

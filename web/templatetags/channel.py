@@ -1,0 +1,18 @@
+"""Tags of the pages about a channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+
+from channels.models import Channel
+from web.pages.channel_frame import address
+
+register = template.Library()
+
+
+@register.simple_tag
+def channel_url(channel: Channel | str, page: str = "channel", **more: Any) -> str:
+    """The address of a channel's page; `page` is its url name."""
+    return address(channel, page, **more)

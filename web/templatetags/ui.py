@@ -1,0 +1,283 @@
+"""Tags and filters of the pages: icons, badges, times, sizes, navigation, dialogs."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import now
+
+from accounts.access import can
+from web.pages.common import DIALOG
+
+register = template.Library()
+
+BADGES = {
+    # state or word: (icon, colour, words)
+    "pending": ("hourglass", "secondary", "Pending"),
+    "running": ("player-play", "blue", "Running"),
+    "stopping": ("loader-2", "orange", "Stopping"),
+    "stopped": ("player-stop", "secondary", "Stopped"),
+    "completed": ("circle-check", "green", "Completed"),
+    "errors": ("alert-triangle", "orange", "Completed with errors"),
+    "failed": ("circle-x", "red", "Failed"),
+    "held": ("shield", "orange", "Held"),
+    "frozen": ("snowflake", "azure", "Frozen"),
+    "public": ("world", "green", "Public"),
+    "authenticated": ("key", "blue", "Authenticated"),
+    "private": ("lock", "secondary", "Private"),
+    "active": ("cloud-download", "blue", "Active"),
+    "passive": ("cloud", "secondary", "Passive"),
+    "downloaded": ("check", "green", "Downloaded"),
+    "on demand": ("cloud", "secondary", "On demand"),
+    "missing": ("clock", "orange", "Not downloaded yet"),
+    "kept": ("check", "green", "Here"),
+    "left_out": ("x", "red", "Left out"),
+    "current": ("check", "green", "Current"),
+    "pinned": ("pin", "blue", "Pinned"),
+    "rollback": ("arrow-back-up", "orange", "Rollback"),
+    "disabled": ("x", "secondary", "Disabled"),
+    "enabled": ("check", "green", "Enabled"),
+    "expired": ("clock", "red", "Expired"),
+    "publishing": ("loader-2", "blue", "Publishing"),
+    "never run": ("hourglass", "secondary", "Never run"),
+}
+STEPS = (
+    ("year", 31_557_600),
+    ("month", 2_629_800),
+    ("day", 86_400),
+    ("hour", 3_600),
+    ("minute", 60),
+)
+HIDDEN = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"},
+    0x7F: "\u2421",
+    **{
+        code: f"\u2039U+{code:04X}\u203a"
+        for code in (
+            *range(0x80, 0xA0),
+            0x200E,
+            0x200F,
+            *range(0x202A, 0x202F),
+            *range(0x2066, 0x206A),
+        )
+    },
+}
+"""Characters that change how others are shown, and what is shown in their place."""
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+@register.simple_tag
+def icon(name: str, words: str = "") -> SafeString:
+    """A picture of the sprite; decoration unless `words` give it a name."""
+    sprite = static("vendor/icons.svg")
+    if words:
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><use href="{}#{}"/></svg>',
+            words,
+            sprite,
+            name,
+        )
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>',
+        sprite,
+        name,
+    )
+
+
+@register.simple_tag
+def badge(state: str, words: str = "") -> SafeString:
+    """A state as icon and word, never by colour alone."""
+    picture, colour, usual = BADGES.get(state, ("info-circle", "secondary", state))
+    return format_html(
+        '<span class="badge bg-{0} text-{0}-fg">{1} {2}</span>',
+        colour,
+        icon(picture),
+        words or usual,
+    )
+
+
+@register.simple_tag
+def when(moment: datetime | str | None, otherwise: str = "never") -> SafeString | str:
+    """A time in relative words; the exact one (UTC) in its title."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment) if moment else None
+    if moment is None:
+        return otherwise
+    moment = moment.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(timespec="seconds"),
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        _relative(moment),
+    )
+
+
+@register.simple_tag
+def exactly(moment: datetime | str | None, otherwise: str = "–") -> SafeString | str:
+    """A time written out in UTC; the relative words in its title."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment) if moment else None
+    if moment is None:
+        return otherwise
+    moment = moment.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        moment.isoformat(timespec="seconds"),
+        _relative(moment),
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+    )
+
+
+def _relative(moment: datetime) -> str:
+    seconds = int((now() - moment).total_seconds())
+    ahead, seconds = seconds < 0, abs(seconds)
+    for unit, length in STEPS:
+        if seconds >= length:
+            count = seconds // length
+            words = f"{count:,} {unit}{'s' if count > 1 else ''}"
+            return f"in {words}" if ahead else f"{words} ago"
+    return "in a moment" if ahead else "just now"
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """Bytes in IEC units."""
+    if count is None or count < 0:
+        return "–"
+    amount = float(count)
+    for unit in UNITS:
+        if amount < 1024 or unit == UNITS[-1]:
+            return f"{count:,} B" if unit == "B" else f"{amount:,.1f} {unit}"
+        amount /= 1024
+    raise AssertionError
+
+
+@register.filter
+def grouped(count: int | None) -> str:
+    """A number with its thousands apart."""
+    return "–" if count is None else f"{count:,}"
+
+
+@register.simple_tag
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number and its noun: "1 package", "2,000 packages"."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+@register.filter
+def over(day: date | None) -> bool:
+    """Whether this day is over."""
+    return day is not None and day < datetime.now(UTC).date()
+
+
+@register.filter
+def plain(text: object) -> str:
+    """A text from outside: control characters and turns of direction are made visible."""
+    return str(text).translate(HIDDEN)
+
+
+@register.filter
+def value_in_words(value: Any) -> str:
+    """A value of a record for people: a list as its items, "none" for what is empty."""
+    if isinstance(value, dict):
+        value = [f"{key} {value_in_words(one)}" for key, one in sorted(value.items())]
+    if isinstance(value, list):
+        return ", ".join(map(value_in_words, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value in (None, "") else str(value)
+
+
+@register.filter
+def item(mapping: dict[Any, Any], key: Any) -> Any:
+    """The value of a key that is a variable."""
+    return mapping.get(key, "")
+
+
+@register.filter
+def kind(value: Any) -> str:
+    """`dict`, `list` or `text`: how a value of an event's metadata is shown."""
+    return "dict" if isinstance(value, dict) else "list" if isinstance(value, list) else "text"
+
+
+@register.filter
+def json_word(value: Any) -> str:
+    """A leaf of JSON as people read it."""
+    words = {True: "yes", False: "no", None: "–"}
+    if isinstance(value, bool) or value is None:
+        return words[value]
+    return str(value) if isinstance(value, int) else plain(value) or "–"
+
+
+@register.simple_tag(takes_context=True)
+def menu(context: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of the navigation that this user may open."""
+    request: HttpRequest = context["request"]
+    path = request.path
+    entries = [
+        ("Dashboard", "dashboard", "home", True),
+        ("Channels", "channels", "stack-2", True),
+        ("All Repository Mirrors", "all-mirrors", "refresh", can(request.user, "mirror", "manage")),
+        ("Users", "users", "users", can(request.user, "roles", "manage")),
+        ("Roles", "roles", "shield", can(request.user, "roles", "manage")),
+    ]
+    shown = []
+    for words, name, picture, allowed in entries:
+        address = _address(name) if allowed else ""
+        if address:
+            here = path == address if address == "/" else path.startswith(address)
+            shown.append({"words": words, "url": address, "icon": picture, "here": here})
+    return shown
+
+
+def _address(name: str) -> str:
+    """The address of a page, "" where this server has no such page."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+@register.simple_tag
+def dialog(address: str) -> SafeString:
+    """Attributes of a link whose page opens as a dialog where scripts run."""
+    return format_html(
+        'href="{0}" hx-get="{0}" hx-target="#{1}" hx-swap="innerHTML" hx-push-url="false"'
+        ' aria-haspopup="dialog"',
+        address,
+        DIALOG,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def sorting(context: dict[str, Any], key: str, words: str, current: str) -> SafeString:
+    """A column's head that sorts by it, and turns the order when it is clicked again."""
+    request: HttpRequest = context["request"]
+    query = request.GET.copy()
+    query.pop("page", None)
+    upwards, downwards = current == key, current == f"-{key}"
+    query["sort"] = f"-{key}" if upwards else key
+    picture = "sort-ascending" if upwards else "sort-descending" if downwards else "arrows-sort"
+    order = "ascending" if upwards else "descending" if downwards else "none"
+    return format_html(
+        '<th scope="col" aria-sort="{}"><a class="sorting" href="?{}">{} {}</a></th>',
+        order,
+        query.urlencode(),
+        words,
+        icon(picture),
+    )
+
+
+@register.simple_tag
+def address_with(address: str, **query: Any) -> str:
+    """An address with a query; empty values are left out."""
+    kept = {key: value for key, value in query.items() if value not in (None, "")}
+    return f"{address}?{urlencode(kept)}" if kept else address

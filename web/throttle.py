@@ -1,0 +1,80 @@
+"""Counts every request that changes something, and answers those over a limit with 429.
+
+The rule: whoever is signed in is counted by account, everybody else by address. The REST API
+counts behind its own authentication; its answers have the API's shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from ninja.errors import Throttled
+from ninja.throttling import BaseThrottle
+
+from accounts import client_ip, limits
+from accounts.caller import Caller
+from accounts.limits import TooMany
+from web.pages import dashboard
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def count_write(request: HttpRequest, account: int | None) -> None:
+    """Count a request that changes something; `TooMany` beyond `LIMIT_WRITES`."""
+    who = f"account {account}" if account else limits.network(client_ip.of_client(request))
+    limits.need_setting(
+        "writes", who, settings.LIMIT_WRITES, "Too many changes at once: at most {} for an account."
+    )
+
+
+class Writes(BaseThrottle):
+    """The REST API's: asked once the caller is known."""
+
+    def allow_request(self, request: HttpRequest) -> bool:
+        if request.method in SAFE:
+            return True
+        who = getattr(request, "auth", None)
+        try:
+            count_write(request, who.user.pk if isinstance(who, Caller) else None)
+        except TooMany as error:
+            request.too_many = error  # type: ignore[attr-defined]
+            return False
+        return True
+
+    def wait(self) -> float | None:
+        """Stands in `TooMany`; this object is shared by all threads."""
+        return None
+
+
+def refusal(request: HttpRequest, error: Throttled) -> TooMany:
+    """Why a request was throttled."""
+    found = getattr(request, "too_many", None)
+    return (
+        found if isinstance(found, TooMany) else TooMany("Too many requests.", int(error.wait or 1))
+    )
+
+
+class Pages:
+    """Middleware behind the one that knows who is signed in."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        if request.method in SAFE or request.path.startswith("/api/"):
+            return None
+        try:
+            count_write(request, getattr(request.user, "pk", None))
+        except TooMany as error:
+            return dashboard.too_many(request, error)
+        return None
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Limits that a view counts itself."""
+        return dashboard.too_many(request, error) if isinstance(error, TooMany) else None

@@ -1,0 +1,1 @@
+"""Background work: dispatcher, Celery tasks, retention, garbage collection."""

@@ -1,0 +1,194 @@
+"""What waits is knocked for, what died is taken up again, what is due is begun.
+
+Every worker does this every few seconds and the schedule does it too: the
+rows alone decide, so neither a broker nor a beat is needed for it to happen.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from channels import notify
+from channels.errors import WrongState
+from channels.lease import Leased, Watch
+from channels.models import Channel, Publication
+from delivery import on_demand
+from history.models import EventType, record
+from mirrors import form_warnings, periodic_tasks, run_control
+from mirrors.cron import next_fire
+from mirrors.models import Cause, Mirror, Preview, Run
+from mirrors.run_control import tell
+from publishing import publish
+
+log = logging.getLogger(__name__)
+
+KNOCK_AGAIN_SECONDS = 15
+CLOCKS = timedelta(seconds=10)
+"""How far the clocks of beat's host and a worker's may be apart."""
+LOST = "The worker was lost."
+
+_watch = Watch()
+_knocked: dict[tuple[str, int], float] = {}
+
+
+def dispatch_round() -> None:
+    """One look at all rows that are not final."""
+    reap()
+    start_due()
+    start_again()
+    for run in Run.objects.filter(state="pending").values_list("pk", flat=True):
+        _knock("run", run)
+    for preview in Preview.objects.filter(state="pending").values_list("pk", flat=True):
+        _knock("preview", preview)
+    for channel in _wanting():
+        _knock("channel", channel)
+
+
+def reap() -> None:
+    """Take rows from owners that died."""
+    for run in Run.objects.filter(state__in=("running", "stopping")).select_related("mirror"):
+        if _watch.dead(run):
+            _reap_run(run)
+    for publication in Publication.objects.filter(state="running"):
+        if _watch.dead(publication):
+            _take(publication, state="lost", error=LOST, ended=timezone.now())
+    for preview in Preview.objects.filter(state="running"):
+        if _watch.dead(preview):
+            _take(preview, state="failed", error=LOST, ended=timezone.now())
+    on_demand.reap(_watch)
+
+
+def start_due() -> None:
+    """Begin the runs that beat did not begin; a slot during a run is skipped, missed ones are one.
+
+    Beat fires each mirror's own task in time. It may be down, or its message lost.
+    """
+    _start(Mirror.objects.filter(next_run_at__lte=timezone.now() - settings.SCHEDULE_GRACE))
+
+
+def start_slot(pk: int) -> None:
+    """Begin the run of a mirror whose task beat has fired, if its time has come."""
+    _start(Mirror.objects.filter(pk=pk, next_run_at__lte=timezone.now() + CLOCKS))
+
+
+def _start(due: QuerySet[Mirror]) -> None:
+    now = timezone.now()
+    rows = due.filter(deleted=None).select_related(
+        "filter", "upstream", "channel__filter", "channel__parent__filter"
+    )
+    for mirror in rows:
+        try:
+            after = max(now, mirror.next_run_at or now)
+            following = next_fire(mirror.cron, mirror.cron_timezone, after)
+        except ValueError as error:
+            # It was a schedule when it was saved: this host may know fewer time zones.
+            _unschedule(mirror, error)
+        else:
+            _start_slot(mirror, following)
+
+
+def start_again() -> None:
+    """Begin runs asked for while another was going, whose end nobody saw to."""
+    waiting = Mirror.objects.filter(run_again=True, deleted=None)
+    for mirror in waiting.exclude(runs__state__in=Run.ACTIVE).select_related("filter", "owner"):
+        run_control.follow(mirror)
+
+
+def _unschedule(mirror: Mirror, error: ValueError) -> None:
+    """Let a mirror that has no next time wait for an edit, which says what is wrong."""
+    log.error("%s is not run by its schedule any more: %s", mirror, error)
+    rows = Mirror.objects.filter(pk=mirror.pk, next_run_at=mirror.next_run_at)
+    with transaction.atomic():
+        if rows.update(next_run_at=None, warnings=form_warnings.of(mirror)):
+            periodic_tasks.of(mirror).update(enabled=False)
+
+
+def _start_slot(mirror: Mirror, following: datetime) -> None:
+    slot = mirror.next_run_at
+    # Whoever moves the clock on begins the run; all others find it moved.
+    with transaction.atomic():
+        mine = Mirror.objects.filter(pk=mirror.pk, next_run_at=slot)
+        if not mine.update(next_run_at=following):
+            return
+        mirror.next_run_at = following
+        periodic_tasks.keep(mirror)
+        going = run_control.active_run(mirror)
+        if going is None:
+            try:
+                run_control.request_run(mirror, cause=Cause.SCHEDULE, actor="schedule", slot=slot)
+            except WrongState as error:
+                # Begun by somebody this moment; or the slot has had its run.
+                log.info("%s", error)
+                going = run_control.active_run(mirror)
+        if going is not None and going.slot != slot:
+            _tell_skipped(mirror, slot, going)
+
+
+def _tell_skipped(mirror: Mirror, slot: datetime | None, going: Run) -> None:
+    record(
+        EventType.MIRROR_SKIPPED,
+        actor="schedule",
+        channel_id=mirror.channel_id,
+        mirror_id=mirror.pk,
+        run_id=going.pk,
+        data={"mirror": mirror.name},
+        meta={"slot": slot.isoformat() if slot else None, "still_running": going.number},
+    )
+
+
+def _reap_run(run: Run) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        if run.state == "stopping":
+            if _take(run, state="stopped", ended=now):
+                tell(run, EventType.MIRROR_STOPPED, counts=run.counts)
+        elif run.attempt < settings.RUN_ATTEMPTS:
+            if _take(run, state="pending", owner=""):
+                log.warning("%s lost its worker and is begun again", run)
+        elif _take(run, state="failed", error=f"{LOST} {run.attempt} times.", ended=now):
+            tell(run, EventType.MIRROR_FAILED, error=run.error)
+
+
+def _take(row: Leased, **fields: object) -> bool:
+    """Take a row from a dead owner, whose fence is void from then on."""
+    rows = type(row)._default_manager.filter(pk=row.pk, fence=row.fence, state=row.state)
+    taken = bool(rows.update(fence=F("fence") + 1, **fields))
+    if taken:
+        row.lock_path.unlink(missing_ok=True)
+        row.refresh_from_db()
+    return taken
+
+
+def _wanting() -> list[int]:
+    """Channels to be published, or whose content changes by time alone."""
+    now = timezone.now()
+    for channel in Channel.objects.alive().filter(next_judge_at__lte=now):
+        with transaction.atomic():
+            channel.raise_wanted()
+            Channel.objects.filter(pk=channel.pk).update(next_judge_at=None)
+    lately = now - timedelta(seconds=settings.PUBLISH_AGAIN_SECONDS)
+    failed = Publication.objects.filter(state="failed", ended__gt=lately)
+    busy = Publication.objects.filter(state="running")
+    return list(
+        publish.wanting()
+        .exclude(pk__in=failed.values("channel"))
+        .exclude(pk__in=busy.values("channel"))
+        .values_list("pk", flat=True)
+    )
+
+
+def _knock(kind: str, pk: int) -> None:
+    now = time.monotonic()
+    if now - _knocked.get((kind, pk), -KNOCK_AGAIN_SECONDS) < KNOCK_AGAIN_SECONDS:
+        return
+    _knocked[kind, pk] = now
+    getattr(notify, kind)(pk)
+    if len(_knocked) > 10_000:
+        _knocked.clear()
