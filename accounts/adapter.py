@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 
 from accounts import client_ip, passwords
 from accounts.models import User
-from web.pages.common import inside
+from accounts.redirects import inside
 
 UNKNOWN_ADDRESS = "0.0.0.0"
 

@@ -10,7 +10,6 @@ from typing import Any
 from django.db.models import QuerySet
 
 from accounts.models import SecurityEvent, SecurityEventType
-from web.api.common import stamp
 
 LONGEST = 200
 COLUMNS = (
@@ -70,7 +69,7 @@ def shape(event: SecurityEvent) -> dict[str, Any]:
         "event_id": event.pk,
         "event_type": event.type,
         "title": event.get_type_display(),
-        "created": stamp(event.created),
+        "created": event.created.isoformat(),
         "actor": event.actor,
         "actor_id": event.actor_id,
         "address": event.address,

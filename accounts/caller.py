@@ -16,8 +16,8 @@ from ninja.utils import check_csrf
 
 from accounts import jwt, passwords, tokens
 from accounts.access import can
+from accounts.errors import ApiError
 from accounts.models import Token, User
-from web.api.common import ApiError
 
 TOKEN_PASSWORD = "x-auth-token"
 """What pip and R users write as the password when the user name is a token."""

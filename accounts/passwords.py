@@ -26,9 +26,9 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from accounts import audit, client_ip, limits
+from accounts.errors import ApiError
 from accounts.limits import Hit, Rate, TooMany
 from accounts.models import SecurityEventType, User
-from web.api.common import ApiError
 
 WRONG = "The user name or the password is wrong."
 WAIT = "Too many tries to sign in. Wait a minute, then try again."

@@ -61,7 +61,7 @@ def fill() -> Channel:
 
 def _packages(channel: Channel) -> None:
     conda = registry.get("conda")
-    channel.raise_wanted()
+    channel.request_publication()
     publication = Publication.objects.create(channel=channel, state="running", wanted=1)
     build = Build(publication, Heart(publication), stop=lambda: None)
 

@@ -11,6 +11,18 @@ class WrongState(Exception):
         self.run_id = run_id
 
 
+class Missing(Exception):
+    """There is no such thing; `str()` is the sentence for the client.
+
+    `lasting`: false where time alone may change it.
+    """
+
+    def __init__(self, detail: str, *, lasting: bool = True, status: int = 404) -> None:
+        super().__init__(detail)
+        self.lasting = lasting
+        self.status = status
+
+
 class Interrupted(Exception):
     """The work ends here because somebody asked for it, not because it went wrong."""
 

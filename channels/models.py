@@ -6,12 +6,14 @@ Everything with bytes is immutable and named by its SHA-256; what is mutable is
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 
+from channels import notify
 from channels.lease import Leased, Reserving
 from filters.models import Filter
 
@@ -106,11 +108,17 @@ class Channel(models.Model):
         """The channel's own filter, then its parent's."""
         return [self.filter] + ([self.parent.filter] if self.parent else [])
 
-    def raise_wanted(self) -> int:
-        """Ask for a publication (call inside the change's transaction); what to wait for."""
+    def request_publication(self) -> int:
+        """Have this channel and its subchannels published, with what this transaction saves.
+
+        Workers are woken when it commits. Returns the version to wait for in `published`.
+        """
         family = Channel.objects.filter(Q(pk=self.pk) | Q(parent_id=self.pk))
         family.update(wanted=F("wanted") + 1)
-        return Channel.objects.values_list("wanted", flat=True).get(pk=self.pk)
+        wanted = dict(family.values_list("pk", "wanted"))
+        for pk in wanted:
+            transaction.on_commit(partial(notify.publication, pk))
+        return wanted[self.pk]
 
 
 class SourceLink(models.Model):

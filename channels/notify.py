@@ -1,18 +1,37 @@
-"""Tell the workers that a row waits. A lost knock loses nothing: the rows are found anyway.
+"""Wakes workers: a row is ready for them.
 
-`tasks` hangs the real bells here when it is imported, so that nothing in the
-domain knows Celery.
+The row is the truth. A message that is lost or comes twice changes nothing: the dispatcher of
+every worker looks for such rows, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+
+from celery import current_app
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
 
 
-def _nobody(_pk: int) -> None:
-    """Before a bell is hung the dispatcher alone finds the rows."""
+def run(pk: int) -> None:
+    """A run of a mirror is pending."""
+    _send("execute_run", pk)
 
 
-run: Callable[[int], None] = _nobody
-channel: Callable[[int], None] = _nobody
-preview: Callable[[int], None] = _nobody
+def publication(channel_pk: int) -> None:
+    """A channel waits for a publication."""
+    _send("publish_channel", channel_pk)
+
+
+def preview(pk: int) -> None:
+    """A preview is pending."""
+    _send("make_preview", pk)
+
+
+def _send(task: str, pk: int) -> None:
+    # By name: tasks stand above this package.
+    try:
+        current_app.send_task(f"workers.tasks.{task}", args=(pk,))
+    except (OperationalError, OSError) as error:
+        logger.warning("The broker does not answer (%s). The dispatcher tries again.", error)

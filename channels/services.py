@@ -144,7 +144,7 @@ def _edit(
             refiltered = filter_forms.store(channel.filter, checked, by="channel")
     problems.raise_any()
     if refiltered:
-        channel.raise_wanted()
+        channel.request_publication()
     after = _state(channel)
     if after == before and not refiltered:
         return False
@@ -177,7 +177,7 @@ def unfreeze(channel: Channel, *, actor: str, expected: int | None = None) -> bo
     channel.frozen, channel.frozen_by, channel.frozen_at = None, "", None
     channel.awaiting = {}
     _save_freeze(channel)
-    channel.raise_wanted()
+    channel.request_publication()
     tell(EventType.CHANNEL_UNFROZEN, channel, actor, current_revision=channel.current)
     return True
 

@@ -13,13 +13,14 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from channels import access, ondemand, signals
+from channels import access, signals
+from channels.errors import Missing
 from channels.models import Blob, Channel
 from channels.services import RESERVED, SUBDIRS
 from delivery import auth, cache, download_counts, lookup, on_demand, paths, ranges
 from delivery.auth import Caller
 from delivery.cache import Caches
-from delivery.lookup import Listed, Missing
+from delivery.lookup import Listed
 from delivery.paths import Address, BadAddress
 from delivery.responses import (
     FILE_AGE,
@@ -36,6 +37,7 @@ from delivery.responses import (
 )
 from ecosystems.base import Ecosystem, Spot
 from ecosystems.conda.channel import name_of
+from publishing import lazy_records
 
 logger = logging.getLogger(__name__)
 signals.connect()
@@ -243,7 +245,7 @@ def _behind_prefix(
     try:
         return _of_package(channel, spot, number, ecosystem=ecosystem, form=form, until=until)
     except Missing:
-        if not ondemand.bring(channel, spot.section, spot.name, number):
+        if not lazy_records.bring(channel, spot.section, spot.name, number):
             raise
     return _of_package(channel, spot, number, ecosystem=ecosystem, form=form, until=until)
 

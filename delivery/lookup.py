@@ -15,8 +15,9 @@ from django.conf import settings
 from django.db.models import Min, QuerySet
 from django.utils import timezone
 
-from channels import blobs, pins, verdicts
+from channels import blobs, pins
 from channels.access import audience, privacy
+from channels.errors import Missing
 from channels.file_sources import origin_of
 from channels.models import Blob, Channel, Document, Package, Shard
 from delivery.paths import Address
@@ -26,6 +27,7 @@ from delivery.responses import FOREVER_AGE, INDEX_AGE, Entity, Item
 from ecosystems import registry
 from ecosystems.base import Ecosystem, Record, Spot
 from ecosystems.memo import Sized
+from publishing import explain
 
 NOTICES = b'{"notices": []}'
 NOTICES_ETAG = '"notices-empty"'
@@ -34,18 +36,6 @@ REMEMBERED_SECTIONS = 1024 * 1024
 TOLD_BYTES = 400
 """What a file of `Records` weighs beside its texts."""
 _SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
-
-
-class Missing(Exception):
-    """There is no such thing; `str()` is the sentence for the client.
-
-    `lasting`: false where time alone may change it.
-    """
-
-    def __init__(self, detail: str, *, lasting: bool = True, status: int = 404) -> None:
-        super().__init__(detail)
-        self.lasting = lasting
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +224,7 @@ def file(channel: Channel, section: str, filename: str, *, name: str, number: in
     verdict = None
     judged = now is None or (not channel.frozen and channel.wanted > channel.published)
     if judged and (rows or not _lists_any(channel, section)):
-        verdict = verdicts.why(channel, section, filename)
+        verdict = explain.verdict(channel, section, filename)
     if listed is None or (verdict is not None and verdict.refused):
         words = [] if verdict and verdict.refused else [_no_file(channel, section, filename)]
         words += [verdict.message] if verdict else []

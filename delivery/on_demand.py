@@ -32,7 +32,7 @@ from django.utils import timezone
 from channels import blobs, connection_slots, file_sources, pins, readership, side_files
 from channels.access import audience
 from channels.disk_space import Part, Room
-from channels.errors import NoSpace
+from channels.errors import Missing, NoSpace
 from channels.lease import Fenced, Heart, Watch
 from channels.models import Blob, Channel, Fetch, Origin, Package, Refusal, Withheld
 from delivery import lookup
@@ -203,7 +203,7 @@ def local(
         found = lookup.here(listed) or obtain(wish(listed), patience=float("inf"), stop=stop)
         assert isinstance(found, Blob)
         return Digest(sha256=found.sha256, md5=found.md5, size=found.size)
-    except lookup.Missing as error:
+    except Missing as error:
         raise NotFound(origin.base_url, str(error), permanent=True, status=404) from error
     except Unavailable as error:
         if error.status == NO_ROOM:
@@ -485,7 +485,7 @@ def _withhold(what: Wish, message: str) -> None:
             ]
         )
         mark(claim)
-        claim.channel.raise_wanted()
+        claim.channel.request_publication()
 
 
 def _proven(what: Wish, client: Client, *, stop: Stop) -> Digest | None:

@@ -155,8 +155,7 @@ def release(mirror: Mirror, *, actor: str) -> list[str]:
         if locked.waiting and going is None:
             released |= {"incomplete": False, "waiting": {}}
         Mirror.objects.filter(pk=mirror.pk).update(**released)
-        locked.channel.raise_wanted()
-        transaction.on_commit(lambda: notify.channel(locked.channel_id))
+        locked.channel.request_publication()
     mirror.refresh_from_db()
     return sections if "waiting" not in released else [*sections, REMOVALS]
 

@@ -20,18 +20,18 @@ from django.utils import timezone
 
 from accounts.caller import Caller
 from accounts.models import User
-from channels import access, filter_forms, notify, readership
+from channels import access, filter_forms, readership
 from channels import services as channel_manage
 from channels.errors import WrongState
 from channels.filter_forms import Problems, Stale
 from channels.models import Channel, Generation
+from channels.rules import narrowed
 from ecosystems import registry
 from filters.models import Filter
 from history.models import EventType, record
 from mirrors import cron as schedule
 from mirrors import form_warnings, periodic_tasks, run_control, source_urls
 from mirrors.models import Cause, Kind, Mirror, Upstream
-from publishing.inputs import narrowed
 
 LONGEST_NAME = 200
 MONTHLY = "0 0 1 * *"
@@ -362,10 +362,8 @@ def _saved(mirror: Mirror, event: EventType, actor: str, *, name: str = "", **me
         },
         meta=meta,
     )
-    mirror.channel.raise_wanted()
+    mirror.channel.request_publication()
     Generation.rise()
-    channel_id = mirror.channel_id
-    transaction.on_commit(lambda: notify.channel(channel_id))
 
 
 def _wants_more(mirror: Mirror) -> bool:

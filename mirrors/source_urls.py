@@ -23,8 +23,7 @@ from channels.secrets import seal, unseal
 from ecosystems.upstream.address import place, split
 from ecosystems.upstream.credential import Credential, split_credentials
 from ecosystems.upstream.errors import UpstreamError
-from mirrors.models import Upstream
-from runs import local_channel
+from mirrors.models import Mirror, Upstream
 
 LONGEST = 2000
 HIDDEN = "***"
@@ -193,7 +192,7 @@ def _own_channel(
     found = rows.filter(parent__name=parent).first() if parent else rows.filter(parent=None).first()
     if found is None or not readership.may_mirror(found, owner=owner, actor=actor):
         raise _refused(f"There is no channel {match['channel']} here that the mirror may read.")
-    way = local_channel.circle(into, found) if into else []
+    way = cycle(into, found) if into else []
     if into and way:
         circle = " from ".join([into.path, *way])
         raise _refused(f"This would be a circle: {circle}.")
@@ -202,3 +201,20 @@ def _own_channel(
 
 def _refused(message: str) -> ValidationError:
     return ValidationError({"source_root": message})
+
+
+def cycle(channel: Channel, source: Channel) -> list[str]:
+    """The way back from `source` to `channel` through mirrors, as channel paths; [] if none."""
+    ways = [[source]]
+    seen = {source.pk}
+    while ways:
+        way = ways.pop()
+        if way[-1].pk == channel.pk:
+            return [one.path for one in way]
+        mirrors = Mirror.objects.filter(channel=way[-1], deleted=None)
+        for mirror in mirrors.exclude(upstream__channel=None).select_related("upstream__channel"):
+            following = mirror.upstream.channel
+            if following is not None and following.pk not in seen:
+                seen.add(following.pk)
+                ways.append([*way, following])
+    return []

@@ -21,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorserver.settings")
 
 app = Celery("mirrorserver")
 app.config_from_object("mirrorserver.celery_config")
-app.autodiscover_tasks()
+app.autodiscover_tasks(["workers"])
 
 
 @signals.setup_logging.connect

@@ -1,6 +1,6 @@
 """Celery's settings, in its own lower-case names; read when the app is first used.
 
-The rule: a message is only a knock on the door. Losing, doubling or delaying one changes
+The rule: a message only wakes a worker. Losing, doubling or delaying one changes
 nothing, because rows say what is to be done; so messages are taken early, never retried and
 leave no result behind.
 """

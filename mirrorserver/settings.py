@@ -187,10 +187,11 @@ CACHES: dict[str, dict[str, Any]] = {
     )
 }
 
+SHORTEST_PASSWORD = environment.SHORTEST_PASSWORD
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
-        "OPTIONS": {"min_length": environment.SHORTEST_PASSWORD},
+        "OPTIONS": {"min_length": SHORTEST_PASSWORD},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {

@@ -13,7 +13,6 @@ import zstandard
 
 from channels.models import Channel, Package
 from channels.texts import UNREADABLE
-from channels.verdicts import Verdict
 from ecosystems import registry
 from ecosystems.base import Ecosystem
 from filters.rules import Reason, judge
@@ -44,6 +43,14 @@ class Answer:
     by: str = ""
     rule: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say about one file; `message` is a whole sentence for the client."""
+
+    refused: bool
+    message: str
 
 
 @dataclass(slots=True)

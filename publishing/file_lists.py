@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from channels.errors import WrongState
 from channels.models import Channel
+from channels.rules import channel_rules
 from channels.texts import UNREADABLE
 from ecosystems.base import Record, Stop
 from mirrors.models import Run, Snapshot
-from publishing.inputs import Inputs, channel_rules, gather, one_input
+from publishing.inputs import Inputs, gather, one_input
 from publishing.judge import judged
 from publishing.outcomes import Part, State
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from channels import access, blobs
-from channels.filter_forms import By, kept_rules
 from channels.models import Channel
+from channels.rules import channel_rules, mirror_rules
 from ecosystems import registry
 from ecosystems.base import NAMES, Ecosystem
 from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
-from filters.rules import Rules, compared, compile_rules, lenient
-from filters.rules.form import LICENSE_LISTS
+from filters.rules import Rules
 from mirrors.models import Accepted, Mirror, Page, Snapshot
 from publishing.outcomes import Case, Source
 from publishing.published import Earlier
@@ -154,67 +150,11 @@ def as_begun(inputs: Inputs, mirror_id: int, terms: Mapping[str, Any]) -> Inputs
     )
 
 
-def channel_rules(channel: Channel) -> dict[str, tuple[Rules, ...]]:
-    """The channel's rules, then its parent's, as each artifact family reads them."""
-    return {
-        ecosystem.family: _family_rules(channel, ecosystem.kind)
-        for ecosystem in map(registry.get, registry.kinds())
-    }
-
-
-def _family_rules(channel: Channel, kind: str) -> tuple[Rules, ...]:
-    return tuple(_compiled(_Terms.of(row.terms), kind, "channel") for row in channel.filters)
-
-
-def mirror_rules(kind: str, terms: Mapping[str, Any]) -> Rules:
-    """A mirror's rules as its type reads them."""
-    return _compiled(_Terms.of(terms), kind, "mirror")
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """Terms known by their hash."""
-
-    key: str
-    terms: Mapping[str, Any] = field(compare=False)
-
-    @classmethod
-    def of(cls, terms: Mapping[str, Any]) -> _Terms:
-        return cls(hashlib.sha256(msgspec.json.encode(terms)).hexdigest(), terms)
-
-
-RULES_MEMORY = 128 * 1024 * 1024
-RULE_BYTES = 1700
-"""What an entry of a filter weighs once it is compiled."""
 PACKS_MEMORY = 192 * 1024 * 1024
 NAME_BYTES = 300
 """What a name in an opened pack weighs."""
 
-_rules: Sized[Rules] = Sized(RULES_MEMORY)
 _packs: Sized[Pack] = Sized(PACKS_MEMORY)
-
-
-def _compiled(terms: _Terms, kind: str, by: By) -> Rules:
-    """Kept, because every client that asks for a refused file is told the rule."""
-    entries = sum(len(value) for value in terms.terms.values() if isinstance(value, list))
-
-    def made() -> Rules:
-        if (rules := kept_rules(terms.terms, by, kind)) is not None:
-            return rules
-        spec = registry.get(kind).spec
-        return compile_rules(terms.terms, spec=lenient(spec) if by == "channel" else spec, by=by)
-
-    return _rules.get((terms.key, kind, by), made, lambda _: RULE_BYTES * (10 + entries))
-
-
-def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: bool) -> Ecosystem:
-    """The ecosystem, fetching no more than a mirror with these terms can use."""
-    ecosystem = registry.get(kind)
-    every = [row.terms for row in channel.filters]
-    # What excludes and includes specs decides later; reading long lists takes time.
-    mine, _ = compared(terms, every)
-    licenses = any(one.get(key) for one in (terms, *every) for key in LICENSE_LISTS)
-    return ecosystem.narrowed(mirror_rules(kind, mine).only.specs, active=active, licenses=licenses)
 
 
 def on_demand(snapshot: Snapshot) -> bool:

@@ -17,20 +17,20 @@ from django.db.models import QuerySet
 
 from accounts import locks
 from channels import blobs, connection_slots, revision_builder
+from channels.errors import Missing
 from channels.file_sources import client_for
 from channels.models import FOREVER, Channel, Generation, Package, Revision
 from channels.package_rows import Listing
-from delivery.lookup import Missing
+from channels.rules import narrowed
 from ecosystems.base import NAMES, BadIndex, Record
 from ecosystems.memo import Sized
 from ecosystems.upstream import UpstreamError
 from filters.rules import Reason, refused
 from mirrors.models import Accepted, Page, Snapshot
-from publishing.inputs import Input, Inputs, gather, narrowed, on_demand
+from publishing.inputs import Input, Inputs, gather, on_demand
 from publishing.judge import judge_name, resolve
 from publishing.listings import listing
 from publishing.outcomes import Judged
-from runs.fetch import scratch
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,10 @@ NAME_BYTES = 120
 
 
 def bring(channel: Channel, section: str, name: str, number: int) -> bool:
-    """Have the package in revision `number`, if a mirror lists it; see `channels.ondemand`."""
+    """Have the package in revision `number`, if a mirror lists it.
+
+    Whether there is a row now that was not there. Raises `Missing` with why there is none.
+    """
     if not _any_names(channel, section):
         return False
     with locks.wait_at_most(LOCK_SECONDS):
@@ -124,7 +127,7 @@ def _fetch(one: Input, section: str, name: str) -> None:
     ecosystem = narrowed(one.mirror.channel, one.mirror.kind, one.mirror.filter.terms, active=False)
     try:
         client = client_for(upstream.credential, upstream.proxy, slots=connection_slots.AWAITED)
-        with client, scratch() as work:
+        with client, blobs.scratch() as work:
             found = ecosystem.bring(client, snapshot.address, name, work=work)
     except (UpstreamError, BadIndex) as error:
         log.warning("The page of %s was not fetched: %s", name, error)

@@ -13,7 +13,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from channels import internal_errors
+from channels import blobs, internal_errors
 from channels.errors import Interrupted, WrongState
 from channels.lease import Fenced, Heart
 from channels.models import Channel, Document, Package, Publication
@@ -23,13 +23,11 @@ from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import Ecosystem, Progress, Stop
 from mirrors.models import Mirror, Run, Snapshot
-from publishing import optional_documents
+from publishing import mirror_counts, optional_documents
 from publishing.diff import compare
 from publishing.inputs import Inputs, gather, on_demand, pack
 from publishing.listings import listings
 from publishing.outcomes import Case
-from runs import counts
-from runs.fetch import scratch
 
 LONGEST_REASON = 200
 """As `Revision.reason` takes it."""
@@ -62,7 +60,7 @@ def publish(
                 _estimate(publication, stop=stop)
             else:
                 _build(publication, heart, stop=stop, progress=progress, run=run)
-                counts.recount(publication.channel)
+                mirror_counts.recount(publication.channel)
         except Fenced:
             # Another has the publication now; or only the run that it was done for.
             if _end(publication, "stopped", ""):
@@ -274,7 +272,7 @@ def _section(
         != optional_documents.known(optional_documents.identity(inputs, known), section)
         or (_has_names(inputs, section) and known != inputs.identity())
     ):
-        with scratch() as folder:
+        with blobs.scratch() as folder:
             files = optional_documents.files(inputs, known, section, folder, revision=build.number)
             build.documents(case.ecosystem, section, files)
 

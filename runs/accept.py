@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 
-from channels import blobs, notify, readership
+from channels import blobs, readership
 from channels.models import Channel
 from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import BadIndex, Invalid, Record
 from history.models import EventType
+from mirrors import source_urls
 from mirrors.models import Accepted, Mirror, Snapshot
 from mirrors.run_control import accept, tell
 from publishing.inputs import pack
-from runs import local_channel
 from runs.context import Work
 from runs.fetch import Fetch
 from runs.guard import Facts, objection
@@ -44,7 +44,7 @@ def check_source(mirror: Mirror) -> None:
     source = mirror.upstream.channel
     if source is None:
         return
-    way = local_channel.circle(mirror.channel, source)
+    way = source_urls.cycle(mirror.channel, source)
     if way:
         raise BadIndex(
             f"The mirror would feed itself: {' from '.join([mirror.channel.path, *way])}."
@@ -95,9 +95,7 @@ def take(work: Work, fetch: Fetch) -> Taken:
         work.run.write(snapshots=snapshots, held=held)
         root = _root_differs(mirror)
         if news or root:
-            work.run.write(wanted=mirror.channel.raise_wanted())
-            channel_id = mirror.channel_id
-            transaction.on_commit(lambda: notify.channel(channel_id))
+            work.run.write(wanted=mirror.channel.request_publication())
     _warn(work, fetch, accepted, held)
     gone = [section for section, snapshot in news.items() if snapshot is None and mirror.active]
     return Taken(changed=bool(news) or root, held=held, gone=gone)

@@ -8,10 +8,11 @@ from typing import Any
 
 from channels.models import Channel, Package, Revision
 from ecosystems import registry
-from mirrors.models import Mirror, Run, Snapshot
+from mirrors.models import Mirror, Run
 from publishing.diff import compare
 from publishing.inputs import as_begun, gather
 from publishing.listings import UNKNOWN_LICENSE, count
+from publishing.mirror_counts import add_index
 from runs.context import Work
 
 
@@ -44,7 +45,7 @@ def unpublished(work: Work, channel: Channel) -> dict[str, Any]:
 def _counts(work: Work, counts: dict[str, Any], terms: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the counts of what `terms` ask for: failures, and records that are unreadable."""
     run = work.run
-    _add_index(counts, run.mirror, terms)
+    add_index(counts, run.mirror, terms)
     missing = counts.pop("missing")
     counts["failed"] = run.failures.count()
     counts["active_planned"] = counts["active"] + missing if run.mirror.active else 0
@@ -79,32 +80,3 @@ def changes(mirror: Mirror, since: int) -> dict[str, Any]:
     found = list(revisions.order_by("number"))
     sums = {key: sum(getattr(one, key) for one in found) for key in NOTHING}
     return {**sums, "revisions": [since, found[-1].number]} if found else sums
-
-
-def recount(channel: Channel) -> None:
-    """Let each mirror of the channel show what the publication has just judged."""
-    totals: dict[str, dict[str, int]] = {}
-    rows = Package.objects.at(channel.current).filter(channel=channel)
-    for tallies in rows.values_list("tally", flat=True).iterator():
-        for mirror_id, tally in tallies.items():
-            total = totals.setdefault(mirror_id, {})
-            for key, number in tally.items():
-                total[key] = total.get(key, 0) + number
-    mirrors = Mirror.objects.filter(channel=channel, deleted=None)
-    for mirror in mirrors.select_related("filter", "upstream"):
-        counts = count([totals.get(str(mirror.pk), {})])
-        _add_index(counts, mirror, mirror.filter.terms)
-        if counts != mirror.counts:
-            Mirror.objects.filter(pk=mirror.pk).update(counts=counts)
-
-
-def _add_index(counts: dict[str, Any], mirror: Mirror, terms: Mapping[str, Any]) -> None:
-    """Add what the accepted indexes list, and what is unreadable in them."""
-    asked = set(registry.get(mirror.kind).sections(terms.get("subdirs") or []))
-    counts["listed"] = invalid = 0
-    for snapshot in Snapshot.objects.filter(accepted__mirror=mirror, section__in=asked):
-        invalid += snapshot.invalid
-        counts["listed"] += snapshot.listed
-    if invalid:
-        filtered = counts["mirror_filtered"]
-        filtered["invalid"] = filtered.get("invalid", 0) + invalid

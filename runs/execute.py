@@ -13,8 +13,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from channels import internal_errors, notify
+from channels.blobs import scratch
 from channels.lease import Fenced, Heart
 from channels.models import Channel
+from channels.rules import narrowed
 from channels.texts import storable
 from delivery import on_demand
 from ecosystems.base import NAMED, first_names
@@ -25,13 +27,13 @@ from mirrors.run_control import tell
 from publishing import publish
 from publishing.diff import compare
 from publishing.download_plan import Plan
-from publishing.inputs import as_begun, gather, narrowed
+from publishing.inputs import as_begun, gather
 from publishing.listings import UNKNOWN_LICENSE
 from runs import accept, left_out, side_files
 from runs import counts as counted
 from runs.context import HandBack, Stopped, Work
 from runs.download import Download
-from runs.fetch import Fetch, scratch
+from runs.fetch import Fetch
 
 log = logging.getLogger(__name__)
 
@@ -259,9 +261,7 @@ def _ask(work: Work) -> None:
 
 def _want(work: Work) -> None:
     """The same, in the transaction of the change that it is for."""
-    work.run.write(wanted=work.run.mirror.channel.raise_wanted())
-    channel_id = work.run.mirror.channel_id
-    transaction.on_commit(lambda: notify.channel(channel_id))
+    work.run.write(wanted=work.run.mirror.channel.request_publication())
 
 
 def _publish(work: Work) -> dict[str, Any]:

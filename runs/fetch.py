@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -268,15 +266,6 @@ def newest(upstream: Upstream, section: str, scope: str | None = None) -> Snapsh
     if scope is not None:
         rows = rows.filter(scope=scope)
     return rows.order_by("-pk").first()
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder on the blobs' filesystem that goes with the block."""
-    folder = Path(settings.DATA) / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix="fetch-") as name:
-        yield Path(name)
 
 
 def _part(progress: Progress, number: int, of: int) -> Callable[[float, float], None]:

@@ -18,7 +18,7 @@ from channels.models import Channel, Document, Package
 from ecosystems import registry
 from ecosystems.base import BadIndex, Invalid, Raw, Read, Record, Unchanged
 from ecosystems.pack import Pack, PackWriter
-from mirrors.models import Mirror, Snapshot, Upstream
+from mirrors.models import Snapshot, Upstream
 
 
 def fetch(upstream: Upstream, section: str, before: Snapshot | None) -> Raw | Unchanged | None:
@@ -81,23 +81,6 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
 def root_extras(upstream: Upstream) -> dict[str, str]:
     """The files of the source channel's root that belong to its packages, as blobs by name."""
     return dict(_optional(upstream, _source(upstream), ""))
-
-
-def circle(channel: Channel, source: Channel) -> list[str]:
-    """The way back from `source` to `channel` through mirrors, as channel paths; [] if none."""
-    ways = [[source]]
-    seen = {source.pk}
-    while ways:
-        way = ways.pop()
-        if way[-1].pk == channel.pk:
-            return [one.path for one in way]
-        mirrors = Mirror.objects.filter(channel=way[-1], deleted=None)
-        for mirror in mirrors.exclude(upstream__channel=None).select_related("upstream__channel"):
-            following = mirror.upstream.channel
-            if following is not None and following.pk not in seen:
-                seen.add(following.pk)
-                ways.append([*way, following])
-    return []
 
 
 def _source(upstream: Upstream) -> Channel:

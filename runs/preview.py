@@ -19,16 +19,18 @@ from accounts.caller import Caller
 from accounts.limits import TooMany
 from accounts.models import User
 from channels import filter_forms, internal_errors, notify, readership
+from channels.blobs import scratch
 from channels.lease import Fenced, Heart
 from channels.models import Channel
+from channels.rules import narrowed
 from ecosystems.base import BadIndex, Ecosystem
 from filters.models import Filter
 from mirrors import form_warnings, services, source_urls
 from mirrors.models import Kind, Mirror, Preview, Snapshot, Upstream
 from publishing.diff import Difference, compare
-from publishing.inputs import Inputs, gather, narrowed, on_demand, one_input
+from publishing.inputs import Inputs, gather, on_demand, one_input
 from publishing.listings import count
-from runs.fetch import Fetch, scratch
+from runs.fetch import Fetch
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
-"""What waits is knocked for, what died is taken up again, what is due is begun.
+"""One dispatcher round: reclaim rows whose worker died, start due mirrors, enqueue pending rows.
 
-Every worker does this every few seconds and the schedule does it too: the
-rows alone decide, so neither a broker nor a beat is needed for it to happen.
+Every worker does a round every few seconds, and beat asks for one, too. The rows alone decide,
+so a round needs neither a broker nor beat.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from publishing import publish
 
 log = logging.getLogger(__name__)
 
-KNOCK_AGAIN_SECONDS = 15
+ENQUEUE_AGAIN_SECONDS = 15
 CLOCKS = timedelta(seconds=10)
 """How far the clocks of beat's host and a worker's may be apart."""
 LOST = "The worker was lost."
 
 _watch = Watch()
-_knocked: dict[tuple[str, int], float] = {}
+_enqueued: dict[tuple[str, int], float] = {}
 
 
 def dispatch_round() -> None:
-    """One look at all rows that are not final."""
+    """Look once at all rows that are not final."""
     reap()
     start_due()
     start_again()
     for run in Run.objects.filter(state="pending").values_list("pk", flat=True):
-        _knock("run", run)
+        _enqueue("run", run)
     for preview in Preview.objects.filter(state="pending").values_list("pk", flat=True):
-        _knock("preview", preview)
-    for channel in _wanting():
-        _knock("channel", channel)
+        _enqueue("preview", preview)
+    for channel in _channels_to_publish():
+        _enqueue("publication", channel)
 
 
 def reap() -> None:
@@ -58,10 +58,10 @@ def reap() -> None:
             _reap_run(run)
     for publication in Publication.objects.filter(state="running"):
         if _watch.dead(publication):
-            _take(publication, state="lost", error=LOST, ended=timezone.now())
+            _take_over(publication, state="lost", error=LOST, ended=timezone.now())
     for preview in Preview.objects.filter(state="running"):
         if _watch.dead(preview):
-            _take(preview, state="failed", error=LOST, ended=timezone.now())
+            _take_over(preview, state="failed", error=LOST, ended=timezone.now())
     on_demand.reap(_watch)
 
 
@@ -147,16 +147,16 @@ def _reap_run(run: Run) -> None:
     now = timezone.now()
     with transaction.atomic():
         if run.state == "stopping":
-            if _take(run, state="stopped", ended=now):
+            if _take_over(run, state="stopped", ended=now):
                 tell(run, EventType.MIRROR_STOPPED, counts=run.counts)
         elif run.attempt < settings.RUN_ATTEMPTS:
-            if _take(run, state="pending", owner=""):
+            if _take_over(run, state="pending", owner=""):
                 log.warning("%s lost its worker and is begun again", run)
-        elif _take(run, state="failed", error=f"{LOST} {run.attempt} times.", ended=now):
+        elif _take_over(run, state="failed", error=f"{LOST} {run.attempt} times.", ended=now):
             tell(run, EventType.MIRROR_FAILED, error=run.error)
 
 
-def _take(row: Leased, **fields: object) -> bool:
+def _take_over(row: Leased, **fields: object) -> bool:
     """Take a row from a dead owner, whose fence is void from then on."""
     rows = type(row)._default_manager.filter(pk=row.pk, fence=row.fence, state=row.state)
     taken = bool(rows.update(fence=F("fence") + 1, **fields))
@@ -166,12 +166,12 @@ def _take(row: Leased, **fields: object) -> bool:
     return taken
 
 
-def _wanting() -> list[int]:
+def _channels_to_publish() -> list[int]:
     """Channels to be published, or whose content changes by time alone."""
     now = timezone.now()
     for channel in Channel.objects.alive().filter(next_judge_at__lte=now):
         with transaction.atomic():
-            channel.raise_wanted()
+            channel.request_publication()
             Channel.objects.filter(pk=channel.pk).update(next_judge_at=None)
     lately = now - timedelta(seconds=settings.PUBLISH_AGAIN_SECONDS)
     failed = Publication.objects.filter(state="failed", ended__gt=lately)
@@ -184,11 +184,11 @@ def _wanting() -> list[int]:
     )
 
 
-def _knock(kind: str, pk: int) -> None:
+def _enqueue(kind: str, pk: int) -> None:
     now = time.monotonic()
-    if now - _knocked.get((kind, pk), -KNOCK_AGAIN_SECONDS) < KNOCK_AGAIN_SECONDS:
+    if now - _enqueued.get((kind, pk), -ENQUEUE_AGAIN_SECONDS) < ENQUEUE_AGAIN_SECONDS:
         return
-    _knocked[kind, pk] = now
+    _enqueued[kind, pk] = now
     getattr(notify, kind)(pk)
-    if len(_knocked) > 10_000:
-        _knocked.clear()
+    if len(_enqueued) > 10_000:
+        _enqueued.clear()

@@ -1,21 +1,15 @@
-"""What workers do when they are knocked for: load by id, call one function."""
+"""Celery tasks: each loads a row by its id and calls one function."""
 
 from __future__ import annotations
 
-import logging
-
 from celery import shared_task, signals
-from kombu.exceptions import OperationalError
 
-from channels import notify
 from channels.errors import Interrupted
 from channels.models import Channel
 from mirrors import periodic_tasks
 from publishing import publish
 from runs import execute, preview
 from workers import dispatch, retention, shutdown
-
-log = logging.getLogger(__name__)
 
 
 class ShuttingDown(Interrupted):
@@ -54,7 +48,7 @@ def start_slot(pk: int) -> None:
 
 @shared_task
 def dispatch_round() -> None:
-    """One look at all rows that are not final."""
+    """Look once at all rows that are not final."""
     dispatch.dispatch_round()
 
 
@@ -73,18 +67,3 @@ def begin_clocks(**_: object) -> None:
 def _stop() -> None:
     if shutdown.requested():
         raise ShuttingDown
-
-
-def _send(task: object, pk: int) -> None:
-    """A broker that is down loses nothing: the dispatcher knocks again."""
-    try:
-        task.delay(pk)  # type: ignore[attr-defined]
-    except (OperationalError, OSError) as error:
-        log.warning("the broker does not answer (%s); the dispatcher tries again", error)
-
-
-def hang_bells() -> None:
-    """Let changes of rows be told to the workers at once."""
-    notify.run = lambda pk: _send(execute_run, pk)
-    notify.channel = lambda pk: _send(publish_channel, pk)
-    notify.preview = lambda pk: _send(make_preview, pk)

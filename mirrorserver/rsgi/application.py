@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import Error
 
 from accounts import presence
+from accounts.errors import ApiError
 from delivery import app, cache, paths
 from delivery.on_demand import Cut
 from delivery.responses import Problem, Reply, problem, safe
@@ -21,7 +22,6 @@ from mirrorserver.rsgi.pool import Busy, Pool, Share
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
 from mirrorserver.rsgi.waits import Flying, Waits
 from web.api import absent
-from web.api.common import ApiError
 from web.pages.dashboard import BUSY_SECONDS, DATABASE_BUSY
 from web.throttle import SAFE
 

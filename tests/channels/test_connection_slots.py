@@ -32,7 +32,7 @@ from pathlib import Path
 from django.conf import settings
 from ecosystems.upstream import Limits
 settings.configure(DATA=Path(sys.argv[1]), UPSTREAM_LIMITS=Limits(connections=int(sys.argv[2])))
-from channels import connections
+from channels import connection_slots as connections
 ends = []
 def hold(kind, host, end):
     with getattr(connections, kind).hold(host, lambda: None):

@@ -42,7 +42,7 @@ def check(text: str, caplog: pytest.LogCaptureFixture, what: str) -> None:
 
 
 def test_a_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(execute.intake, "check_source", broken)
+    monkeypatch.setattr(execute.accept, "check_source", broken)
     ended = scene.run_now(scene.mirror(scene.channel(), SOURCE))
     assert ended.state == "failed"
     check(ended.error, caplog, f"run {ended.pk}")
@@ -61,7 +61,7 @@ def test_a_preview(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFix
 
 def test_a_publication(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     channel = scene.channel()
-    channel.raise_wanted()
+    channel.request_publication()
     monkeypatch.setattr(publish, "gather", broken)
     with pytest.raises(KeyError):
         publish.publish(channel, stop=lambda: None)
@@ -84,6 +84,6 @@ def test_what_an_upstream_or_the_disk_says_is_told_as_it_is(
     def full(*_: Any) -> None:
         raise internal_errors.NoSpace("needs 7 bytes")
 
-    monkeypatch.setattr(execute.intake, "check_source", full)
+    monkeypatch.setattr(execute.accept, "check_source", full)
     scene.run_now(scene.mirror(scene.channel(), SOURCE))
     assert Run.objects.get().error == "needs 7 bytes"

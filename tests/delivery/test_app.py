@@ -13,9 +13,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from channels import blobs, verdicts
+from channels import blobs
 from channels.models import Blob, Channel, Generation, Package
-from channels.verdicts import Verdict
+from publishing import explain
+from publishing.explain import Verdict
 from tests import scene
 from tests.channels import factory
 from tests.wsgi import Answer, Client, application
@@ -41,7 +42,7 @@ def tools() -> Channel:
 
 @pytest.fixture(autouse=True)
 def no_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verdicts, "_judges", [])
+    monkeypatch.setattr(explain, "verdict", lambda *_: None)
 
 
 def test_every_form_of_an_index_is_served(client: Client, tools: Channel) -> None:
@@ -362,7 +363,7 @@ def refuse(*names: str) -> list[str]:
             return Verdict(True, f"{filename} is left out by the mirror's filter: license GPL.")
         return None
 
-    verdicts.register(judge)
+    explain.verdict = judge
     return asked
 
 
@@ -393,7 +394,7 @@ def test_p08_a_changed_rule_counts_before_its_publication(client: Client, tools:
     assert client.get(path).status == 200
     refuse(ONE.filename)
     assert client.get(path).status == 200
-    tools.raise_wanted()
+    tools.request_publication()
     Generation.rise()
     assert client.get(path).status == 404
     assert client.get(f"/api/repo/tools/linux-64/{TWO.filename}").status == 200
@@ -401,7 +402,7 @@ def test_p08_a_changed_rule_counts_before_its_publication(client: Client, tools:
 
 def test_p08_in_a_frozen_channel_freeze_wins(client: Client, tools: Channel) -> None:
     refuse(ONE.filename)
-    tools.raise_wanted()
+    tools.request_publication()
     Channel.objects.filter(pk=tools.pk).update(frozen=timezone.now())
     Generation.rise()
     assert client.get(f"/api/repo/tools/linux-64/{ONE.filename}").status == 200

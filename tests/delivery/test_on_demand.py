@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
-from channels import verdicts
 from channels.lease import HOST
 from channels.models import Blob, Channel, Fetch, Package, Refusal
-from channels.verdicts import Verdict
 from delivery import on_demand
 from ecosystems.upstream import Limits, NotFound
 from history.models import Event
+from publishing import explain
+from publishing.explain import Verdict
 from tests.channels import factory
 from tests.channels.factory import Made
 from tests.rogue import Behaviour, failing
@@ -39,7 +39,7 @@ PATIENT_SECONDS = 60
 def upstream_settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.UPSTREAM_ALLOW = ("http://127.0.0.1:*",)
     settings.UPSTREAM_LIMITS = Limits(retries=0, backoff=0.01, tick=0.02)
-    monkeypatch.setattr(verdicts, "_judges", [])
+    monkeypatch.setattr(explain, "verdict", lambda *_: None)
     monkeypatch.setattr(on_demand, "VERIFY_SECONDS", PATIENT_SECONDS)
     yield
     for thread in threading.enumerate():
@@ -400,7 +400,7 @@ def test_an_upstream_that_is_not_allowed_is_not_asked(
 def test_a_refused_file_is_not_fetched(
     client: Client, tools: Channel, upstream: FakeUpstream
 ) -> None:
-    verdicts.register(lambda channel, section, filename: Verdict(True, "Left out by a rule."))
+    explain.verdict = lambda *_: Verdict(True, "Left out by a rule.")
     factory.publish(tools, {"noarch": [BIG]}, here=False)
     answer = client.get(path(SMALL))
     assert (answer.status, answer.detail) == (404, "Left out by a rule.")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.db.models.sql import Query
 
+from channels.errors import Missing
 from channels.models import Channel, Package
 from delivery import lookup
-from delivery.lookup import Missing
 from delivery.prepared_queries import Prepared
 from tests import scene
 

@@ -78,9 +78,9 @@ def test_D01_a_flush_loses_wake_ups_and_counts_and_nothing_else(
     assert [row for row in invariants.dump() if not row[0].startswith("sessions.")] == rows
     assert invariants.served(mirror.channel) == before
     assert browser.get("/profile/").status_code == 200
-    monkeypatch.setattr(dispatch, "_knocked", {})
+    monkeypatch.setattr(dispatch, "_enqueued", {})
     told: list[int] = []
-    monkeypatch.setattr(dispatch.knock, "run", told.append)
+    monkeypatch.setattr(dispatch.notify, "run", told.append)
     dispatch.dispatch_round()
     assert told == [waiting.pk]
     execute.execute(waiting.pk, interrupted=lambda: False)

@@ -237,7 +237,7 @@ def test_W05_run_now_without_a_broker_waits_and_is_told_of_again(
         row = request(mirror)
     assert (row.state, Run.objects.get(pk=row.pk).state) == ("pending", "pending")
     assert not any(b"execute_run" in message for message in broker.messages())
-    monkeypatch.setattr(dispatch, "_knocked", {})
+    monkeypatch.setattr(dispatch, "_enqueued", {})
     dispatch.dispatch_round()
     assert sum(b"execute_run" in message for message in broker.messages()) == 1
     assert work(row).state == "completed"

@@ -105,7 +105,7 @@ def test_what_two_runs_publish_together_is_told_as_neither(small: FakeConda) -> 
     channel_manage.edit(channel, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
     for mirror in mirrors:
         row = run_control.request_run(mirror, cause="manual", actor="admin")
-        Run.objects.filter(pk=row.pk).update(state="running", wanted=channel.raise_wanted())
+        Run.objects.filter(pk=row.pk).update(state="running", wanted=channel.request_publication())
     scene.publish(channel)
     assert channel.revisions.get(number=channel.current).reason == "Published"
 

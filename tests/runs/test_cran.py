@@ -612,7 +612,7 @@ def test_sums_have_the_true_sizes_of_what_came_though_the_index_states_them_in_p
     Package.objects.filter(name="bb").update(bytes=0)
     Package.objects.update(stale=True)
     number = channel.current
-    channel.raise_wanted()
+    channel.request_publication()
     scene.publish(channel)
     assert channel.current == number
     assert sums() == [whole] * 4

@@ -31,7 +31,7 @@ def test_what_is_here_is_published_while_the_rest_still_comes(
     small.behave(small.path("noarch", "six-1.16.0-0.conda"), slow)
     row = run_control.request_run(mirror, cause="manual", actor="admin")
     published = threading.Event()
-    real = execute.rebuild.publish
+    real = execute.publish.publish
 
     def told(*args: Any, **kwargs: Any) -> bool:
         done = real(*args, **kwargs)
@@ -47,7 +47,7 @@ def test_what_is_here_is_published_while_the_rest_still_comes(
         finally:
             connection.close()
 
-    monkeypatch.setattr(execute.rebuild, "publish", told)
+    monkeypatch.setattr(execute.publish, "publish", told)
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     assert published.wait(60)

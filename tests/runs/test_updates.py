@@ -51,7 +51,7 @@ def updated(conda: FakeConda) -> None:
 def publish_now(channel: Channel) -> None:
     """As a filter edit of the channel would ask for."""
     with transaction.atomic():
-        channel.raise_wanted()
+        channel.request_publication()
     channel.refresh_from_db()
     scene.publish(channel)
 

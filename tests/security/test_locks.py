@@ -20,6 +20,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from accounts import locks, passwords, tokens
+from accounts.errors import ApiError
 from accounts.models import Token
 from accounts.sessions import USED
 from delivery import app
@@ -30,7 +31,6 @@ from mirrorserver.rsgi.pool import Pool, Share
 from tests import machine, scene
 from tests.mirrorserver.rsgi.exchanges import Exchange, RequestHeaders, Scope
 from tests.web.client import PASSWORD, Api, person
-from web.api.common import ApiError
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from channels.errors import Missing
 from channels.models import Channel, Package
 from delivery import lookup
-from delivery.lookup import Missing
 from tests import scene
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,11 +10,10 @@ from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 
-from channels import filter_forms
+from channels import filter_forms, rules
 from ecosystems import registry
 from filters.rules import compile_rules
 from mirrors.models import Mirror
-from publishing import inputs
 from tests import scene
 from tests.web.client import Api
 
@@ -28,7 +27,7 @@ KINDS = ("conda", "python_simple")
 def read(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> Iterator[list[str]]:
     """Every spec that is read; it fails inside a transaction."""
     settings.UPSTREAM_ALLOW = ("https://mirror.example.org",)
-    inputs._rules.clear()
+    rules._rules.clear()
     texts: list[str] = []
     for kind in registry.kinds():
         ecosystem = registry.get(kind)
@@ -45,10 +44,10 @@ def read(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> Iterator[li
         assert not connection.in_atomic_block, "rules are compiled inside a transaction"
         return compile_rules(*args, **kwargs)
 
-    for module in (filter_forms, inputs):
+    for module in (filter_forms, rules):
         monkeypatch.setattr(module, "compile_rules", compiled)
     yield texts
-    inputs._rules.clear()
+    rules._rules.clear()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,14 +62,14 @@ def test_no_spec_is_read_inside_a_transaction(read: list[str], kind: str) -> Non
     assert api.post(mirrors, {**body, "filters": {"exclude_specs": SPECS}})[0] == 201
     # Once for the mirror's filter and once for the channel's.
     assert len(read) <= 2 * len(SPECS)
-    inputs._rules.clear()
+    rules._rules.clear()
     changed = {"filters": {"include_specs": SPECS, "exclude_specs": SPECS}}
     assert api.put(f"{mirrors}/m", changed)[0] == 202
-    inputs._rules.clear()
+    rules._rules.clear()
     read.clear()
     assert api.put(f"{mirrors}/m", {"cron": "1 2 * * *"})[0] == 202
     assert read == [], "a change of something else reads lists that decide nothing here"
-    inputs._rules.clear()
+    rules._rules.clear()
     assert api.put("/channels/main", {"filters": {"only_specs": SPECS}})[0] == 200
     assert api.post("/channels", {"name": "b", "filters": {"exclude_specs": SPECS}})[0] == 201
     assert Mirror.objects.get(name="m").filter.terms["include_specs"]
@@ -91,7 +90,7 @@ def test_the_pages_read_no_spec_inside_a_transaction_either(read: list[str]) -> 
     mirror = Mirror.objects.get(name="m")
     settings = {"description": "d", "privacy": "public", "exclude_specs": lines, "version": 1}
     assert client.post("/channels/main/settings/", settings).status_code == 302
-    inputs._rules.clear()
+    rules._rules.clear()
     edited = client.post(f"/channels/main/mirrors/{mirror.pk}/edit/", {**form, "version": 1})
     assert edited.status_code == 302, edited.content.decode()
     assert read

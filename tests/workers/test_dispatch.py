@@ -27,20 +27,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "_knocked", {})
+    monkeypatch.setattr(dispatch, "_enqueued", {})
 
 
 @pytest.fixture
-def knocked(monkeypatch: pytest.MonkeyPatch, fresh: None) -> list[tuple[str, int]]:
+def enqueued(monkeypatch: pytest.MonkeyPatch, fresh: None) -> list[tuple[str, int]]:
     """What the workers are told."""
     told: list[tuple[str, int]] = []
-    for kind in ("run", "channel", "preview"):
+    for kind in ("run", "publication", "preview"):
         monkeypatch.setattr(notify, kind, lambda pk, kind=kind: told.append((kind, pk)))
     return told
 
 
-def test_everything_that_waits_is_knocked_for(
-    small: FakeConda, knocked: list[tuple[str, int]]
+def test_everything_that_waits_is_enqueued(
+    small: FakeConda, enqueued: list[tuple[str, int]]
 ) -> None:
     channel = scene.channel()
     mirror = scene.mirror(channel, small.channel)
@@ -48,12 +48,12 @@ def test_everything_that_waits_is_knocked_for(
     asked = preview.request(
         channel, upstream=mirror.upstream, mode="passive", terms={}, asker=scene.admin()
     )
-    knocked.clear()
+    enqueued.clear()
     dispatch.dispatch_round()
-    assert set(knocked) == {("run", row.pk), ("preview", asked.pk), ("channel", channel.pk)}
-    knocked.clear()
+    assert set(enqueued) == {("run", row.pk), ("preview", asked.pk), ("publication", channel.pk)}
+    enqueued.clear()
     dispatch.dispatch_round()
-    assert knocked == [], "a knock is not repeated at once"
+    assert enqueued == [], "a row is not enqueued again at once"
 
 
 def test_a_run_asked_for_during_another_follows_it_even_if_nobody_saw_its_end(
@@ -77,7 +77,7 @@ def test_a_run_asked_for_during_another_follows_it_even_if_nobody_saw_its_end(
 
 
 def test_a_publication_whose_worker_died_is_done_by_the_next(
-    small: FakeConda, knocked: list[tuple[str, int]]
+    small: FakeConda, enqueued: list[tuple[str, int]]
 ) -> None:
     channel = scene.channel()
     mirror = scene.mirror(channel, small.channel)
@@ -88,9 +88,9 @@ def test_a_publication_whose_worker_died_is_done_by_the_next(
         worker.reached()
         worker.kill()
     assert invariants.served(channel) == before
-    knocked.clear()
+    enqueued.clear()
     dispatch.dispatch_round()
-    assert ("channel", channel.pk) in knocked
+    assert ("publication", channel.pk) in enqueued
     scene.publish(channel)
     assert scene.listed(channel) == {}
     assert channel.current == 3
@@ -98,29 +98,29 @@ def test_a_publication_whose_worker_died_is_done_by_the_next(
 
 
 def test_a_publication_that_failed_is_tried_again_only_after_a_while(
-    small: FakeConda, knocked: list[tuple[str, int]], settings: LazySettings
+    small: FakeConda, enqueued: list[tuple[str, int]], settings: LazySettings
 ) -> None:
     channel = scene.channel()
     scene.mirror(channel, small.channel)
     Publication.objects.create(channel=channel, state="failed", ended=timezone.now())
-    knocked.clear()
+    enqueued.clear()
     dispatch.dispatch_round()
-    assert knocked == []
+    assert enqueued == []
     settings.PUBLISH_AGAIN_SECONDS = 0
     dispatch.dispatch_round()
-    assert knocked == [("channel", channel.pk)]
+    assert set(enqueued) == {("publication", channel.pk)}
 
 
 def test_a_channel_is_judged_again_when_time_alone_changes_it(
-    small: FakeConda, knocked: list[tuple[str, int]]
+    small: FakeConda, enqueued: list[tuple[str, int]]
 ) -> None:
     channel = scene.channel()
     scene.run_now(scene.mirror(channel, small.channel))
     due = timezone.now() - timedelta(seconds=1)
     Channel.objects.filter(pk=channel.pk).update(next_judge_at=due)
-    knocked.clear()
+    enqueued.clear()
     dispatch.dispatch_round()
-    assert knocked == [("channel", channel.pk)]
+    assert set(enqueued) == {("publication", channel.pk)}
     assert publish.wants(channel)
     scene.publish(channel)
     assert (channel.current, channel.next_judge_at) == (2, None)
@@ -209,7 +209,7 @@ def test_a_cancelled_preview_is_not_taken_up_again_by_a_worker_that_shuts_down(
 
 
 def test_one_mirror_whose_schedule_cannot_be_read_stops_no_other(
-    small: FakeConda, knocked: list[tuple[str, int]]
+    small: FakeConda, enqueued: list[tuple[str, int]]
 ) -> None:
     channel = scene.channel()
     broken = scene.mirror(channel, small.channel)
@@ -217,9 +217,9 @@ def test_one_mirror_whose_schedule_cannot_be_read_stops_no_other(
     long_ago = timezone.now() - timedelta(days=1)
     Mirror.objects.update(next_run_at=long_ago)
     Mirror.objects.filter(pk=broken.pk).update(cron_timezone="Mars/Olympus")
-    knocked.clear()
+    enqueued.clear()
     dispatch.dispatch_round()
-    assert ("run", fine.runs.get().pk) in knocked
+    assert ("run", fine.runs.get().pk) in enqueued
     broken.refresh_from_db()
     assert broken.next_run_at is None
     assert not broken.runs.exists()

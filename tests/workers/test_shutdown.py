@@ -16,7 +16,7 @@ def test_a_forked_process_sees_what_its_worker_announces() -> None:
     # In an interpreter of its own: forking is the point, and pytest's process should stay whole.
     script = """
 import os, sys
-from mirrorserver import shutdown
+from workers import shutdown
 shutdown.begin()
 child = os.fork()
 if child == 0:

@@ -10,7 +10,7 @@ import re
 from django.http import HttpRequest
 from ninja import Router
 
-from web.api.common import ApiError
+from accounts.errors import ApiError
 
 router = Router()
 

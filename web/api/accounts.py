@@ -14,20 +14,10 @@ from ninja import Field, Query, Router, Schema, Status
 from accounts import audit, jwt, passwords, tokens
 from accounts.access import level
 from accounts.caller import SCOPES, caller
+from accounts.errors import ApiError
 from accounts.models import ATTRIBUTES, SecurityEventType, Token, User
 from history.models import EventType
-from web.api.common import (
-    ERRORS,
-    ApiError,
-    Body,
-    ItemList,
-    Paging,
-    invalid,
-    listed,
-    not_found,
-    part,
-    stamp,
-)
+from web.api.common import ERRORS, Body, ItemList, Paging, invalid, listed, not_found, part, stamp
 from web.pages.account_events import tell_token
 
 router = Router(tags=["account"])

@@ -13,10 +13,11 @@ from django.http import HttpRequest
 from ninja import Schema
 
 from accounts.caller import Caller, caller
+from accounts.errors import ApiError
 from accounts.models import LEVELS, Token
 from channels import access
 from channels.models import Channel
-from web.api.common import ApiError, not_found
+from web.api.common import not_found
 
 CHANNEL = "/channels/{channel}"
 SUBCHANNEL = CHANNEL + "/subchannels/{sub}"

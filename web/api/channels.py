@@ -10,7 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Field, Path, Query, Router, Status
 
 from accounts.caller import Caller, caller
-from channels import filter_forms, notify, services
+from accounts.errors import ApiError
+from channels import filter_forms, services
 from channels.models import Channel
 from mirrors import form_warnings
 from mirrors.services import delete_channel
@@ -27,7 +28,7 @@ from web.api.channel_access import (
     seen,
     visible,
 )
-from web.api.common import ERRORS, ApiError, Body, ItemList, Paging, invalid, listed, part
+from web.api.common import ERRORS, Body, ItemList, Paging, invalid, listed, part
 from web.api.mirror_access import mirrors_of
 
 router = Router(tags=["channels"])
@@ -217,8 +218,6 @@ def _changed(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
         changed = False
     if changes or not wish:
         changed |= services.edit(channel, changes, actor=actor, expected=expected)
-    if changed:
-        transaction.on_commit(lambda: notify.channel(channel.pk))
     return changed
 
 

@@ -11,11 +11,12 @@ from django.http import HttpRequest
 from ninja import Field
 
 from accounts.caller import caller
+from accounts.errors import ApiError
 from channels.models import Channel
 from mirrors.models import Mirror
 from mirrors.services import NOT_READABLE, may_read_source
 from web.api.channel_access import Level, Where, need_level, visible
-from web.api.common import ApiError, Body, not_found
+from web.api.common import Body, not_found
 from web.api.mirror_schemas import MIRROR_KEYS
 
 MIRROR = "/mirrors/{mirror}"

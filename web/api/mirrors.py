@@ -10,11 +10,12 @@ from ninja import Path, Query, Router, Status
 from pydantic import ValidationError as BadPaging
 
 from accounts.caller import caller
+from accounts.errors import ApiError
 from mirrors import run_control, services
 from mirrors.models import Cause, Mirror
 from web.api import mirror_schemas
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, etag, expected_version, seen
-from web.api.common import ERRORS, ApiError, ItemList, Paging, invalid, listed, part
+from web.api.common import ERRORS, ItemList, Paging, invalid, listed, part
 from web.api.mirror_access import (
     MIRROR,
     MirrorBody,

@@ -9,13 +9,14 @@ from ninja import Field, Router, Status
 
 from accounts import presence
 from accounts.caller import caller
+from accounts.errors import ApiError
 from accounts.models import User
 from ecosystems.base import EcosystemError
 from mirrors import services, source_urls
 from mirrors.models import Kind, Preview, Upstream
 from runs import connection_test, preview
 from web.api.channel_access import Where, knows, writes_somewhere
-from web.api.common import ERRORS, LARGEST, ApiError, Body, ErrorAnswer, not_found
+from web.api.common import ERRORS, LARGEST, Body, ErrorAnswer, not_found
 from web.api.mirror_access import MirrorBody, find, mirrors_of, sent_keys
 
 router = Router(tags=["previews"])

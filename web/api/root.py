@@ -24,6 +24,7 @@ from redis import RedisError
 
 from accounts import audit
 from accounts.caller import AUTH, Caller
+from accounts.errors import ApiError
 from accounts.limits import TooMany
 from channels.errors import NoSpace, WrongState
 from channels.filter_forms import Stale
@@ -34,7 +35,7 @@ from web.api.absent import why
 from web.api.accounts import router as accounts
 from web.api.audit import router as audit_log
 from web.api.channels import router as channels
-from web.api.common import ApiError, with_text_ids
+from web.api.common import with_text_ids
 from web.api.history import router as history
 from web.api.mirrors import router as mirrors
 from web.api.packages import router as packages

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from allauth.account.forms import ChangePasswordForm, LoginForm
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 
 from accounts import tokens
 from accounts.caller import SCOPES
 from accounts.models import ATTRIBUTES, LEVELS, Role, User
-from mirrorserver.environment import SHORTEST_PASSWORD
 
 CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
 LONGEST_PASSWORD = 1000
@@ -124,8 +124,8 @@ class NewPassword(Renamed, ChangePasswordForm):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.fields["oldpassword"].help_text = ""
         self.fields["password1"].help_text = (
-            f"At least {SHORTEST_PASSWORD} characters. No common password, and nothing like your "
-            "name or the product’s."
+            f"At least {settings.SHORTEST_PASSWORD} characters. No common password, and nothing "
+            "like your name or the product’s."
         )
         for field in self.fields.values():
             field.validators.append(MaxLengthValidator(LONGEST_PASSWORD))

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
-from urllib.parse import urlsplit
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -18,7 +17,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render as django_render
 from django.utils.cache import patch_vary_headers
-from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.access import can
 from accounts.models import User
@@ -120,24 +118,6 @@ def need(request: HttpRequest, what: str, level: str) -> None:
             f"This needs a role whose attribute “{what}” is “{level}”. "
             "An administrator can give you such a role."
         )
-
-
-def inside(request: HttpRequest, address: str | None, fallback: str) -> str:
-    """An address of this server to go on to; `fallback` for every other.
-
-    What is checked last is what is returned: a path without host, which begins with one slash.
-    Cutting the host off `http://here//there` leaves `//there`, another server.
-    """
-    hosts = {request.get_host()}
-    if not address or not url_has_allowed_host_and_scheme(
-        address, hosts, require_https=request.is_secure()
-    ):
-        return fallback
-    parts = urlsplit(address)
-    onward = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    if not onward.startswith("/") or not url_has_allowed_host_and_scheme(onward, None):
-        return fallback
-    return onward
 
 
 def text_in(request: HttpRequest, key: str) -> str:

@@ -13,12 +13,13 @@ from django.http import Http404, HttpRequest
 
 from accounts.access import can
 from accounts.caller import Caller
+from accounts.redirects import inside
 from channels import access
 from channels.models import Channel
 from mirrors.models import Mirror, Run
 from mirrors.services import NOT_READABLE, may_read_source
 from web.pages.channel_frame import address, shown
-from web.pages.common import inside, need, user_of
+from web.pages.common import need, user_of
 
 Level = Literal["read", "write", "manage"]
 

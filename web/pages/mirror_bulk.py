@@ -11,12 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from accounts.caller import Caller
+from accounts.redirects import inside
 from channels.errors import WrongState
 from mirrors import run_control, services
 from mirrors.models import Cause, Mirror
 from web.pages import mirror_rows
 from web.pages.channel_frame import address
-from web.pages.common import confirm, inside, need, render, signed_in, user_of
+from web.pages.common import confirm, need, render, signed_in, user_of
 from web.pages.mirror_access import channel_of, may_write
 
 MOST = 1000

@@ -14,10 +14,11 @@ from django.views.decorators.http import require_POST
 from accounts import tokens
 from accounts.access import level
 from accounts.models import ATTRIBUTES, Token
+from accounts.redirects import inside
 from history.models import EventType
 from web.pages.account_events import tell_token
 from web.pages.account_forms import NewToken
-from web.pages.common import confirm, inside, render, signed_in, user_of
+from web.pages.common import confirm, render, signed_in, user_of
 
 THEMES = ("system", "light", "dark")
 

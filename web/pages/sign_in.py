@@ -13,7 +13,8 @@ from django.utils.decorators import method_decorator
 from django.views.generic.base import TemplateResponseMixin
 
 from accounts.limits import TooMany
-from web.pages.common import inside, render, signed_in, user_of
+from accounts.redirects import inside
+from web.pages.common import render, signed_in, user_of
 
 
 class Rendered(TemplateResponseMixin):
