@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
-from django.test import override_settings
+from django.test import TransactionTestCase, override_settings
 
 from accounts import limits
 from delivery import download_counts
+from tests import emptying
 from tests.condatree import FakeConda
 from tests.upstream import FakeUpstream
 
@@ -19,6 +20,14 @@ from tests.upstream import FakeUpstream
 def quick_passwords() -> Iterator[None]:
     """The real hash is slow on purpose: it was a third of the suite's time."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_emptying() -> Iterator[None]:
+    """After a test that commits, rows are deleted; Django would flush."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", emptying.teardown)
         yield
 
 
