@@ -9,6 +9,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
+# Compiled code is kept, also where the environment says not to: each test of a server or of a worker
+# starts processes that would compile all of this project again.
+export PYTHONDONTWRITEBYTECODE :=
+
 # The program itself: the package's own wrapper hides its exit code.
 COMPOSE = "$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/docker-compose"
 
