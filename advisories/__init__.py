@@ -1,0 +1,1 @@
+"""Vulnerability and malware reports: their formats, and which files they affect."""

@@ -1,0 +1,1 @@
+"""What clients install from: channels, their revisions, packages, documents and files."""

@@ -1,1 +1,1 @@
-"""Everything behind `/api/repo`: paths, rights, look-up, responses, on-demand fetches, counts."""
+"""Answers everything behind `/api/repo`: paths, rights, look-up, on-demand fetches, counts."""

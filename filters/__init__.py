@@ -1,0 +1,1 @@
+"""Filters as administrators save them, and the rules that judge records by them."""

@@ -1,0 +1,1 @@
+"""The events of a channel: what happened, when, and through whom."""

@@ -1,0 +1,1 @@
+"""Mirrors, their upstreams, snapshots and runs, and what administrators do with them."""

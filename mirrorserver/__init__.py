@@ -1,4 +1,4 @@
-"""The project: settings, addresses, processes."""
+"""The project itself: environment, settings, addresses, processes and the web server."""
 
 from mirrorserver.celery import app as celery_app
 

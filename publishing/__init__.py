@@ -1,1 +1,1 @@
-"""From snapshots and rules to a published revision, and why a file is in it or not."""
+"""Turns snapshots and rules into a revision, and explains why a file is in it or not."""

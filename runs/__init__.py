@@ -1,1 +1,1 @@
-"""The eight steps of a run, its guard, its downloads; previews and connection tests."""
+"""The eight steps of a run, and what uses them: previews and connection tests."""

@@ -1,1 +1,1 @@
-"""Everything with a route for people and scripts: pages, the REST API, template tags."""
+"""Everything with a route for people and scripts: the pages and the REST API."""

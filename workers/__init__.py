@@ -1,1 +1,1 @@
-"""Background work: dispatcher, Celery tasks, retention, garbage collection."""
+"""Background work: the dispatcher, Celery tasks, retention and garbage collection."""

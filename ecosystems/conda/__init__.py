@@ -1,0 +1,1 @@
+"""The conda index: repodata, shards, MatchSpecs and versions, as the CEPs define them."""

@@ -1,0 +1,1 @@
+"""Python indexes: the Simple API, wheels and specifiers, as the PEPs define them."""

@@ -1,1 +1,1 @@
-"""The pages: views, their forms, and their addresses."""
+"""The pages: their addresses, views and forms."""

@@ -1,1 +1,1 @@
-"""What templates ask for."""
+"""Tags and filters for templates."""
