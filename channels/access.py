@@ -36,6 +36,12 @@ def privacy(channel: Channel) -> str:
     )
 
 
+def is_public_at_once(channel: Channel) -> bool:
+    """Whether anybody may read the channel, as far as that needs no query; false where it does."""
+    family = [channel, *([channel.parent] if channel.parent else [])]
+    return declared(channel) == Channel.Privacy.PUBLIC and not any(one.restricted for one in family)
+
+
 def declared(channel: Channel) -> Channel.Privacy:
     """The stricter of the channel's own privacy and its parent's, whatever its sources are."""
     kinds = [channel.privacy, *([channel.parent.privacy] if channel.parent else [])]

@@ -102,11 +102,32 @@ def remembered(environ: Environ, caches: Caches) -> Reply | None:
     key = _key(environ)
     answer = caches.answers.items.get(key) or caches.refusals.items.get(key)
     if answer is None or answer.until < time.monotonic():
-        return None
+        return _unnamed(environ, caches)
     try:
         return _made(environ, answer)
     except (FileNotFoundError, Damaged):
         return None
+
+
+def _unnamed(environ: Environ, caches: Caches) -> Reply | None:
+    """The refusal of a file of a package that no revision has; None where that is not sure.
+
+    Not remembered: to find it again takes no longer, and clients may make up any number of names.
+    """
+    try:
+        address = paths.parse(environ["PATH_INFO"])
+    except BadAddress:
+        return None
+    name = name_of(address.filename)
+    channel = caches.channels.items.get(address.channel)
+    if channel is None or name is None or address.revision or address.prefix or address.shard:
+        return None
+    if not caches.names.lacks(channel, address.section, name):
+        return None
+    if not access.is_public_at_once(channel):
+        return None
+    missing = lookup.unnamed(channel, address.section, address.filename)
+    return problem(environ, Problem(missing.status, str(missing)))
 
 
 def respond(environ: Environ) -> Reply | Waiting:
@@ -163,6 +184,8 @@ def _resolve(environ: Environ, caches: Caches) -> Answer:
         form = paths.form(environ["PATH_INFO"], environ.get("HTTP_ACCEPT", ""))
         answer = _look_up(channel, address, form)
     except Missing as error:
+        if isinstance(error, lookup.Unnamed) and not address.prefix:
+            caches.names.missed(channel, address.section)
         until = FOREVER if error.lasting else time.monotonic() + SHORT_SECONDS
         answer = Answer(until, refusal=Problem(error.status, str(error)))
     answer.user = caller.name

@@ -38,6 +38,10 @@ TOLD_BYTES = 400
 _SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
 
 
+class Unnamed(Missing):
+    """The section has packages, and has had none of this name in any revision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A file as a channel lists it."""
@@ -215,22 +219,27 @@ def file(channel: Channel, section: str, filename: str, *, name: str, number: in
     for all while a change waits for its publication; a frozen channel waits for none.
     """
     rows = _rows(channel, section, name)
+    if not rows and _lists_any(channel, section):
+        raise unnamed(channel, section, filename)
     now = _listed(channel, _at(rows, channel.current), filename)
     listed = now
     if number != channel.current:
         listed = _listed(channel, _at(rows, number), filename)
     elif now is None:
         listed = _lately(channel, rows, filename)
-    verdict = None
     judged = now is None or (not channel.frozen and channel.wanted > channel.published)
-    if judged and (rows or not _lists_any(channel, section)):
-        verdict = explain.verdict(channel, section, filename)
+    verdict = explain.verdict(channel, section, filename) if judged else None
     if listed is None or (verdict is not None and verdict.refused):
         words = [] if verdict and verdict.refused else [_no_file(channel, section, filename)]
         words += [verdict.message] if verdict else []
         raise Missing(" ".join(words), lasting=verdict is None)
     listed = _pinned(listed)
     return replace(listed, lasting=False) if judged else listed
+
+
+def unnamed(channel: Channel, section: str, filename: str) -> Unnamed:
+    """For a file of a package that the section has never had: rules say nothing of it either."""
+    return Unnamed(_no_file(channel, section, filename))
 
 
 def sibling(listed: Listed, filename: str) -> Listed | None:
