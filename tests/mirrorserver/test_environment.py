@@ -14,6 +14,7 @@ from ecosystems.upstream import Policy
 from mirrorserver import environment
 from mirrorserver.environment import BadEnvironment, Environment
 from tests.certificates import Authority
+from tests.mirrorserver.recorded import Recorded
 
 
 def read(tmp_path: Path, **variables: str) -> Environment:
@@ -194,29 +195,6 @@ ENVIRON = re.compile(r"\bos\.environ\b|\bgetenv\b|from os import")
 ROOMS = ("accounts", "channels", "ecosystems", "filters", "history", "mirrors", "mirrorserver")
 
 
-class Recorded(dict[str, str]):
-    """Variables that remember which of them were asked for."""
-
-    def __init__(self, **variables: str) -> None:
-        super().__init__(variables)
-        self.asked: set[str] = set()
-
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        self.asked.add(name)
-        return super().get(name, default)
-
-
-def test_the_readme_lists_every_variable_and_no_other(tmp_path: Path) -> None:
-    variables = Recorded(DATA=str(tmp_path / "var"))
-    environment.read(variables)
-    readme = (environment.PROJECT / "README.md").read_text()
-    section = readme.partition("## Configuration")[2].partition("\n## ")[0]
-    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    listed = re.findall(r"`([A-Z0-9_]+)`", " ".join(cells))
-    assert len(listed) == len(set(listed))
-    assert set(listed) == variables.asked
-
-
 def test_compose_passes_on_every_variable_that_an_operator_may_set(tmp_path: Path) -> None:
     variables = Recorded(DATA=str(tmp_path / "var"))
     environment.read(variables)
@@ -224,7 +202,7 @@ def test_compose_passes_on_every_variable_that_an_operator_may_set(tmp_path: Pat
     of_the_image = {"HOST", "PORT", "DATA"}
     never_there = {"DEBUG", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}  # CA_BUNDLE does that
     set_there = set(re.findall(r"^ +([A-Z][A-Z0-9_]+): ", compose, re.MULTILINE))
-    assert variables.asked - set_there == of_the_image | never_there
+    assert variables.names - set_there == of_the_image | never_there
 
 
 def test_the_environment_is_read_in_one_place_only() -> None:
