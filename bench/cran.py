@@ -25,7 +25,7 @@ import zstandard
 from bench.limit import cpu_seconds
 from bench.measure import Cost, folder_size, measure
 from bench.mirror import environment, serving, show
-from ecosystems.cran.rdswrite import FileRow, write_archive, write_table
+from ecosystems.cran.rds_writer import FileRow, write_archive, write_table
 
 PACKAGES = 22_000
 CHANGED = 110

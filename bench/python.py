@@ -28,11 +28,11 @@ from bench import goals
 from bench.limit import cpu_seconds
 from bench.measure import Cost, measure
 from bench.mirror import environment
-from ecosystems.base import Raw, Seen
+from ecosystems.indexes import FetchContext, FetchedIndex, PreviousIndex
 from ecosystems.pack import Pack, PackWriter
 from ecosystems.python import pages, simple
 from ecosystems.python.ecosystem import PythonSimple
-from ecosystems.upstream import Client, Policy
+from ecosystems.upstream import Client, EgressPolicy
 
 PROJECTS = 600_000
 CHANGED = 500
@@ -149,7 +149,7 @@ def generate(folder: Path) -> dict[str, Any]:
     with PackWriter(folder / PACK) as writer:
         for name, serial in before.items():
             address = f"https://index.example/simple/{name}/"
-            read = simple.project(page(name, serial), name=name, asked=address, found=address)
+            read = simple.project(page(name, serial), name=name, requested_url=address, url=address)
             writer.add(name, read.body, read.count)
         writer.close({"serials": before, "etags": {}, "failed": [], "licensed": False, "newest": 0})
     changed = random.Random(1).sample(sorted(before), CHANGED)
@@ -215,23 +215,16 @@ def refresh(folder: Path, url: str) -> dict[str, Any]:
     old = folder / f"{PACK}.here"
     if not old.exists():
         _place(folder / PACK, old, root)
-    seen = Seen(root, "", "", "", old)
+    seen = PreviousIndex(root, "", "", "", old)
     with (
         tempfile.TemporaryDirectory(dir=folder) as work,
-        Client(Policy(("http://127.0.0.1:*",))) as client,
+        Client(EgressPolicy(("http://127.0.0.1:*",))) as client,
     ):
+        context = FetchContext(client=client, folder=Path(work), previous=seen)
         began = cpu_seconds(), time.perf_counter()
-        raw = ecosystem.fetch(
-            client,
-            root,
-            "simple",
-            seen=seen,
-            work=Path(work),
-            stop=lambda: None,
-            progress=lambda _done, _total: None,
-        )
-        assert isinstance(raw, Raw)
-        read = ecosystem.read(client, raw, "simple", seen=seen, work=Path(work), stop=lambda: None)
+        raw = ecosystem.fetch(root, "simple", context)
+        assert isinstance(raw, FetchedIndex)
+        read = ecosystem.parse(raw, "simple", context)
         cost = {"cpu": cpu_seconds() - began[0], "wall": time.perf_counter() - began[1]}
         return {**cost, "names": read.names, "listed": read.listed, "warnings": read.warnings}
 
@@ -249,7 +242,7 @@ def rates() -> dict[str, float]:
     name = "large"
     address = f"https://index.example/simple/{name}/"
     text = page(name, 1, files=FILES)
-    body = simple.project(text, name=name, asked=address, found=address).body
+    body = simple.project(text, name=name, requested_url=address, url=address).body
     served = pages.served(body)
     plain = pages.project_json(body)
     return {
@@ -257,7 +250,7 @@ def rates() -> dict[str, float]:
             lambda: msgspec.json.encode(msgspec.json.decode(plain))
         ),
         "read from the upstream": _rate(
-            lambda: simple.project(text, name=name, asked=address, found=address)
+            lambda: simple.project(text, name=name, requested_url=address, url=address)
         ),
         "made for publication": _rate(lambda: pages.served(body)),
         "given as JSON": _rate(lambda: pages.page(served, "", pages.JSON)),

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from ecosystems.base import Stop
+from ecosystems.progress import Stop
 
 SPAN = 2.0
 LOOK_SECONDS = 0.01

@@ -15,26 +15,26 @@ from channels import connection_slots, retry_after
 from channels.models import Channel, Origin
 from channels.secrets import unseal
 from ecosystems import registry
-from ecosystems.base import Stop
+from ecosystems.progress import ByteProgress, Stop
 from ecosystems.upstream import (
     Client,
+    ClientSettings,
     Credential,
     Digest,
+    EgressPolicy,
     Limits,
     NotFound,
-    Policy,
-    Progress,
     Slots,
     UpstreamError,
 )
 
 
 @lru_cache(maxsize=8)
-def _policy(allow: tuple[str, ...]) -> Policy:
-    return Policy(allow)
+def _policy(allow: tuple[str, ...]) -> EgressPolicy:
+    return EgressPolicy(allow)
 
 
-def policy() -> Policy:
+def policy() -> EgressPolicy:
     """The egress policy of this server."""
     return _policy(tuple(settings.UPSTREAM_ALLOW))
 
@@ -53,12 +53,14 @@ def client_for(
     secret = unseal(credential)
     return Client(
         policy(),
-        credential=Credential.load(secret) if secret else None,
-        proxy=unseal(proxy) or None,
-        settings=limits or settings.UPSTREAM_LIMITS,
-        ca_files=settings.CA_FILES,
-        gate=retry_after.SHARED,
-        slots=slots,
+        ClientSettings(
+            credential=Credential.load(secret) if secret else None,
+            proxy=unseal(proxy) or None,
+            limits=limits or settings.UPSTREAM_LIMITS,
+            ca_files=settings.CA_FILES,
+            backoff=retry_after.SHARED,
+            slots=slots,
+        ),
     )
 
 
@@ -100,7 +102,7 @@ def download(
     section: str,
     file: File,
     stop: Stop,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     patience: float | None = None,
 ) -> Digest:
     """Bring a file of the origin to `to` and verify it, from wherever it may lie by now.
@@ -123,7 +125,7 @@ def download(
     try:
         return bring(address(origin, file.filename, file.address))
     except NotFound:
-        moved = ecosystem.moved(section, file.filename)
+        moved = ecosystem.archive_address(section, file.filename)
         if not moved or moved == file.address:
             raise
         return bring(address(origin, file.filename, moved))
@@ -136,7 +138,7 @@ def confirms(
 
     False also where it does not answer: then the file is downloaded, which tells more.
     """
-    moved = registry.of_section(section).moved(section, file.filename)
+    moved = registry.of_section(section).archive_address(section, file.filename)
     for place in dict.fromkeys((file.address, moved) if moved else (file.address,)):
         try:
             return client.has(address(origin, file.filename, place), path, stop=stop)

@@ -15,7 +15,8 @@ import msgspec
 from django.core.exceptions import ValidationError
 
 from ecosystems import registry
-from ecosystems.base import Spec, SpecError
+from ecosystems.errors import SpecError
+from ecosystems.records import Spec
 from filters.models import Filter
 from filters.rules import Rules, compile_rules, lenient, normalized, problems
 from filters.rules.form import ParseSpec
@@ -61,7 +62,7 @@ class Problems:
 
 def spec_of(kind: str) -> ParseSpec:
     """How specs are read in a filter for packages of this type; "" = of every type."""
-    return registry.get(kind).spec if kind else _any
+    return registry.get(kind).parse_spec if kind else _any
 
 
 def _any(text: str) -> Spec:
@@ -69,7 +70,7 @@ def _any(text: str) -> Spec:
     errors: list[SpecError] = []
     for kind in registry.kinds():
         try:
-            return registry.get(kind).spec(text)
+            return registry.get(kind).parse_spec(text)
         except SpecError as error:
             errors.append(error)
     raise errors[0]

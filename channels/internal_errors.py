@@ -10,7 +10,7 @@ import logging
 import secrets
 
 from channels.errors import NoSpace
-from ecosystems.base import EcosystemError
+from ecosystems.errors import EcosystemError
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 
 from channels.models import Origin, Pin
-from ecosystems.base import Record
+from ecosystems.records import Record
 from ecosystems.upstream import Digest
 
 BATCH = 500

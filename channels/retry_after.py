@@ -18,7 +18,7 @@ from django.core.cache import cache
 from django.db import Error, connection
 from redis.exceptions import RedisError
 
-from ecosystems.upstream import ProcessGate
+from ecosystems.upstream import Backoff
 
 LOOK_SECONDS = 0.5
 """How old may be what this process knows: a look costs a query."""
@@ -26,8 +26,8 @@ LOOK_SECONDS = 0.5
 log = logging.getLogger(__name__)
 
 
-class SharedGate(ProcessGate):
-    """Implements `ecosystems.upstream.Gate` for the threads of all processes."""
+class SharedBackoff(Backoff):
+    """The `Backoff` of the threads of all processes."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class SharedGate(ProcessGate):
         self._now = now
         self._looked: dict[str, float] = {}
 
-    def penalise(self, host: str, seconds: float) -> None:
-        """See `Gate`."""
-        super().penalise(host, seconds)
+    def hold_back(self, host: str, seconds: float) -> None:
+        """See `Backoff`."""
+        super().hold_back(host, seconds)
         with _cache():
             until = self._now() + seconds
             if until > cache.get(_key(host), 0.0):
@@ -56,7 +56,7 @@ class SharedGate(ProcessGate):
         with _cache():
             left = max(left, float(cache.get(_key(host), 0.0)) - self._now())
             if left > 0:
-                super().penalise(host, left)
+                super().hold_back(host, left)
         return left
 
 
@@ -77,4 +77,4 @@ def _key(host: str) -> str:
     return f"pause:{hashlib.sha256(host.encode()).hexdigest()}"
 
 
-SHARED = SharedGate()
+SHARED = SharedBackoff()

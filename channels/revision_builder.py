@@ -45,7 +45,8 @@ from channels.package_rows import (
 )
 from channels.revision_changes import Changes
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Stop
+from ecosystems.base import Ecosystem
+from ecosystems.progress import Stop
 from history.models import Event
 
 

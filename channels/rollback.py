@@ -20,7 +20,8 @@ from channels.package_rows import BATCH_NAMES, Listing
 from channels.revision_builder import Build
 from channels.services import tell
 from ecosystems import registry
-from ecosystems.base import Ecosystem, never_stop
+from ecosystems.base import Ecosystem
+from ecosystems.progress import never_stop
 from history.models import EventType
 
 

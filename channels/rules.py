@@ -13,6 +13,7 @@ from channels.filter_forms import By, kept_rules
 from channels.models import Channel
 from ecosystems import registry
 from ecosystems.base import Ecosystem
+from ecosystems.indexes import FetchLimits
 from ecosystems.memo import Sized
 from filters.rules import Rules, compared, compile_rules, lenient
 from filters.rules.form import LICENSE_LISTS
@@ -60,7 +61,7 @@ def _compiled(terms: _Terms, kind: str, by: By) -> Rules:
     def made() -> Rules:
         if (rules := kept_rules(terms.terms, by, kind)) is not None:
             return rules
-        spec = registry.get(kind).spec
+        spec = registry.get(kind).parse_spec
         return compile_rules(terms.terms, spec=lenient(spec) if by == "channel" else spec, by=by)
 
     return _rules.get((terms.key, kind, by), made, lambda _: RULE_BYTES * (10 + entries))
@@ -73,4 +74,5 @@ def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: b
     # What excludes and includes specs decides later; reading long lists takes time.
     mine, _ = compared(terms, every)
     licenses = any(one.get(key) for one in (terms, *every) for key in LICENSE_LISTS)
-    return ecosystem.narrowed(mirror_rules(kind, mine).only.specs, active=active, licenses=licenses)
+    only = mirror_rules(kind, mine).only.specs
+    return ecosystem.limited_to(FetchLimits(only=only, active=active, licenses=licenses))

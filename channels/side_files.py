@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from channels import blobs
 from channels.models import Withheld
 from ecosystems import registry
-from ecosystems.base import Record
+from ecosystems.records import Record
 from ecosystems.upstream import Digest, UpstreamError
 
 BATCH = 500
@@ -22,7 +22,7 @@ Key = tuple[int, str, str]
 
 def key(origin_id: int, record: Record) -> Key | None:
     """Of what goes with this file; None for nothing."""
-    return (origin_id, record.filename, record.beside[0].sha256) if record.beside else None
+    return (origin_id, record.filename, record.companions[0].sha256) if record.companions else None
 
 
 def known(origins: Collection[int], names: Collection[str]) -> set[Key]:
@@ -51,7 +51,7 @@ def out_of(whole: str, filename: str, sha256: str, *, family: str, purpose: str)
     path = blobs.path(whole) if whole else None
     if path is None or not path.exists():
         return None
-    data = registry.of_family(family).inside(path, filename)
+    data = registry.of_family(family).extract_companion(path, filename)
     if data is None:
         return None
     if hashlib.sha256(data).hexdigest() != sha256:

@@ -35,8 +35,9 @@ from delivery.responses import (
     safe,
     send,
 )
-from ecosystems.base import Ecosystem, Spot
+from ecosystems.base import Ecosystem
 from ecosystems.conda.channel import name_of
+from ecosystems.documents import Location
 from publishing import lazy_records
 
 logger = logging.getLogger(__name__)
@@ -274,7 +275,7 @@ def _behind_prefix(
 
 
 def _of_package(
-    channel: Channel, spot: Spot, number: int, *, ecosystem: Ecosystem, form: str, until: float
+    channel: Channel, spot: Location, number: int, *, ecosystem: Ecosystem, form: str, until: float
 ) -> Answer:
     """A package's page, or one of its files."""
     if not spot.filename:

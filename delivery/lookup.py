@@ -25,8 +25,10 @@ from delivery.prepared_queries import Prepared
 from delivery.ranges import http_date
 from delivery.responses import FOREVER_AGE, INDEX_AGE, Entity, Item
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Record, Spot
+from ecosystems.base import Ecosystem
+from ecosystems.documents import Location
 from ecosystems.memo import Sized
+from ecosystems.records import Record
 from publishing import explain
 
 NOTICES = b'{"notices": []}'
@@ -103,7 +105,7 @@ def _read(package: Package, key: str) -> dict[str, Told]:
         one.filename: (one.sha256, one.md5, one.size, one.address)
         for record in records
         if isinstance(record, Record)
-        for one in (record, *record.beside)
+        for one in (record, *record.companions)
     }
 
 
@@ -171,7 +173,9 @@ def _no_index(channel: Channel, address: Address) -> str:
     return f"There is no {address.filename} in {where}."
 
 
-def page(channel: Channel, spot: Spot, number: int, *, ecosystem: Ecosystem, form: str) -> Entity:
+def page(
+    channel: Channel, spot: Location, number: int, *, ecosystem: Ecosystem, form: str
+) -> Entity:
     """A package's own index page, made of the served form of its shard."""
     rows = Package.objects.at(number).filter(
         channel=channel, section=spot.section, name=spot.name, shard__isnull=False

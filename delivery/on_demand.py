@@ -38,7 +38,7 @@ from channels.models import Blob, Channel, Fetch, Origin, Package, Refusal, With
 from delivery import lookup
 from delivery.lookup import Listed
 from ecosystems import registry
-from ecosystems.base import Stop, never_stop
+from ecosystems.progress import Stop, never_stop
 from ecosystems.upstream import (
     Client,
     Digest,
@@ -463,7 +463,7 @@ def _inside(what: Wish) -> Digest | None:
 
 def _main(listed: Listed) -> str:
     """The file that this small one goes with; "" for one that stands for itself."""
-    return registry.of_family(listed.package.family).goes_with(listed.filename)
+    return registry.of_family(listed.package.family).main_file(listed.filename)
 
 
 def _withhold(what: Wish, message: str) -> None:
@@ -533,7 +533,7 @@ def _tell(event: EventType, claim: Listed, **meta: Any) -> None:
             "artifact_family": package.family,
             "name": package.name,
             "section": package.section,
-            "ckey": registry.of_family(package.family).key(
+            "ckey": registry.of_family(package.family).file_key(
                 package.section, package.name, claim.filename
             ),
             "channel": claim.channel.path,

@@ -83,7 +83,7 @@ def form(path: str, accept: str) -> str:
     """Which form of what lies at a path an `Accept` header asks for; "" = there is one."""
     for mark, ecosystem in _MARKS.items():
         if mark in path:
-            return ecosystem.form(accept)
+            return ecosystem.preferred_form(accept)
     return ""
 
 

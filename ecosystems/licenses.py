@@ -20,7 +20,7 @@ from license_expression import (
 )
 
 from ecosystems import memo
-from ecosystems.base import SpecError
+from ecosystems.errors import SpecError
 
 Arm = frozenset[str]
 

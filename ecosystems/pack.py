@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import msgspec
 import zstandard
 
-from ecosystems import leftout
-from ecosystems.base import EcosystemError, Invalid, Record
-from ecosystems.leftout import LeftOut
+from ecosystems import left_out
+from ecosystems.errors import EcosystemError
+from ecosystems.left_out import LeftOut
+from ecosystems.records import Invalid, Record
 
 _MAGIC = b"MPACK1\n\0"
 _TRAILER = len(_MAGIC) + 16
@@ -207,7 +208,7 @@ class PackWriter:
             self._note(name, self._old.left_out.get(name))
             return self._append(name, self._old.read_compressed(name), digest, count)
         if self._records is not None:
-            self._note(name, leftout.of(self._records(name, body)))
+            self._note(name, left_out.of(self._records(name, body)))
         return self._append(name, self._zstd.compress(body), digest, count)
 
     def copy(self, name: str, other: Pack) -> Entry:

@@ -14,8 +14,8 @@ from django.db.models import Q
 from channels import filter_forms, readership
 from channels.models import Channel
 from filters.rules import Rules, compared, conflicts
-from filters.rules.clash import NOT_COMPARED
 from filters.rules.form import kind_of
+from filters.rules.overlap import NOT_COMPARED
 from mirrors import cron
 from mirrors.models import Kind, Mirror
 

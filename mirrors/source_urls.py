@@ -20,9 +20,9 @@ from channels import readership
 from channels.file_sources import policy
 from channels.models import Channel
 from channels.secrets import seal, unseal
-from ecosystems.upstream.address import place, split
 from ecosystems.upstream.credential import Credential, split_credentials
 from ecosystems.upstream.errors import UpstreamError
+from ecosystems.upstream.urls import origin, split_url
 from mirrors.models import Mirror, Upstream
 
 LONGEST = 2000
@@ -64,7 +64,7 @@ def checked(
         url, credential, silent = _parts(text.strip())
     except ValueError as error:
         raise _refused(str(error)) from error
-    if place(url) == place(settings.PUBLIC_URL):
+    if origin(url) == origin(settings.PUBLIC_URL):
         return Source(url, None, _own_channel(url, into=into, owner=owner, actor=actor))
     try:
         policy().check(url)
@@ -103,7 +103,7 @@ def checked_proxy(text: str, kept: Upstream | None = None) -> str:
         )
     if text:
         try:
-            place(f"http://{where}")
+            origin(f"http://{where}")
         except ValueError as error:
             raise ValidationError({"proxy": str(error)}) from error
     return text
@@ -161,7 +161,7 @@ def _parts(text: str) -> tuple[str, Credential | None, bool]:
     """Address without login, the login, and whether the text says nothing about a login."""
     if len(text) > LONGEST:
         raise ValueError(f"An address has at most {LONGEST:,} characters.")
-    parts = split(text)
+    parts = split_url(text)
     if not parts.scheme or not parts.host:
         raise ValueError(
             "The source is an address with scheme and host, like https://host/channel."
@@ -182,7 +182,7 @@ def _parts(text: str) -> tuple[str, Credential | None, bool]:
 def _own_channel(
     url: str, *, into: Channel | None, owner: User | None, actor: Caller | None
 ) -> Channel:
-    match = _OWN.fullmatch(split(url).path or "/")
+    match = _OWN.fullmatch(split_url(url).path or "/")
     if match is None:
         raise _refused(
             f"A channel of this server is written {settings.PUBLIC_URL}/api/repo/<channel>."

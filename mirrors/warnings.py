@@ -26,7 +26,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, Q, Subquery
 
 from channels.models import Withheld
-from ecosystems.base import NAMED, first_names
+from ecosystems.sentences import SHOWN_NAMES, first_names
 from mirrors.models import Accepted, Mirror, Run
 
 BATCH = 500
@@ -107,7 +107,7 @@ def of_withheld(ids: list[int]) -> dict[int, list[str]]:
     )
     for mirror, section, origin in places if counts else ():
         if count := counts.get(origin, 0):
-            first = Withheld.objects.filter(origin=origin).order_by("filename")[:NAMED]
+            first = Withheld.objects.filter(origin=origin).order_by("filename")[:SHOWN_NAMES]
             names = first_names([one.filename for one in first], count)
             found[mirror].append(
                 f"{section}: {_counted(count, 'file')} listed without metadata, which is asked for"

@@ -23,7 +23,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from ecosystems.upstream.authorities import add_authorities
-from ecosystems.upstream.policy import Pattern
+from ecosystems.upstream.egress import AllowPattern
 from mirrorserver.pipindex import python_index
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -310,7 +310,7 @@ class _Reader:
         patterns = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         for pattern in patterns:
             try:
-                Pattern.parse(pattern)
+                AllowPattern.parse(pattern)
             except ValueError as error:
                 raise BadEnvironment(
                     "UPSTREAM_ALLOW", pattern, str(error).partition(": ")[2].rstrip(".")

@@ -13,8 +13,8 @@ from pip._internal.configuration import Configuration
 from pip._internal.exceptions import ConfigurationError
 from pip._internal.models.index import PyPI
 
-from ecosystems.upstream.address import literal, place, standing
 from ecosystems.upstream.credential import split_credentials
+from ecosystems.upstream.urls import ip_literal, ip_scope, origin
 
 KEYS = (":env:.index-url", "install.index-url", "global.index-url")
 """Where pip itself looks, the strongest first."""
@@ -45,9 +45,9 @@ def python_index() -> PythonIndex:
 def _index(url: str) -> PythonIndex:
     """The index at `url` without its login; a private one is allowed by the operator only."""
     clean, _ = split_credentials(url.rstrip("/"))
-    where = place(clean)
-    address = literal(where.host)
-    public = address is None or standing(address) == "public"
+    where = origin(clean)
+    address = ip_literal(where.host)
+    public = address is None or ip_scope(address) == "public"
     return PythonIndex(where.host, clean, (str(where),) if public and "." in where.host else ())
 
 

@@ -15,7 +15,8 @@ import zstandard
 
 from channels.models import Channel, Package
 from channels.texts import storable
-from ecosystems.base import Progress, Record, Stop
+from ecosystems.progress import Progress, Stop
+from ecosystems.records import Record
 from publishing.download_plan import Beside, Plan, Wanted
 from publishing.judge import judged
 from publishing.listings import entries_of, tally_of
@@ -136,7 +137,7 @@ def _wanted(case: Case, name: str, part: Part, record: Record) -> Wanted:
         record.address,
         tuple(
             Beside(one.filename, one.size, one.sha256, one.md5, one.address)
-            for one in record.beside
+            for one in record.companions
         ),
     )
 

@@ -102,8 +102,8 @@ def _asked(
     inputs: Inputs, ecosystem: Ecosystem, section: str, query: str, budget: _Budget
 ) -> Iterator[Answer]:
     """Of a package's files, or of the one file that `query` names, whatever its name is like."""
-    name = ecosystem.name_of(query)
-    plain = ecosystem.normalize(query) if name is None else name
+    name = ecosystem.package_name(query)
+    plain = ecosystem.normalize_name(query) if name is None else name
     case = inputs.case(ecosystem, section, names=[plain])
     answers = _answers(budget.within(case, plain), plain)
     if name is not None:
@@ -131,7 +131,7 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
     """What today's rules say of a file: for clients' 404s and for files of older revisions."""
     inputs = gather(channel)
     for ecosystem in inputs.ecosystems():
-        name = ecosystem.name_of(filename) if ecosystem.owns(section) else None
+        name = ecosystem.package_name(filename) if ecosystem.owns_section(section) else None
         if name is None:
             continue
         if section not in inputs.sections(ecosystem):
@@ -160,7 +160,7 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
 def _withdrawn(case: Case, name: str) -> bool:
     """Whether an upstream says that nothing of the package may be used, and none has any of it."""
     bodies = [one.pack.read(name) for one in case.sources if name in one.pack.names()]
-    return any(case.ecosystem.taken_back(body) is None for body in bodies)
+    return any(case.ecosystem.withdrawn(body) is None for body in bodies)
 
 
 def _answers(case: Case, name: str) -> list[Answer]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from channels import blobs
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Invalid, Record
+from ecosystems.base import Ecosystem
+from ecosystems.records import Invalid, Record
 from filters.rules import Rules
 
 
@@ -50,4 +51,4 @@ def _license(kind: str, sha256: str, filename: str) -> tuple[str, str] | None:
 @lru_cache(maxsize=65536)
 def _read(kind: str, sha256: str, filename: str) -> tuple[str, str] | None:
     """Kept, because equal hashes are equal files."""
-    return registry.get(kind).license_in(blobs.path(sha256), filename)
+    return registry.get(kind).read_license(blobs.path(sha256), filename)

@@ -9,7 +9,8 @@ from channels.errors import WrongState
 from channels.models import Channel
 from channels.rules import channel_rules
 from channels.texts import UNREADABLE
-from ecosystems.base import Record, Stop
+from ecosystems.progress import Stop
+from ecosystems.records import Record
 from mirrors.models import Run, Snapshot
 from publishing.inputs import Inputs, gather, one_input
 from publishing.judge import judged

@@ -10,7 +10,8 @@ from channels import access, blobs
 from channels.models import Channel
 from channels.rules import channel_rules, mirror_rules
 from ecosystems import registry
-from ecosystems.base import NAMES, Ecosystem
+from ecosystems.base import Ecosystem
+from ecosystems.indexes import NAMES
 from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
 from filters.rules import Rules

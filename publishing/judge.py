@@ -11,7 +11,8 @@ from itertools import islice
 
 from channels import blobs, pins, side_files
 from channels.blobs import Audience
-from ecosystems.base import Invalid, Record, Stop
+from ecosystems.progress import Stop
+from ecosystems.records import Invalid, Record
 from filters.rules import Reason, judge, twins
 from publishing import file_licenses
 from publishing.outcomes import Case, Judged, Part, Source, State, complete, digest, digests
@@ -74,7 +75,7 @@ def _detach(case: Case, batch: Sequence[Judged]) -> None:
     wanted = {
         (part.source.origin_id, name)
         for name, part in parts
-        if any(record.beside for record in part.kept())
+        if any(record.companions for record in part.kept())
     }
     if not wanted:
         return
@@ -82,7 +83,7 @@ def _detach(case: Case, batch: Sequence[Judged]) -> None:
     for _, part in parts if lost else ():
         for at, record in enumerate(part.records):
             if isinstance(record, Record) and side_files.key(part.source.origin_id, record) in lost:
-                part.records[at] = case.ecosystem.alone(record)
+                part.records[at] = case.ecosystem.without_companions(record)
                 part.altered = True
 
 
@@ -154,7 +155,7 @@ def _keep(case: Case, name: str, part: Part, listed: ByMirror, here: Set[str]) -
     }
     if not old:
         return
-    taken_back = case.ecosystem.taken_back(part.body, mine[0].body)
+    taken_back = case.ecosystem.withdrawn(part.body, mine[0].body)
     if taken_back is None:
         return
     new = {

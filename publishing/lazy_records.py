@@ -22,8 +22,10 @@ from channels.file_sources import client_for
 from channels.models import FOREVER, Channel, Generation, Package, Revision
 from channels.package_rows import Listing
 from channels.rules import narrowed
-from ecosystems.base import NAMES, BadIndex, Record
+from ecosystems.errors import BadIndex
+from ecosystems.indexes import NAMES, FetchContext
 from ecosystems.memo import Sized
+from ecosystems.records import Record
 from ecosystems.upstream import UpstreamError
 from filters.rules import Reason, refused
 from mirrors.models import Accepted, Page, Snapshot
@@ -128,7 +130,8 @@ def _fetch(one: Input, section: str, name: str) -> None:
     try:
         client = client_for(upstream.credential, upstream.proxy, slots=connection_slots.AWAITED)
         with client, blobs.scratch() as work:
-            found = ecosystem.bring(client, snapshot.address, name, work=work)
+            context = FetchContext(client=client, folder=work)
+            found = ecosystem.fetch_package(snapshot.address, name, context)
     except (UpstreamError, BadIndex) as error:
         log.warning("The page of %s was not fetched: %s", name, error)
         message = f"The page of {name} could not be fetched from the upstream."

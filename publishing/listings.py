@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from channels.package_rows import Listing
-from ecosystems.base import Record, Stop
+from ecosystems.progress import Stop
+from ecosystems.records import Record
 from publishing.judge import judged
 from publishing.outcomes import Case, Judged, Part, State
 

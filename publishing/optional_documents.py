@@ -11,7 +11,7 @@ from typing import Any
 
 from channels import blobs
 from channels.models import Document, Package
-from ecosystems.base import NAMES
+from ecosystems.indexes import NAMES
 from filters.rules import refused
 from publishing.inputs import Input, Inputs
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from channels.blobs import Audience
-from ecosystems.base import Ecosystem, Invalid, Record
+from ecosystems.base import Ecosystem
 from ecosystems.pack import Layered, Pack
+from ecosystems.records import Invalid, Record
 from filters.rules import Reason, Rules
 from publishing.published import Earlier, Listed
 
@@ -129,9 +130,9 @@ def digest(record: Record) -> str:
 
 def digests(record: Record) -> list[str]:
     """Of a record's bytes and of the files beside it."""
-    return [digest(record), *map(digest, record.beside)]
+    return [digest(record), *map(digest, record.companions)]
 
 
 def complete(record: Record, here: Set[str]) -> bool:
     """Whether a record's bytes and the files beside it are among those that are here."""
-    return digest(record) in here and all(digest(one) in here for one in record.beside)
+    return digest(record) in here and all(digest(one) in here for one in record.companions)

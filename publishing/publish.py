@@ -21,7 +21,8 @@ from channels.package_rows import Listing
 from channels.revision_builder import Build
 from ecosystems import pack as packs
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Progress, Stop
+from ecosystems.base import Ecosystem
+from ecosystems.progress import Progress, Stop
 from mirrors.models import Mirror, Run, Snapshot
 from publishing import mirror_counts, optional_documents
 from publishing.diff import compare
@@ -226,7 +227,7 @@ def _sections(channel: Channel, inputs: Inputs, ecosystem: Ecosystem) -> list[st
     found.update(
         section
         for section in served.exclude(section="").values_list("section", flat=True).distinct()
-        if ecosystem.owns(section)
+        if ecosystem.owns_section(section)
     )
     # The root comes last: its documents tell what the sections list.
     return [*sorted(found - {""}), ""]

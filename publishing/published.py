@@ -14,7 +14,8 @@ import zstandard
 from django.db.models import QuerySet
 
 from channels.models import Package
-from ecosystems.base import Ecosystem, Record
+from ecosystems.base import Ecosystem
+from ecosystems.records import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from channels import blobs, readership
 from channels.models import Channel
 from ecosystems import pack as packs
 from ecosystems import registry
-from ecosystems.base import BadIndex, Invalid, Record
+from ecosystems.errors import BadIndex
+from ecosystems.records import Invalid, Record
 from history.models import EventType
 from mirrors import source_urls
 from mirrors.models import Accepted, Mirror, Snapshot
@@ -156,7 +157,7 @@ def _explained(mirror: Mirror, before: Snapshot, snapshot: Snapshot) -> int:
     changes = packs.changed(old, new)
     for name in (*changes.replaced, *changes.removed):
         listed, body = old.read(name), new.read(name) if name in new.names() else b""
-        taken_back = ecosystem.taken_back(body, listed)
+        taken_back = ecosystem.withdrawn(body, listed)
         if taken_back != frozenset():
             earlier, later = (
                 _readable(ecosystem.records(text, section=snapshot.section, name=name))

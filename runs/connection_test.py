@@ -17,8 +17,8 @@ from accounts.presence import Gone, never_gone
 from channels import connection_slots
 from channels.file_sources import client_for
 from channels.models import Document, Package
-from ecosystems import probing, registry
-from ecosystems.probing import FIRST, Look, Seen
+from ecosystems import connection_test, registry
+from ecosystems.connection_test import FIRST, Look, Seen
 from ecosystems.upstream import Client, NotFound, UpstreamError
 from ecosystems.upstream.client import Peek
 from mirrors import source_urls
@@ -53,14 +53,16 @@ def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> Shape:
         upstream.credential, upstream.proxy, limits=patience, slots=connection_slots.AWAITED
     )
     with client:
-        seen = probing.see(upstream.url, upstream.kind, asked.look(client))
+        seen = connection_test.see(upstream.url, upstream.kind, asked.look(client))
     if seen is None and asked.failed is not None:
         raise asked.failed
     warnings = []
     if asked.failed is not None:
         warnings.append(f"Not everything was looked at: {asked.failed}")
     if seen is not None and seen.kind == "conda":
-        warnings.append(f"Only these platforms were asked for: {', '.join(probing.ASKED_SUBDIRS)}.")
+        warnings.append(
+            f"Only these platforms were asked for: {', '.join(connection_test.ASKED_SUBDIRS)}."
+        )
     return _shape(upstream, seen, warnings)
 
 

@@ -300,7 +300,7 @@ class Download:
                 "artifact_family": self._family,
                 "name": wanted.name,
                 "section": wanted.section,
-                "ckey": registry.of_family(self._family).key(
+                "ckey": registry.of_family(self._family).file_key(
                     wanted.section, wanted.name, wanted.filename
                 ),
                 "channel": mirror.channel.path,

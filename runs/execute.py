@@ -19,7 +19,7 @@ from channels.models import Channel
 from channels.rules import narrowed
 from channels.texts import storable
 from delivery import on_demand
-from ecosystems.base import NAMED, first_names
+from ecosystems.sentences import SHOWN_NAMES, first_names
 from history.models import EventType
 from mirrors import form_warnings, run_control, warnings
 from mirrors.models import Mirror, Outcome, Run
@@ -190,7 +190,7 @@ def _wait(work: Work, brought: Brought, counts: dict[str, Any]) -> None:
 def _failed_names(work: Work) -> list[str]:
     """The first files that failed."""
     failures = work.run.failures.order_by("pk")
-    return list(failures.values_list("filename", flat=True)[:NAMED])
+    return list(failures.values_list("filename", flat=True)[:SHOWN_NAMES])
 
 
 def _settled(work: Work) -> dict[str, Any] | None:
@@ -301,7 +301,7 @@ def _warn(work: Work) -> None:
         some = first_names(_failed_names(work), counts["failed"])
         work.warn(f"{counted.files(counts['failed'])} could not be downloaded: {some}.")
     if unknown := counts.get(UNKNOWN_LICENSE):
-        names = counted.unlicensed(work.run, most=NAMED)
+        names = counted.unlicensed(work.run, most=SHOWN_NAMES)
         work.warn(
             f"The license of {counted.files(unknown)} is unknown, so license rules do not act on "
             f"them: the index states none, and no wheel is here to be read"

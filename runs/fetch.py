@@ -16,9 +16,19 @@ from channels import blobs, disk_space
 from channels.file_sources import client_for, remember
 from channels.lease import Leased
 from channels.texts import UNREADABLE, storable
-from ecosystems import leftout, registry
-from ecosystems.base import BadIndex, Ecosystem, Extras, Progress, Raw, Read, Seen, Stop, Unchanged
+from ecosystems import left_out, registry
+from ecosystems.base import Ecosystem
+from ecosystems.errors import BadIndex
+from ecosystems.indexes import (
+    FetchContext,
+    FetchedIndex,
+    IndexNotModified,
+    OptionalFiles,
+    ParsedIndex,
+    PreviousIndex,
+)
 from ecosystems.pack import Pack
+from ecosystems.progress import Progress, Stop, no_progress
 from ecosystems.upstream import Client, UpstreamError
 from mirrors.models import Page, Snapshot, Upstream
 from publishing import file_licenses
@@ -45,7 +55,7 @@ class Fetch:
         """`row`: what it is done for; whoever has lost it writes nothing any more."""
         self.upstream = upstream
         pages = Page.objects.filter(upstream=upstream.pk).values_list("name", flat=True)
-        self.ecosystem = (ecosystem or registry.get(upstream.kind)).having(
+        self.ecosystem = (ecosystem or registry.get(upstream.kind)).including(
             set(pages), file_licenses.path
         )
         self.sections = self.ecosystem.sections(asked)
@@ -60,7 +70,7 @@ class Fetch:
         self._row = row
         self._stop = stop
         self._work = work
-        self._raws: list[tuple[str, Raw]] = []
+        self._raws: list[tuple[str, FetchedIndex]] = []
         self._missed: list[tuple[str, Snapshot]] = []
         """Unchanged indexes with optional files that could not be had before."""
 
@@ -82,7 +92,7 @@ class Fetch:
         if self.refused and not self._raws and not any(self.snapshots.values()):
             raise next(iter(self.refused.values()))
         if self.upstream.channel_id is not None:
-            self._keep_root(local_channel.root_extras(self.upstream), Extras())
+            self._keep_root(local_channel.root_extras(self.upstream), OptionalFiles())
 
     def read(self, progress: Progress) -> None:
         """Step 2: every new index becomes a snapshot."""
@@ -91,21 +101,15 @@ class Fetch:
                 self._stop()
                 progress(number, len(self._raws))
                 before = self._before(section)
-                extras = Extras()
+                extras = OptionalFiles()
                 if self.upstream.channel_id is not None:
                     read = local_channel.read(self.upstream, section, before, work=self._work)
                 else:
-                    read = self.ecosystem.read(
-                        client,
-                        raw,
-                        section,
-                        seen=self._seen(section),
-                        work=self._work,
-                        stop=self._stop,
-                    )
+                    context = self._context(client, previous=self._seen(section))
+                    read = self.ecosystem.parse(raw, section, context)
                     raw.path.unlink(missing_ok=True)
-                    extras = self._extras(client, (read.raw or raw).address, section)
-                self.snapshots[section] = self._keep(section, read.raw or raw, read, extras)
+                    extras = self._extras(client, (read.fetched or raw).address, section)
+                self.snapshots[section] = self._keep(section, read.fetched or raw, read, extras)
             for section, snapshot in self._missed:
                 self.snapshots[section] = self._again(client, section, snapshot)
             if self.upstream.channel_id is None and (self._raws or self.upstream.missed):
@@ -119,24 +123,17 @@ class Fetch:
         if self.upstream.channel_id is not None:
             found = local_channel.fetch(self.upstream, section, before)
         else:
-            found = self.ecosystem.fetch(
-                client,
-                self.upstream.url,
-                section,
-                seen=self._seen(section),
-                work=self._work,
-                stop=self._stop,
-                progress=progress,
-            )
-        if isinstance(found, Raw) and found.note:
+            context = self._context(client, previous=self._seen(section), progress=progress)
+            found = self.ecosystem.fetch(self.upstream.url, section, context)
+        if isinstance(found, FetchedIndex) and found.note:
             self.notes.append(f"{section}: {found.note}")
         if found is not None:
             self.warnings += [f"{section}: {text}" for text in found.warnings]
         if found is None:
             self.snapshots[section] = None
-        elif before is not None and (isinstance(found, Unchanged) or _same(before, found)):
+        elif before is not None and (isinstance(found, IndexNotModified) or _same(before, found)):
             fresh: dict[str, Any] = {"checked": timezone.now()}
-            if isinstance(found, Raw):
+            if isinstance(found, FetchedIndex):
                 fresh |= {"etag": found.etag, "last_modified": found.last_modified}
                 self.bytes += found.path.stat().st_size
             with self._writing():
@@ -144,20 +141,37 @@ class Fetch:
             self.snapshots[section] = before
             if before.missed:
                 self._missed.append((section, before))
-        elif isinstance(found, Unchanged):
+        elif isinstance(found, IndexNotModified):
             raise BadIndex(f"The upstream says that {section} is what it was, unasked.")
         else:
             self.bytes += found.path.stat().st_size if found.path.is_file() else 0
             self._raws.append((section, found))
 
-    def _extras(self, client: Client, address: str, section: str) -> Extras:
-        return self.ecosystem.extras(client, address, section, self._work, stop=self._stop)
+    def _extras(self, client: Client, address: str, section: str) -> OptionalFiles:
+        return self.ecosystem.fetch_optional(address, section, self._context(client))
 
-    def _keep(self, section: str, raw: Raw, read: Read, extras: Extras) -> Snapshot:
+    def _context(
+        self,
+        client: Client,
+        *,
+        previous: PreviousIndex | None = None,
+        progress: Progress = no_progress,
+    ) -> FetchContext:
+        return FetchContext(
+            client=client,
+            folder=self._work,
+            stop=self._stop,
+            progress=progress,
+            previous=previous,
+        )
+
+    def _keep(
+        self, section: str, raw: FetchedIndex, read: ParsedIndex, extras: OptionalFiles
+    ) -> Snapshot:
         upstream = self.upstream
         noted = warnings(read)
         before = self._before(section)
-        kept = self._stay(extras.kept, before.extras if before else {}, f"{section}: ")
+        kept = self._stay(extras.missed, before.extras if before else {}, f"{section}: ")
         snapshot = Snapshot(
             upstream=upstream,
             section=section,
@@ -181,7 +195,7 @@ class Fetch:
             warnings=noted,
             extras=kept | _stored(read.extras | extras.files),
             extras_warnings=_storable(extras.warnings),
-            missed=sorted(extras.kept),
+            missed=sorted(extras.missed),
         )
         with self._writing():
             snapshot.save()
@@ -190,8 +204,8 @@ class Fetch:
     def _again(self, client: Client, section: str, before: Snapshot) -> Snapshot:
         """The snapshot with those of its optional files that can be had by now."""
         extras = self._extras(client, before.address, section)
-        kept = self._stay(extras.kept, before.extras, f"{section}: ")
-        if sorted(extras.kept) == before.missed:
+        kept = self._stay(extras.missed, before.extras, f"{section}: ")
+        if sorted(extras.missed) == before.missed:
             return before
         others = {key: one for key, one in before.extras.items() if key not in before.missed}
         # Another row: what is published by the one before says which files went with it.
@@ -199,7 +213,7 @@ class Fetch:
         snapshot.pk, snapshot._state.adding = None, True
         snapshot.extras = others | kept | _stored(extras.files)
         snapshot.extras_warnings = _storable(extras.warnings)
-        snapshot.missed = sorted(extras.kept)
+        snapshot.missed = sorted(extras.missed)
         with self._writing():
             snapshot.save()
         return snapshot
@@ -223,7 +237,7 @@ class Fetch:
     def _before(self, section: str) -> Snapshot | None:
         return newest(self.upstream, section, self.ecosystem.scope)
 
-    def _seen(self, section: str) -> Seen | None:
+    def _seen(self, section: str) -> PreviousIndex | None:
         """What was read last: of this scope, else of any other, which has parts of it."""
         before = self._before(section)
         if before is not None:
@@ -234,13 +248,13 @@ class Fetch:
 
     def _root(self, client: Client) -> None:
         extras = self._extras(client, self.upstream.url, "")
-        kept = self._stay(extras.kept, self.upstream.extras)
+        kept = self._stay(extras.missed, self.upstream.extras)
         self._keep_root(kept | _stored(extras.files), extras)
 
-    def _keep_root(self, files: dict[str, str], extras: Extras) -> None:
+    def _keep_root(self, files: dict[str, str], extras: OptionalFiles) -> None:
         fields = {
             "extras": files,
-            "missed": sorted(extras.kept),
+            "missed": sorted(extras.missed),
             "warnings": _storable(extras.warnings),
         }
         if any(getattr(self.upstream, name) != value for name, value in fields.items()):
@@ -250,14 +264,14 @@ class Fetch:
                 self.upstream.save(update_fields=list(fields))
 
 
-def warnings(read: Read) -> list[str]:
+def warnings(read: ParsedIndex) -> list[str]:
     """What is odd about an index, and which of its records are left out because they are invalid.
 
     Asked before the pack moves to the blobs.
     """
-    others = leftout.named(read.invalid_names, read.invalid, UNREADABLE)
+    others = left_out.named(read.invalid_names, read.invalid, UNREADABLE)
     with Pack(read.pack) as pack:
-        return _storable([*read.warnings, *leftout.warnings(pack.left_out, others)])
+        return _storable([*read.warnings, *left_out.warnings(pack.left_out, others)])
 
 
 def newest(upstream: Upstream, section: str, scope: str | None = None) -> Snapshot | None:
@@ -275,10 +289,10 @@ def _part(progress: Progress, number: int, of: int) -> Callable[[float, float], 
     return part
 
 
-def _seen(before: Snapshot | None) -> Seen | None:
+def _seen(before: Snapshot | None) -> PreviousIndex | None:
     if before is None or not blobs.path(before.pack_id).exists():
         return None
-    return Seen(
+    return PreviousIndex(
         address=before.address,
         sha256=before.sha256,
         etag=before.etag,
@@ -287,7 +301,7 @@ def _seen(before: Snapshot | None) -> Seen | None:
     )
 
 
-def _same(before: Snapshot | None, raw: Raw) -> bool:
+def _same(before: Snapshot | None, raw: FetchedIndex) -> bool:
     """The same bytes from the same address are the same snapshot, whatever the headers say.
 
     Unless what was read of them is lost: then it is read again.

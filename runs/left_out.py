@@ -11,7 +11,7 @@ from django.db.models import Sum
 
 from channels.models import Channel, Package
 from channels.texts import storable
-from ecosystems.base import Stop
+from ecosystems.progress import Stop
 from mirrors.models import LeftOut, Run, Snapshot
 from publishing import file_lists
 

@@ -1,6 +1,6 @@
 """A channel of this server as the source of a mirror.
 
-Read from that channel's current revision in the database; nothing goes over
+ParsedIndex from that channel's current revision in the database; nothing goes over
 HTTP, so no token and no egress rule is needed. Who may use which channel, and
 that no circle arises, is checked when the mirror is saved and again when it runs.
 """
@@ -16,12 +16,16 @@ from django.db.models import QuerySet
 from channels import blobs
 from channels.models import Channel, Document, Package
 from ecosystems import registry
-from ecosystems.base import BadIndex, Invalid, Raw, Read, Record, Unchanged
+from ecosystems.errors import BadIndex
+from ecosystems.indexes import FetchedIndex, IndexNotModified, ParsedIndex
 from ecosystems.pack import Pack, PackWriter
+from ecosystems.records import Invalid, Record
 from mirrors.models import Snapshot, Upstream
 
 
-def fetch(upstream: Upstream, section: str, before: Snapshot | None) -> Raw | Unchanged | None:
+def fetch(
+    upstream: Upstream, section: str, before: Snapshot | None
+) -> FetchedIndex | IndexNotModified | None:
     """What the source channel lists in a section now, as one hash."""
     channel = _source(upstream)
     rows = _rows(upstream, channel, section)
@@ -34,11 +38,11 @@ def fetch(upstream: Upstream, section: str, before: Snapshot | None) -> Raw | Un
         state.update(f"{name}\0{blob}\n".encode())
     sha256 = state.hexdigest()
     if before is not None and before.sha256 == sha256:
-        return Unchanged()
-    return Raw(upstream.url, Path(), sha256, etag="", last_modified="")
+        return IndexNotModified()
+    return FetchedIndex(upstream.url, Path(), sha256, etag="", last_modified="")
 
 
-def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Path) -> Read:
+def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Path) -> ParsedIndex:
     """A section of the source channel's current revision, grouped like any index."""
     channel = _source(upstream)
     ecosystem = registry.get(upstream.kind)
@@ -64,7 +68,7 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
             writer.copy(name, old)
         else:
             writer.add(name, raw, len(records))
-    return Read(
+    return ParsedIndex(
         pack=target,
         pack_sha256=writer.close(),
         base_url=f"{upstream.url.rstrip('/')}/{section}",
@@ -92,7 +96,7 @@ def _source(upstream: Upstream) -> Channel:
 
 def _optional(upstream: Upstream, channel: Channel, section: str) -> list[tuple[str, str]]:
     """The optional index files of a section as the source channel publishes them: name, blob."""
-    names = registry.get(upstream.kind).optional(section)
+    names = registry.get(upstream.kind).optional_names(section)
     found = Document.objects.at(channel.current).filter(
         channel=channel, section=section, name__in=names
     )

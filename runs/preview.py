@@ -23,7 +23,8 @@ from channels.blobs import scratch
 from channels.lease import Fenced, Heart
 from channels.models import Channel
 from channels.rules import narrowed
-from ecosystems.base import BadIndex, Ecosystem
+from ecosystems.base import Ecosystem
+from ecosystems.errors import BadIndex
 from filters.models import Filter
 from mirrors import form_warnings, services, source_urls
 from mirrors.models import Kind, Mirror, Preview, Snapshot, Upstream

@@ -8,7 +8,8 @@ from channels import access, blobs, file_sources, side_files
 from channels.models import Blob, Channel, Origin, Package, Withheld
 from delivery import on_demand
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Record
+from ecosystems.base import Ecosystem
+from ecosystems.records import Record
 from ecosystems.upstream import Client, Digest, TooSlow, UpstreamError, optional
 from mirrors.models import Snapshot
 from publishing.inputs import records
@@ -50,13 +51,13 @@ def _record(ecosystem: Ecosystem, row: Withheld, snapshot: Snapshot) -> Record |
         return None
     listed = ecosystem.records(pack.read(row.name), section=row.section, name=row.name)
     for one in listed:
-        if isinstance(one, Record) and one.filename == row.filename and one.beside:
-            return one if one.beside[0].sha256 == row.sha256 else None
+        if isinstance(one, Record) and one.filename == row.filename and one.companions:
+            return one if one.companions[0].sha256 == row.sha256 else None
     return None
 
 
 def _bring(work: Work, row: Withheld, record: Record) -> Digest:
-    file = record.beside[0]
+    file = record.companions[0]
     known = side_files.out_of(
         record.sha256,
         file.filename,

@@ -32,8 +32,8 @@ from channels.lease import Watch
 from channels.models import Blob, Channel, Document, Package, Publication
 from delivery import download_counts
 from ecosystems import registry
-from ecosystems.base import Record
 from ecosystems.pack import Pack
+from ecosystems.records import Record
 from history.models import Event
 from mirrors.models import Mirror, Run, Snapshot
 from mirrorserver import environment
@@ -320,7 +320,7 @@ def _paths(row: Package) -> Iterator[str]:
     """Where clients would ask for a row's files."""
     ecosystem = registry.of_section(row.section)
     for record in _records(row):
-        yield ecosystem.path(row.section, row.name, record.filename)
+        yield ecosystem.file_path(row.section, row.name, record.filename)
 
 
 def _upstream_files(channel: Channel) -> Iterator[str]:
@@ -334,7 +334,7 @@ def _upstream_files(channel: Channel) -> Iterator[str]:
         for name in pack.names():
             for record in ecosystem.records(pack.read(name), section=snapshot.section, name=name):
                 if isinstance(record, Record):
-                    yield ecosystem.path(snapshot.section, name, record.filename)
+                    yield ecosystem.file_path(snapshot.section, name, record.filename)
 
 
 def _client() -> Client:

@@ -21,7 +21,8 @@ from django.utils import timezone
 from channels import blobs, pins
 from channels.models import Blob, Channel, Document, Package, Publication
 from ecosystems import registry
-from ecosystems.base import Record, never_stop
+from ecosystems.progress import never_stop
+from ecosystems.records import Record
 from mirrors.models import Mirror, Preview, Run, Snapshot, Upstream
 from publishing.inputs import gather
 from publishing.judge import judged

@@ -12,10 +12,10 @@ from typing import Any
 
 from advisories.formats.purl import BIOCONDUCTOR, CRAN, PYPI
 from advisories.formats.report import Bound, Range
-from ecosystems.base import SpecError
 from ecosystems.conda.version import key as conda_key
 from ecosystems.cran.versions import is_version
 from ecosystems.cran.versions import parse as r_version
+from ecosystems.errors import SpecError
 from ecosystems.python.names import canonical_version
 from ecosystems.python.names import version as python_version
 

@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+from ecosystems.documents import Location
 from ecosystems.upstream.decode import Encoding
 
 KNOWN_SUBDIRS = (
@@ -46,6 +47,9 @@ INDEX_NAMES: tuple[tuple[str, Encoding], ...] = (
     ("repodata.json.bz2", "bz2"),
 )
 """What to ask an upstream for, in this order, and how each is encoded."""
+
+SHARDS = "shards"
+"""The folder of a subdir's shards."""
 
 LONGEST_FILE = 211
 LONGEST_NAME = 64
@@ -97,6 +101,18 @@ def name_of(file: str) -> str | None:
     """The package name in a file name; None if the file name breaks the naming rules."""
     parsed = parse_file_name(file)
     return parsed.name if parsed else None
+
+
+def locate(path: str) -> Location | None:
+    """What a path below a channel names (CEP 26; shards: CEP 16); None for what is too deep."""
+    match path.split("/"):
+        case [filename]:
+            return Location("", "", filename)
+        case [section, filename]:
+            return Location(section, name_of(filename) or "", filename)
+        case [section, folder, filename] if folder == SHARDS:
+            return Location(section, "", filename, shard=True)
+    return None
 
 
 def section_url(base: str, subdir: str, name: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ecosystems.base import BadIndex
-from ecosystems.conda.extras import encoding
+from ecosystems.conda.extra_files import encoding
+from ecosystems.errors import BadIndex
 from ecosystems.upstream.decode import open_decoded
 
 NAME = "channeldata.json"

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from ecosystems.base import Invalid, Record
 from ecosystems.conda.channel import LONGEST_FILE, is_name, parse_file_name
 from ecosystems.conda.readable import NO_OBJECT
 from ecosystems.conda.repodata import join_entries
+from ecosystems.records import Invalid, Record
 
 LAST_SECOND = 253_402_300_799
 """The end of the year 9999: a larger timestamp is in milliseconds, up to a thousand times this."""

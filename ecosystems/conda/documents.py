@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ecosystems.base import Document, never_stop
+from ecosystems.base import Shards
 from ecosystems.conda import channeldata, run_exports, signatures
+from ecosystems.conda.repodata_writer import JSON_TYPE, ZSTD_TYPE, write_repodata
 from ecosystems.conda.shards import INDEX_NAME, shard_index
-from ecosystems.conda.write import JSON_TYPE, ZSTD_TYPE, write_repodata
+from ecosystems.documents import Document
+from ecosystems.progress import never_stop
 
 NOTICES = "notices.json"
-
-Shards = Callable[[], Iterator[tuple[str, bytes, str]]]
 
 
 def documents(

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ecosystems import leftout
-from ecosystems.age import newest_unchanged
-from ecosystems.base import (
-    BadIndex,
-    Document,
-    Extras,
-    Invalid,
-    Order,
-    Progress,
-    Raw,
-    Read,
-    Record,
-    Seen,
-    Spec,
-    SpecError,
-    Stop,
-    Unchanged,
-    Whole,
-)
+from ecosystems import left_out
+from ecosystems.base import Ecosystem, Shards, VersionKey
 from ecosystems.conda import (
     channel,
     channeldata,
     documents,
-    forms,
+    fetch,
     matchspec,
     records,
     run_exports,
@@ -41,136 +24,118 @@ from ecosystems.conda import (
 from ecosystems.conda.readable import readable
 from ecosystems.conda.repodata import Index, read
 from ecosystems.conda.version import key
+from ecosystems.documents import Document, Location
+from ecosystems.errors import BadIndex, SpecError
+from ecosystems.freshness import newest_unchanged
+from ecosystems.indexes import (
+    FetchContext,
+    FetchedIndex,
+    IndexNotModified,
+    OptionalFiles,
+    ParsedIndex,
+)
+from ecosystems.kinds import Family, Kind
 from ecosystems.pack import Pack, PackWriter
-from ecosystems.upstream import Client, open_decoded, optional
+from ecosystems.records import Invalid, Record, Spec
+from ecosystems.upstream import open_decoded, optional
 
 
-class Conda(Whole):
-    """Implements `ecosystems.base.Ecosystem`."""
+class Conda(Ecosystem):
+    """Channels of conda packages (CEP 26)."""
 
-    kind = "conda"
-    family = "conda"
+    kind = Kind.CONDA
+    family = Family.CONDA
 
-    def owns(self, section: str) -> bool:
-        return not section or channel.is_subdir(section)
+    def parse_spec(self, text: str) -> Spec:
+        return matchspec.parse(text)
 
-    def metadata(self, record: Record) -> dict[str, Any]:
-        # The first two are files inside a package, which nobody has opened here.
-        listed = {**self.shown(record.raw), "fn": record.filename}
-        return {"index.json": {}, "about.json": {}, "repodata_record.json": listed}
+    def normalize_name(self, name: str) -> str:
+        return channel.normalize(name)
 
-    def order(self, version: str) -> Order:
+    def package_name(self, filename: str) -> str | None:
+        return channel.name_of(filename)
+
+    def version_key(self, version: str) -> VersionKey:
         try:
             return 1, key(version)
         except SpecError:
             return 0, version
 
-    def sections(self, asked: Sequence[str]) -> list[str]:
-        return list(asked) or list(channel.KNOWN_SUBDIRS)
+    def owns_section(self, section: str) -> bool:
+        return not section or channel.is_subdir(section)
+
+    def sections(self, requested: Sequence[str]) -> list[str]:
+        return list(requested) or list(channel.KNOWN_SUBDIRS)
+
+    def locate(self, path: str, form: str) -> Location | None:
+        del form  # Each of conda's files has one.
+        return channel.locate(path)
 
     def fetch(
-        self,
-        client: Client,
-        base_url: str,
-        section: str,
-        *,
-        seen: Seen | None,
-        work: Path,
-        stop: Stop,
-        progress: Progress,
-    ) -> Raw | Unchanged | None:
-        return forms.fetch(
-            client, base_url, section, seen=seen, work=work, stop=stop, progress=progress
-        )
+        self, base_url: str, section: str, context: FetchContext
+    ) -> FetchedIndex | IndexNotModified | None:
+        return fetch.fetch(base_url, section, context)
 
-    def read(
-        self,
-        client: Client,
-        raw: Raw,
-        section: str,
-        *,
-        seen: Seen | None,
-        work: Path,
-        stop: Stop,
-    ) -> Read:
+    def parse(self, fetched: FetchedIndex, section: str, context: FetchContext) -> ParsedIndex:
         try:
-            return self._read(client, raw, section, seen=seen, work=work, stop=stop)
+            return self._parse(fetched, section, context)
         except BadIndex as error:
-            for other in forms.others(client, raw, section, work, stop):
+            for other in fetch.other_forms(fetched, section, context):
                 with suppress(BadIndex):
-                    found = self._read(client, other, section, seen=seen, work=work, stop=stop)
-                    found.raw = other
-                    names = [one.address.rpartition("/")[2] for one in (raw, other)]
-                    found.warnings.append(f"{names[0]} is broken, {names[1]} is used: {error}")
-                    return found
+                    parsed = self._parse(other, section, context)
+                    parsed.fetched = other
+                    broken, used = (index.address.rpartition("/")[2] for index in (fetched, other))
+                    parsed.warnings.append(f"{broken} is broken, {used} is used: {error}")
+                    return parsed
             raise
 
-    def _read(
-        self,
-        client: Client,
-        raw: Raw,
-        section: str,
-        *,
-        seen: Seen | None,
-        work: Path,
-        stop: Stop,
-    ) -> Read:
-        blocks = open_decoded(raw.path, forms.encoding(raw.address), cap=client.limits.index_cap)
-        target = work / f"{section}.pack"
-        old = Pack(seen.pack) if seen is not None else None
+    def _parse(self, fetched: FetchedIndex, section: str, context: FetchContext) -> ParsedIndex:
+        cap = context.client.limits.index_cap
+        blocks = open_decoded(fetched.path, fetch.encoding(fetched.address), cap=cap)
+        target, stop = context.folder / f"{section}.pack", context.stop
+        old = Pack(context.previous.pack) if context.previous is not None else None
         newest = 0
 
         def checked(name: str, body: bytes) -> list[Record | Invalid]:
-            """Asked of changed shards only: their records, and the newest time among them."""
+            """Called for changed shards only: their records, and the newest time among them."""
             nonlocal newest
-            found = self.records(body, section=section, name=name)
-            newest = max(newest, leftout.newest(found))
-            return found
+            shard_records = self.records(body, section=section, name=name)
+            newest = max(newest, left_out.newest(shard_records))
+            return shard_records
 
         with (
-            read(blocks, subdir=section, work=work, stop=stop) as index,
+            read(blocks, subdir=section, work=context.folder, stop=stop) as index,
             PackWriter(target, old=old, records=checked) as writer,
         ):
             for shard in index.shards(stop):
                 writer.add(shard.name, readable(shard.body), shard.count)
-            others = newest_unchanged(old, writer, newest, read=records.newest, stop=stop)
-            newest = max(newest, others)
+            unchanged = newest_unchanged(old, writer, newest, read=records.newest, stop=stop)
+            newest = max(newest, unchanged)
             sha256 = writer.close({"newest": newest})
-            signed, unsigned = signatures.take(index, work, stop=stop)
-        return Read(
+            signed, unsigned = signatures.take(index, context.folder, stop=stop)
+        return ParsedIndex(
             pack=target,
             pack_sha256=sha256,
-            base_url=channel.origin_base(raw.address, index.base_url),
+            base_url=channel.origin_base(fetched.address, index.base_url),
             listed=sum(index.listed.values()),
             names=len(index.names),
             newest=newest,
             invalid=index.invalid_count,
-            invalid_names=[one.filename for one in index.invalid],
-            warnings=[*raw.notes, *_warnings(index), *unsigned],
+            invalid_names=[record.filename for record in index.invalid],
+            warnings=[*fetched.notes, *_warnings(index), *unsigned],
             extras={signatures.NAME: signed} if signed else {},
         )
 
-    def optional(self, section: str) -> tuple[str, ...]:
+    def optional_names(self, section: str) -> tuple[str, ...]:
         if not section:
             return (channeldata.NAME,)
         return run_exports.NAME, signatures.NAME
 
-    def extras(
-        self, client: Client, address: str, section: str, work: Path, *, stop: Stop
-    ) -> Extras:
-        work = Path(tempfile.mkdtemp(dir=work))
+    def fetch_optional(self, address: str, section: str, context: FetchContext) -> OptionalFiles:
+        folder = Path(tempfile.mkdtemp(dir=context.folder))
         if not section:
-            return _channeldata(client, address, work, stop=stop)
-        return _run_exports(client, address, section, work, stop=stop)
-
-    def spec(self, text: str) -> Spec:
-        return matchspec.parse(text)
-
-    def normalize(self, name: str) -> str:
-        return channel.normalize(name)
-
-    def name_of(self, filename: str) -> str | None:
-        return channel.name_of(filename)
+            return _fetch_channeldata(address, folder, context)
+        return _fetch_run_exports(address, section, folder, context)
 
     def records(self, body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
         return list(records.records(body, section=section, name=name))
@@ -178,70 +143,72 @@ class Conda(Whole):
     def entries(self, body: bytes) -> dict[str, bytes]:
         return records.entries(body)
 
-    def taken_back(self, body: bytes, before: bytes = b"") -> frozenset[str] | None:
-        del before
-        return frozenset(records.removed(body)) if body else frozenset()
+    def build(self, entries: Iterable[tuple[str, bytes]], bodies: Iterable[bytes]) -> bytes:
+        removed = {file for body in bodies for file in records.removed(body)}
+        return records.build(entries, removed)
 
     def rewrites(self, body: bytes) -> bool:
         return records.rewrites(body)
 
-    def build(self, entries: Iterable[tuple[str, bytes]], bodies: Iterable[bytes]) -> bytes:
-        return records.build(entries, {gone for body in bodies for gone in records.removed(body)})
+    def withdrawn(self, body: bytes, previous: bytes = b"") -> frozenset[str] | None:
+        del previous  # `removed` lists every file that was ever removed.
+        return frozenset(records.removed(body)) if body else frozenset()
+
+    def metadata(self, record: Record) -> dict[str, Any]:
+        # The first two are files inside a package, which is not opened here.
+        listed = {**self.record_fields(record.raw), "fn": record.filename}
+        return {"index.json": {}, "about.json": {}, "repodata_record.json": listed}
 
     def served(self, body: bytes) -> bytes:
         return shards.shard_bytes(body)
 
     def documents(
-        self,
-        section: str,
-        shards: Callable[[], Iterator[tuple[str, bytes, str]]],
-        folder: Path,
-        extras: Mapping[str, Sequence[Path]],
+        self, section: str, shards: Shards, folder: Path, extras: Mapping[str, Sequence[Path]]
     ) -> Iterator[Document]:
         return documents.documents(section, shards, folder, extras)
 
 
-def _run_exports(client: Client, address: str, section: str, work: Path, *, stop: Stop) -> Extras:
+def _fetch_run_exports(
+    address: str, section: str, folder: Path, context: FetchContext
+) -> OptionalFiles:
     """In the first form that can be had and read."""
-    failed = ""
+    failure = ""
     warnings: list[str] = []
 
     def check(path: Path) -> None:
-        warnings.extend(run_exports.check(path, section, work=work, stop=stop))
+        warnings.extend(run_exports.check(path, section, work=folder, stop=context.stop))
 
     for name in run_exports.NAMES:
-        path = work / name
-        brought, why = optional.bring(
-            client,
-            f"{address.rpartition('/')[0]}/{name}",
-            path,
-            stop=stop,
-            check=check,
+        path = folder / name
+        url = f"{address.rpartition('/')[0]}/{name}"
+        fetched, why = optional.fetch_checked(
+            context.client, url, path, stop=context.stop, check=check
         )
-        if brought:
-            return Extras({run_exports.NAME: path}, warnings=warnings)
-        failed = failed or why
-    return Extras(kept={run_exports.NAME: failed} if failed else {})
+        if fetched:
+            return OptionalFiles({run_exports.NAME: path}, warnings=warnings)
+        failure = failure or why
+    return OptionalFiles(missed={run_exports.NAME: failure} if failure else {})
 
 
-def _channeldata(client: Client, address: str, work: Path, *, stop: Stop) -> Extras:
-    path = work / channeldata.NAME
-    brought, why = optional.bring(
-        client,
+def _fetch_channeldata(address: str, folder: Path, context: FetchContext) -> OptionalFiles:
+    path = folder / channeldata.NAME
+    fetched, why = optional.fetch_checked(
+        context.client,
         f"{address.rstrip('/')}/{path.name}",
         path,
-        stop=stop,
+        stop=context.stop,
         cap=channeldata.CAP,
         check=channeldata.packages,
     )
-    return Extras({path.name: path} if brought else {}, {path.name: why} if why else {})
+    missed = {path.name: why} if why else {}
+    return OptionalFiles({path.name: path} if fetched else {}, missed)
 
 
 def _warnings(index: Index) -> list[str]:
-    found = index.twice()
+    warnings = index.twice()
     if number := index.dropped.get("v3"):
-        found.append(
+        warnings.append(
             f"{number:,} records of the index's `v3` part are not taken over; clients of today"
             " read the other parts."
         )
-    return found
+    return warnings

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, NoReturn
 
-from ecosystems.base import SpecError
 from ecosystems.conda import regex
+from ecosystems.errors import SpecError
 
 _NAME = re.compile(r"[A-Za-z0-9_.*-]+")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

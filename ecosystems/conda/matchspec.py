@@ -11,10 +11,11 @@ import operator
 import re
 from collections.abc import Callable
 
-from ecosystems.base import Record, SpecError
 from ecosystems.conda import regex
 from ecosystems.conda.grammar import Part, fail, split
 from ecosystems.conda.version import LONGEST, PLAIN, VersionRange, is_plain
+from ecosystems.errors import SpecError
+from ecosystems.records import Record
 
 _Test = Callable[[Record], bool]
 

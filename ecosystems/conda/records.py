@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ecosystems.base import BadIndex, Invalid
 from ecosystems.conda.checks import (
     NOTHING,
     CondaRecord,
@@ -22,6 +21,8 @@ from ecosystems.conda.checks import (
     milliseconds,
 )
 from ecosystems.conda.repodata import KINDS, join_body, join_entries
+from ecosystems.errors import BadIndex
+from ecosystems.records import Invalid
 
 
 class _Body(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import re2
 
 from ecosystems import globs
-from ecosystems.base import SpecError
+from ecosystems.errors import SpecError
 
 FORM = 'a regular expression begins with "^" and ends with "$"'
 

@@ -19,9 +19,11 @@ from typing import Any
 
 import msgspec
 
-from ecosystems.base import BadIndex, Invalid, Shard, Stop
 from ecosystems.conda.channel import is_name, name_of
-from ecosystems.conda.stream import Group, JsonStream, Repeated, decoded
+from ecosystems.conda.json_stream import Group, JsonStream, Repeated, decoded
+from ecosystems.errors import BadIndex
+from ecosystems.progress import Stop
+from ecosystems.records import Invalid, Shard
 
 KINDS = {"packages": ".tar.bz2", "packages.conda": ".conda"}
 SMALL_VALUE = 64 << 10

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from ecosystems.base import Document, Stop, first_names, never_stop
-from ecosystems.conda.extras import opened, reading
+from ecosystems.conda.extra_files import opened, reading
 from ecosystems.conda.readable import HALF, SPACED, are_run_exports, parsed
 from ecosystems.conda.records import build, entries
 from ecosystems.conda.repodata import Index
-from ecosystems.conda.write import write_repodata
+from ecosystems.conda.repodata_writer import write_repodata
+from ecosystems.documents import Document
+from ecosystems.progress import Stop, never_stop
+from ecosystems.sentences import first_names
 
 
 class _RunExports(msgspec.Struct, gc=False):

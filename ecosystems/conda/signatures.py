@@ -15,12 +15,15 @@ from typing import IO
 
 import msgspec
 
-from ecosystems.base import NAMED, Document, Invalid, Stop, first_names, never_stop
 from ecosystems.conda import records
-from ecosystems.conda.extras import opened
+from ecosystems.conda.extra_files import opened
 from ecosystems.conda.readable import readable
 from ecosystems.conda.repodata import Index, join_entries
-from ecosystems.conda.write import write_repodata
+from ecosystems.conda.repodata_writer import write_repodata
+from ecosystems.documents import Document
+from ecosystems.progress import Stop, never_stop
+from ecosystems.records import Invalid
+from ecosystems.sentences import SHOWN_NAMES, first_names
 
 NAME = "signatures.json"
 LARGEST = 64 << 10
@@ -56,7 +59,7 @@ class _Dropped:
         if count:
             self._counts[why] = self._counts.get(why, 0) + count
             first = self._names.setdefault(why, [])
-            first += [*names][: NAMED - len(first)]
+            first += [*names][: SHOWN_NAMES - len(first)]
 
     def sentences(self) -> list[str]:
         found = []

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from ecosystems import globs, memo
-from ecosystems.base import SpecError
 from ecosystems.conda import regex
+from ecosystems.errors import SpecError
 
 Component = tuple[int, int | str]
 Segment = tuple[Component, ...]

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ecosystems.base import BadIndex, Stop
 from ecosystems.cran import rds
 from ecosystems.cran.layout import ARCHIVE, SOURCE, archive_place, file_parts
 from ecosystems.cran.packages import (
@@ -23,6 +22,8 @@ from ecosystems.cran.packages import (
     paragraph,
     paragraphs,
 )
+from ecosystems.errors import BadIndex
+from ecosystems.progress import Stop
 
 LAST_SECOND = 253_402_300_799
 STOP_EVERY = 500
@@ -30,7 +31,7 @@ LONGEST_SHOWN = 100
 
 
 @dataclass(slots=True)
-class Facts:
+class FileFacts:
     """Size (-1) and time in ms (None) of files, by their way below `src/contrib`."""
 
     files: dict[str, tuple[int, int | None]] = field(default_factory=dict)
@@ -59,7 +60,7 @@ class Contents:
             yield name, build(found.items()), len(found)
 
 
-def read(blocks: Iterable[bytes], *, section: str, facts: Facts, stop: Stop) -> Contents:
+def read(blocks: Iterable[bytes], *, section: str, facts: FileFacts, stop: Stop) -> Contents:
     """The contents of a PACKAGES file, with what is known of its files.
 
     BadIndex where the text does not look like PACKAGES at all.
@@ -94,7 +95,7 @@ def _comes_before(about: Head, other: Head) -> bool:
     return about.place == about.filename and other.place != other.filename
 
 
-def _add_archive(contents: Contents, facts: Facts) -> None:
+def _add_archive(contents: Contents, facts: FileFacts) -> None:
     licenses: dict[str, str] = {}
     for place, (size, time) in facts.files.items():
         if not place.startswith(ARCHIVE):
@@ -123,12 +124,12 @@ def _license(entries: dict[str, bytes]) -> str:
     return ""
 
 
-def add_current(facts: Facts, data: bytes) -> None:
+def add_current(facts: FileFacts, data: bytes) -> None:
     """What `Meta/current.rds` says of the current versions."""
     add_table(facts, rds.read(data), None)
 
 
-def add_archive(facts: Facts, data: bytes) -> None:
+def add_archive(facts: FileFacts, data: bytes) -> None:
     """What `Meta/archive.rds` says of the archived versions."""
     tables = rds.read(data)
     if not isinstance(tables, rds.Vector):
@@ -139,7 +140,7 @@ def add_archive(facts: Facts, data: bytes) -> None:
         add_table(facts, table, name.decode(errors="replace"))
 
 
-def add_table(facts: Facts, table: object, package: str | None) -> None:
+def add_table(facts: FileFacts, table: object, package: str | None) -> None:
     """The files of one table: of the archive of `package`, or the current ones."""
     if not isinstance(table, rds.Vector):
         raise BadIndex("The upstream's Meta folder does not hold tables of files.")

@@ -10,24 +10,23 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
 
-from ecosystems.base import Document
+from ecosystems.base import Shards
 from ecosystems.cran.layout import ARCHIVE, INDEX, META_ARCHIVE, META_CURRENT
 from ecosystems.cran.packages import BETWEEN, fields, head, stanza
-from ecosystems.cran.rdswrite import FileRow, Matrix, write_archive, write_table
+from ecosystems.cran.rds_writer import FileRow, Matrix, write_archive, write_table
+from ecosystems.documents import Document
 
 TEXT_TYPE = "text/plain; charset=utf-8"
 GZIP_TYPE = "application/gzip"
 RDS_TYPE = "application/octet-stream"
 COLUMNS = ("Package", "Version")
 """What a matrix has even where it has no row."""
-
-Shards = Callable[[], Iterator[tuple[str, bytes, str]]]
 
 
 def documents(section: str, shards: Shards, folder: Path) -> Iterator[Document]:

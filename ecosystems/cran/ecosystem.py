@@ -1,185 +1,171 @@
-"""The standard R type as the rest of the product sees it."""
+"""The standard R type (a CRAN-like repository) as the rest of the product sees it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ecosystems.base import (
-    BadIndex,
-    Document,
-    Held,
-    Invalid,
-    Order,
-    Progress,
-    Raw,
-    Read,
-    Record,
-    Seen,
-    Spec,
-    Spot,
-    Stop,
-    Unchanged,
-    Whole,
-    first_names,
-    nothing_held,
-)
-from ecosystems.cran import contents, documents, forms, layout, meta, packages, spec, versions
-from ecosystems.cran.contents import Facts
+from ecosystems.base import Ecosystem, Shards, VersionKey
+from ecosystems.cran import contents, documents, fetch, layout, meta, packages, spec, versions
+from ecosystems.cran.contents import FileFacts
 from ecosystems.cran.meta import Meta
+from ecosystems.documents import Document, Location
+from ecosystems.errors import BadIndex
+from ecosystems.indexes import (
+    FetchContext,
+    FetchedIndex,
+    FindFile,
+    IndexNotModified,
+    ParsedIndex,
+    no_files,
+)
+from ecosystems.kinds import Family, Kind
 from ecosystems.pack import Pack, PackWriter
-from ecosystems.upstream import Client, UpstreamError
+from ecosystems.records import Invalid, Record, Spec
+from ecosystems.sentences import first_names
+from ecosystems.upstream import UpstreamError
 
-SEEN = "seen"
-"""Under which `read` finds what identifies the files of the Meta folder."""
+VALIDATORS = "validators"
+"""Under which `parse` finds what identifies the files of the Meta folder."""
 
 
-class Cran(Whole):
-    """Implements `ecosystems.base.Ecosystem`."""
+class Cran(Ecosystem):
+    """CRAN-like repositories of R packages."""
 
-    kind = "CRAN"
-    family = "cran"
+    kind = Kind.CRAN
+    family = Family.CRAN
     prefix = layout.PREFIX
     sizes_apart = True
 
     def __init__(self, forms: set[str] | None = None) -> None:
-        """`forms`: learns in which forms the upstream has been read before; None = nothing."""
+        """`forms`: collects the forms in which the upstream was read before; None = it does not."""
         self._forms = forms
 
-    def having(self, names: Collection[str], held: Held = nothing_held) -> Cran:
-        """One for a single look at an upstream: it learns on the way how that one writes."""
-        del names, held
-        return Cran(set())
+    def parse_spec(self, text: str) -> Spec:
+        return spec.parse(text)
 
-    def owns(self, section: str) -> bool:
-        return layout.is_section(section)
+    def normalize_name(self, name: str) -> str:
+        return name.strip()
 
-    def locate(self, path: str, form: str) -> Spot | None:
-        del form
-        found = layout.locate(path)
-        if found is None:
-            return None
-        section, filename = found
-        return Spot(section, self.name_of(filename) or "", filename)
+    def package_name(self, filename: str) -> str | None:
+        parts = layout.file_parts(filename)
+        return parts[0] if parts else None
 
-    def shown(self, raw: bytes) -> dict[str, Any]:
-        return dict(packages.fields(packages.stanza(raw)))
-
-    def metadata(self, record: Record) -> dict[str, Any]:
-        return self.shown(record.raw)
-
-    def order(self, version: str) -> Order:
+    def version_key(self, version: str) -> VersionKey:
         return (1, versions.parse(version)) if versions.is_version(version) else (0, version)
 
-    def moved(self, section: str, filename: str) -> str:
+    def owns_section(self, section: str) -> bool:
+        return layout.is_section(section)
+
+    def sections(self, requested: Sequence[str]) -> list[str]:
+        del requested  # Platforms are conda's: what the upstream has of these is mirrored.
+        return list(layout.SECTIONS)
+
+    def locate(self, path: str, form: str) -> Location | None:
+        del form  # Each of R's files has one.
+        place = layout.locate(path)
+        if place is None:
+            return None
+        section, filename = place
+        return Location(section, self.package_name(filename) or "", filename)
+
+    def archive_address(self, section: str, filename: str) -> str:
         parts = layout.file_parts(filename)
         if parts is None or section != layout.SOURCE:
             return ""
         return layout.archive_place(parts[0], filename)
 
-    def sections(self, asked: Sequence[str]) -> list[str]:
-        del asked  # Platforms are conda's: what the upstream has of these is mirrored.
-        return list(layout.SECTIONS)
+    def including(self, names: Collection[str], find_file: FindFile = no_files) -> Cran:
+        """One for a single look at an upstream: it learns on the way how that one writes."""
+        del names, find_file
+        return Cran(set())
 
     def fetch(
-        self,
-        client: Client,
-        base_url: str,
-        section: str,
-        *,
-        seen: Seen | None,
-        work: Path,
-        stop: Stop,
-        progress: Progress,
-    ) -> Raw | Unchanged | None:
-        folder = f"{base_url.rstrip('/')}/{section}"
+        self, base_url: str, section: str, context: FetchContext
+    ) -> FetchedIndex | IndexNotModified | None:
+        folder_url = f"{base_url.rstrip('/')}/{section}"
+        if section == layout.SOURCE:
+            return self._fetch_source(folder_url, context)
+        return self._fetch_binaries(folder_url, context)
 
+    def _fetch_binaries(
+        self, folder_url: str, context: FetchContext
+    ) -> FetchedIndex | IndexNotModified | None:
         # Some fifty folders are looked for every time: one that has never been there is asked for
         # in the forms in which the upstream writes the others.
-        only = frozenset(self._forms or ()) if seen is None and section != layout.SOURCE else ()
-        if self._forms is not None and seen is not None:
-            self._forms.add(seen.address.rpartition("/")[2])
-
-        def ask(known: Seen | None) -> Raw | Unchanged | None:
-            return forms.fetch(
-                client, folder, work, seen=known, stop=stop, progress=progress, only=only
-            )
-
+        only = frozenset(self._forms or ()) if context.previous is None else frozenset()
+        self._remember_form(context)
         try:
-            found = ask(seen)
+            return fetch.fetch(folder_url, context, only=only)
         except (UpstreamError, BadIndex) as error:
             # Stores of files and simple servers answer otherwise than 404 where nothing is.
             lasting = isinstance(error, BadIndex) or error.permanent
-            if seen is None and section != layout.SOURCE and lasting:
+            if context.previous is None and lasting:
                 return None
             raise
-        if section != layout.SOURCE or found is None:
-            return found
-        before = meta.known(seen.pack if seen else None)
-        same = isinstance(found, Unchanged)
-        folders = meta.fetch(client, folder, work, before=before, ask=same, stop=stop)
-        if isinstance(found, Unchanged):
-            if not meta.changed(folders, before):
-                return Unchanged(folders.warnings)
-            # The packages are what they were, but what is known of their files is not.
-            found = ask(None)
-            folders = meta.fetch(client, folder, work, before=before, ask=False, stop=stop)
-            if not isinstance(found, Raw):
-                return found
-        return _with_meta(found, folders)
 
-    def read(
-        self,
-        client: Client,
-        raw: Raw,
-        section: str,
-        *,
-        seen: Seen | None,
-        work: Path,
-        stop: Stop,
-    ) -> Read:
-        del client  # All was fetched before.
-        target = work / f"{section.replace('/', '-')}.pack"
-        old = Pack(seen.pack) if seen is not None else None
-        facts = Facts()
-        known: dict[str, list[str]] = msgspec.json.decode(raw.kept.get(SEEN, "{}"))
-        warnings = meta.read(raw.kept, work, old=old, facts=facts, seen=known)
-        found = contents.read(forms.blocks(raw), section=section, facts=facts, stop=stop)
+    def _fetch_source(
+        self, folder_url: str, context: FetchContext
+    ) -> FetchedIndex | IndexNotModified | None:
+        """The index of the sources, with the Meta folder that goes with it."""
+        self._remember_form(context)
+        index = fetch.fetch(folder_url, context)
+        if index is None:
+            return None
+        before = meta.validators(context.previous.pack if context.previous else None)
+        conditional = isinstance(index, IndexNotModified)
+        folder = meta.fetch(folder_url, context, before=before, conditional=conditional)
+        if isinstance(index, IndexNotModified):
+            if not meta.changed(folder, before):
+                return IndexNotModified(folder.warnings)
+            # The packages are what they were, but what is known of their files is not.
+            index = fetch.fetch(folder_url, replace(context, previous=None))
+            folder = meta.fetch(folder_url, context, before=before, conditional=False)
+            if not isinstance(index, FetchedIndex):
+                return index
+        return _with_meta(index, folder)
+
+    def _remember_form(self, context: FetchContext) -> None:
+        if self._forms is not None and context.previous is not None:
+            self._forms.add(context.previous.address.rpartition("/")[2])
+
+    def parse(self, fetched: FetchedIndex, section: str, context: FetchContext) -> ParsedIndex:
+        target = context.folder / f"{section.replace('/', '-')}.pack"
+        old = Pack(context.previous.pack) if context.previous is not None else None
+        facts = FileFacts()
+        validators: dict[str, list[str]] = msgspec.json.decode(fetched.parts.get(VALIDATORS, "{}"))
+        warnings = meta.read(
+            fetched.parts, context.folder, old=old, facts=facts, validators=validators
+        )
+        index = contents.read(
+            fetch.blocks(fetched), section=section, facts=facts, stop=context.stop
+        )
 
         def checked(name: str, body: bytes) -> list[Record | Invalid]:
             return self.records(body, section=section, name=name)
 
         with PackWriter(target, old=old, records=checked) as writer:
-            for number, (name, body, count) in enumerate(found.bodies()):
+            for number, (name, body, count) in enumerate(index.bodies()):
                 if number % contents.STOP_EVERY == 0:
-                    stop()
+                    context.stop()
                 writer.add(name, body, count)
-            sha256 = writer.close({meta.STORED: known})
-        return Read(
+            sha256 = writer.close({meta.STORED: validators})
+        return ParsedIndex(
             pack=target,
             pack_sha256=sha256,
-            base_url=raw.address.rpartition("/")[0] + "/",
-            listed=found.count + len(found.invalid),
-            names=len(found.packages),
-            newest=found.newest,
-            invalid=len(found.invalid),
-            invalid_names=found.invalid[:1000],
-            warnings=[*warnings, *_warnings(facts, found.repeated)],
+            base_url=fetched.address.rpartition("/")[0] + "/",
+            listed=index.count + len(index.invalid),
+            names=len(index.packages),
+            newest=index.newest,
+            invalid=len(index.invalid),
+            invalid_names=index.invalid[:1000],
+            warnings=[*warnings, *_warnings(facts, index.repeated)],
         )
-
-    def spec(self, text: str) -> Spec:
-        return spec.parse(text)
-
-    def normalize(self, name: str) -> str:
-        return name.strip()
-
-    def name_of(self, filename: str) -> str | None:
-        parts = layout.file_parts(filename)
-        return parts[0] if parts else None
 
     def records(self, body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
         return packages.records(body, section=section, name=name)
@@ -187,41 +173,36 @@ class Cran(Whole):
     def entries(self, body: bytes) -> dict[str, bytes]:
         return packages.entries(body)
 
-    def rewrites(self, body: bytes) -> bool:
-        del body  # What leads clients away is cut when an index is read.
-        return False
-
     def build(self, entries: Iterable[tuple[str, bytes]], bodies: Iterable[bytes]) -> bytes:
-        del bodies
+        del bodies  # Stanzas say all there is to say.
         return packages.build(entries)
 
-    def served(self, body: bytes) -> bytes:
-        del body
-        return b""
+    def record_fields(self, raw: bytes) -> dict[str, Any]:
+        return dict(packages.fields(packages.stanza(raw)))
+
+    def metadata(self, record: Record) -> dict[str, Any]:
+        return self.record_fields(record.raw)
 
     def documents(
-        self,
-        section: str,
-        shards: Callable[[], Iterator[tuple[str, bytes, str]]],
-        folder: Path,
-        extras: Mapping[str, Sequence[Path]],
+        self, section: str, shards: Shards, folder: Path, extras: Mapping[str, Sequence[Path]]
     ) -> Iterator[Document]:
-        del extras
+        del extras  # The Meta folder is written from the stanzas.
         return documents.documents(section, shards, folder)
 
 
-def _with_meta(raw: Raw, folder: Meta) -> Raw:
+def _with_meta(index: FetchedIndex, folder: Meta) -> FetchedIndex:
     """An index together with what goes with it."""
-    raw.sha256 = hashlib.sha256(f"{raw.sha256}{folder.identity}".encode()).hexdigest()
-    raw.warnings = folder.warnings
-    raw.kept = {
+    identity = f"{index.sha256}{folder.identity}"
+    index.sha256 = hashlib.sha256(identity.encode()).hexdigest()
+    index.warnings = folder.warnings
+    index.parts = {
         **{name: str(state) for name, state in folder.states.items()},
-        SEEN: msgspec.json.encode(folder.seen).decode(),
+        VALIDATORS: msgspec.json.encode(folder.validators).decode(),
     }
-    return raw
+    return index
 
 
-def _warnings(facts: Facts, repeated: list[str]) -> list[str]:
+def _warnings(facts: FileFacts, repeated: list[str]) -> list[str]:
     warnings = []
     if facts.odd:
         warnings.append(

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from ecosystems.base import BadIndex, Stop
 from ecosystems.cran import contents, layout, packages
-from ecosystems.cran.contents import Facts
+from ecosystems.cran.contents import FileFacts
+from ecosystems.errors import BadIndex
+from ecosystems.indexes import FetchContext
 from ecosystems.pack import Pack
 from ecosystems.upstream import (
-    Client,
     NotFound,
     NotModified,
     UpstreamError,
@@ -29,7 +28,7 @@ from ecosystems.upstream.decode import encoding_of
 META_CAP = 192 << 20
 """Decoded bytes; the main CRAN's archive's table has about 50 MB."""
 
-_READERS: dict[str, Callable[[Facts, bytes], None]] = {
+_READERS: dict[str, Callable[[FileFacts, bytes], None]] = {
     layout.META_CURRENT: contents.add_current,
     layout.META_ARCHIVE: contents.add_archive,
 }
@@ -49,58 +48,57 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Meta:
-    """What came of the folder. `seen` has ETag, Last-Modified and SHA-256 of each file."""
+    """What came of the folder. `validators`: ETag, Last-Modified and SHA-256 of each file."""
 
     states: dict[str, State] = field(default_factory=dict)
-    seen: dict[str, list[str]] = field(default_factory=dict)
+    validators: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def identity(self) -> str:
         """Equal for equal content."""
-        return "".join(f"\0{name}:{seen[2]}" for name, seen in sorted(self.seen.items()))
+        return "".join(f"\0{name}:{tags[2]}" for name, tags in sorted(self.validators.items()))
 
 
-def known(pack: Path | None) -> dict[str, list[str]]:
+def validators(pack: Path | None) -> dict[str, list[str]]:
     """The validators that the last pack was read with."""
     if pack is None:
         return {}
     with Pack(pack) as opened:
-        meta: dict[str, Any] = opened.meta
-        found: dict[str, list[str]] = meta.get(STORED, {})
-    return found
+        stored: dict[str, list[str]] = opened.meta.get(STORED, {})
+    return stored
 
 
 def fetch(
-    client: Client, base: str, work: Path, *, before: dict[str, list[str]], ask: bool, stop: Stop
+    base_url: str, context: FetchContext, *, before: dict[str, list[str]], conditional: bool
 ) -> Meta:
-    """Fetch the folder's files into `work`; with `ask` only those that have changed."""
+    """Fetch the folder's files; with `conditional` only those that have changed."""
     meta = Meta()
     for name in _READERS:
-        seen = before.get(name, ["", "", ""])
-        path = _path(work, name)
+        tags = before.get(name, ["", "", ""])
+        path = _path(context.folder, name)
         try:
             answer = optional.fetch(
-                client,
-                f"{base}/{name}",
+                context.client,
+                f"{base_url}/{name}",
                 path,
-                etag=seen[0] if ask else "",
-                last_modified=seen[1] if ask else "",
-                stop=stop,
+                etag=tags[0] if conditional else "",
+                last_modified=tags[1] if conditional else "",
+                stop=context.stop,
                 cap=META_CAP,
             )
         except NotFound:
             meta.states[name] = State.NONE
         except (UpstreamError, BadIndex) as error:
             meta.states[name] = State.KEPT
-            meta.warnings.append(_kept(name, error, seen))
-            meta.seen[name] = seen
+            meta.warnings.append(_missed(name, error, tags))
+            meta.validators[name] = tags
         else:
-            same = isinstance(answer, NotModified) or (ask and answer.sha256 == seen[2])
+            same = isinstance(answer, NotModified) or (conditional and answer.sha256 == tags[2])
             meta.states[name] = State.SAME if same else State.NEW
-            meta.seen[name] = seen
+            meta.validators[name] = tags
             if not isinstance(answer, NotModified):
-                meta.seen[name] = [answer.etag, answer.last_modified, answer.sha256]
+                meta.validators[name] = [answer.etag, answer.last_modified, answer.sha256]
         if meta.states[name] is not State.NEW:
             path.unlink(missing_ok=True)
     return meta
@@ -113,40 +111,40 @@ def changed(meta: Meta, before: dict[str, list[str]]) -> bool:
 
 
 def read(
-    meta: dict[str, str],
-    work: Path,
+    parts: dict[str, str],
+    folder: Path,
     *,
     old: Pack | None,
-    facts: Facts,
-    seen: dict[str, list[str]],
+    facts: FileFacts,
+    validators: dict[str, list[str]],
 ) -> list[str]:
     """Fill `facts` from what was fetched, else from what the last pack had; the warnings.
 
-    What cannot be read loses its validators in `seen`: the next run asks for all of it again.
+    What cannot be read loses its `validators`: the next run asks for all of it again.
     """
     warnings: list[str] = []
     for name, take in _READERS.items():
-        path = _path(work, name)
-        if meta.get(name) == State.KEPT:
+        path = _path(folder, name)
+        if parts.get(name) == State.KEPT:
             _recall(name, old, facts)
-        if meta.get(name) != State.NEW:
+        if parts.get(name) != State.NEW:
             continue
-        fresh = Facts()
+        fresh = FileFacts()
         try:
             take(fresh, b"".join(open_decoded(path, encoding_of(path), cap=META_CAP)))
             facts.files.update(fresh.files)
             facts.odd += fresh.odd
         except BadIndex as error:
-            kept = _recall(name, old, facts)
-            seen[name] = ["", "", seen[name][2]]
-            stays = "; what it said before stays" if kept else ""
+            recalled = _recall(name, old, facts)
+            validators[name] = ["", "", validators[name][2]]
+            stays = "; what it said before stays" if recalled else ""
             warnings.append(f"{name} of the upstream is passed over{stays}: {error}")
         finally:
             path.unlink(missing_ok=True)
     return warnings
 
 
-def _recall(name: str, old: Pack | None, facts: Facts) -> int:
+def _recall(name: str, old: Pack | None, facts: FileFacts) -> int:
     """What the last pack knows of the archived files, or of the current ones."""
     count = 0
     for package in old.names() if old is not None else ():
@@ -161,10 +159,10 @@ def _recall(name: str, old: Pack | None, facts: Facts) -> int:
     return count
 
 
-def _kept(name: str, error: UpstreamError | BadIndex, seen: list[str]) -> str:
-    what = "what it said before stays" if seen[2] else "nothing is known of what it says"
-    return f"{name} of the upstream cannot be had now, so {what}: {error}"
+def _missed(name: str, error: UpstreamError | BadIndex, tags: list[str]) -> str:
+    effect = "what it said before stays" if tags[2] else "nothing is known of what it says"
+    return f"{name} of the upstream cannot be had now, so {effect}: {error}"
 
 
-def _path(work: Path, name: str) -> Path:
-    return work / name.replace("/", "-")
+def _path(folder: Path, name: str) -> Path:
+    return folder / name.replace("/", "-")

@@ -22,7 +22,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from ecosystems.base import BadIndex, Invalid, Record
 from ecosystems.cran.layout import (
     ARCHIVE,
     LONGEST_FILE,
@@ -32,6 +31,8 @@ from ecosystems.cran.layout import (
     plain,
 )
 from ecosystems.cran.versions import is_version
+from ecosystems.errors import BadIndex
+from ecosystems.records import Invalid, Record
 
 BETWEEN = b"\n\n"
 LEADS_AWAY = ("Path", "File", "DownloadURL")

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ecosystems.base import BadIndex
+from ecosystems.errors import BadIndex
 
 DEEPEST = 12
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 
 from ecosystems import globs
-from ecosystems.base import Record, SpecError
 from ecosystems.cran.versions import Test, plainly, version_test
+from ecosystems.errors import SpecError
+from ecosystems.records import Record
 
 _LONGEST = 1000
 _PARTS = re.compile(r"\s*([A-Za-z0-9.*_]+)\s*(?:\(([^()]*)\)|([^()]*?))\s*")

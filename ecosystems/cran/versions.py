@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from ecosystems import memo
-from ecosystems.base import SpecError
+from ecosystems.errors import SpecError
 
 Version = tuple[int, ...]
 Test = Callable[[str], bool]

@@ -42,18 +42,19 @@ class Parser(HTMLParser):
         return self.metas.get("pypi:repository-version", "")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found: dict[str, str] = {}
+        attributes: dict[str, str] = {}
         for key, value in attrs:
-            found.setdefault(key, value or "")
+            # Of an attribute that is given twice the first counts, as in browsers.
+            attributes.setdefault(key, value or "")
         if tag == "a":
             self._end()
-            if found.get("href"):
-                self.anchors.append((found, ""))
+            if attributes.get("href"):
+                self.anchors.append((attributes, ""))
                 self._open = []
         elif tag == "base" and not self.base:
-            self.base = found.get("href", "")
-        elif tag == "meta" and "name" in found:
-            self.metas.setdefault(found["name"].lower(), found.get("content", ""))
+            self.base = attributes.get("href", "")
+        elif tag == "meta" and "name" in attributes:
+            self.metas.setdefault(attributes["name"].lower(), attributes.get("content", ""))
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a":
@@ -69,10 +70,10 @@ class Parser(HTMLParser):
         self._open = None
 
 
-def projects(parser: Parser, found: str) -> tuple[list[str], list[str]]:
-    """The names that a list of projects found at `found` links to; links that name none."""
-    base = urljoin(found, parser.base) if parser.base else found
-    home = urlsplit(urljoin(found, "."))
+def projects(parser: Parser, url: str) -> tuple[list[str], list[str]]:
+    """The names that a list of projects at `url` links to; links that name none."""
+    base = urljoin(url, parser.base) if parser.base else url
+    home = urlsplit(urljoin(url, "."))
     names: list[str] = []
     others: list[str] = []
     for anchor, text in parser.anchors:
@@ -108,15 +109,15 @@ def _project(link: SplitResult, home: SplitResult, text: str) -> str:
     return last if short and last.startswith(short[1]) and is_name(last) else ""
 
 
-def entries(parser: Parser, asked: str, found: str) -> Iterator[tuple[bytes, str]]:
+def entries(parser: Parser, requested_url: str, page_url: str) -> Iterator[tuple[bytes, str]]:
     """The files of a page as the JSON form has them, each with the address where it lies."""
-    base = urljoin(found, parser.base) if parser.base else found
+    base = urljoin(page_url, parser.base) if parser.base else page_url
     for anchor, _ in parser.anchors:
         try:
             url, fragment = urldefrag(anchor["href"].strip())
             filename = unquote(urlsplit(url).path).rpartition("/")[2]
             full = urljoin(base, url)
-            relative = urljoin(asked, url) == full
+            relative = urljoin(requested_url, url) == full
         except ValueError:
             continue
         hashes = _hashes(fragment)
@@ -137,8 +138,9 @@ def _entry(
     anchor: dict[str, str], filename: str, url: str, hashes: dict[str, str], base: str
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {"filename": filename, "url": url, "hashes": hashes}
-    if wanted := anchor.get("data-requires-python"):
-        entry["requires-python"] = wanted
+    if requires_python := anchor.get("data-requires-python"):
+        entry["requires-python"] = requires_python
+    # PEP 714 renamed the attribute of PEP 658; the new name decides.
     metadata = anchor.get("data-core-metadata", anchor.get("data-dist-info-metadata"))
     if metadata is not None and metadata != "false":
         algorithm, _, digest = metadata.partition("=")
@@ -152,13 +154,13 @@ def _entry(
 
 def _hashes(fragment: str) -> dict[str, str]:
     """The hashes in a link's fragment: anywhere in it, or the bare digits."""
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for part in fragment.split("&"):
         key, equals, value = part.strip().partition("=")
         if key.lower() in HASHES and value:
-            found.setdefault(key.lower(), value.strip().lower())
+            hashes.setdefault(key.lower(), value.strip().lower())
         elif not equals and SHA256.fullmatch(key):
-            found.setdefault("sha256", key.lower())
+            hashes.setdefault("sha256", key.lower())
         elif not equals and MD5.fullmatch(key):
-            found.setdefault("md5", key.lower())
-    return found
+            hashes.setdefault("md5", key.lower())
+    return hashes

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ecosystems.base import BadIndex
+from ecosystems.errors import BadIndex
 
 License = tuple[str, str]
 """What a release's metadata states as its license, and its license classifiers."""

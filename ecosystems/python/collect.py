@@ -10,32 +10,26 @@ import hashlib
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from ecosystems.age import newest_unchanged
-from ecosystems.base import (
-    BadIndex,
-    Held,
-    Invalid,
-    Progress,
-    Record,
-    Stop,
-    first_names,
-    nothing_held,
-)
+from ecosystems.errors import BadIndex
+from ecosystems.freshness import newest_unchanged
+from ecosystems.indexes import FetchContext, FindFile, no_files
 from ecosystems.pack import PackWriter
-from ecosystems.python import ask
+from ecosystems.progress import Progress
+from ecosystems.python import requests
 from ecosystems.python.body import split
-from ecosystems.python.known import Known
-from ecosystems.python.reading import LicenseReader
+from ecosystems.python.license_reader import LicenseReader
+from ecosystems.python.previous import PreviousPack
 from ecosystems.python.records import borrowed, newest, records
 from ecosystems.python.simple import project
+from ecosystems.records import Invalid, Record
+from ecosystems.sentences import first_names
 from ecosystems.upstream import (
-    Client,
     EgressRefused,
     NotFound,
     NotModified,
@@ -43,8 +37,10 @@ from ecosystems.upstream import (
 )
 
 THREADS = 8
-LOOK_SECONDS = 0.25
-FAILURES_TOLD = 20
+WAIT_SECONDS = 0.25
+"""After which `stop` is called, though no page has come."""
+SHOWN_FAILURES = 20
+STOP_EVERY = 1000
 
 
 class Cancelled(Exception):
@@ -53,7 +49,7 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A page to be asked for, and what is known of it."""
+    """A page to be asked for, and what was read of it last."""
 
     name: str
     serial: int | None = None
@@ -65,7 +61,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
+class FetchedPage:
     """A page that came. `body` is empty where it is what it was."""
 
     body: bytes = b""
@@ -80,14 +76,13 @@ class Collector:
 
     def __init__(
         self,
-        client: Client,
         root: str,
+        context: FetchContext,
         *,
-        known: Known,
+        previous: PreviousPack,
         licenses: bool,
-        work: Path,
         serials: bool = False,
-        held: Held = nothing_held,
+        find_file: FindFile = no_files,
     ) -> None:
         """`serials`: those of the list of projects can be trusted."""
         self.failed: dict[str, str] = {}
@@ -96,26 +91,26 @@ class Collector:
         """Hosts that have files and that the policy does not name."""
         self.borrowed: set[str] = set()
         """Files whose stated metadata hash is that of a file."""
-        self.found = 0
+        self.pages = 0
         self._trusted = serials
-        self._looked: set[str] = set()
+        self._checked: set[str] = set()
         self._error: UpstreamError | BadIndex | None = None
-        self._client, self._root = client, root
-        self._known, self._licenses, self._work = known, licenses, work
+        self._client, self._root = context.client, root
+        self._folder, self._stop = context.folder, context.stop
+        self._previous, self._licenses = previous, licenses
         self._etags: dict[str, list[str]] = {}
         self._serials: dict[str, int] = {}
         self._newest = 0
-        self._state = hashlib.sha256()
         self._cancel = threading.Event()
         self._numbers = count()
-        self._reader = LicenseReader(client, root, work=work, held=held, stop=self._check)
+        reading = replace(context, stop=self._raise_if_cancelled)
+        self._reader = LicenseReader(root, reading, find_file=find_file)
 
     def collect(
         self,
-        wanted: Mapping[str, int | None],
+        projects: Mapping[str, int | None],
         path: Path,
         *,
-        stop: Stop,
         progress: Progress,
         meta: Mapping[str, Any],
     ) -> str:
@@ -123,186 +118,202 @@ class Collector:
 
         Raises the first error where nothing at all could be had.
         """
-        with PackWriter(path, old=self._known.pack, records=_records) as writer:
-            names = sorted(wanted)
-            current = {name for name in names if self._is_current(name, wanted[name])}
-            for number, name in enumerate(names):
-                if name in current:
-                    self._keep(writer, name)
-                    if number % 1000 == 0:
-                        stop()
+        with PackWriter(path, old=self._previous.pack, records=_records) as writer:
+            names = sorted(projects)
+            current = {name for name in names if self._is_current(name, projects[name])}
+            for number, name in enumerate(name for name in names if name in current):
+                self._copy(writer, name)
+                if number % STOP_EVERY == 0:
+                    self._stop()
             changed = [name for name in names if name not in current]
-            self._fetch_all(writer, changed, wanted, stop=stop, progress=progress)
+            self._fetch_all(writer, changed, projects, progress=progress)
             if self._error is not None and not current and len(self.failed) == len(changed):
                 raise self._error
-            before = self._known.pack
-            kept = newest_unchanged(before, writer, self._newest, read=newest, stop=stop)
-            self._newest = max(self._newest, kept)
-            for name, entry in sorted(writer.names().items()):
-                self._state.update(f"{name}\0".encode() + entry.digest)
-            again = sorted({name for name, _ in self._reader.broken})
-            told = "\0".join([self._root, *sorted(self.failed), "", *again])
-            self._state.update(told.encode())
-            writer.close(
-                {
-                    "root": self._root,
-                    "etags": self._etags,
-                    "serials": self._serials,
-                    "failed": sorted(self.failed),
-                    "again": again,
-                    "licensed": self._licenses,
-                    "newest": self._newest,
-                    "warnings": self.warnings(),
-                    **meta,
-                }
+            unchanged = newest_unchanged(
+                self._previous.pack, writer, self._newest, read=newest, stop=self._stop
             )
-        return self._state.hexdigest()
+            self._newest = max(self._newest, unchanged)
+            again = sorted({name for name, _ in self._reader.broken})
+            state = self._state(writer, again)
+            writer.close({**self._pack_meta(again), **meta})
+        return state
+
+    def _state(self, writer: PackWriter, again: list[str]) -> str:
+        """A hash of the pages, and of those that have to be asked for again."""
+        state = hashlib.sha256()
+        for name, entry in sorted(writer.names().items()):
+            state.update(f"{name}\0".encode() + entry.digest)
+        state.update("\0".join([self._root, *sorted(self.failed), "", *again]).encode())
+        return state.hexdigest()
+
+    def _pack_meta(self, again: list[str]) -> dict[str, Any]:
+        """What `PreviousPack` reads the next time."""
+        return {
+            "root": self._root,
+            "etags": self._etags,
+            "serials": self._serials,
+            "failed": sorted(self.failed),
+            "again": again,
+            "licensed": self._licenses,
+            "newest": self._newest,
+            "warnings": self.warnings(),
+        }
 
     def _is_current(self, name: str, serial: int | None) -> bool:
-        known = self._known
-        if not self._trusted or serial is None or not known.has(name) or name in known.failed:
+        previous = self._previous
+        if not self._trusted or serial is None or not previous.has(name):
             return False
-        if name in known.again:
+        if name in previous.failed or name in previous.again:
             return False
-        return known.serials.get(name) == serial and known.licensed >= self._licenses
+        return previous.serials.get(name) == serial and previous.licensed >= self._licenses
 
-    def _keep(self, writer: PackWriter, name: str) -> None:
-        known = self._known
-        assert known.pack is not None
-        writer.copy(name, known.pack)
-        self.found += 1
-        if name in known.serials:
-            self._serials[name] = known.serials[name]
-        if name in known.etags and not self._trusted:
-            self._etags[name] = known.etags[name]
+    def _copy(self, writer: PackWriter, name: str) -> None:
+        """Take the page over as it was."""
+        previous = self._previous
+        assert previous.pack is not None
+        writer.copy(name, previous.pack)
+        self.pages += 1
+        if name in previous.serials:
+            self._serials[name] = previous.serials[name]
+        if name in previous.etags and not self._trusted:
+            self._etags[name] = previous.etags[name]
 
     def _fetch_all(
         self,
         writer: PackWriter,
         names: list[str],
-        wanted: Mapping[str, int | None],
+        projects: Mapping[str, int | None],
         *,
-        stop: Stop,
         progress: Progress,
     ) -> None:
-        tasks = iter([*names])
+        tasks = iter(names)
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
-        under_way: dict[Future[Got | None], str] = {}
+        pending: dict[Future[FetchedPage | None], str] = {}
         done = 0
         try:
             while True:
-                for name in islice(tasks, THREADS * 4 - len(under_way)):
-                    under_way[pool.submit(self.bring, self._task(name, wanted[name]))] = name
-                if not under_way:
+                # Not all at once: each waiting task may hold the page as it was.
+                for name in islice(tasks, THREADS * 4 - len(pending)):
+                    task = self._task(name, projects[name])
+                    pending[pool.submit(self.fetch_page, task)] = name
+                if not pending:
                     break
-                finished, _ = wait(under_way, LOOK_SECONDS, FIRST_COMPLETED)
+                finished, _ = wait(pending, WAIT_SECONDS, FIRST_COMPLETED)
                 for future in finished:
-                    self._take(writer, under_way.pop(future), future)
+                    self._store(writer, pending.pop(future), future)
                 done += len(finished)
                 progress(done, len(names))
-                stop()
+                self._stop()
         finally:
             self._cancel.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _task(self, name: str, serial: int | None) -> Task:
-        known = self._known
+        previous = self._previous
         # Where the list says that a page has changed, a cache's "not modified" is a stale one.
-        asked = known.has(name) and not (self._trusted and serial is not None)
-        etag, last_modified = known.etags.get(name, ("", "")) if asked else ("", "")
-        body = known.pack.read(name) if self._licenses and known.pack and known.has(name) else b""
+        conditional = previous.has(name) and not (self._trusted and serial is not None)
+        etag, last_modified = previous.etags.get(name, ("", "")) if conditional else ("", "")
+        body = previous.read(name) if self._licenses else b""
         return Task(name, serial, etag, last_modified, body)
 
-    def _take(self, writer: PackWriter, name: str, future: Future[Got | None]) -> None:
+    def _store(self, writer: PackWriter, name: str, future: Future[FetchedPage | None]) -> None:
         try:
-            got = future.result()
+            page = future.result()
         except (UpstreamError, BadIndex) as error:
             self._error = self._error or error
             self.failed[name] = str(error)
-            if self._known.has(name):
-                self._keep(writer, name)
+            if self._previous.has(name):
+                self._copy(writer, name)
             return
-        if got is None:
+        if page is None:
             self.absent.append(name)
             return
-        if not got.body:
-            self._keep(writer, name)
+        if not page.body:
+            self._copy(writer, name)
             return
-        writer.add(name, got.body, got.count)
-        self.found += 1
-        self._newest = max(self._newest, newest(got.body))
-        if got.serial is not None:
-            self._serials[name] = got.serial
+        writer.add(name, page.body, page.count)
+        self.pages += 1
+        self._newest = max(self._newest, newest(page.body))
+        if page.serial is not None:
+            self._serials[name] = page.serial
         # A large index has hundreds of thousands: they are kept where they are needed.
-        if (got.etag or got.last_modified) and not (self._trusted and got.serial is not None):
-            self._etags[name] = [got.etag, got.last_modified]
+        if (page.etag or page.last_modified) and not (self._trusted and page.serial is not None):
+            self._etags[name] = [page.etag, page.last_modified]
 
-    def bring(self, task: Task) -> Got | None:
+    def fetch_page(self, task: Task) -> FetchedPage | None:
         """One page, read; None where the upstream has none."""
         url = urljoin(self._root, f"{task.name}/")
-        path = self._work / f"page-{next(self._numbers)}"
+        path = self._folder / f"page-{next(self._numbers)}"
         try:
-            answer = ask.page(
+            answer = requests.page(
                 self._client,
                 url,
                 path,
                 etag=task.etag,
                 last_modified=task.last_modified,
-                stop=self._check,
+                stop=self._raise_if_cancelled,
             )
             if isinstance(answer, NotModified):
-                body = self._reader.licensed(task.body, task.body) if task.body else b""
-                number = len(split(body).files) if body else 0
-                body = b"" if body == task.body else body
-                serial = self._known.serials.get(task.name)
-                return Got(body, number, task.etag, task.last_modified, serial)
-            page = project(path.read_bytes(), name=task.name, asked=url, found=answer.final_url)
+                return self._unchanged_page(task)
+            page = project(
+                path.read_bytes(), name=task.name, requested_url=url, url=answer.final_url
+            )
         except NotFound:
             return None
         finally:
             path.unlink(missing_ok=True)
-        self._look_at(page.places)
+        self._check_hosts(page.hosts)
         self.borrowed.update(borrowed(page.body))
         if self._trusted and task.serial is not None and -1 < (page.serial or -1) < task.serial:
             raise BadIndex(f"The page of {task.name} is older than the list of projects says.")
         body = self._reader.licensed(page.body, task.body) if self._licenses else page.body
         serial = task.serial if page.serial is None else page.serial
-        return Got(body, page.count, answer.etag, answer.last_modified, serial)
+        return FetchedPage(body, page.count, answer.etag, answer.last_modified, serial)
 
-    def _look_at(self, places: Iterable[str]) -> None:
+    def _unchanged_page(self, task: Task) -> FetchedPage:
+        """The page as it was, with licenses that can be read by now."""
+        body = self._reader.licensed(task.body, task.body) if task.body else b""
+        number = len(split(body).files) if body else 0
+        body = b"" if body == task.body else body
+        serial = self._previous.serials.get(task.name)
+        return FetchedPage(body, number, task.etag, task.last_modified, serial)
+
+    def _check_hosts(self, hosts: Iterable[str]) -> None:
         """Note the servers of files from which nothing may be fetched."""
-        for place in places:
-            if place not in self._looked:
-                self._looked.add(place)
+        for host in hosts:
+            if host not in self._checked:
+                self._checked.add(host)
                 try:
-                    self._client.check(f"{place}/")
+                    self._client.check(f"{host}/")
                 except EgressRefused:
-                    self.closed.add(place)
+                    self.closed.add(host)
 
-    def _check(self) -> None:
+    def _raise_if_cancelled(self) -> None:
         if self._cancel.is_set():
             raise Cancelled
 
     def warnings(self) -> list[str]:
         """What is odd about the pages so far, and which of them are missing."""
         return [
-            *_some(
+            *_first_few(
                 (
-                    f"Files lie on {where}, from which this server may not fetch (UPSTREAM_ALLOW)."
-                    for where in sorted(self.closed)
+                    f"Files lie on {host}, from which this server may not fetch (UPSTREAM_ALLOW)."
+                    for host in sorted(self.closed)
                 ),
                 "further hosts have files",
             ),
             *self._without_metadata(),
             *self._broken(),
-            *_some(
+            *_first_few(
                 (
                     f"The page of {name} cannot be had now: {why}"
                     for name, why in self.failed.items()
                 ),
                 "further pages could not be had",
             ),
-            *_some((f"There is no project {name}." for name in self.absent), "are missing too"),
+            *_first_few(
+                (f"There is no project {name}." for name in self.absent), "are missing too"
+            ),
         ]
 
     def _without_metadata(self) -> list[str]:
@@ -328,7 +339,7 @@ def _records(name: str, body: bytes) -> list[Record | Invalid]:
     return records(body, name=name)
 
 
-def _some(texts: Iterable[str], more: str) -> list[str]:
-    every = list(texts)
-    rest = len(every) - FAILURES_TOLD
-    return every[:FAILURES_TOLD] + ([f"{rest:,} {more}."] if rest > 0 else [])
+def _first_few(texts: Iterable[str], more: str) -> list[str]:
+    sentences = list(texts)
+    left = len(sentences) - SHOWN_FAILURES
+    return sentences[:SHOWN_FAILURES] + ([f"{left:,} {more}."] if left > 0 else [])

@@ -1,339 +1,189 @@
-"""The standard python type as the rest of the product sees it."""
+"""The standard python type (the Simple API, PEP 503 and 691) as the rest of the product sees it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from ecosystems.base import (
+from ecosystems.base import Ecosystem, Shards, VersionKey
+from ecosystems.documents import Document, Location, Page
+from ecosystems.indexes import (
     NAMES,
-    BadIndex,
-    Brought,
-    Document,
-    Held,
-    Invalid,
-    Order,
-    Page,
-    Progress,
-    Raw,
-    Read,
-    Record,
-    Seen,
-    Spec,
-    Spot,
-    Stop,
-    Unchanged,
-    Whole,
-    nothing_held,
+    FetchContext,
+    FetchedIndex,
+    FetchedPackage,
+    FetchLimits,
+    FindFile,
+    IndexNotModified,
+    ParsedIndex,
+    no_files,
 )
+from ecosystems.kinds import Family, Kind
 from ecosystems.pack import Pack
-from ecosystems.python import body as bodies
-from ecosystems.python import listing, pages, records, specifiers, wheels
+from ecosystems.python import body as shard_body
+from ecosystems.python import fetch, pages, records, specifiers, wheels
 from ecosystems.python.collect import Collector, Task
-from ecosystems.python.known import Known
-from ecosystems.python.listing import Listed
+from ecosystems.python.fetch import SECTION
 from ecosystems.python.names import METADATA, WHEEL, is_file, is_name, name_of, normalize
-from ecosystems.upstream import Client, NotFound, UpstreamError
+from ecosystems.python.previous import PreviousPack
+from ecosystems.python.selection import Selection
+from ecosystems.records import Invalid, Record, Spec
 
-SECTION = "simple"
 
+class PythonSimple(Ecosystem):
+    """Indexes of the Simple API. Limited, it fetches the pages of some projects."""
 
-class PythonSimple(Whole):
-    """Implements `ecosystems.base.Ecosystem`. Narrowed, it fetches the pages of some projects."""
-
-    kind = "python_simple"
-    family = "python"
+    kind = Kind.PYTHON
+    family = Family.PYTHON
     prefix = SECTION
     names_only = True
 
-    def __init__(
-        self,
-        only: Sequence[Spec] = (),
-        *,
-        active: bool = True,
-        licenses: bool = False,
-        asked: Collection[str] = (),
-        held: Held = nothing_held,
-    ) -> None:
-        self._only = tuple(only)
-        self._active = active
-        self._licenses = licenses
-        exact = [getattr(spec, "exact_name", None) for spec in self._only]
-        self._names = {name for name in exact if name} if exact and all(exact) else None
-        self._on_demand = self._names is None and not active
-        self._asked = frozenset(asked)
-        self._held = held
-        self.scope = self._key()
+    def __init__(self, selection: Selection | None = None) -> None:
+        self._selection = selection or Selection()
+        self.scope = self._selection.key()
 
-    def narrowed(self, only: Sequence[Spec], *, active: bool, licenses: bool) -> PythonSimple:
-        return PythonSimple(only, active=active, licenses=licenses)
+    def parse_spec(self, text: str) -> Spec:
+        return specifiers.parse(text)
 
-    def having(self, names: Collection[str], held: Held = nothing_held) -> PythonSimple:
-        return PythonSimple(
-            self._only, active=self._active, licenses=self._licenses, asked=names, held=held
-        )
+    def normalize_name(self, name: str) -> str:
+        return normalize(name)
 
-    def license_in(self, path: Path, filename: str) -> tuple[str, str] | None:
-        return wheels.license_in(path) if filename.endswith(WHEEL) else None
+    def package_name(self, filename: str) -> str | None:
+        return name_of(filename)
 
-    def inside(self, path: Path, filename: str) -> bytes | None:
-        return wheels.whole_metadata_in(path) if filename.endswith(WHEEL + METADATA) else None
-
-    def goes_with(self, filename: str) -> str:
-        return filename.removesuffix(METADATA) if filename.endswith(METADATA) else ""
-
-    def alone(self, record: Record) -> Record:
-        return records.alone(record)
-
-    def bring(self, client: Client, base_url: str, name: str, *, work: Path) -> Brought | None:
-        collector = Collector(
-            client,
-            base_url,
-            known=Known(),
-            licenses=self._licenses,
-            work=work,
-            held=self._held,
-        )
-        got = collector.bring(Task(name))
-        return None if got is None else Brought(got.body, got.count, collector.warnings())
-
-    def owns(self, section: str) -> bool:
-        return section == SECTION
-
-    def key(self, section: str, name: str, filename: str) -> str:
-        return f"{section}/{name}/{filename}"
-
-    def path(self, section: str, name: str, filename: str) -> str:
-        return self.key(section, name, filename)
-
-    def metadata(self, record: Record) -> dict[str, Any]:
-        return records.metadata(record)
-
-    def order(self, version: str) -> Order:
+    def version_key(self, version: str) -> VersionKey:
         try:
             return 1, Version(version)
         except InvalidVersion:
             return 0, version
 
-    def locate(self, path: str, form: str) -> Spot | None:
-        name, slash, filename = path.partition("/")
-        if not path:
-            return Spot(SECTION, moved=f"{SECTION}/")
-        if path == "/":
-            return Spot(SECTION, filename=pages.INDEX_NAMES[form or pages.TEXT])
-        if not is_name(name) or (filename and not is_file(filename)):
-            return None
-        right = normalize(name)
-        if not slash:
-            return Spot(SECTION, moved=f"{right}/")
-        if right != name:
-            return Spot(SECTION, moved=f"../{right}/{filename}")
-        return Spot(SECTION, name, filename)
+    def owns_section(self, section: str) -> bool:
+        return section == SECTION
 
-    def form(self, accept: str) -> str:
-        return pages.form(accept)
-
-    def page(self, served: bytes, digest: str, form: str) -> Page:
-        return pages.page(served, digest, form)
-
-    def sections(self, asked: Sequence[str]) -> list[str]:
-        del asked  # Platforms are conda's.
+    def sections(self, requested: Sequence[str]) -> list[str]:
+        del requested  # Platforms are conda's.
         return [SECTION]
 
+    def locate(self, path: str, form: str) -> Location | None:
+        name, slash, filename = path.partition("/")
+        # PEP 503: addresses end in a slash, and other spellings of a name are redirected.
+        if not path:
+            return Location(SECTION, moved=f"{SECTION}/")
+        if path == "/":
+            return Location(SECTION, filename=pages.INDEX_NAMES[form or pages.TEXT])
+        if not is_name(name) or (filename and not is_file(filename)):
+            return None
+        normalized = normalize(name)
+        if not slash:
+            return Location(SECTION, moved=f"{normalized}/")
+        if normalized != name:
+            return Location(SECTION, moved=f"../{normalized}/{filename}")
+        return Location(SECTION, name, filename)
+
+    def preferred_form(self, accept: str) -> str:
+        return pages.form(accept)
+
+    def file_key(self, section: str, name: str, filename: str) -> str:
+        return f"{section}/{name}/{filename}"
+
+    def file_path(self, section: str, name: str, filename: str) -> str:
+        return self.file_key(section, name, filename)
+
+    def limited_to(self, limits: FetchLimits) -> PythonSimple:
+        only, active, licenses = tuple(limits.only), limits.active, limits.licenses
+        return PythonSimple(Selection(only, active, licenses))
+
+    def including(self, names: Collection[str], find_file: FindFile = no_files) -> PythonSimple:
+        requested = frozenset(names)
+        return PythonSimple(replace(self._selection, requested=requested, find_file=find_file))
+
     def fetch(
-        self,
-        client: Client,
-        base_url: str,
-        section: str,
-        *,
-        seen: Seen | None,
-        work: Path,
-        stop: Stop,
-        progress: Progress,
-    ) -> Raw | Unchanged | None:
-        refused: UpstreamError | BadIndex | None = None
-        for root in _roots(base_url, seen):
-            try:
-                found = self._fetch(
-                    client, root, section, seen=seen, work=work, stop=stop, progress=progress
-                )
-            except (UpstreamError, BadIndex) as error:
-                # A welcome page, or what a server says where it has no index.
-                if isinstance(error, UpstreamError) and not error.permanent:
-                    raise
-                refused = refused or error
-                continue
-            if found is not None:
-                return found
-        if refused is not None:
-            raise refused
-        return None
+        self, base_url: str, section: str, context: FetchContext
+    ) -> FetchedIndex | IndexNotModified | None:
+        return fetch.fetch(base_url, section, context, self._selection)
 
-    def _fetch(
-        self,
-        client: Client,
-        root: str,
-        section: str,
-        *,
-        seen: Seen | None,
-        work: Path,
-        stop: Stop,
-        progress: Progress,
-    ) -> Raw | Unchanged | None:
-        """The index at one address; None: there is none."""
-        known = Known.of(seen.pack if seen else None, root)
-        try:
-            listed = self._list(client, root, seen=seen, known=known, work=work, stop=stop)
-        except NotFound:
-            return None
-        if listed is None:
-            return Unchanged()
-        collector = Collector(
-            client,
-            root,
-            known=known,
-            licenses=self._licenses,
-            work=work,
-            serials=listed.trusted,
-            held=self._held,
-        )
-        path = work / f"{section}.collected"
-        meta = {"more_warnings": listed.warnings, **listed.meta}
-        state = collector.collect(listed.names, path, stop=stop, progress=progress, meta=meta)
-        if self._names is not None and not collector.found and not collector.failed:
-            path.unlink()
-            return None
-        told = f"{self.scope}\0{state}\0{self._told(work)}\0{listed.trusted}"
-        sha256 = hashlib.sha256(told.encode()).hexdigest()
-        return Raw(root, path, sha256, listed.etag, listed.last_modified, listed.note)
-
-    def read(
-        self,
-        client: Client,
-        raw: Raw,
-        section: str,
-        *,
-        seen: Seen | None,
-        work: Path,
-        stop: Stop,
-    ) -> Read:
-        del client, seen, stop  # All was done while it was fetched.
-        target = work / f"{section}.pack"
-        raw.path.rename(target)
+    def parse(self, fetched: FetchedIndex, section: str, context: FetchContext) -> ParsedIndex:
+        # All was read while it was fetched.
+        target = context.folder / f"{section}.pack"
+        fetched.path.rename(target)
         with target.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         with Pack(target) as pack:
-            meta: dict[str, Any] = pack.meta
+            meta = pack.meta
             entries = pack.names().values()
-            return Read(
+            return ParsedIndex(
                 pack=target,
                 pack_sha256=sha256,
-                base_url=raw.address,
+                base_url=fetched.address,
                 listed=sum(entry.count for entry in entries),
                 names=len(entries),
                 newest=meta["newest"],
                 warnings=[*meta["more_warnings"], *meta["warnings"]],
-                extras={NAMES: work / NAMES} if self._on_demand else {},
+                extras={NAMES: context.folder / NAMES} if self._selection.on_demand else {},
             )
 
-    def spec(self, text: str) -> Spec:
-        return specifiers.parse(text)
-
-    def normalize(self, name: str) -> str:
-        return normalize(name)
-
-    def name_of(self, filename: str) -> str | None:
-        return name_of(filename)
+    def fetch_package(
+        self, base_url: str, name: str, context: FetchContext
+    ) -> FetchedPackage | None:
+        collector = Collector(
+            base_url,
+            context,
+            previous=PreviousPack(),
+            licenses=self._selection.licenses,
+            find_file=self._selection.find_file,
+        )
+        page = collector.fetch_page(Task(name))
+        return None if page is None else FetchedPackage(page.body, page.count, collector.warnings())
 
     def records(self, body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
         del section  # There is one.
         return records.records(body, name=name)
 
     def entries(self, body: bytes) -> dict[str, bytes]:
-        return bodies.entries(body)
+        return shard_body.entries(body)
 
-    def taken_back(self, body: bytes, before: bytes = b"") -> frozenset[str] | None:
+    def build(self, entries: Iterable[tuple[str, bytes]], bodies: Iterable[bytes]) -> bytes:
+        files = list(entries)
+        name = name_of(files[0][0].removesuffix(METADATA)) if files else ""
+        sources = list(bodies)
+        return shard_body.build(files, sources, name="" if sources else name or "")
+
+    def withdrawn(self, body: bytes, previous: bytes = b"") -> frozenset[str] | None:
         """All files of a quarantined project, and those that were yanked before they went."""
-        if body and records.quarantined(bodies.split(body).status):
+        if body and records.quarantined(shard_body.split(body).status):
             return None
-        return records.yanked(before) if before else frozenset()
+        return records.yanked(previous) if previous else frozenset()
 
-    def rewrites(self, body: bytes) -> bool:
-        del body  # What must not be published is kept out of the served form only.
-        return False
+    def metadata(self, record: Record) -> dict[str, Any]:
+        return records.metadata(record)
 
-    def build(self, entries: Iterable[tuple[str, bytes]], bodies_: Iterable[bytes]) -> bytes:
-        kept = list(entries)
-        name = name_of(kept[0][0].removesuffix(METADATA)) if kept else ""
-        made = list(bodies_)
-        return bodies.build(kept, made, name="" if made else name or "")
+    def read_license(self, path: Path, filename: str) -> tuple[str, str] | None:
+        return wheels.license_in(path) if filename.endswith(WHEEL) else None
+
+    def extract_companion(self, path: Path, filename: str) -> bytes | None:
+        return wheels.whole_metadata_in(path) if filename.endswith(WHEEL + METADATA) else None
+
+    def main_file(self, filename: str) -> str:
+        return filename.removesuffix(METADATA) if filename.endswith(METADATA) else ""
+
+    def without_companions(self, record: Record) -> Record:
+        return records.without_metadata(record)
 
     def served(self, body: bytes) -> bytes:
         return pages.served(body)
 
+    def page(self, served: bytes, digest: str, form: str) -> Page:
+        return pages.page(served, digest, form)
+
     def documents(
-        self,
-        section: str,
-        shards: Callable[[], Iterator[tuple[str, bytes, str]]],
-        folder: Path,
-        extras: Mapping[str, Sequence[Path]],
+        self, section: str, shards: Shards, folder: Path, extras: Mapping[str, Sequence[Path]]
     ) -> Iterator[Document]:
         if section:
             names = {name for name, _, _ in shards()}
             names.update(*(path.read_text().split() for path in extras.get(NAMES, ())))
             yield from pages.index(sorted(names), folder)
-
-    def _key(self) -> str:
-        """What is fetched, as a short text: equal for mirrors that can share a snapshot."""
-        if not self._only and not self._licenses and not self._on_demand:
-            return ""
-        specs = sorted(spec.text if self._names is None else "" for spec in self._only)
-        names = sorted(self._names or ())
-        kind = ["licenses" if self._licenses else "", "on demand" if self._on_demand else ""]
-        text = "\0".join([*names, "", *specs, *kind])
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    def _list(
-        self,
-        client: Client,
-        root: str,
-        *,
-        seen: Seen | None,
-        known: Known,
-        work: Path,
-        stop: Stop,
-    ) -> Listed | None:
-        """The projects to ask for; None: nothing has changed. NotFound: there is no list."""
-        if self._names is not None:
-            return Listed(dict.fromkeys(self._names))
-        path = work / "projects"
-        listed = listing.fetch(
-            client, root, path, known=known, seen=seen, asked=self._asked, stop=stop
-        )
-        if listed is None:
-            return None
-        listing.only(listed, self._only)
-        if self._on_demand:
-            (work / NAMES).write_text("\n".join(sorted(listed.names)))
-            wanted = self._asked.union(known.pack.names() if known.pack else ())
-            listed.names = {name: serial for name, serial in listed.names.items() if name in wanted}
-        return listed
-
-    def _told(self, work: Path) -> str:
-        """A hash of the names that are listed without their pages."""
-        if not self._on_demand:
-            return ""
-        return hashlib.sha256((work / NAMES).read_bytes()).hexdigest()
-
-
-def _roots(base_url: str, seen: Seen | None) -> list[str]:
-    """Where the index may be: at the address given, or in its folder `simple`."""
-    base = base_url.rstrip("/") + "/"
-    found = [base] if base.endswith("simple/") else [base, f"{base}{SECTION}/"]
-    if seen is not None and seen.address in found:
-        return [seen.address]
-    return found

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from ecosystems import memo
-from ecosystems.base import Invalid
 from ecosystems.python.body import filename_of
+from ecosystems.records import Invalid
 
 LARGEST_FILE = 1 << 50
 METADATA_KEYS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from email import message_from_bytes, policy
 
-from ecosystems.base import Invalid, Record
 from ecosystems.python.body import License
+from ecosystems.records import Invalid, Record
 
 MOST_BYTES = 1 << 20
 LONGEST = 300
@@ -33,8 +33,8 @@ def metadata_files(records: Iterable[Record | Invalid]) -> dict[str, Record]:
     """For each version one metadata file that can be asked for and verified."""
     found: dict[str, Record] = {}
     for record in records:
-        if isinstance(record, Record) and record.beside:
-            found.setdefault(record.version, record.beside[0])
+        if isinstance(record, Record) and record.companions:
+            found.setdefault(record.version, record.companions[0])
     return found
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ecosystems.base import Seen, Spec, Stop, first_names
-from ecosystems.python import ask, simple
-from ecosystems.python.known import Known
-from ecosystems.upstream import Client, NotModified
+from ecosystems.indexes import FetchContext
+from ecosystems.python import requests, simple
+from ecosystems.python.previous import PreviousPack
+from ecosystems.records import Spec
+from ecosystems.sentences import first_names
+from ecosystems.upstream import NotModified
 
 TRUSTED = "Serials: only projects whose serial has changed are asked for."
 CONSTANT = "The list's serials are all the same, so every page is asked for conditionally."
@@ -26,7 +27,7 @@ NONE = "The list has no serials, so every page is asked for conditionally."
 
 
 @dataclass(slots=True)
-class Listed:
+class Listing:
     """The projects to ask for; `trusted`: their serials tell which pages are what they were."""
 
     names: dict[str, int | None]
@@ -38,71 +39,65 @@ class Listed:
     meta: dict[str, Any] = field(default_factory=dict)
     """What the next reading of the list has to know."""
 
+    def limit_to(self, specs: Sequence[Spec]) -> None:
+        """Leave out the projects that no spec names; without specs none."""
+        if specs:
+            self.names = {
+                name: serial
+                for name, serial in self.names.items()
+                if any(spec.matches_name(name) for spec in specs)
+            }
+
 
 def fetch(
-    client: Client,
-    root: str,
-    path: Path,
-    *,
-    known: Known,
-    seen: Seen | None,
-    asked: Collection[str],
-    stop: Stop,
-) -> Listed | None:
+    root: str, context: FetchContext, *, pack: PreviousPack, requested: Collection[str]
+) -> Listing | None:
     """The list as it is now; None: it is what it was, and so is every page."""
-    same = seen is not None and _tells_all(known, asked)
+    # An unchanged list is no reason to leave pages as they were unless it speaks for them.
+    conditional = context.previous if _tells_all(pack, requested) else None
+    path = context.folder / "projects"
     try:
-        answer = ask.projects(
-            client,
+        answer = requests.projects(
+            context.client,
             root,
             path,
-            etag=seen.etag if same and seen else "",
-            last_modified=seen.last_modified if same and seen else "",
-            stop=stop,
+            etag=conditional.etag if conditional else "",
+            last_modified=conditional.last_modified if conditional else "",
+            stop=context.stop,
         )
         if isinstance(answer, NotModified):
             return None
-        index = simple.index(path.read_bytes(), found=answer.final_url)
+        index = simple.index(path.read_bytes(), url=answer.final_url)
     finally:
         path.unlink(missing_ok=True)
-    listed = Listed(index.names, answer.etag, answer.last_modified)
-    _judge_serials(listed, known)
+    projects = Listing(index.names, answer.etag, answer.last_modified)
+    _judge_serials(projects, pack)
     if index.others:
-        listed.warnings.append(
+        projects.warnings.append(
             f"{len(index.others):,} entries of the list are no names of projects: "
             f"{first_names(index.others)}."
         )
-    return listed
+    return projects
 
 
-def _tells_all(known: Known, asked: Collection[str]) -> bool:
+def _tells_all(pack: PreviousPack, requested: Collection[str]) -> bool:
     """Whether an unchanged list leaves nothing unsaid of the pages."""
-    if known.pack is None or known.failed or known.again:
+    if pack.pack is None or pack.failed or pack.again:
         return False
-    pages = known.pack.names()
-    return (known.risen or not pages) and all(name in pages for name in asked)
+    pages = pack.pack.names()
+    return (pack.risen or not pages) and all(name in pages for name in requested)
 
 
-def _judge_serials(listed: Listed, known: Known) -> None:
-    serials = [serial for serial in listed.names.values() if serial is not None]
+def _judge_serials(projects: Listing, pack: PreviousPack) -> None:
+    serials = [serial for serial in projects.names.values() if serial is not None]
     top = max(serials, default=0)
-    differ = len(serials) == len(listed.names) and len(set(serials)) > 1
-    rises = (known.risen and top >= known.top) or 0 < known.top < top
-    listed.trusted = differ and rises
-    listed.meta = {"top": top, "risen": listed.trusted}
-    if listed.trusted:
-        listed.note = TRUSTED
+    differ = len(serials) == len(projects.names) and len(set(serials)) > 1
+    rises = (pack.risen and top >= pack.top) or 0 < pack.top < top
+    projects.trusted = differ and rises
+    projects.meta = {"top": top, "risen": projects.trusted}
+    if projects.trusted:
+        projects.note = TRUSTED
     elif differ:
-        listed.note = WAITING
+        projects.note = WAITING
     else:
-        listed.note = CONSTANT if serials else NONE
-
-
-def only(listed: Listed, specs: Sequence[Spec]) -> None:
-    """Leave out the projects that no spec names."""
-    if specs:
-        listed.names = {
-            name: serial
-            for name, serial in listed.names.items()
-            if any(spec.matches_name(name) for spec in specs)
-        }
+        projects.note = CONSTANT if serials else NONE

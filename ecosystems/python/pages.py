@@ -17,12 +17,13 @@ from urllib.parse import quote
 import msgspec
 import zstandard
 
-from ecosystems.base import Document, Page, Record
+from ecosystems.documents import Document, Page
 from ecosystems.python.body import Body, split
 from ecosystems.python.entries import METADATA_KEYS, Entry, published
 from ecosystems.python.names import version
 from ecosystems.python.records import records
 from ecosystems.python.simple import HTML_TYPE, JSON_TYPE
+from ecosystems.records import Record
 
 NEWEST, OLDEST = "1.4", "1.0"
 JSON, HTML, TEXT = "json", "html", "text"
@@ -56,7 +57,7 @@ def project_json(body: bytes) -> bytes:
     versions: set[str] = set()
     for raw, record in zip(stored.files, records(body, name=stored.name), strict=True):
         if isinstance(record, Record):
-            metadata = record.beside[0].sha256 if record.beside else ""
+            metadata = record.companions[0].sha256 if record.companions else ""
             files.append(_file(raw, record.filename, metadata=metadata))
             versions.add(record.version)
             complete = complete and record.size >= 0

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from ecosystems.base import Invalid, Record
 from ecosystems.python import entries
 from ecosystems.python.body import License, split
 from ecosystems.python.entries import LARGEST_FILE, milliseconds
@@ -21,6 +20,7 @@ from ecosystems.python.names import (
     is_file,
     version_of,
 )
+from ecosystems.records import Invalid, Record
 
 QUARANTINED = "the upstream has quarantined the project"
 
@@ -63,11 +63,11 @@ def records(body: bytes, *, name: str) -> list[Record | Invalid]:
     return found
 
 
-def alone(record: Record) -> Record:
+def without_metadata(record: Record) -> Record:
     """The record without a word of its metadata file."""
     values = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
     kept = {key: value for key, value in values.items() if key not in entries.METADATA_KEYS}
-    return msgspec.structs.replace(record, raw=msgspec.json.encode(kept), beside=())
+    return msgspec.structs.replace(record, raw=msgspec.json.encode(kept), companions=())
 
 
 def newest(body: bytes) -> int:
@@ -164,7 +164,7 @@ def _checked(
         sha256=sha256,
         md5=md5,
         address=address,
-        beside=(_metadata(filename, metadata, name, version, address),) if metadata else (),
+        companions=(_metadata(filename, metadata, name, version, address),) if metadata else (),
     )
 
 

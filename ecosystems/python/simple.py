@@ -1,4 +1,4 @@
-"""Reads the Simple API: the list of projects and a project's page, as JSON or as HTML.
+"""Reads the Simple API (PEP 503, PEP 691): the list of projects and a project's page.
 
 Rule: what comes as JSON stays as it is, entry for entry; HTML is turned into the
 entries that JSON would have had. Addresses are understood from where the page was found.
@@ -7,13 +7,13 @@ Optional values that make no sense are as if they were not there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urljoin
 
 import msgspec
 
-from ecosystems.base import BadIndex
+from ecosystems.errors import BadIndex
 from ecosystems.python import anchors
 from ecosystems.python.body import Body, join
 from ecosystems.python.names import is_name, normalize
@@ -28,23 +28,23 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 class _Project(msgspec.Struct, rename={"status": "project-status"}):
     files: list[msgspec.Raw]
-    meta: Any = None
-    name: Any = None
-    status: Any = None
+    meta: object = None
+    name: object = None
+    status: object = None
 
 
 class _Links(msgspec.Struct, gc=False):
-    url: Any = None
+    url: object = None
 
 
 class _Name(msgspec.Struct, gc=False, rename={"serial": "_last-serial"}):
-    name: Any = None
-    serial: Any = None
+    name: object = None
+    serial: object = None
 
 
 class _Index(msgspec.Struct):
     projects: list[msgspec.Raw]
-    meta: Any = None
+    meta: object = None
 
 
 class _Names(msgspec.Struct):
@@ -62,13 +62,13 @@ _links_decoder = msgspec.json.Decoder(_Links)
 class Page:
     """A project's page as read.
 
-    `serial` is the upstream's number of its last change, `places` the servers of its files.
+    `serial` is the upstream's number of its last change, `hosts` the servers of its files.
     """
 
     body: bytes
     count: int
     serial: int | None = None
-    places: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -79,10 +79,10 @@ class Index:
     others: list[str] = field(default_factory=list)
 
 
-def project(text: bytes, *, name: str, asked: str, found: str) -> Page:
-    """Read a project's page, asked for at one address and found at another or the same."""
+def project(text: bytes, *, name: str, requested_url: str, url: str) -> Page:
+    """Read a project's page, requested at one address and found at another or the same."""
     if _is_html(text):
-        return _html_project(text, name=name, asked=asked, found=found)
+        return _html_project(text, name=name, requested_url=requested_url, url=url)
     try:
         # Entries stay bytes, so what is no text would come through to clients.
         text.decode()
@@ -92,16 +92,16 @@ def project(text: bytes, *, name: str, asked: str, found: str) -> Page:
     _check_version(_meta(page.meta, "api-version"), name)
     if isinstance(page.name, str) and page.name and normalize(page.name) != name:
         raise BadIndex(f"The page of {name} calls itself {page.name}.")
-    resolved = [_resolved(bytes(raw), asked, found) for raw in page.files]
+    resolved = [_resolved(bytes(raw), requested_url, url) for raw in page.files]
     body = join(Body(name, [raw for raw, _ in resolved], status=_status(page.status)))
     serial = _serial(_meta(page.meta, "_last-serial"))
-    return Page(body, len(resolved), serial, _places(place for _, place in resolved))
+    return Page(body, len(resolved), serial, _hosts(address for _, address in resolved))
 
 
-def index(text: bytes, *, found: str) -> Index:
-    """The list of projects, found at an address."""
+def index(text: bytes, *, url: str) -> Index:
+    """The list of projects, found at `url`."""
     if _is_html(text):
-        return _html_index(text, found)
+        return _html_index(text, url)
     try:
         text.decode()
         page = _index_decoder.decode(text)
@@ -112,19 +112,19 @@ def index(text: bytes, *, found: str) -> Index:
     except _BROKEN as error:
         raise BadIndex(f"The list of projects cannot be read: {error}.") from error
     _check_version(_meta(page.meta, "api-version"), "projects")
-    made = Index()
-    for one in listed:
-        _add(made, one.name, _serial(one.serial))
-    return made
+    projects = Index()
+    for entry in listed:
+        _add(projects, entry.name, _serial(entry.serial))
+    return projects
 
 
-def _add(made: Index, name: Any, serial: int | None = None) -> None:
+def _add(projects: Index, name: object, serial: int | None = None) -> None:
     """Of two spellings of one name the first is taken."""
-    right = normalize(name) if isinstance(name, str) and is_name(name) else ""
-    if not right or right in made.names:
-        made.others.append(str(name)[:100])
+    normalized = normalize(name) if isinstance(name, str) and is_name(name) else ""
+    if not normalized or normalized in projects.names:
+        projects.others.append(str(name)[:100])
     else:
-        made.names[right] = serial
+        projects.names[normalized] = serial
 
 
 def _named(raw: bytes) -> _Name:
@@ -134,19 +134,20 @@ def _named(raw: bytes) -> _Name:
         return _Name(f"({raw[:100].decode(errors='replace')})")
 
 
-def _meta(meta: Any, key: str) -> Any:
+def _meta(meta: object, key: str) -> object:
     return meta.get(key) if isinstance(meta, dict) else None
 
 
-def _serial(value: Any) -> int | None:
+def _serial(value: object) -> int | None:
     """A serial, which some tools write as text; None for none that makes sense."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
-    number = isinstance(value, int) and not isinstance(value, bool)
-    return value if number and 0 <= value < 1 << 63 else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < 1 << 63 else None
 
 
-def _status(value: Any) -> bytes:
+def _status(value: object) -> bytes:
     """A project's status as JSON; b"" where it is none of PEP 792."""
     if not isinstance(value, dict) or value.get("status") not in STATUSES:
         return b""
@@ -156,19 +157,19 @@ def _status(value: Any) -> bytes:
     return msgspec.json.encode(status)
 
 
-def _check_version(version: Any, what: str) -> None:
+def _check_version(version: object, page: str) -> None:
     """Refuse a later major version; what says none, or nothing that makes sense, is the first."""
     number = isinstance(version, int | float) and not isinstance(version, bool)
     text = str(version) if number or isinstance(version, str) else ""
     if text.partition(".")[0].strip() not in ("1", ""):
-        raise BadIndex(f"The page of {what} is of version {text} of the Simple API; 1 is known.")
+        raise BadIndex(f"The page of {page} is of version {text} of the Simple API; 1 is known.")
 
 
 def _is_html(text: bytes) -> bool:
     return text[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
-def _resolved(raw: bytes, asked: str, found: str) -> tuple[bytes, str]:
+def _resolved(raw: bytes, requested_url: str, page_url: str) -> tuple[bytes, str]:
     """The entry, with addresses that only its page's own address makes sense of made absolute.
 
     With it comes where its file lies, "" where that is not to be known.
@@ -177,57 +178,58 @@ def _resolved(raw: bytes, asked: str, found: str) -> tuple[bytes, str]:
         links = _links_decoder.decode(raw)
         url = links.url if isinstance(links.url, str) else ""
         absolute = not url or url.startswith(("https://", "http://"))
-        full = url if absolute else urljoin(found, url)
-        elsewhere = asked != found and not absolute and full != urljoin(asked, url)
+        full = url if absolute else urljoin(page_url, url)
+        moved = requested_url != page_url and not absolute
+        moved = moved and full != urljoin(requested_url, url)
     except (*_BROKEN, ValueError):
-        # Told apart and refused when the records are read.
+        # It is refused when the records are read.
         return raw, ""
-    if not elsewhere:
+    if not moved:
         return raw, full
     values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     values["url"] = msgspec.Raw(msgspec.json.encode(full))
     return msgspec.json.encode(values), full
 
 
-def _places(addresses: Any) -> frozenset[str]:
+def _hosts(addresses: Iterable[str]) -> frozenset[str]:
     """The servers of these addresses, as `scheme://host[:port]`."""
-    found: set[str] = set()
+    hosts: set[str] = set()
     for address in addresses:
         parts = address.split("/", 3)
         if len(parts) > 2 and parts[0].lower() in ("http:", "https:"):
-            found.add("/".join(parts[:3]))
-    return frozenset(found)
+            hosts.add("/".join(parts[:3]))
+    return frozenset(hosts)
 
 
-def _html_project(text: bytes, *, name: str, asked: str, found: str) -> Page:
+def _html_project(text: bytes, *, name: str, requested_url: str, url: str) -> Page:
     parser = anchors.Parser(text)
     _check_version(parser.version, name)
-    entries = list(anchors.entries(parser, asked, found))
+    entries = list(anchors.entries(parser, requested_url, url))
     state = parser.metas.get("pypi:project-status", "")
     reason = parser.metas.get("pypi:project-status-reason") or None
     status = _status({"status": state, "reason": reason})
     if not entries and not parser.version and not status:
         raise BadIndex(f"The page of {name} is a web page without files or a version of its form.")
     body = Body(name, [raw for raw, _ in entries], status=status)
-    return Page(join(body), len(entries), places=_places(place for _, place in entries))
+    return Page(join(body), len(entries), hosts=_hosts(address for _, address in entries))
 
 
-def _html_index(text: bytes, found: str) -> Index:
+def _html_index(text: bytes, url: str) -> Index:
     parser = anchors.Parser(text)
     _check_version(parser.version, "projects")
-    names, others = anchors.projects(parser, found)
+    names, others = anchors.projects(parser, url)
     if not parser.version:
-        _refuse_home_page(names, others, found)
-    made = Index(others=[other[:100] for other in others])
+        _refuse_home_page(names, others, url)
+    projects = Index(others=[link[:100] for link in others])
     for name in names:
-        _add(made, name)
-    return made
+        _add(projects, name)
+    return projects
 
 
-def _refuse_home_page(names: list[str], others: list[str], found: str) -> None:
+def _refuse_home_page(names: list[str], others: list[str], url: str) -> None:
     """A page that states no version is an index only if most of its links are projects."""
-    home = urljoin(found, ".")
-    # Whoever links to a folder `simple` means that one.
+    home = urljoin(url, ".")
+    # A page that links to a folder `simple` is the page above the index.
     above = not home.endswith("/simple/") and any(
         urljoin(home, link).rstrip("/") == f"{home}simple" for link in (*names, *others)
     )

@@ -11,9 +11,10 @@ import re
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from ecosystems.base import Record, SpecError
+from ecosystems.errors import SpecError
 from ecosystems.globs import matcher
 from ecosystems.python.names import is_name, normalize, version
+from ecosystems.records import Record
 
 _PARTS = re.compile(r"\s*(?P<name>[A-Za-z0-9*][A-Za-z0-9._*-]*)\s*(?P<rest>.*)", re.DOTALL)
 

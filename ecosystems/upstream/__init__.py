@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ecosystems.upstream.address import redact
-from ecosystems.upstream.client import Client, Fetched, NotModified
+from ecosystems.upstream.backoff import Backoff
+from ecosystems.upstream.client import Client, FetchedFile, NotModified
 from ecosystems.upstream.credential import Credential, split_credentials
 from ecosystems.upstream.decode import open_decoded
+from ecosystems.upstream.egress import EgressPolicy
 from ecosystems.upstream.errors import (
     Denied,
     DigestMismatch,
@@ -15,29 +16,28 @@ from ecosystems.upstream.errors import (
     TooSlow,
     UpstreamError,
 )
-from ecosystems.upstream.gate import Gate, ProcessGate
 from ecosystems.upstream.limits import Limits
-from ecosystems.upstream.policy import Policy
+from ecosystems.upstream.settings import ClientSettings
 from ecosystems.upstream.slots import ProcessSlots, Slots
-from ecosystems.upstream.transfer import Digest, Progress
+from ecosystems.upstream.transfer import Digest
+from ecosystems.upstream.urls import redact
 
 __all__ = [
+    "Backoff",
     "Client",
+    "ClientSettings",
     "Credential",
     "Denied",
     "Digest",
     "DigestMismatch",
+    "EgressPolicy",
     "EgressRefused",
     "Elsewhere",
-    "Fetched",
-    "Gate",
+    "FetchedFile",
     "Limits",
     "NotFound",
     "NotModified",
-    "Policy",
-    "ProcessGate",
     "ProcessSlots",
-    "Progress",
     "Slots",
     "TooSlow",
     "UpstreamError",

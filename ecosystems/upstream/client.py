@@ -1,41 +1,39 @@
 """The HTTP client: index files and package files, from one upstream.
 
 Rule: what is returned is whole. Everything else is an UpstreamError that says
-in a sentence what the upstream did; `stop` is asked all the time and whatever
+in a sentence what the upstream did; `stop` is called all the time and whatever
 it raises comes through untouched.
 """
 
 from __future__ import annotations
 
-import time
-import zlib
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self, cast
-from urllib.parse import urlsplit
 
-from ecosystems.base import BadIndex, Stop, never_stop
-from ecosystems.upstream.address import redact
-from ecosystems.upstream.courier import Answer, Courier
-from ecosystems.upstream.credential import Credential
-from ecosystems.upstream.decode import open_decoded
+from ecosystems.progress import ByteProgress, Stop, never_stop, no_progress
+from ecosystems.upstream.content_encoding import (
+    GZIP,
+    FileEncoding,
+    decode_in_place,
+    decoded_beginning,
+    is_encoded,
+    is_packed,
+)
+from ecosystems.upstream.egress import EgressPolicy
 from ecosystems.upstream.errors import DigestMismatch, Garbled, UpstreamError
-from ecosystems.upstream.gate import SHARED_GATE, Gate
-from ecosystems.upstream.limits import Limits
-from ecosystems.upstream.policy import Policy
 from ecosystems.upstream.proof import proves
-from ecosystems.upstream.slots import Slots
-from ecosystems.upstream.transfer import Digest, Progress, Sink, Transfer, no_progress
+from ecosystems.upstream.session import Response, Session
+from ecosystems.upstream.settings import ClientSettings
+from ecosystems.upstream.transfer import Digest, Sink, Transfer
+from ecosystems.upstream.urls import redact
 
 NO_CACHE = {"Cache-Control": "no-cache"}
-GZIP = ("gzip", "x-gzip")
-PACKED = {"gzip": (".gz", ".tgz"), "x-gzip": (".gz", ".tgz"), "bzip2": (".bz2",), "zstd": (".zst",)}
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedFile:
     """An index file as stored. `final_url` is where redirects led, fit to be shown."""
 
     url: str
@@ -48,14 +46,14 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The upstream says that its index is the one we have."""
+    """The upstream says that its index is the one we have (304)."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Peek:
-    """The beginning of what lies at an address; `size` is of the whole, where it is told."""
+    """The beginning of what lies at an address; `size` is of the whole, where it is stated."""
 
     body: bytes
     size: int | None
@@ -66,33 +64,9 @@ class Peek:
 class Client:
     """Fetches from one upstream; safe to be used by several threads at once."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        credential: Credential | None = None,
-        proxy: str | None = None,
-        settings: Limits | None = None,
-        gate: Gate = SHARED_GATE,
-        slots: Slots | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        user_agent: str = "mirrorserver",
-        ca_files: Sequence[str] = (),
-    ) -> None:
-        self.limits = settings or Limits()
-        self._courier = Courier(
-            policy,
-            credential=credential,
-            proxy=proxy,
-            limits=self.limits,
-            gate=gate,
-            slots=slots,
-            clock=clock,
-            sleep=sleep,
-            user_agent=user_agent,
-            ca_files=ca_files,
-        )
+    def __init__(self, policy: EgressPolicy, settings: ClientSettings | None = None) -> None:
+        self._session = Session(policy, settings or ClientSettings())
+        self.limits = self._session.limits
 
     def __enter__(self) -> Self:
         return self
@@ -102,28 +76,28 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are kept open."""
-        self._courier.close()
+        self._session.close()
 
     def check(self, url: str) -> None:
-        """Raise `EgressRefused` where the policy lets nothing be fetched from; asks nobody."""
-        self._courier.check(url)
+        """Raise `EgressRefused` where the policy lets nothing be fetched from; asks no server."""
+        self._session.check(url)
 
     def peek(self, url: str, *, most: int, accept: str = "*/*", stop: Stop = never_stop) -> Peek:
-        """The first bytes at an address, asked for once; the rest is not read."""
+        """The first bytes at an address, asked for once; the body is not read any further."""
         headers = {"Accept": accept, "Range": f"bytes=0-{most - 1}"}
-        with self._courier.ask(url, headers, stop=stop) as answer:
+        with self._session.get(url, headers, stop=stop) as response:
             body = bytearray()
-            while len(body) < most and (chunk := answer.read(most - len(body))):
+            while len(body) < most and (chunk := response.read(most - len(body))):
                 body += chunk
-            _, _, total = answer.headers.get("Content-Range", "").rpartition("/")
+            # "bytes 0-99/1234" (RFC 9110, 14.4); servers without ranges send all.
+            _, _, total = response.headers.get("Content-Range", "").rpartition("/")
             size = int(total) if total.isascii() and total.isdecimal() else None
-            if size is None and answer.status == 200:
-                size = answer.length
-            media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            modified = answer.headers.get("Last-Modified", "")
-            if answer.encoding in GZIP and not _packed(answer):
-                body, size = bytearray(_beginning(bytes(body), most)), None
-            return Peek(bytes(body[:most]), size, media_type, modified)
+            if size is None and response.status == 200:
+                size = response.length
+            modified = response.headers.get("Last-Modified", "")
+            if response.encoding in GZIP and not is_packed(response):
+                body, size = bytearray(decoded_beginning(bytes(body), most)), None
+            return Peek(bytes(body[:most]), size, response.media_type, modified)
 
     def fetch_index(
         self,
@@ -133,12 +107,12 @@ class Client:
         etag: str | None = None,
         last_modified: str | None = None,
         stop: Stop = never_stop,
-        progress: Progress | None = None,
+        progress: ByteProgress | None = None,
         cap: int | None = None,
         accept: str = "*/*",
         html: bool = False,
         patience: float | None = None,
-    ) -> Fetched | NotModified:
+    ) -> FetchedFile | NotModified:
         """Store an index file in `to` as it comes, unless it is the one we have.
 
         Redirects to another host are refused: nothing but the index itself says which file
@@ -150,49 +124,30 @@ class Client:
             headers["If-None-Match"] = etag
         if last_modified:
             headers["If-Modified-Since"] = last_modified
-        limit = self.limits.index_cap if cap is None else cap
-
-        def fetch(extra: dict[str, str]) -> Fetched | NotModified:
-            with to.open("w+b") as file:
-                sink = Sink(cast(BinaryIO, file))
-                answer = Transfer(
-                    courier=self._courier,
-                    url=url,
-                    sink=sink,
-                    size=-1,
-                    cap=limit,
-                    headers=headers | extra,
-                    stop=stop,
-                    progress=progress or no_progress,
-                    inspect=_refuse_empty if html else _refuse_pages,
-                    stay=True,
-                    patience=patience,
-                ).run()
-                if answer.status == 304:
-                    return NotModified(url)
-                digest = sink.digest()
-            if _wrapped(answer):
-                digest = _unwrap(answer, to, cap=limit, stop=stop)
-            return Fetched(
-                url=url,
-                sha256=digest.sha256,
-                size=digest.size,
-                etag=answer.headers.get("ETag", ""),
-                last_modified=answer.headers.get("Last-Modified", ""),
-                final_url=redact(answer.url).partition("?")[0],
-            )
-
+        transfer = Transfer(
+            session=self._session,
+            url=url,
+            size=-1,
+            cap=self.limits.index_cap if cap is None else cap,
+            headers=headers,
+            stop=stop,
+            progress=progress or no_progress,
+            inspect=_refuse_empty if html else _refuse_pages,
+            same_host=True,
+            patience=patience,
+        )
         try:
-            return fetch({})
+            return _store_index(transfer, to)
         except Garbled:
-            return fetch(NO_CACHE)
+            # A cache may have kept a damaged body.
+            return _store_index(transfer.with_headers(NO_CACHE), to)
 
     def has(self, url: str, path: Path, *, stop: Stop = never_stop) -> bool:
-        """Whether the upstream has the bytes of the file at `path`, as a part of them tells.
+        """Whether the upstream has the bytes of the file at `path`, as a part of them proves.
 
         Raises `UpstreamError` where it does not answer.
         """
-        return proves(self._courier, url, path, stop=stop)
+        return proves(self._session, url, path, stop=stop)
 
     def download(
         self,
@@ -204,7 +159,7 @@ class Client:
         md5: str = "",
         most: int | None = None,
         stop: Stop = never_stop,
-        progress: Progress | None = None,
+        progress: ByteProgress | None = None,
         patience: float | None = None,
     ) -> Digest:
         """Bring a file to `to` and verify it: size, and sha256 or else md5.
@@ -218,117 +173,75 @@ class Client:
         done without for now is not tried again, and is given up once the server has kept silent
         for so many seconds.
         """
-        opened = to.open("w+b") if isinstance(to, Path) else nullcontext(to)
-        with opened as file:
-            sink, wrapping = Sink(file), _Wrapping(size, proof=bool(sha256 or md5 or size >= 0))
-
-            def bring(extra: dict[str, str]) -> Digest:
-                sink.restart()
-                answer = Transfer(
-                    courier=self._courier,
-                    url=url,
-                    sink=sink,
-                    size=size,
-                    cap=self.limits.file_cap if most is None else most,
-                    headers=extra,
-                    stop=stop,
-                    progress=progress or no_progress,
-                    decode=wrapping.undo,
-                    patience=patience,
-                ).run()
-                digest = sink.digest()
-                _verify(answer, digest, sha256=sha256, md5=md5)
-                return digest
-
+        encoding = FileEncoding(size, verifiable=bool(sha256 or md5 or size >= 0))
+        transfer = Transfer(
+            session=self._session,
+            url=url,
+            size=size,
+            cap=self.limits.file_cap if most is None else most,
+            stop=stop,
+            progress=progress or no_progress,
+            decode=encoding.undo,
+            patience=patience,
+        )
+        with to.open("w+b") if isinstance(to, Path) else nullcontext(to) as file:
+            sink = Sink(file)
             try:
-                return bring({})
+                return _store_file(transfer, sink, sha256=sha256, md5=md5)
             except (DigestMismatch, Garbled) as error:
-                wrapping.doubt(error)
-                return bring(NO_CACHE)
+                encoding.doubt(error)
+                transfer = transfer.with_headers(NO_CACHE)
+                return _store_file(transfer, sink, sha256=sha256, md5=md5)
 
 
-def _refuse_pages(answer: Answer, first: bytes) -> None:
-    """An index is neither empty nor a web page (a login page, a portal)."""
-    _refuse_empty(answer, first)
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in ("text/html", "application/xhtml+xml") or _looks_like_page(first):
-        message = f"{answer.host} was asked for an index, but HTML was received."
-        raise UpstreamError(answer.url, message, permanent=True, status=answer.status)
+def _store_index(transfer: Transfer, path: Path) -> FetchedFile | NotModified:
+    with path.open("w+b") as file:
+        sink = Sink(cast(BinaryIO, file))
+        response = transfer.run(sink)
+        if response.status == 304:
+            return NotModified(transfer.url)
+        digest = sink.digest()
+    if is_encoded(response):
+        digest = decode_in_place(response, path, cap=transfer.cap, stop=transfer.stop)
+    return FetchedFile(
+        url=transfer.url,
+        sha256=digest.sha256,
+        size=digest.size,
+        etag=response.headers.get("ETag", ""),
+        last_modified=response.headers.get("Last-Modified", ""),
+        final_url=redact(response.url).partition("?")[0],
+    )
 
 
-def _refuse_empty(answer: Answer, first: bytes) -> None:
-    if not first:
-        message = f"{answer.host} was asked for an index, but an empty body was received."
-        raise UpstreamError(answer.url, message, permanent=True, status=answer.status)
-
-
-def _looks_like_page(first: bytes) -> bool:
-    return first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
-
-
-class _Wrapping:
-    """Whether a file's gzip encoding is the server's, to be undone, or the file's own."""
-
-    def __init__(self, size: int, *, proof: bool) -> None:
-        """`proof`: whether anything tells the right bytes from others."""
-        self._size, self._proof = size, proof
-        self._own = self._turned = False
-
-    def undo(self, answer: Answer) -> bool:
-        """A file that is named as packed, or is as long as listed, is what it is at first."""
-        if answer.encoding not in GZIP:
-            return False
-        self._own = _packed(answer) or (self._size >= 0 and answer.length == self._size)
-        return self._own is self._turned
-
-    def doubt(self, error: UpstreamError) -> None:
-        """Take it the other way the next time, where what came cannot be the file otherwise."""
-        self._turned = self._own or (self._proof and isinstance(error, Garbled))
-
-
-def _packed(answer: Answer) -> bool:
-    """Old servers label `PACKAGES.gz` itself as gzip-encoded: that one is left as it is."""
-    return urlsplit(answer.url).path.endswith(PACKED.get(answer.encoding, ()))
-
-
-def _wrapped(answer: Answer) -> bool:
-    """Whether the body carries an encoding that has to be undone."""
-    if not answer.encoding or _packed(answer):
-        return False
-    if answer.encoding not in GZIP:
-        message = f"{answer.host} sent an encoding that was not asked for."
-        raise Garbled(answer.url, message, permanent=True)
-    return True
-
-
-def _beginning(body: bytes, most: int) -> bytes:
-    """What the first bytes of a gzip-encoded body decode to; themselves where they do not."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(body, most)
-    except zlib.error:
-        return body
-
-
-def _unwrap(answer: Answer, path: Path, *, cap: int, stop: Stop) -> Digest:
-    """Decode a gzip-encoded body in its place."""
-    plain = path.with_name(f"{path.name}.plain")
-    try:
-        with plain.open("w+b") as file:
-            sink = Sink(cast(BinaryIO, file))
-            for block in open_decoded(path, "gz", cap=cap):
-                stop()
-                sink.write(block)
-            digest = sink.digest()
-        plain.replace(path)
-    except BadIndex as error:
-        message = f"{answer.host} says that the body is gzip-encoded, but: {error}"
-        raise Garbled(answer.url, message, permanent=True) from error
-    finally:
-        plain.unlink(missing_ok=True)
+def _store_file(transfer: Transfer, sink: Sink, *, sha256: str, md5: str) -> Digest:
+    sink.restart()
+    response = transfer.run(sink)
+    digest = sink.digest()
+    _verify(response, digest, sha256=sha256, md5=md5)
     return digest
 
 
-def _verify(answer: Answer, digest: Digest, *, sha256: str, md5: str) -> None:
+def _refuse_pages(response: Response, first: bytes) -> None:
+    """An index is neither empty nor a web page (a login page, a portal)."""
+    _refuse_empty(response, first)
+    is_html = response.media_type in ("text/html", "application/xhtml+xml")
+    if is_html or _looks_like_page(first):
+        message = f"{response.host} was asked for an index, but HTML was received."
+        raise UpstreamError(response.url, message, permanent=True, status=response.status)
+
+
+def _refuse_empty(response: Response, first: bytes) -> None:
+    if not first:
+        message = f"{response.host} was asked for an index, but an empty body was received."
+        raise UpstreamError(response.url, message, permanent=True, status=response.status)
+
+
+def _looks_like_page(first: bytes) -> bool:
+    # Behind a byte order mark too.
+    return first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
+
+
+def _verify(response: Response, digest: Digest, *, sha256: str, md5: str) -> None:
     """Compare with what the index promises; size was compared on the way."""
     wrong = ""
     if sha256:
@@ -336,9 +249,10 @@ def _verify(answer: Answer, digest: Digest, *, sha256: str, md5: str) -> None:
     elif md5:
         wrong = "md5" if digest.md5 != md5.lower() else ""
     else:
-        _wrapped(answer)  # Nothing says what the file must be, and other encodings are not undone.
+        # Nothing says what the file must be, and encodings other than gzip are not undone.
+        is_encoded(response)
     if wrong:
         message = (
-            f"The bytes that {answer.host} sends do not have the {wrong} that the index promises."
+            f"The bytes that {response.host} sends do not have the {wrong} that the index promises."
         )
-        raise DigestMismatch(answer.url, message, permanent=True)
+        raise DigestMismatch(response.url, message, permanent=True)

@@ -1,4 +1,4 @@
-"""Logins for upstreams, split off their addresses and bound to one place.
+"""Logins for upstreams, split off their addresses and bound to one origin.
 
 Rule: a credential goes to the scheme, host and port it was given for, and
 nowhere else; it is never shown.
@@ -12,33 +12,23 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 from urllib.parse import unquote
 
-from ecosystems.upstream.address import TOKEN_PATH, Place, place, split
+from ecosystems.upstream.urls import TOKEN_PATH, Origin, origin, split_url
 
-Kind = Literal["basic", "token-path", "bearer"]
+Scheme = Literal["basic", "token-path"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credential:
     """One login. `prefix` is the path in front of `/t/<token>` (token-path only)."""
 
-    kind: Kind
-    place: Place
+    kind: Scheme
+    origin: Origin
     secret: str
     user: str = ""
     prefix: str = ""
 
-    @classmethod
-    def basic(cls, url: str, user: str, *, password: str) -> Credential:
-        """User and password for the server of `url`."""
-        return cls("basic", place(url), password, user=user)
-
-    @classmethod
-    def bearer(cls, url: str, token: str) -> Credential:
-        """A bearer token for the server of `url`."""
-        return cls("bearer", place(url), token)
-
     def __repr__(self) -> str:
-        return f"Credential({self.kind}, {self.place}, ***)"
+        return f"Credential({self.kind}, {self.origin}, ***)"
 
     def dump(self) -> str:
         """All of it in clear, for encrypted storage only."""
@@ -48,23 +38,22 @@ class Credential:
     def load(cls, text: str) -> Credential:
         """What `dump` gave."""
         fields = json.loads(text)
-        return cls(**{**fields, "place": Place(*fields["place"])})
+        return cls(**{**fields, "origin": Origin(*fields["origin"])})
 
     def belongs_to(self, url: str) -> bool:
         """Whether `url` points at the server this login is for."""
         try:
-            return place(url) == self.place
+            return origin(url) == self.origin
         except ValueError:
             return False
 
     def headers(self) -> dict[str, str]:
         """The headers that carry this login."""
-        if self.kind == "bearer":
-            return {"Authorization": f"Bearer {self.secret}"}
-        if self.kind == "basic":
-            pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
-            return {"Authorization": f"Basic {pair}"}
-        return {}
+        if self.kind != "basic":
+            return {}
+        # RFC 7617; in UTF-8, as most servers read it.
+        pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
 
     def address(self, url: str) -> str:
         """`url` with the path token put back where it was."""
@@ -94,12 +83,12 @@ def split_credentials(url: str) -> tuple[str, Credential | None]:
     ValueError with a sentence (that repeats no secret) where the address cannot be read or
     carries both.
     """
-    parts = split(url)
+    parts = split_url(url)
     clean = url
     if parts.auth is not None:
         start, end = url.index("//") + 2, _authority_end(url)
         clean = f"{url[:start]}{url[start:end].rpartition('@')[2]}{url[end:]}"
-    where = place(clean)
+    server = origin(clean)
     start = _authority_end(clean)
     token = TOKEN_PATH.search(clean, start)
     if token is not None and parts.auth is not None:
@@ -107,11 +96,11 @@ def split_credentials(url: str) -> tuple[str, Credential | None]:
     if token is not None:
         prefix = clean[start : token.start()]
         clean = clean[: token.start()] + clean[token.end() :]
-        return clean, Credential("token-path", where, token[1], prefix=prefix)
+        return clean, Credential("token-path", server, token[1], prefix=prefix)
     if parts.auth is None:
         return clean, None
     user, _, password = parts.auth.partition(":")
-    return clean, Credential("basic", where, unquote(password), user=unquote(user))
+    return clean, Credential("basic", server, unquote(password), user=unquote(user))
 
 
 def _authority_end(url: str) -> int:

@@ -1,4 +1,4 @@
-"""Opens compressed index files as streams of blocks.
+"""Opens compressed index files (zstd: RFC 8878, gzip: RFC 1952, bzip2, xz) as streams of blocks.
 
 Rule: a block is yielded early, but the end is reached only where the decoder
 saw its own end mark, nothing follows it, and the cap was not exceeded.
@@ -12,11 +12,11 @@ import lzma
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, ClassVar, Literal, Protocol
 
 import zstandard
 
-from ecosystems.base import BadIndex
+from ecosystems.errors import BadIndex
 
 
 class Readable(Protocol):
@@ -86,14 +86,15 @@ def _walk_frames(file: BinaryIO) -> None:
         head = file.read(_HEADER_MOST)
         if at and not head:
             return
+        # A skippable frame: 0x184D2A50 to 0x184D2A5F, and its size (RFC 8878, 3.1.2).
         skippable = len(head) >= 8 and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5
         if skippable:
             at += 8 + int.from_bytes(head[4:8], "little")
         elif head[:4] == _ZSTD_MAGIC:
             at = _walk_blocks(file, at, head)
         else:
-            what = "Something follows the zstd data of" if at else "There is no zstd data in"
-            raise BadIndex(f"{what} the index.")
+            problem = "Something follows the zstd data of" if at else "There is no zstd data in"
+            raise BadIndex(f"{problem} the index.")
         if at > size:
             raise BadIndex("The zstd data of the index is cut off.")
 
@@ -110,6 +111,7 @@ def _walk_blocks(file: BinaryIO, start: int, head: bytes) -> int:
             f"The zstd data of the index needs a window of {frame.window_size} bytes, "
             f"at most {MAX_WINDOW} are accepted."
         )
+    # Each block begins with 3 bytes: last block, type, size (RFC 8878, 3.1.1.2).
     last = False
     while not last:
         file.seek(at)
@@ -124,10 +126,24 @@ def _walk_blocks(file: BinaryIO, start: int, head: bytes) -> int:
     return at + (4 if frame.has_checksum else 0)
 
 
+class _Decoder(Protocol):
+    """Decodes one stream up to its end mark."""
+
+    magic: ClassVar[bytes]
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused(self) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+    def feed(self, data: bytes) -> bytes: ...
+
+
 class _Bz2:
     """One bzip2 stream."""
 
-    magic = b"BZh"
+    magic: ClassVar[bytes] = b"BZh"
 
     def __init__(self) -> None:
         self._inner = bz2.BZ2Decompressor()
@@ -137,11 +153,11 @@ class _Bz2:
         return self._inner.eof
 
     @property
-    def rest(self) -> bytes:
+    def unused(self) -> bytes:
         return self._inner.unused_data
 
     @property
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         return self._inner.needs_input
 
     def feed(self, data: bytes) -> bytes:
@@ -151,7 +167,7 @@ class _Bz2:
 class _Gzip:
     """One gzip member."""
 
-    magic = b"\x1f\x8b"
+    magic: ClassVar[bytes] = b"\x1f\x8b"
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -162,11 +178,11 @@ class _Gzip:
         return self._inner.eof
 
     @property
-    def rest(self) -> bytes:
+    def unused(self) -> bytes:
         return self._inner.unused_data
 
     @property
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         # A full block may leave output inside the decoder with no input left over.
         return not self._inner.unconsumed_tail and not self._full
 
@@ -179,7 +195,7 @@ class _Gzip:
 class _Xz:
     """One xz stream."""
 
-    magic = b"\xfd7zXZ\x00"
+    magic: ClassVar[bytes] = b"\xfd7zXZ\x00"
 
     def __init__(self) -> None:
         self._inner = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_WINDOW)
@@ -189,18 +205,18 @@ class _Xz:
         return self._inner.eof
 
     @property
-    def rest(self) -> bytes:
+    def unused(self) -> bytes:
         return self._inner.unused_data
 
     @property
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         return self._inner.needs_input
 
     def feed(self, data: bytes) -> bytes:
         return self._inner.decompress(data, BLOCK)
 
 
-def _members(file: Readable, kind: type[_Bz2 | _Gzip | _Xz], name: str) -> Iterator[bytes]:
+def _members(file: Readable, kind: type[_Decoder], name: str) -> Iterator[bytes]:
     """Decode streams one after another; at least one, each up to its end mark."""
     data = file.read(READ)
     first = True
@@ -208,24 +224,28 @@ def _members(file: Readable, kind: type[_Bz2 | _Gzip | _Xz], name: str) -> Itera
         if len(data) < len(kind.magic):
             data += file.read(READ)
         if not data.startswith(kind.magic):
-            what = (
-                f"There is no {name} data in" if first else f"Something follows the {name} data of"
-            )
-            raise BadIndex(f"{what} the index.")
+            if first:
+                raise BadIndex(f"There is no {name} data in the index.")
+            raise BadIndex(f"Something follows the {name} data of the index.")
         decoder, first = kind(), False
-        while not decoder.eof:
-            try:
-                block = decoder.feed(data)
-            except (OSError, zlib.error, lzma.LZMAError) as error:
-                raise BadIndex(f"The {name} data of the index is damaged.") from error
-            if block:
-                yield block
-            data = b""
-            if decoder.hungry and not decoder.eof:
-                data = file.read(READ)
-                if not data:
-                    raise BadIndex(f"The {name} data of the index is cut off.")
-        data = decoder.rest or file.read(READ)
+        yield from _member(decoder, data, file, name)
+        data = decoder.unused or file.read(READ)
+
+
+def _member(decoder: _Decoder, data: bytes, file: Readable, name: str) -> Iterator[bytes]:
+    """Decode one stream, of which `data` is the beginning."""
+    while not decoder.eof:
+        try:
+            block = decoder.feed(data)
+        except (OSError, zlib.error, lzma.LZMAError) as error:
+            raise BadIndex(f"The {name} data of the index is damaged.") from error
+        if block:
+            yield block
+        data = b""
+        if decoder.needs_input and not decoder.eof:
+            data = file.read(READ)
+            if not data:
+                raise BadIndex(f"The {name} data of the index is cut off.")
 
 
 def _bzip2(file: BinaryIO) -> Iterator[bytes]:

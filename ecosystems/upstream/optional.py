@@ -1,4 +1,4 @@
-"""Files beside an index that it can do without: they delay a run by seconds at most.
+"""Optional files of an index: they delay a run by seconds at most.
 
 Rule: only the upstream's word that there is none (404, 410) takes such a file away; whatever
 else happens, its last good state stays, and a warning says so.
@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakSet
 
-from ecosystems.base import BadIndex, Stop
-from ecosystems.upstream.client import Client, Fetched, NotModified
+from ecosystems.errors import BadIndex
+from ecosystems.progress import Stop
+from ecosystems.upstream.client import Client, FetchedFile, NotModified
 from ecosystems.upstream.errors import NotFound, TooSlow, UpstreamError
 
 PATIENCE = 5.0
@@ -30,7 +31,7 @@ def fetch(
     etag: str = "",
     last_modified: str = "",
     cap: int | None = None,
-) -> Fetched | NotModified:
+) -> FetchedFile | NotModified:
     """Ask once for such a file, conditionally; raises as `Client.fetch_index` does."""
     if client in _slow:
         raise TooSlow(url, "The server kept silent when it was asked for another such file.")
@@ -49,7 +50,7 @@ def fetch(
         raise
 
 
-def bring(
+def fetch_checked(
     client: Client,
     url: str,
     path: Path,

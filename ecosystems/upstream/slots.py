@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from ecosystems.base import Stop
+from ecosystems.progress import Stop
 
 TICK = 0.25
 """Seconds after which one who waits lets `stop` be asked."""

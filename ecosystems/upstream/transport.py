@@ -26,9 +26,9 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.ssl_ import create_urllib3_context
 
 from ecosystems.upstream.authorities import trust
+from ecosystems.upstream.egress import Address, EgressPolicy, SockAddr
 from ecosystems.upstream.errors import UpstreamError
-from ecosystems.upstream.policy import Address, Policy, SockAddr
-from ecosystems.upstream.watch import WatchedSocket, WatchedTLS, current
+from ecosystems.upstream.stall import MonitoredSocket, MonitoredTLSSocket, current_monitor
 
 
 def _keeps_secrets(record: logging.LogRecord) -> bool:
@@ -42,7 +42,7 @@ logging.getLogger("urllib3.connectionpool").addFilter(_keeps_secrets)
 class _Checked(HTTPConnection):
     """A connection whose address comes from the policy."""
 
-    policy: ClassVar[Policy]
+    policy: ClassVar[EgressPolicy]
     scheme: ClassVar[str]
 
     def _new_conn(self) -> socket.socket:
@@ -60,10 +60,12 @@ class _Checked(HTTPConnection):
         return sock
 
 
-class PolicyAdapter(HTTPAdapter):
+class EgressAdapter(HTTPAdapter):
     """requests' adapter over connections that ask the policy."""
 
-    def __init__(self, policy: Policy, *, connections: int, ca_files: Sequence[str] = ()) -> None:
+    def __init__(
+        self, policy: EgressPolicy, *, connections: int, ca_files: Sequence[str] = ()
+    ) -> None:
         self._pools = _pool_classes(policy)
         self._context = _context(tuple(ca_files))
         super().__init__(pool_connections=16, pool_maxsize=connections)
@@ -86,10 +88,10 @@ class PolicyAdapter(HTTPAdapter):
         cert: Any = None,
     ) -> tuple[Any, Any]:
         """See HTTPAdapter: one TLS context, which always verifies."""
-        place, _ = super().build_connection_pool_key_attributes(request, True, cert)
-        if place["scheme"] == "http":
-            return place, {}
-        return place, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
+        host, _ = super().build_connection_pool_key_attributes(request, True, cert)
+        if host["scheme"] == "http":
+            return host, {}
+        return host, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """See HTTPAdapter: the context has the certificates already."""
@@ -99,12 +101,12 @@ class PolicyAdapter(HTTPAdapter):
 def _context(ca_files: tuple[str, ...]) -> ssl.SSLContext:
     """The TLS settings, shared by clients: reading the authorities costs as much as a request."""
     context = create_urllib3_context()
-    context.sslsocket_class = WatchedTLS
+    context.sslsocket_class = MonitoredTLSSocket
     trust(context, ca_files)
     return context
 
 
-def _pool_classes(policy: Policy) -> dict[str, type[HTTPConnectionPool]]:
+def _pool_classes(policy: EgressPolicy) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3 makes connections from classes, so the policy is put into classes."""
 
     class Plain(_Checked):
@@ -127,25 +129,25 @@ def _pool_classes(policy: Policy) -> dict[str, type[HTTPConnectionPool]]:
     return {"http": PlainPool, "https": TlsPool}
 
 
-def _resolve(work: Callable[[], list[Address]]) -> list[Address]:
-    """Do `work` in a thread of its own: a name server may take long, and stop must work."""
-    watch = current()
+def _resolve(resolve: Callable[[], list[Address]]) -> list[Address]:
+    """Call `resolve` in a thread: a name server may take long, and stop must work meanwhile."""
+    monitor = current_monitor()
     result: list[list[Address]] = []
     failure: list[Exception] = []
 
     def run() -> None:
         try:
-            result.append(work())
+            result.append(resolve())
         except (OSError, ValueError, UpstreamError) as error:
             failure.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     while thread.is_alive():
-        before = watch.clock()
-        thread.join(watch.limits.tick)
+        before = monitor.clock()
+        thread.join(monitor.limits.tick)
         if thread.is_alive():
-            watch.note(watch.clock() - before, 0)
+            monitor.slice_done(monitor.clock() - before, 0)
     if failure:
         raise failure[0]
     return result[0]
@@ -164,7 +166,7 @@ def _connect_any(addresses: list[Address], timeout: float, options: Any) -> sock
 
 def _connect(address: Address, timeout: float, options: Any) -> socket.socket:
     kind, target = address
-    sock: socket.socket = WatchedSocket(kind, socket.SOCK_STREAM)
+    sock: socket.socket = MonitoredSocket(kind, socket.SOCK_STREAM)
     try:
         for option in options:
             sock.setsockopt(*option)
@@ -187,13 +189,13 @@ def _establish(sock: socket.socket, target: SockAddr, timeout: float) -> None:
 
 
 def _await_connection(sock: socket.socket, timeout: float) -> None:
-    watch = current()
+    monitor = current_monitor()
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
-    started = before = watch.clock()
-    while not poll.poll(int(watch.limits.tick * 1000)):
-        now = watch.clock()
-        watch.note(now - before, 0)
+    started = before = monitor.clock()
+    while not poll.poll(int(monitor.limits.tick * 1000)):
+        now = monitor.clock()
+        monitor.slice_done(now - before, 0)
         if now - started >= timeout:
             raise TimeoutError
         before = now

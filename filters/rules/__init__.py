@@ -4,10 +4,10 @@ Rule: nothing in here knows Django, a database or the clock; the same filters
 and the same records always give the same verdicts.
 """
 
-from filters.rules.clash import compared, conflicts
 from filters.rules.form import Problem, normalized, problems
+from filters.rules.judgement import Advisory, judge, refused, twins
 from filters.rules.model import Reason, Rules, compile_rules, lenient
-from filters.rules.verdict import Advisory, judge, refused, twins
+from filters.rules.overlap import compared, conflicts
 
 __all__ = [
     "Advisory",

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ecosystems.base import Spec, SpecError
+from ecosystems.errors import SpecError
 from ecosystems.licenses import canonical
+from ecosystems.records import Spec
 
 SPEC_LISTS = ("projects", "only_specs", "exclude_specs", "include_specs")
 LICENSE_LISTS = ("exclude_licenses", "include_licenses")

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ecosystems.base import Record, Spec, SpecError
+from ecosystems.errors import SpecError
+from ecosystems.records import Record, Spec
 from filters.rules.form import ParseSpec, day, exact_name, kind_of, normalized
 
 DAY = 86_400_000

@@ -18,7 +18,7 @@ from advisories.matching.facts import (
     spec_test,
 )
 from advisories.matching.versions import Scheme, Versions
-from ecosystems.base import SpecError
+from ecosystems.errors import SpecError
 from tests.advisories import records
 
 ALL = frozenset({"PyPI", "CRAN"})

@@ -6,9 +6,10 @@ import pytest
 
 from bench.generate import compressed, decompressed, index, next_day
 from bench.limit import measure
-from ecosystems.base import Invalid, never_stop
 from ecosystems.conda.records import records
 from ecosystems.conda.repodata import read
+from ecosystems.progress import never_stop
+from ecosystems.records import Invalid
 
 RECORDS = 3000
 

@@ -93,9 +93,9 @@ def publish(
 
 
 def _listings(files: list[Made], origin: Origin | None) -> Iterator[Listing]:
-    names = sorted({CONDA.name_of(file.filename) or "" for file in files})
+    names = sorted({CONDA.package_name(file.filename) or "" for file in files})
     for name in names:
-        mine = [file for file in files if CONDA.name_of(file.filename) == name]
+        mine = [file for file in files if CONDA.package_name(file.filename) == name]
         yield Listing(
             name=name,
             body=CONDA.build([(file.filename, file.record) for file in mine], []),

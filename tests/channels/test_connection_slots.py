@@ -19,7 +19,7 @@ from django.conf import settings
 from channels import file_sources
 from channels.connection_slots import AWAITED, BACKGROUND, SPAN, Locks, SharedSlots
 from delivery import on_demand
-from ecosystems.base import never_stop
+from ecosystems.progress import never_stop
 from tests.processes import ROOT
 
 HOST = "https://busy.example"
@@ -257,8 +257,8 @@ def test_N10_where_files_cannot_be_locked_each_process_counts_alone(
 def test_N10_the_servers_own_clients_share_them() -> None:
     origin = file_sources.remember("https://repo.anaconda.com/pkgs/main/noarch")
     run, demand = file_sources.client(origin), on_demand._client(origin.pk, origin.key, ())
-    assert run._courier.slots is BACKGROUND
-    assert demand._courier.slots is AWAITED
+    assert run._session.settings.slots is BACKGROUND
+    assert demand._session.settings.slots is AWAITED
     run.close()
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ecosystems.cran.contents import Facts, add_archive, add_current
+from ecosystems.cran.contents import FileFacts, add_archive, add_current
 from ecosystems.cran.packages import BETWEEN, fields, paragraphs
-from ecosystems.cran.rdswrite import FileRow, Matrix, write_archive
+from ecosystems.cran.rds_writer import FileRow, Matrix, write_archive
 from ecosystems.cran.versions import parse, version_test
 from tests import machine
 from tests.crantree import BUILT, FakeCran
@@ -219,7 +219,7 @@ def test_we_read_what_r_writes(tmp_path: Path) -> None:
     """
     r(code, tmp_path)
     for version in (2, 3):
-        facts = Facts()
+        facts = FileFacts()
         add_current(facts, gzip.decompress((tmp_path / f"current{version}.rds").read_bytes()))
         add_archive(facts, gzip.decompress((tmp_path / f"archive{version}.rds").read_bytes()))
         assert len(facts.files) == 101

@@ -15,9 +15,19 @@ import pytest
 import zstandard
 
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Invalid, Page, Raw, Read, Record, Seen, SpecError, Unchanged
+from ecosystems.base import Ecosystem
+from ecosystems.documents import Page
+from ecosystems.errors import SpecError
+from ecosystems.indexes import (
+    FetchContext,
+    FetchedIndex,
+    IndexNotModified,
+    ParsedIndex,
+    PreviousIndex,
+)
 from ecosystems.pack import Pack
-from ecosystems.upstream import Client, Policy
+from ecosystems.records import Invalid, Record
+from ecosystems.upstream import Client, EgressPolicy
 from tests.condatree import FakeConda
 from tests.crantree import BUILT, FakeCran
 from tests.simpletree import FakeSimple
@@ -65,8 +75,8 @@ class Taken:
 
     ecosystem: Ecosystem
     section: str
-    raw: Raw
-    read: Read
+    raw: FetchedIndex
+    read: ParsedIndex
     bodies: dict[str, bytes]
 
     def records(self) -> list[Record | Invalid]:
@@ -87,31 +97,29 @@ def taken(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Taken]:
 def take(ecosystem: Ecosystem, upstream: FakeUpstream, base: str, work: Path) -> Taken:
     section = SECTIONS[ecosystem.kind]
     assert section in ecosystem.sections([])
-    with closing(Client(Policy((upstream.url,)))) as client:
+    with closing(Client(EgressPolicy((upstream.url,)))) as client:
         raw = fetch(ecosystem, client, base, section, work, None)
-        assert isinstance(raw, Raw)
-        read = ecosystem.read(client, raw, section, seen=None, work=work, stop=lambda: None)
-        seen = Seen(raw.address, raw.sha256, raw.etag, raw.last_modified, read.pack)
+        assert isinstance(raw, FetchedIndex)
+        read = ecosystem.parse(raw, section, FetchContext(client=client, folder=work))
+        seen = PreviousIndex(raw.address, raw.sha256, raw.etag, raw.last_modified, read.pack)
         (work / "again").mkdir()
         again = fetch(ecosystem, client, base, section, work / "again", seen)
-        assert isinstance(again, Unchanged) or (again and again.sha256 == raw.sha256)
+        assert isinstance(again, IndexNotModified) or (again and again.sha256 == raw.sha256)
     with Pack(read.pack) as pack:
         bodies = {name: pack.read(name) for name in pack.names()}
     return Taken(ecosystem, section, raw, read, bodies)
 
 
 def fetch(
-    ecosystem: Ecosystem, client: Client, base: str, section: str, work: Path, seen: Seen | None
-) -> Raw | Unchanged | None:
-    return ecosystem.fetch(
-        client,
-        base,
-        section,
-        seen=seen,
-        work=work,
-        stop=lambda: None,
-        progress=lambda _done, _total: None,
-    )
+    ecosystem: Ecosystem,
+    client: Client,
+    base: str,
+    section: str,
+    work: Path,
+    previous: PreviousIndex | None,
+) -> FetchedIndex | IndexNotModified | None:
+    context = FetchContext(client=client, folder=work, previous=previous)
+    return ecosystem.fetch(base, section, context)
 
 
 def test_every_type_there_is_keeps_the_contract() -> None:
@@ -119,7 +127,7 @@ def test_every_type_there_is_keeps_the_contract() -> None:
 
 
 def test_a_section_belongs_to_one_type(taken: Taken) -> None:
-    owners = [one for one in map(registry.get, registry.kinds()) if one.owns(taken.section)]
+    owners = [one for one in map(registry.get, registry.kinds()) if one.owns_section(taken.section)]
     assert owners == [taken.ecosystem]
     assert registry.of_section(taken.section) is taken.ecosystem
     assert registry.of_family(taken.ecosystem.family) is taken.ecosystem
@@ -136,8 +144,8 @@ def test_a_files_key_ends_its_address_and_its_metadata_name_its_version(taken: T
     for name, body in taken.bodies.items():
         for one in taken.ecosystem.records(body, section=taken.section, name=name):
             assert isinstance(one, Record)
-            key = taken.ecosystem.key(taken.section, name, one.filename)
-            assert taken.ecosystem.path(taken.section, name, one.filename).endswith(key)
+            key = taken.ecosystem.file_key(taken.section, name, one.filename)
+            assert taken.ecosystem.file_path(taken.section, name, one.filename).endswith(key)
             assert key.startswith(f"{taken.section}/")
             shown = taken.ecosystem.metadata(one)
             shown = shown.get("repodata_record.json", shown)
@@ -157,16 +165,16 @@ def test_a_files_key_ends_its_address_and_its_metadata_name_its_version(taken: T
 )
 def test_versions_are_sorted_as_the_type_says(family: str, rising: list[str]) -> None:
     falling = rising[::-1]
-    assert sorted(falling, key=registry.of_family(family).order) == rising
+    assert sorted(falling, key=registry.of_family(family).version_key) == rising
 
 
 def test_names_are_told_from_file_names(taken: Taken) -> None:
     ecosystem = taken.ecosystem
     for name, body in taken.bodies.items():
-        assert ecosystem.normalize(name) == name
+        assert ecosystem.normalize_name(name) == name
         for record in ecosystem.records(body, section=taken.section, name=name):
             assert isinstance(record, Record)
-            assert ecosystem.name_of(record.filename) == record.name == name
+            assert ecosystem.package_name(record.filename) == record.name == name
             assert set(record.filename) & set("/\\") == set()
 
 
@@ -193,7 +201,7 @@ def test_a_files_address_leads_back_to_it(taken: Taken) -> None:
         return
     for record in taken.records():
         assert isinstance(record, Record)
-        path = ecosystem.path(taken.section, record.name, record.filename)
+        path = ecosystem.file_path(taken.section, record.name, record.filename)
         assert path.startswith(f"{ecosystem.prefix}/")
         spot = ecosystem.locate(path.removeprefix(f"{ecosystem.prefix}/"), "")
         assert spot is not None
@@ -207,13 +215,13 @@ def test_a_files_address_leads_back_to_it(taken: Taken) -> None:
 def test_specs_match_by_name_and_refuse_in_words(taken: Taken) -> None:
     for record in taken.records():
         assert isinstance(record, Record)
-        spec = taken.ecosystem.spec(record.name)
+        spec = taken.ecosystem.parse_spec(record.name)
         assert spec.name_only
         assert spec.matches(record)
-        assert taken.ecosystem.spec(f"{record.name[0]}*").matches(record)
-        assert not taken.ecosystem.spec("zzz*").matches(record)
+        assert taken.ecosystem.parse_spec(f"{record.name[0]}*").matches(record)
+        assert not taken.ecosystem.parse_spec("zzz*").matches(record)
     with pytest.raises(SpecError, match=r"\w+ \w+"):
-        taken.ecosystem.spec(">>> !")
+        taken.ecosystem.parse_spec(">>> !")
 
 
 class Republished(FakeUpstream):
@@ -231,7 +239,7 @@ class Republished(FakeUpstream):
 
     def entry(self, request: Request) -> Entry | None:
         prefix, ecosystem = self._taken.ecosystem.prefix, self._taken.ecosystem
-        form = ecosystem.form(request.headers.get("accept", ""))
+        form = ecosystem.preferred_form(request.headers.get("accept", ""))
         inside = request.path.removeprefix(f"/{prefix}" if prefix else "").lstrip("/") or "/"
         if not prefix:
             return self._document(inside.removeprefix(f"{self._taken.section}/"))

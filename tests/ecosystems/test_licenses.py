@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecosystems.base import SpecError
+from ecosystems.errors import SpecError
 from ecosystems.licenses import FAMILIES, canonical, excluded, families, included
 
 ONE_FAMILY = [

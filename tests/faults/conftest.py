@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
-from ecosystems.upstream.gate import SHARED_GATE
+from ecosystems.upstream.backoff import PROCESS_BACKOFF
 from tests import machine, sources
 from tests.condatree import FakeConda
 from tests.sources import KINDS, Source
@@ -33,7 +33,7 @@ def conda(settings: LazySettings) -> Iterator[FakeConda]:
         server.publish()
         yield server
     # Nobody who comes later waits for a server of this test.
-    SHARED_GATE._until.clear()
+    PROCESS_BACKOFF._until.clear()
 
 
 @pytest.fixture(params=KINDS)
@@ -45,7 +45,7 @@ def source(request: pytest.FixtureRequest, settings: LazySettings) -> Iterator[S
             settings.UPSTREAM_LIMITS, backoff=0.0, backoff_max=0.0, retry_after_max=0.0, tick=0.02
         )
         yield one
-    SHARED_GATE._until.clear()
+    PROCESS_BACKOFF._until.clear()
 
 
 @pytest.fixture

@@ -194,8 +194,8 @@ def test_N14_an_index_that_unpacks_to_more_than_the_cap_changes_nothing(
 ) -> None:
     most = 1 << 20
     settings.UPSTREAM_LIMITS = replace(settings.UPSTREAM_LIMITS, index_cap=most)
-    monkeypatch.setattr("ecosystems.cran.forms.INDEX_CAP", most)
-    monkeypatch.setattr("ecosystems.python.ask.PAGE_CAP", most)
+    monkeypatch.setattr("ecosystems.cran.fetch.INDEX_CAP", most)
+    monkeypatch.setattr("ecosystems.python.requests.PAGE_CAP", most)
     text = right_text(source) + b" " * (8 << 20)
     for form in source.forms:
         source.server.behave(form, Behaviour(body=packed(form, text), etag='"bomb"'))

@@ -6,8 +6,8 @@ import datetime as dt
 import json
 from typing import Any
 
-from ecosystems.base import Record
 from ecosystems.conda.matchspec import parse
+from ecosystems.records import Record
 from filters.rules import Rules, compile_rules
 
 

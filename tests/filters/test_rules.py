@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ecosystems.base import Invalid, Record, SpecError
 from ecosystems.conda.matchspec import parse
+from ecosystems.errors import SpecError
+from ecosystems.records import Invalid, Record
 from filters.rules import (
     Advisory,
     Reason,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecosystems import licenses
-from ecosystems.base import Record
 from ecosystems.conda.matchspec import parse
+from ecosystems.records import Record
 from filters.rules import compile_rules, judge, normalized, problems
 from tests.filters.records import at, numpy
 

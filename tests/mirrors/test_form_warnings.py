@@ -12,7 +12,7 @@ from channels import filter_forms
 from channels import services as channel_manage
 from channels.models import Channel, SourceLink
 from filters.models import Filter
-from filters.rules.clash import NOT_COMPARED
+from filters.rules.overlap import NOT_COMPARED
 from mirrors import form_warnings
 from mirrors.models import Mirror, Upstream
 from tests import scene

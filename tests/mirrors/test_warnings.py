@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from ecosystems.base import first_names
+from ecosystems.sentences import first_names
 from mirrors import warnings
 from mirrors.models import LogLine, Mirror, Snapshot
 from tests import scene

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ecosystems.upstream import Policy
+from ecosystems.upstream import EgressPolicy
 from mirrorserver import environment
 from mirrorserver.environment import BadEnvironment, Environment
 from tests.certificates import Authority
@@ -245,7 +245,7 @@ def test_further_authorities_come_from_our_variable_or_else_from_the_usual_ones(
 
 def test_the_storage_that_the_conda_hosts_redirect_to_is_allowed_by_default() -> None:
     url = "https://binstar-cio-packages-prod.s3.amazonaws.com/570e/58e3?X-Amz-Expires=600"
-    Policy(environment.DEFAULT_UPSTREAM_ALLOW).check(url)
+    EgressPolicy(environment.DEFAULT_UPSTREAM_ALLOW).check(url)
 
 
 def test_the_operators_time_zone_reaches_the_processes_that_django_begins(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pip._internal.models.index import PyPI
 
-from ecosystems.upstream import EgressRefused, Policy
+from ecosystems.upstream import EgressPolicy, EgressRefused
 from mirrorserver import environment, pipindex
 
 
@@ -22,7 +22,7 @@ def no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_without_configuration_it_is_the_index_that_pip_knows():
     found = pipindex.python_index()
     assert found.url == PyPI.simple_url.rstrip("/")
-    policy = Policy(found.allow)
+    policy = EgressPolicy(found.allow)
     policy.check(f"{found.url}/numpy/")
     policy.check(f"https://{PyPI.file_storage_domain}/packages/a.whl")
 
@@ -44,7 +44,7 @@ def test_an_index_that_pip_is_told_of_takes_its_place(
     assert found.url == url
     assert "s3cret" not in repr(found)
     if allowed:
-        Policy(found.allow).check(url)
+        EgressPolicy(found.allow).check(url)
     else:
         # A private address is fetched from only where the operator names it.
         assert found.allow == ()
@@ -56,7 +56,7 @@ def test_a_configured_folder_leaves_the_index_that_pip_knows(monkeypatch: pytest
 
 
 def test_the_index_is_allowed_by_default_and_others_are_not():
-    policy = Policy(environment.DEFAULT_UPSTREAM_ALLOW)
+    policy = EgressPolicy(environment.DEFAULT_UPSTREAM_ALLOW)
     policy.check(PyPI.simple_url)
     policy.check(f"https://{PyPI.file_storage_domain}/packages/a.whl")
     with pytest.raises(EgressRefused):

@@ -32,7 +32,7 @@ def filtered(mirror: Mirror, **terms: object) -> None:
     mirror.refresh_from_db()
 
 
-def test_an_edit_acts_without_a_run_and_can_be_taken_back(small: FakeConda) -> None:
+def test_an_edit_acts_without_a_run_and_can_be_withdrawn(small: FakeConda) -> None:
     channel = scene.channel()
     mirror = scene.mirror(channel, small.channel)
     scene.run_now(mirror)

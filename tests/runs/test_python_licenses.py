@@ -11,7 +11,7 @@ import pytest
 
 from ecosystems.python import wheels
 from ecosystems.python.collect import THREADS
-from ecosystems.python.reading import MOST_SILENT
+from ecosystems.python.license_reader import MOST_SILENT
 from ecosystems.upstream import optional
 from mirrors import warnings
 from mirrors.models import Mirror

@@ -26,7 +26,7 @@ READERS = {
         "Discreet().filter(logging.makeLogRecord({'msg': text}))"
     ),
     "conda spec": "from ecosystems import registry\n"
-    "try: registry.get('conda').spec(text[:200])\n"
+    "try: registry.get('conda').parse_spec(text[:200])\n"
     "except Exception: pass",
     "PACKAGES": "from ecosystems.cran import packages;"
     "packages._BLANK.split(text.encode()); packages._CONTROL.search(text);"
@@ -34,7 +34,7 @@ READERS = {
     "address": "from delivery import paths\n"
     "try: paths.parse('/api/repo/' + text)\n"
     "except paths.BadAddress: pass",
-    "token path": "from ecosystems.upstream.address import TOKEN_PATH; TOKEN_PATH.search(text)",
+    "token path": "from ecosystems.upstream.urls import TOKEN_PATH; TOKEN_PATH.search(text)",
     "project": "from ecosystems.python import names; names._NAME.fullmatch(text);"
     "names._PLATFORM.search(text); names._RUNS.sub('-', text)",
 }

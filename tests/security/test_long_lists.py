@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from ecosystems import registry
-from ecosystems.base import Record, SpecError
 from ecosystems.conda import matchspec
 from ecosystems.conda import version as conda_versions
 from ecosystems.cran import spec as cran
+from ecosystems.errors import SpecError
 from ecosystems.python import specifiers
-from filters.rules import clash, compile_rules, problems
-from filters.rules.clash import conflicts
+from ecosystems.records import Record
+from filters.rules import compile_rules, overlap, problems
+from filters.rules.overlap import conflicts
 
 PLAIN = {
     "conda": (
@@ -40,7 +41,7 @@ def test_plain_conditions_are_not_read_when_a_list_is_saved(
     monkeypatch.setattr(matchspec, "split", unread)
     monkeypatch.setattr(specifiers, "SpecifierSet", unread)
     monkeypatch.setattr(cran, "version_test", unread)
-    spec = registry.get(kind).spec
+    spec = registry.get(kind).parse_spec
     filters = {"exclude_specs": list(PLAIN[kind])}
     assert problems(filters, spec=spec) == []
     assert len(compile_rules(filters, spec=spec, by="mirror").exclude.specs) == len(PLAIN[kind])
@@ -62,7 +63,7 @@ def test_plain_conditions_are_not_read_when_a_list_is_saved(
 def test_a_plain_condition_means_what_its_long_form_means(
     kind: str, plain: str, other: str
 ) -> None:
-    spec: Any = registry.get(kind).spec
+    spec: Any = registry.get(kind).parse_spec
     quick, slow = spec(plain), spec(other)
     assert quick.canonical == slow.canonical
     for version in ("1.1", "1.2", "1.2.0", "1.10", "2.0", "2.1"):
@@ -129,9 +130,9 @@ def test_the_short_way_to_read_a_conda_spec_says_what_the_grammar_says() -> None
 
 @pytest.mark.parametrize("kind", PLAIN)
 def test_a_name_that_ends_in_a_version_keeps_it(kind: str) -> None:
-    assert registry.get(kind).spec("lib1.2").name_only
+    assert registry.get(kind).parse_spec("lib1.2").name_only
     with pytest.raises(SpecError):
-        registry.get(kind).spec("lib1.2,2")
+        registry.get(kind).parse_spec("lib1.2,2")
 
 
 def test_an_empty_pair_of_parentheses_is_no_version() -> None:
@@ -143,31 +144,31 @@ def test_an_empty_pair_of_parentheses_is_no_version() -> None:
 def test_two_long_lists_are_compared_as_far_as_the_limit_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
-    spec = registry.get("conda").spec
+    spec = registry.get("conda").parse_spec
     names = [f"package-{number}" for number in range(LONG)]
     patterns = [f"*no-{number}*" for number in range(999)]
     last = ["*package*"] if field == "exclude_specs" else []
     compared = 0
-    at = clash.SpecIndex.at
+    at = overlap.SpecIndex.at
 
-    def counted(index: clash.SpecIndex, name: str) -> Any:
+    def counted(index: overlap.SpecIndex, name: str) -> Any:
         nonlocal compared
         compared += index.cost
         return at(index, name)
 
-    monkeypatch.setattr(clash.SpecIndex, "at", counted)
+    monkeypatch.setattr(overlap.SpecIndex, "at", counted)
     mirror = compile_rules({"only_specs": names}, spec=spec, by="mirror")
     channel = compile_rules({field: [*patterns, *last]}, spec=spec, by="channel")
     [sentence] = conflicts(mirror, [channel], kind="conda")
     assert "too long" in sentence
-    assert 0 < compared <= clash.MOST_COMPARED
+    assert 0 < compared <= overlap.MOST_COMPARED
 
 
 def test_a_list_that_leaves_something_ends_the_comparison_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec = registry.get("conda").spec
-    monkeypatch.setattr(clash, "MOST_COMPARED", 5000)
+    spec = registry.get("conda").parse_spec
+    monkeypatch.setattr(overlap, "MOST_COMPARED", 5000)
     mirror = compile_rules({"only_specs": ["x", *map(str, range(900))]}, spec=spec, by="mirror")
     channel = compile_rules({"exclude_specs": [f"n{n}*" for n in range(900)]}, spec=spec, by="x")
     assert conflicts(mirror, [channel], kind="conda") == []

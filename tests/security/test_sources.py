@@ -16,7 +16,7 @@ from accounts.models import Role, Token, User
 from channels import access, readership
 from channels import services as channel_manage
 from channels.models import Channel, SourceLink
-from ecosystems.base import BadIndex
+from ecosystems.errors import BadIndex
 from history.models import Event
 from mirrors import services
 from mirrors.models import Mirror, Preview

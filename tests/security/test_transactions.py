@@ -31,14 +31,14 @@ def read(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> Iterator[li
     texts: list[str] = []
     for kind in registry.kinds():
         ecosystem = registry.get(kind)
-        parse = ecosystem.spec
+        parse = ecosystem.parse_spec
 
         def outside(text: str, parse: Any = parse) -> Any:
             assert not connection.in_atomic_block, f"{text} is read inside a transaction"
             texts.append(text)
             return parse(text)
 
-        monkeypatch.setattr(ecosystem, "spec", outside)
+        monkeypatch.setattr(ecosystem, "parse_spec", outside)
 
     def compiled(*args: Any, **kwargs: Any) -> Any:
         assert not connection.in_atomic_block, "rules are compiled inside a transaction"

@@ -20,7 +20,8 @@ from channels.channeldata import Words
 from channels.file_sources import origin_of
 from channels.models import Channel, Download, Package
 from ecosystems import registry
-from ecosystems.base import Ecosystem, Record
+from ecosystems.base import Ecosystem
+from ecosystems.records import Record
 
 COMMANDS = {
     "conda": "conda install -c {url} {name}",
@@ -40,7 +41,7 @@ class Packages:
         self._channel = channel
         self._files = [(row.section, record) for row in rows for record in records_of(row)]
         self._order = {
-            record.version: registry.of_section(section).order(record.version)
+            record.version: registry.of_section(section).version_key(record.version)
             for section, record in self._files
         }
 
@@ -133,7 +134,7 @@ def listed(channel: Channel, ecosystem: Ecosystem, section: str, record: Record)
     return {
         "name": record.name,
         "basename": record.filename,
-        "ckey": ecosystem.key(section, record.name, record.filename),
+        "ckey": ecosystem.file_key(section, record.name, record.filename),
         "family": ecosystem.family,
         "type": f"{ecosystem.family}_package_1",
         "channel": top.name,
@@ -143,7 +144,7 @@ def listed(channel: Channel, ecosystem: Ecosystem, section: str, record: Record)
         "signatures": {},
         "created_at": _when(record),
         "updated_at": _when(record),
-        "url": f"{url}/{ecosystem.path(section, record.name, record.filename)}",
+        "url": f"{url}/{ecosystem.file_path(section, record.name, record.filename)}",
         "cve_score": None,
         "cve_status": None,
     }

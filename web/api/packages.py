@@ -102,7 +102,7 @@ def _sort(sort: str) -> str:
 
 def _normal(family: str, name: str) -> str:
     try:
-        return registry.of_family(family).normalize(name)
+        return registry.of_family(family).normalize_name(name)
     except KeyError:
         raise not_found("package") from None
 

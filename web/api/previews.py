@@ -11,7 +11,7 @@ from accounts import presence
 from accounts.caller import caller
 from accounts.errors import ApiError
 from accounts.models import User
-from ecosystems.base import EcosystemError
+from ecosystems.errors import EcosystemError
 from mirrors import services, source_urls
 from mirrors.models import Kind, Preview, Upstream
 from runs import connection_test, preview

@@ -17,7 +17,7 @@ from accounts import presence
 from accounts.caller import Caller
 from channels import filter_forms
 from channels.models import Channel
-from ecosystems.base import EcosystemError, SpecError
+from ecosystems.errors import EcosystemError, SpecError
 from filters.rules import conflicts
 from filters.rules.form import SPEC_LISTS, kind_of
 from mirrors import cron as schedule

@@ -2,8 +2,8 @@
 
 import json
 
-from ecosystems.base import never_stop
 from ecosystems.conda.repodata import read
+from ecosystems.progress import never_stop
 
 SUBDIR = "linux-64"
 

@@ -10,8 +10,9 @@ import rattler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecosystems.base import Record, SpecError
 from ecosystems.conda.matchspec import parse
+from ecosystems.errors import SpecError
+from ecosystems.records import Record
 
 
 class Made(Record, gc=False, kw_only=True):

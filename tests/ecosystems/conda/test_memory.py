@@ -23,7 +23,8 @@ MOST = CAP
 READ = """
 import re, sys
 from pathlib import Path
-from ecosystems.base import BadIndex, never_stop
+from ecosystems.errors import BadIndex
+from ecosystems.progress import never_stop
 from ecosystems.conda.repodata import read
 from ecosystems.upstream import open_decoded
 

@@ -9,10 +9,11 @@ import json
 import pytest
 from rattler import Channel, Gateway, Platform
 
-from ecosystems.base import Invalid, never_stop
 from ecosystems.conda.readable import readable
 from ecosystems.conda.records import build, records
 from ecosystems.conda.repodata import read
+from ecosystems.progress import never_stop
+from ecosystems.records import Invalid
 from tests.ecosystems.conda.indexes import SUBDIR, blocks, compact, file_name, index, record
 
 FILE = file_name(record())

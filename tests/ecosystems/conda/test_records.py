@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ecosystems.base import Invalid
 from ecosystems.conda.records import build, entries, newest, records, removed, rewrites
+from ecosystems.records import Invalid
 from tests.ecosystems.conda.indexes import SUBDIR, bodies, compact, file_name, index, record
 
 GOOD = [record(version=f"1.{minor}") for minor in range(4)]

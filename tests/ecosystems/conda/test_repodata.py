@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecosystems.base import BadIndex, never_stop
-from ecosystems.conda import stream
+from ecosystems.conda import json_stream
 from ecosystems.conda.repodata import read
+from ecosystems.errors import BadIndex
+from ecosystems.progress import never_stop
 from tests.ecosystems.conda.indexes import (
     SUBDIR,
     blocks,
@@ -31,7 +32,7 @@ MANY = [
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch):
     # So that small indexes are cut as large ones are.
-    monkeypatch.setattr(stream, "GROUP", 700)
+    monkeypatch.setattr(json_stream, "GROUP", 700)
 
 
 def body_of(conda, packages=(), removed=()):

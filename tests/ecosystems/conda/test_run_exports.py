@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from ecosystems.base import BadIndex, never_stop
 from ecosystems.conda import run_exports
+from ecosystems.errors import BadIndex
+from ecosystems.progress import never_stop
 from tests.ecosystems.conda.indexes import SUBDIR
 
 GOOD = '{"run_exports":{"weak":["x"],"strong":[]}}'

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ecosystems.base import never_stop
 from ecosystems.conda import signatures
 from ecosystems.conda.repodata import read
+from ecosystems.progress import never_stop
 from tests.ecosystems.conda.indexes import (
     SUBDIR,
     bodies,

@@ -9,8 +9,8 @@ import rattler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecosystems.base import SpecError
 from ecosystems.conda.version import VersionRange, key
+from ecosystems.errors import SpecError
 
 # The order that CEP 33 gives as its example; a tuple holds equal versions.
 ORDERED = [

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import zstandard
 
-from ecosystems.base import Document
 from ecosystems.cran import rds
-from ecosystems.cran.contents import Facts, read
+from ecosystems.cran.contents import FileFacts, read
 from ecosystems.cran.documents import documents
 from ecosystems.cran.rds import Vector
+from ecosystems.documents import Document
 
 SOURCE = "src/contrib"
 TEXT = b"Package: aa\nVersion: 1.0\nImports: b,\n  c\n\nPackage: bb\nVersion: 2.0\nLicense: MIT\n"
 
 
-def made(folder: Path, text: bytes, facts: Facts | None = None) -> dict[str, Document]:
-    contents = read([text], section=SOURCE, facts=facts or Facts(), stop=lambda: None)
+def made(folder: Path, text: bytes, facts: FileFacts | None = None) -> dict[str, Document]:
+    contents = read([text], section=SOURCE, facts=facts or FileFacts(), stop=lambda: None)
 
     def shards() -> Iterator[tuple[str, bytes, str]]:
         return ((name, body, "") for name, body, _ in contents.bodies())
@@ -54,7 +54,7 @@ def test_sizes_and_tags_are_of_what_clients_get(tmp_path: Path) -> None:
 
 
 def test_archived_versions_are_in_the_archives_table_only(tmp_path: Path) -> None:
-    facts = Facts({"Archive/aa/aa_0.9.tar.gz": (9, 1_600_000_000_000)})
+    facts = FileFacts({"Archive/aa/aa_0.9.tar.gz": (9, 1_600_000_000_000)})
     found = made(tmp_path, TEXT, facts)
     assert served(found["PACKAGES"]) == TEXT + b"\n"
     tables = rds.read(gzip.decompress(served(found["Meta/archive.rds"])))

@@ -11,13 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from ecosystems.base import BadIndex, Raw, Read, Record, Seen, Unchanged
 from ecosystems.cran import rds
-from ecosystems.cran.contents import Facts, add_table
+from ecosystems.cran.contents import FileFacts, add_table
 from ecosystems.cran.ecosystem import Cran
-from ecosystems.cran.rdswrite import HEAD, Matrix
+from ecosystems.cran.rds_writer import HEAD, Matrix
+from ecosystems.errors import BadIndex
+from ecosystems.indexes import (
+    FetchContext,
+    FetchedIndex,
+    IndexNotModified,
+    ParsedIndex,
+    PreviousIndex,
+)
 from ecosystems.pack import Pack
-from ecosystems.upstream import Client, Limits, Policy, UpstreamError
+from ecosystems.records import Record
+from ecosystems.upstream import Client, ClientSettings, EgressPolicy, Limits, UpstreamError
 from tests.crantree import BUILT, FakeCran
 from tests.rogue import Behaviour
 
@@ -40,31 +48,31 @@ def cran() -> Iterator[FakeCran]:
 @pytest.fixture
 def client(cran: FakeCran) -> Iterator[Client]:
     limits = Limits(retries=0, backoff=0.0)
-    with Client(Policy((cran.url,)), settings=limits) as made:
+    with Client(EgressPolicy((cran.url,)), ClientSettings(limits=limits)) as made:
         yield made
 
 
 def fetch(
-    client: Client, cran: FakeCran, work: Path, section: str = SOURCE, seen: Seen | None = None
-) -> Raw | Unchanged | None:
-    return CRAN.fetch(
-        client,
-        cran.repository,
-        section,
-        seen=seen,
-        work=work,
-        stop=lambda: None,
-        progress=lambda _done, _total: None,
-    )
+    client: Client,
+    cran: FakeCran,
+    work: Path,
+    section: str = SOURCE,
+    previous: PreviousIndex | None = None,
+) -> FetchedIndex | IndexNotModified | None:
+    context = FetchContext(client=client, folder=work, previous=previous)
+    return CRAN.fetch(cran.repository, section, context)
 
 
-def read(client: Client, cran: FakeCran, work: Path, section: str = SOURCE) -> tuple[Raw, Read]:
+def read(
+    client: Client, cran: FakeCran, work: Path, section: str = SOURCE
+) -> tuple[FetchedIndex, ParsedIndex]:
     raw = fetch(client, cran, work, section)
-    assert isinstance(raw, Raw)
-    return raw, CRAN.read(client, raw, section, seen=None, work=work, stop=lambda: None)
+    assert isinstance(raw, FetchedIndex)
+    context = FetchContext(client=client, folder=work)
+    return raw, CRAN.parse(raw, section, context)
 
 
-def records(found: Read, name: str, section: str = SOURCE) -> list[Record]:
+def records(found: ParsedIndex, name: str, section: str = SOURCE) -> list[Record]:
     with Pack(found.pack) as pack:
         made = CRAN.records(pack.read(name), section=section, name=name)
     assert all(isinstance(one, Record) for one in made)
@@ -100,11 +108,11 @@ def test_an_index_that_did_not_change_is_not_sent_again(
     client: Client, cran: FakeCran, tmp_path: Path
 ) -> None:
     raw, found = read(client, cran, tmp_path)
-    seen = Seen(raw.address, raw.sha256, raw.etag, raw.last_modified, found.pack)
-    assert isinstance(fetch(client, cran, tmp_path, seen=seen), Unchanged)
+    seen = PreviousIndex(raw.address, raw.sha256, raw.etag, raw.last_modified, found.pack)
+    assert isinstance(fetch(client, cran, tmp_path, previous=seen), IndexNotModified)
     cran.add("cc", "0.1")
     cran.publish()
-    assert isinstance(fetch(client, cran, tmp_path, seen=seen), Raw)
+    assert isinstance(fetch(client, cran, tmp_path, previous=seen), FetchedIndex)
 
 
 def test_binaries_are_found_by_platform_and_version(
@@ -241,14 +249,17 @@ def test_what_a_broken_xz_promises_is_no_memory(
 class TestMeta:
     """Meta/*.rds beside an index of packages that stays as it was, or changes without it."""
 
-    def seen(self, raw: Raw, found: Read) -> Seen:
-        return Seen(raw.address, raw.sha256, raw.etag, raw.last_modified, found.pack)
+    def seen(self, raw: FetchedIndex, found: ParsedIndex) -> PreviousIndex:
+        return PreviousIndex(raw.address, raw.sha256, raw.etag, raw.last_modified, found.pack)
 
-    def again(self, client: Client, cran: FakeCran, work: Path, seen: Seen) -> tuple[Raw, Read]:
+    def again(
+        self, client: Client, cran: FakeCran, work: Path, seen: PreviousIndex
+    ) -> tuple[FetchedIndex, ParsedIndex]:
         work.mkdir()
-        raw = fetch(client, cran, work, seen=seen)
-        assert isinstance(raw, Raw)
-        return raw, CRAN.read(client, raw, SOURCE, seen=seen, work=work, stop=lambda: None)
+        raw = fetch(client, cran, work, previous=seen)
+        assert isinstance(raw, FetchedIndex)
+        context = FetchContext(client=client, folder=work, previous=seen)
+        return raw, CRAN.parse(raw, SOURCE, context)
 
     @pytest.mark.parametrize("begins", [True, False])
     def test_a_table_that_changes_or_appears_alone_is_read(
@@ -267,7 +278,7 @@ class TestMeta:
         assert changed.listed == 3
         assert other.sha256 != raw.sha256
         seen = self.seen(other, changed)
-        assert isinstance(fetch(client, cran, tmp_path, seen=seen), Unchanged)
+        assert isinstance(fetch(client, cran, tmp_path, previous=seen), IndexNotModified)
 
     @pytest.mark.parametrize("fault", [500, 503, 403, 429])
     @pytest.mark.parametrize("name", ["archive", "current"])
@@ -277,8 +288,8 @@ class TestMeta:
         raw, found = read(client, cran, tmp_path)
         seen = self.seen(raw, found)
         cran.behave(cran.path(f"Meta/{name}.rds"), Behaviour(status=fault))
-        same = fetch(client, cran, tmp_path, seen=seen)
-        assert isinstance(same, Unchanged)
+        same = fetch(client, cran, tmp_path, previous=seen)
+        assert isinstance(same, IndexNotModified)
         assert f"Meta/{name}.rds of the upstream cannot be had now" in same.warnings[0]
         cran.add("cc", "0.1")
         cran.publish(meta=False)
@@ -297,9 +308,9 @@ class TestMeta:
             cran.path("Meta/archive.rds"),
             Behaviour(status=503, headers=(("Retry-After", "90"),)),
         )
-        with Client(Policy((cran.url,)), sleep=slept.append) as client:
+        with Client(EgressPolicy((cran.url,)), ClientSettings(sleep=slept.append)) as client:
             raw = fetch(client, cran, tmp_path)
-        assert isinstance(raw, Raw)
+        assert isinstance(raw, FetchedIndex)
         assert cran.count(cran.path("Meta/archive.rds")) == 1
         assert slept == []
 
@@ -321,7 +332,7 @@ class TestMeta:
         other, changed = self.again(client, cran, tmp_path / "2", self.seen(raw, found))
         assert (changed.listed, other.warnings) == (2, [])
         seen = self.seen(other, changed)
-        assert isinstance(fetch(client, cran, tmp_path, seen=seen), Unchanged)
+        assert isinstance(fetch(client, cran, tmp_path, previous=seen), IndexNotModified)
 
     def test_a_table_that_cannot_be_read_keeps_what_it_said_before(
         self, client: Client, cran: FakeCran, tmp_path: Path
@@ -332,7 +343,7 @@ class TestMeta:
         assert changed.listed == 3
         assert "what it said before stays" in changed.warnings[0]
         seen = self.seen(other, changed)
-        assert isinstance(fetch(client, cran, tmp_path, seen=seen), Unchanged)
+        assert isinstance(fetch(client, cran, tmp_path, previous=seen), IndexNotModified)
 
 
 def test_without_meta_there_are_no_dates(client: Client, cran: FakeCran, tmp_path: Path) -> None:
@@ -352,6 +363,6 @@ def test_the_last_microsecond_of_a_day_belongs_to_it() -> None:
             b"row.names": rds.Vector([b"aa_1.0.tar.gz"]),
         },
     )
-    facts = Facts()
+    facts = FileFacts()
     add_table(facts, row, None)
     assert facts.files == {"aa_1.0.tar.gz": (10, 1_704_153_599_999)}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ecosystems.base import Spot
 from ecosystems.cran.ecosystem import Cran
 from ecosystems.cran.layout import client_setup, extension_of, plain
+from ecosystems.documents import Location
 
 SOURCE = "src/contrib"
 
@@ -14,22 +14,25 @@ SOURCE = "src/contrib"
 @pytest.mark.parametrize(
     ("path", "spot"),
     [
-        ("src/contrib/PACKAGES.gz", Spot(SOURCE, "", "PACKAGES.gz")),
-        ("src/contrib/Meta/archive.rds", Spot(SOURCE, "", "Meta/archive.rds")),
-        ("src/contrib/aa_1.0.tar.gz", Spot(SOURCE, "aa", "aa_1.0.tar.gz")),
-        ("src/contrib/Archive/aa/aa_1.0.tar.gz", Spot(SOURCE, "aa", "aa_1.0.tar.gz")),
+        ("src/contrib/PACKAGES.gz", Location(SOURCE, "", "PACKAGES.gz")),
+        ("src/contrib/Meta/archive.rds", Location(SOURCE, "", "Meta/archive.rds")),
+        ("src/contrib/aa_1.0.tar.gz", Location(SOURCE, "aa", "aa_1.0.tar.gz")),
+        ("src/contrib/Archive/aa/aa_1.0.tar.gz", Location(SOURCE, "aa", "aa_1.0.tar.gz")),
         (
             "bin/windows/contrib/4.4/aa_1.0.zip",
-            Spot("bin/windows/contrib/4.4", "aa", "aa_1.0.zip"),
+            Location("bin/windows/contrib/4.4", "aa", "aa_1.0.zip"),
         ),
         (
             "bin/macosx/big-sur-arm64/contrib/4.10/PACKAGES",
-            Spot("bin/macosx/big-sur-arm64/contrib/4.10", "", "PACKAGES"),
+            Location("bin/macosx/big-sur-arm64/contrib/4.10", "", "PACKAGES"),
         ),
-        ("bin/macosx/contrib/4.0/aa_1.0.tgz", Spot("bin/macosx/contrib/4.0", "aa", "aa_1.0.tgz")),
+        (
+            "bin/macosx/contrib/4.0/aa_1.0.tgz",
+            Location("bin/macosx/contrib/4.0", "aa", "aa_1.0.tgz"),
+        ),
     ],
 )
-def test_both_places_of_a_version_are_one_file(path: str, spot: Spot) -> None:
+def test_both_places_of_a_version_are_one_file(path: str, spot: Location) -> None:
     assert Cran().locate(path, "") == spot
 
 
@@ -55,8 +58,10 @@ def test_everything_else_is_nowhere(path: str) -> None:
 
 def test_sections_are_told_from_those_of_other_types() -> None:
     cran = Cran()
-    assert all(cran.owns(section) for section in cran.sections([]))
-    assert not any(cran.owns(other) for other in ("", "noarch", "linux-64", "simple", "src"))
+    assert all(cran.owns_section(section) for section in cran.sections([]))
+    assert not any(
+        cran.owns_section(other) for other in ("", "noarch", "linux-64", "simple", "src")
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,9 +76,9 @@ def test_sections_are_told_from_those_of_other_types() -> None:
     ],
 )
 def test_binaries_of_every_system_have_a_place(section: str, ending: str) -> None:
-    assert Cran().owns(section)
+    assert Cran().owns_section(section)
     assert extension_of(section) == ending
-    spot = Spot(section, "aa", f"aa_1.0{ending}")
+    spot = Location(section, "aa", f"aa_1.0{ending}")
     assert Cran().locate(f"{section}/aa_1.0{ending}", "") == spot
 
 

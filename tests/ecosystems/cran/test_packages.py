@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from ecosystems.base import BadIndex, Invalid, Record
-from ecosystems.cran.contents import Contents, Facts, add_table, read
+from ecosystems.cran.contents import Contents, FileFacts, add_table, read
 from ecosystems.cran.packages import (
     BadStanza,
     build,
@@ -19,6 +18,8 @@ from ecosystems.cran.packages import (
     without,
 )
 from ecosystems.cran.rds import Vector
+from ecosystems.errors import BadIndex
+from ecosystems.records import Invalid, Record
 
 SOURCE = "src/contrib"
 STANZA = b"""Package: aa
@@ -29,8 +30,8 @@ License: GPL (>= 2)
 MD5sum: 0123456789abcdef0123456789ABCDEF"""
 
 
-def contents(text: bytes, section: str = SOURCE, facts: Facts | None = None) -> Contents:
-    return read([text], section=section, facts=facts or Facts(), stop=lambda: None)
+def contents(text: bytes, section: str = SOURCE, facts: FileFacts | None = None) -> Contents:
+    return read([text], section=section, facts=facts or FileFacts(), stop=lambda: None)
 
 
 def found(text: bytes, section: str = SOURCE, name: str = "aa") -> list[Record | Invalid]:
@@ -174,7 +175,7 @@ def test_an_empty_index_is_an_index() -> None:
 
 
 def test_archived_versions_belong_to_the_package() -> None:
-    facts = Facts(
+    facts = FileFacts(
         {
             "aa_1.0-2.tar.gz": (100, 1_700_000_000_000),
             "Archive/aa/aa_0.9.tar.gz": (90, 1_600_000_000_000),
@@ -240,7 +241,7 @@ def test_M10_impossible_sizes_and_times_are_missing(size: object, time: object) 
             b"row.names": Vector([b"aa_1.0-2.tar.gz"]),
         },
     )
-    facts = Facts()
+    facts = FileFacts()
     add_table(facts, table, None)
     assert facts.files == {"aa_1.0-2.tar.gz": (-1, None)}
 
@@ -258,6 +259,6 @@ def test_M10_impossible_sizes_and_times_are_missing(size: object, time: object) 
 )
 def test_odd_files_of_an_archive_are_passed_over(place: bytes) -> None:
     table = Vector([], {b"names": Vector([]), b"row.names": Vector([place])})
-    facts = Facts()
+    facts = FileFacts()
     add_table(facts, table, "aa")
     assert (facts.files, facts.odd) == ({}, 1)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ecosystems.base import BadIndex
 from ecosystems.cran import rds
 from ecosystems.cran.rds import Vector
-from ecosystems.cran.rdswrite import HEAD, FileRow, Matrix, write_archive
+from ecosystems.cran.rds_writer import HEAD, FileRow, Matrix, write_archive
+from ecosystems.errors import BadIndex
 
 NIL = struct.pack(">i", 254)
 

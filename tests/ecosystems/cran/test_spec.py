@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ecosystems.base import Record, SpecError
 from ecosystems.cran.spec import parse
+from ecosystems.errors import SpecError
+from ecosystems.records import Record
 
 
 def record(name: str, version: str = "1.0") -> Record:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ecosystems.base import SpecError
 from ecosystems.cran.versions import is_version, parse, version_test
+from ecosystems.errors import SpecError
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from ecosystems.base import BadIndex, Invalid, Record
+from ecosystems.errors import BadIndex
 from ecosystems.python import pages, simple
 from ecosystems.python.body import entries
 from ecosystems.python.ecosystem import PythonSimple
 from ecosystems.python.records import borrowed, records
+from ecosystems.records import Invalid, Record
 
 ASKED = "https://host.example/simple/six/"
 SHA = "a" * 64
@@ -26,8 +27,8 @@ def file(filename: str = WHEEL, **more: Any) -> dict[str, Any]:
     return {"filename": filename, "url": filename, "hashes": {"sha256": SHA}, **more}
 
 
-def read(text: bytes, *, found: str = ASKED) -> list[Record | Invalid]:
-    body = simple.project(text, name="six", asked=ASKED, found=found).body
+def read(text: bytes, *, url: str = ASKED) -> list[Record | Invalid]:
+    body = simple.project(text, name="six", requested_url=ASKED, url=url).body
     return records(body, name="six")
 
 
@@ -41,14 +42,14 @@ def one(text: bytes, **more: str) -> Record:
 def test_entries_stay_byte_for_byte() -> None:
     raw = b'{"url" : "x/six-1.0.zip","filename":"six-1.0.zip",  "new-key": [1, 2.50]}'
     text = b'{"files": [' + raw + b'], "meta": {"api-version": "1.9"}, "later": {}}'
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     assert entries(body) == {"six-1.0.zip": raw}
 
 
 def test_a_body_does_not_depend_on_the_upstreams_order() -> None:
     one, two = file("six-1.0.zip"), file("six-2.0.zip")
     bodies = {
-        simple.project(page(*files), name="six", asked=ASKED, found=ASKED).body
+        simple.project(page(*files), name="six", requested_url=ASKED, url=ASKED).body
         for files in ((one, two), (two, one))
     }
     assert len(bodies) == 1
@@ -77,9 +78,9 @@ def test_addresses_of_other_kinds_are_refused(url: str) -> None:
 
 def test_a_page_found_elsewhere_has_its_files_there() -> None:
     found = "https://other.example/pypi/six/"
-    assert one(page(file()), found=found).address == f"https://other.example/pypi/six/{WHEEL}"
+    assert one(page(file()), url=found).address == f"https://other.example/pypi/six/{WHEEL}"
     full = f"https://files.example/{WHEEL}"
-    assert one(page(file(url=full)), found=found).address == full
+    assert one(page(file(url=full)), url=found).address == full
 
 
 @pytest.mark.parametrize(
@@ -104,14 +105,14 @@ def test_upload_times_become_milliseconds(text: str | None, milliseconds: int | 
 @pytest.mark.parametrize("key", ["core-metadata", "dist-info-metadata", "data-dist-info-metadata"])
 def test_metadata_with_a_hash_is_a_file_beside_the_wheel(key: str) -> None:
     record = one(page(file(url=f"../{WHEEL}?v=1#x", **{key: {"sha256": "B" * 64}})))
-    (beside,) = record.beside
+    (beside,) = record.companions
     assert (beside.filename, beside.sha256) == (f"{WHEEL}.metadata", "b" * 64)
     assert beside.address == f"six/../{WHEEL}.metadata?v=1"
 
 
 @pytest.mark.parametrize("value", [True, False, {}, {"sha512": "b" * 128}, {"sha256": "short"}])
 def test_metadata_without_a_usable_hash_is_not_offered(value: Any) -> None:
-    assert one(page(file(**{"core-metadata": value}))).beside == ()
+    assert one(page(file(**{"core-metadata": value}))).companions == ()
 
 
 def test_one_bad_entry_costs_no_other() -> None:
@@ -163,19 +164,19 @@ def test_html_becomes_what_json_would_say() -> None:
     assert record.address == f"https://files.example/a/{WHEEL}"
     entry = json.loads(record.raw)
     assert (entry["requires-python"], entry["yanked"]) == (">=3", True)
-    assert record.beside[0].sha256 == "c" * 64
+    assert record.companions[0].sha256 == "c" * 64
     other = found["six-1.0+local.tar.gz"]
     assert isinstance(other, Record)
     assert (other.md5, json.loads(other.raw)["yanked"]) == ("b" * 32, "a & b")
     assert isinstance(found["six-2.0.zip"], Invalid)
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     assert json.loads(pages.project_json(body))["project-status"] == {"status": "archived"}
 
 
 def test_values_that_nobody_knows_are_passed_on_as_they_are() -> None:
     number = b"9" * 5000
     text = page(file(new="x")).replace(b'"x"', number)
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     served = pages.project_json(body)
     assert b'"new":' + number in served
     assert b"six-1.0" in pages.project_html(served)
@@ -204,7 +205,7 @@ def test_M10_optional_values_that_make_no_sense_are_missing(key: str, value: Any
     text = page(file(**{key: value}), file("six-2.0.zip", **{"requires-python": ">=3.8"}))
     found = read(text)
     assert [type(one).__name__ for one in found] == ["PythonRecord", "PythonRecord"]
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     odd, other = json.loads(pages.project_json(body))["files"]
     assert key not in odd
     assert odd["hashes"] == {"sha256": SHA}
@@ -214,7 +215,7 @@ def test_M10_optional_values_that_make_no_sense_are_missing(key: str, value: Any
 
 @pytest.mark.parametrize("value", [["x"], 1, {"reason": "bad"}])
 def test_an_odd_yank_still_yanks(value: Any) -> None:
-    body = simple.project(page(file(yanked=value)), name="six", asked=ASKED, found=ASKED).body
+    body = simple.project(page(file(yanked=value)), name="six", requested_url=ASKED, url=ASKED).body
     assert json.loads(pages.project_json(body))["files"][0]["yanked"] is True
 
 
@@ -222,7 +223,7 @@ def test_an_odd_yank_still_yanks(value: Any) -> None:
 def test_an_odd_hash_does_not_hide_a_good_one(odd: Any) -> None:
     text = page(file(hashes={"sha256": SHA, "sha512": odd}))
     assert one(text).sha256 == SHA
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     assert json.loads(pages.project_json(body))["files"][0]["hashes"] == {"sha256": SHA}
 
 
@@ -244,7 +245,7 @@ def test_an_odd_hash_does_not_hide_a_good_one(odd: Any) -> None:
     ],
 )
 def test_odd_values_of_a_page_do_not_cost_the_page(more: dict[str, Any]) -> None:
-    found = simple.project(page(file(), **more), name="six", asked=ASKED, found=ASKED)
+    found = simple.project(page(file(), **more), name="six", requested_url=ASKED, url=ASKED)
     assert found.count == 1
     meta = more.get("meta") or {}
     assert found.serial == (7 if meta.get("_last-serial") == "7" else None)
@@ -255,7 +256,7 @@ def test_a_status_keeps_its_reason_where_it_is_text() -> None:
     for reason, kept in (("old", {"reason": "old"}), (5, {})):
         status = {"status": "deprecated", "reason": reason}
         text = page(file(), **{"project-status": status})
-        body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+        body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
         shown = json.loads(pages.project_json(body))["project-status"]
         assert shown == {"status": "deprecated", **kept}
 
@@ -273,7 +274,7 @@ def test_files_of_a_quarantined_project_are_refused_in_words() -> None:
 )
 def test_the_newest_name_of_the_metadata_key_decides_alone(first: Any, metadata: bool) -> None:
     stale = {"dist-info-metadata": {"sha256": "b" * 64}}
-    assert bool(one(page(file(**{"core-metadata": first}, **stale))).beside) is metadata
+    assert bool(one(page(file(**{"core-metadata": first}, **stale))).companions) is metadata
 
 
 def test_the_hash_of_a_file_is_no_hash_of_metadata() -> None:
@@ -284,8 +285,8 @@ def test_the_hash_of_a_file_is_no_hash_of_metadata() -> None:
         file("six-3.0-py3-none-any.whl", **{"core-metadata": {"sha256": other}}),
     )
     found = read(text)
-    assert [len(one.beside) for one in found if isinstance(one, Record)] == [0, 0, 1]
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    assert [len(one.companions) for one in found if isinstance(one, Record)] == [0, 0, 1]
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     assert borrowed(body) == [WHEEL, "six-2.0-py3-none-any.whl"]
 
 
@@ -295,7 +296,7 @@ def test_an_unusable_entry_never_hides_a_usable_one(order: int) -> None:
     text = page(*entries)
     found = read(text)
     assert sorted(type(one).__name__ for one in found) == ["Invalid", "PythonRecord"]
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     (shown,) = json.loads(pages.project_json(body))["files"]
     assert shown["hashes"] == {"sha256": SHA}
 
@@ -360,8 +361,8 @@ def test_the_servers_of_all_files_are_told() -> None:
         file("six-3.0.zip", url="http://b.example:8080/y z"),
         file("six-4.0.zip", url=4),
     )
-    found = simple.project(text, name="six", asked=ASKED, found=ASKED)
-    assert found.places == {"https://host.example", "https://a.example", "http://b.example:8080"}
+    found = simple.project(text, name="six", requested_url=ASKED, url=ASKED)
+    assert found.hosts == {"https://host.example", "https://a.example", "http://b.example:8080"}
 
 
 LIST = "https://host.example/simple/"
@@ -377,7 +378,7 @@ LIST = "https://host.example/simple/"
     ],
 )
 def test_the_list_of_projects_has_each_name_once(text: bytes) -> None:
-    index = simple.index(text, found=LIST)
+    index = simple.index(text, url=LIST)
     assert list(index.names) == ["six", "s-i-x"]
     assert len(index.others) == 2
 
@@ -385,7 +386,7 @@ def test_the_list_of_projects_has_each_name_once(text: bytes) -> None:
 @pytest.mark.parametrize("text", [b"", b"{}", b"<html>Please log in</html>"])
 def test_what_is_no_list_of_projects_is_refused(text: bytes) -> None:
     with pytest.raises(BadIndex, match="projects"):
-        simple.index(text, found=LIST)
+        simple.index(text, url=LIST)
 
 
 def test_odd_values_of_a_list_cost_their_project_at_most() -> None:
@@ -393,7 +394,7 @@ def test_odd_values_of_a_list_cost_their_project_at_most() -> None:
         b'{"meta": {"api-version": 1.0, "_last-serial": "9"}, "projects": [{"name": "a",'
         b' "_last-serial": "7"}, {"name": null}, "b", 5, {"name": "c", "_last-serial": [1]}]}'
     )
-    index = simple.index(text, found=LIST)
+    index = simple.index(text, url=LIST)
     assert index.names == {"a": 7, "c": None}
     assert len(index.others) == 3
 
@@ -402,7 +403,7 @@ def test_a_list_may_link_to_index_files_and_be_a_servers_listing() -> None:
     text = b"""<html><a href="?C=N;O=D">Name</a><a href="../">Parent</a>
     <a href="demo/index.html">demo</a><a href="two/">two/</a>
     <a href="a-very-long-name-of-a-project/">a-very-long-name..&gt;</a></html>"""
-    names = simple.index(text, found=LIST).names
+    names = simple.index(text, url=LIST).names
     assert list(names) == ["demo", "two", "a-very-long-name-of-a-project"]
 
 
@@ -417,13 +418,13 @@ def test_a_list_may_link_to_index_files_and_be_a_servers_listing() -> None:
 )
 def test_a_welcome_page_is_no_list_of_projects(links: str) -> None:
     with pytest.raises(BadIndex, match="no list"):
-        simple.index(f"<html>{links}</html>".encode(), found="https://host.example/")
+        simple.index(f"<html>{links}</html>".encode(), url="https://host.example/")
 
 
 def test_M07_hostile_texts_are_escaped_in_html() -> None:
     bad = '"><script>alert(1)</script>'
     text = page(file(yanked=bad, **{"requires-python": bad}), **{"project-status": {"status": bad}})
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     html = pages.project_html(pages.project_json(body))
     assert b"<script>" not in html
 
@@ -433,8 +434,8 @@ def test_M07_hostile_texts_are_escaped_in_html() -> None:
 )
 def test_a_quarantine_explains_that_files_went(status: dict[str, str], explained: Any) -> None:
     text = page(**{"project-status": status})
-    body = simple.project(text, name="six", asked=ASKED, found=ASKED).body
-    assert PythonSimple().taken_back(body) == explained
+    body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
+    assert PythonSimple().withdrawn(body) == explained
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ecosystems.base import Record, SpecError
+from ecosystems.errors import SpecError
 from ecosystems.python.specifiers import parse
+from ecosystems.records import Record
 
 
 def record(name: str, version: str) -> Record:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ecosystems.upstream import Client, Limits, Policy, ProcessGate
+from ecosystems.upstream import Backoff, Client, ClientSettings, EgressPolicy, Limits
 
-LOOPBACK = Policy(["http://127.0.0.1:*", "https://127.0.0.1:*"])
+LOOPBACK = EgressPolicy(["http://127.0.0.1:*", "https://127.0.0.1:*"])
 QUICK = Limits(tick=0.005, chunk=1024)
 
 
@@ -43,16 +43,19 @@ MakeClient = Callable[..., Client]
 
 @pytest.fixture
 def make_client(time: Time) -> Iterator[MakeClient]:
-    """Client(**what differs): `limits` changes single numbers, the rest goes to Client."""
+    """A client: `limits` changes single numbers, other options are of `ClientSettings`."""
     made: list[Client] = []
 
     def make(
-        policy: Policy = LOOPBACK, *, limits: dict[str, Any] | None = None, **options: Any
+        policy: EgressPolicy = LOOPBACK, *, limits: dict[str, Any] | None = None, **options: Any
     ) -> Client:
-        settings = replace(QUICK, **(limits or {}))
-        gate = ProcessGate(time.clock, time.sleep, chance=lambda: 0.0)
-        defaults = {"settings": settings, "gate": gate, "clock": time.clock, "sleep": time.sleep}
-        made.append(Client(policy, **(defaults | options)))
+        defaults = ClientSettings(
+            limits=replace(QUICK, **(limits or {})),
+            backoff=Backoff(time.clock, time.sleep, chance=lambda: 0.0),
+            clock=time.clock,
+            sleep=time.sleep,
+        )
+        made.append(Client(policy, replace(defaults, **options)))
         return made[-1]
 
     yield make

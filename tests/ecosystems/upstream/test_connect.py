@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ecosystems.upstream import Client, EgressRefused, Fetched, Policy, UpstreamError
+from ecosystems.upstream import Client, EgressPolicy, EgressRefused, FetchedFile, UpstreamError
 from tests.certificates import Authority
 from tests.rogue import Behaviour
 from tests.upstream import FakeUpstream
@@ -49,7 +49,7 @@ def test_N01_a_name_that_does_not_resolve_is_named(make_client: MakeClient, tmp_
     def nothing(_host: str, _port: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    client = make_client(Policy(NAMED, nothing))
+    client = make_client(EgressPolicy(NAMED, nothing))
     with pytest.raises(UpstreamError, match=r"The name of repo.corp cannot be resolved"):
         client.fetch_index("http://repo.corp/x", tmp_path / "x")
 
@@ -58,9 +58,9 @@ def test_N01_the_next_checked_address_is_tried_when_the_first_does_not_answer(
     make_client: MakeClient, upstream: FakeUpstream, tmp_path: Path
 ):
     upstream.set("/x", b"{}")
-    client = make_client(Policy(NAMED, lambda _h, _p: ["127.0.0.77", "127.0.0.1"]))
+    client = make_client(EgressPolicy(NAMED, lambda _h, _p: ["127.0.0.77", "127.0.0.1"]))
     fetched = client.fetch_index(f"http://repo.corp:{upstream.port}/x", tmp_path / "x")
-    assert isinstance(fetched, Fetched)
+    assert isinstance(fetched, FetchedFile)
     assert upstream.requests()[0].headers["host"] == f"repo.corp:{upstream.port}"
 
 
@@ -79,7 +79,7 @@ def test_N01_an_unknown_certificate_fails_at_once_with_its_reason(
 def test_A02_tls_is_verified_for_the_name_while_the_checked_address_is_connected_to(
     make_client: MakeClient, authority: Authority, tmp_path: Path
 ):
-    policy = Policy([*NAMED, "https://other.corp:*=127.0.0.0/8"], to_loopback)
+    policy = EgressPolicy([*NAMED, "https://other.corp:*=127.0.0.0/8"], to_loopback)
     client = make_client(policy, ca_files=[authority.ca_file])
     with FakeUpstream({"/x": b"{}"}, tls=authority.server("repo.corp")) as secure:
         assert client.fetch_index(f"https://repo.corp:{secure.port}/x", tmp_path / "x")
@@ -96,7 +96,7 @@ def test_A02_a_name_that_turns_to_an_inner_address_after_the_check_is_not_connec
     """The second answer is the trap: whatever is asked, only a checked answer is used."""
     upstream.set("/x", b"{}")
     replies = iter([["93.184.216.34"], ["127.0.0.1"]])
-    policy = Policy(["http://*.example.org:*"], lambda _h, _p: next(replies))
+    policy = EgressPolicy(["http://*.example.org:*"], lambda _h, _p: next(replies))
     url = f"http://a.example.org:{upstream.port}/x"
     policy.check(url)
     policy.addresses("a.example.org", upstream.port, scheme="http")
@@ -115,7 +115,7 @@ def test_A02_one_connection_asks_for_the_name_once(
         asked.append(host)
         return ["127.0.0.1"]
 
-    client = make_client(Policy(NAMED, resolve))
+    client = make_client(EgressPolicy(NAMED, resolve))
     for _ in range(3):
         client.fetch_index(f"http://repo.corp:{upstream.port}/x", tmp_path / "x")
     assert asked == ["repo.corp"]
@@ -156,7 +156,7 @@ def test_N22_through_a_proxy_the_host_list_decides_and_the_proxy_resolves(
     make_client: MakeClient, upstream: FakeUpstream, tmp_path: Path
 ):
     upstream.set("/x", b"{}")
-    policy = Policy(["http://127.0.0.1:*", "http://repo.corp"], lambda _h, _p: ["10.0.0.1"])
+    policy = EgressPolicy(["http://127.0.0.1:*", "http://repo.corp"], lambda _h, _p: ["10.0.0.1"])
     client = make_client(policy, proxy=f"http://user:canary@127.0.0.1:{upstream.port}")
     assert client.fetch_index("http://repo.corp/x", tmp_path / "x")
     assert upstream.requests()[0].path == "http://repo.corp/x"
@@ -169,7 +169,7 @@ def test_N22_through_a_proxy_the_host_list_decides_and_the_proxy_resolves(
 def test_N22_https_is_tunnelled_and_the_origin_never_sees_the_proxys_login(
     make_client: MakeClient, upstream: FakeUpstream, authority: Authority, tmp_path: Path
 ):
-    policy = Policy(["http://127.0.0.1:*", "https://repo.corp"])
+    policy = EgressPolicy(["http://127.0.0.1:*", "https://repo.corp"])
     with FakeUpstream({"/x": b"{}"}, tls=authority.server("repo.corp")) as secure:
         upstream.tunnel_to = ("127.0.0.1", secure.port)
         proxy = f"http://user:canary@127.0.0.1:{upstream.port}"
@@ -183,7 +183,7 @@ def test_N22_https_is_tunnelled_and_the_origin_never_sees_the_proxys_login(
 def test_N22_the_proxy_itself_must_be_allowed(
     make_client: MakeClient, upstream: FakeUpstream, tmp_path: Path
 ):
-    client = make_client(Policy(["http://repo.corp"]), proxy=upstream.url)
+    client = make_client(EgressPolicy(["http://repo.corp"]), proxy=upstream.url)
     with pytest.raises(EgressRefused):
         client.fetch_index("http://repo.corp/x", tmp_path / "x")
     assert upstream.connections == 0

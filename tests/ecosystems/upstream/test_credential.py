@@ -60,8 +60,7 @@ def test_A04_what_cannot_be_split_is_refused_without_repeating_it(url: str):
 @pytest.mark.parametrize(
     "credential",
     [
-        Credential.basic("https://repo.corp", "user", password="canary"),
-        Credential.bearer("https://repo.corp", "canary"),
+        split_credentials("https://user:canary@repo.corp/chan")[1],
         split_credentials("https://repo.corp/t/canary/chan")[1],
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from ecosystems.base import BadIndex
+from ecosystems.errors import BadIndex
 from ecosystems.upstream import open_decoded
 
 BODY = random.Random(7).randbytes(300_000) + b'{"packages": {}}' * 260_000

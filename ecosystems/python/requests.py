@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urljoin
 
-from ecosystems.base import Stop
+from ecosystems.progress import Stop
 from ecosystems.python.anchors import INDEX_FILES
 from ecosystems.python.simple import ACCEPT, ACCEPT_HTML
-from ecosystems.upstream import Client, Fetched, NotFound, NotModified, UpstreamError, redact
+from ecosystems.upstream import Client, FetchedFile, NotFound, NotModified, UpstreamError, redact
 
 PAGE_CAP = 256 << 20
 NOT_ACCEPTABLE = 406
@@ -16,14 +16,14 @@ NOT_ACCEPTABLE = 406
 
 def page(
     client: Client, url: str, path: Path, *, etag: str, last_modified: str, stop: Stop
-) -> Fetched | NotModified:
+) -> FetchedFile | NotModified:
     """A page, conditionally; NotFound where there is none in any form.
 
     Some servers redirect whoever names JSON to what is not there, or refuse it; and stores
     of files do not know that a folder's page is its `index.html`.
     """
 
-    def ask(address: str, accept: str) -> Fetched | NotModified:
+    def ask(address: str, accept: str) -> FetchedFile | NotModified:
         return client.fetch_index(
             address,
             path,
@@ -48,7 +48,7 @@ def page(
 
 def projects(
     client: Client, root: str, path: Path, *, etag: str, last_modified: str, stop: Stop
-) -> Fetched | NotModified:
+) -> FetchedFile | NotModified:
     """The list of projects, conditionally; NotFound where there is none in any form."""
     try:
         return page(client, root, path, etag=etag, last_modified=last_modified, stop=stop)

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import pytest
 
-from ecosystems.base import never_stop
+from ecosystems.progress import never_stop
 from ecosystems.upstream import Limits, TooSlow
-from ecosystems.upstream.watch import Watch
+from ecosystems.upstream.stall import StallMonitor
 from tests.ecosystems.upstream.conftest import Time
 
 URL = "https://cache.example/repodata.json"
 
 
-def watch(time: Time, seconds: float) -> Watch:
+def monitored(time: Time, seconds: float) -> StallMonitor:
     limits = Limits.patient(seconds)
-    return Watch(URL, "cache.example", limits=limits, stop=never_stop, clock=time.clock)
+    return StallMonitor(URL, "cache.example", limits=limits, stop=never_stop, clock=time.clock)
 
 
 def test_a_first_byte_may_take_as_long_as_the_operator_allows(time: Time):
     """A caching proxy fetches the whole index before it answers."""
-    watched = watch(time, 60)
+    monitor = monitored(time, 60)
     time.now += 60
-    watched.note(60, 0)
+    monitor.slice_done(60, 0)
     time.now += 31
     with pytest.raises(TooSlow, match="did not begin to answer in time"):
-        watched.note(31, 0)
+        monitor.slice_done(31, 0)
 
 
 def test_a_body_may_pause_as_long_as_the_operator_allows(time: Time):
-    watched = watch(time, 60)
-    watched.body()
+    monitor = monitored(time, 60)
+    monitor.headers_received()
     for _ in range(3):
-        watched.note(59, 0)
-        watched.note(2, 100_000)
+        monitor.slice_done(59, 0)
+        monitor.slice_done(2, 100_000)
     with pytest.raises(TooSlow, match="0 bytes per second"):
-        watched.note(60, 0)
+        monitor.slice_done(60, 0)
 
 
 def test_the_socket_waits_as_long_as_the_operator_allows():

@@ -1,6 +1,6 @@
-"""The gate in front of each server: whoever is told to wait makes all others wait too.
+"""Who is asked to come back later makes all other requests to that server wait too.
 
-Rule: one gate per process; what shares it over processes implements `Gate`.
+Rule: one `Backoff` per process; a subclass may share it over processes.
 """
 
 from __future__ import annotations
@@ -9,27 +9,15 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
-from ecosystems.base import Stop
+from ecosystems.progress import Stop
 
 SLICE = 0.25
+"""Seconds after which one who waits calls `stop`."""
 
 
-class Gate(Protocol):
-    """Keeps requests to a server (`host` is `scheme://host[:port]`) back."""
-
-    def wait(self, host: str, stop: Stop) -> None:
-        """Return when requests to `host` may go; calls `stop` while waiting."""
-        ...
-
-    def penalise(self, host: str, seconds: float) -> None:
-        """Let nobody through for `seconds` from now."""
-        ...
-
-
-class ProcessGate:
-    """A gate shared by the threads of one process."""
+class Backoff:
+    """Keeps requests to a server (`host` is `scheme://host[:port]`) back; shared by threads."""
 
     def __init__(
         self,
@@ -43,17 +31,18 @@ class ProcessGate:
         self._lock = threading.Lock()
 
     def wait(self, host: str, stop: Stop) -> None:
-        """See `Gate`. Each waiter adds up to a tenth, so that they do not all go at once."""
+        """Return when requests to `host` may go; calls `stop` while waiting."""
         delay = self._left(host)
         if delay <= 0:
             return
+        # Each waiter adds up to a tenth, so that they do not all go at once.
         spread = self._chance() * min(delay * 0.1, 5.0)
         while (left := self._left(host) + spread) > 0:
             stop()
             self._sleep(min(left, SLICE))
 
-    def penalise(self, host: str, seconds: float) -> None:
-        """See `Gate`."""
+    def hold_back(self, host: str, seconds: float) -> None:
+        """Let no request through for `seconds` from now."""
         with self._lock:
             self._until[host] = max(self._until.get(host, 0.0), self._clock() + seconds)
 
@@ -63,4 +52,4 @@ class ProcessGate:
         return 0.0 if until is None else until - self._clock()
 
 
-SHARED_GATE = ProcessGate()
+PROCESS_BACKOFF = Backoff()

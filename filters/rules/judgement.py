@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 
 from ecosystems import licenses, memo
-from ecosystems.base import Invalid, Record
+from ecosystems.records import Invalid, Record
 from filters.rules.form import API_TYPES
 from filters.rules.model import DAY, Chosen, Reason, Rules
 

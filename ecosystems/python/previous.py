@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ecosystems.pack import Pack
 
 
 @dataclass(slots=True)
-class Known:
+class PreviousPack:
     """The last pack's pages, with what identifies each, and how far its serials were trusted."""
 
     pack: Pack | None = None
@@ -27,12 +26,12 @@ class Known:
     """Whether the list's serials have risen between two readings of it."""
 
     @classmethod
-    def of(cls, path: Path | None, root: str) -> Known:
+    def of(cls, path: Path | None, root: str) -> PreviousPack:
         """The last pack, unless it was filled from another place."""
         if path is None:
             return cls()
         pack = Pack(path)
-        meta: dict[str, Any] = pack.meta
+        meta = pack.meta
         if meta.get("root") != root:
             return cls()
         return cls(
@@ -50,3 +49,7 @@ class Known:
     def has(self, name: str) -> bool:
         """Whether the pack has the project's page."""
         return self.pack is not None and name in self.pack.names()
+
+    def read(self, name: str) -> bytes:
+        """The project's page as it was; b"" for none."""
+        return self.pack.read(name) if self.pack is not None and self.has(name) else b""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ecosystems.base import Spec
+from ecosystems.records import Spec
 from filters.rules.form import API_TYPES, exact_name
 from filters.rules.model import Chosen, Rules, SpecIndex
 

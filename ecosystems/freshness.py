@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ecosystems.base import Stop
 from ecosystems.pack import Pack, PackWriter
+from ecosystems.progress import Stop
 
 STOP_EVERY = 1000
 

@@ -1,8 +1,8 @@
-"""Watches a request from inside its sockets: stops it, and ends it when it is too slow.
+"""Ends a request that stalls, from inside its sockets, and lets it be stopped meanwhile.
 
 A read timeout alone never fires for a server that drips one byte at a time,
 and a thread that waits for bytes cannot ask whether it should stop. So the
-sockets wait in short slices and report each of them to the watch of the
+sockets wait in short slices and report each of them to the monitor of the
 thread they run in. Everything happens in the caller's thread: `stop` may use
 that thread's database connection.
 """
@@ -15,16 +15,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ecosystems.base import Stop
+from ecosystems.progress import Stop
 from ecosystems.upstream.errors import TooSlow
 from ecosystems.upstream.limits import Limits
 
-_here = threading.local()
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_thread = threading.local()
 
 
-class Watch:
+class StallMonitor:
     """The state of one request: since when it waits, and how much came meanwhile."""
 
     def __init__(
@@ -35,17 +38,18 @@ class Watch:
         self._headers_until: float | None = clock() + limits.header_timeout
         self._waited = 0.0
         self._received = 0
-        self._asked = time.monotonic()
+        self._stop_called = time.monotonic()
 
-    def body(self) -> None:
-        """The headers are here: from now on the minimum rate holds."""
+    def headers_received(self) -> None:
+        """The headers have come: from now on the minimum rate holds."""
         self._headers_until = None
 
-    def note(self, waited: float, received: int) -> None:
+    def slice_done(self, waited: float, received: int) -> None:
         """One slice of waiting is over. Raises what `stop` raises, or TooSlow."""
         now = time.monotonic()
-        if received == 0 or now - self._asked >= self.limits.tick:
-            self._asked = now
+        # A fast download has thousands of slices a second, and `stop` may cost a query.
+        if received == 0 or now - self._stop_called >= self.limits.tick:
+            self._stop_called = now
             self._stop()
         if self._headers_until is not None:
             if self.clock() > self._headers_until:
@@ -65,56 +69,56 @@ class Watch:
 
 
 @contextmanager
-def watching(watch: Watch) -> Iterator[None]:
-    """Make `watch` the one that this thread's sockets report to."""
-    before = getattr(_here, "watch", None)
-    _here.watch = watch
+def monitored(monitor: StallMonitor) -> Iterator[None]:
+    """Make `monitor` the one that this thread's sockets report to."""
+    outer = getattr(_thread, "monitor", None)
+    _thread.monitor = monitor
     try:
         yield
     finally:
-        _here.watch = before
+        _thread.monitor = outer
 
 
-def current() -> Watch:
-    """This thread's watch."""
-    watch: Watch = _here.watch
-    return watch
+def current_monitor() -> StallMonitor:
+    """This thread's monitor."""
+    monitor: StallMonitor = _thread.monitor
+    return monitor
 
 
-def _read(sock: socket.socket, receive: Callable[[], int]) -> int:
+def _receive(sock: socket.socket, receive: Callable[[], int]) -> int:
     """Receive in slices, up to the socket's own timeout."""
-    watch: Watch | None = getattr(_here, "watch", None)
-    if watch is None:
+    monitor: StallMonitor | None = getattr(_thread, "monitor", None)
+    if monitor is None:
         return receive()
-    patience = sock.gettimeout()
-    started = before = watch.clock()
-    sock.settimeout(watch.limits.tick)
+    timeout = sock.gettimeout()
+    started = before = monitor.clock()
+    sock.settimeout(monitor.limits.tick)
     try:
         while True:
             try:
                 count = receive()
             except TimeoutError:
-                now = watch.clock()
-                watch.note(now - before, 0)
-                if patience is not None and now - started >= patience:
+                now = monitor.clock()
+                monitor.slice_done(now - before, 0)
+                if timeout is not None and now - started >= timeout:
                     raise
                 before = now
             else:
-                watch.note(watch.clock() - before, count)
+                monitor.slice_done(monitor.clock() - before, count)
                 return count
     finally:
-        sock.settimeout(patience)
+        sock.settimeout(timeout)
 
 
-class WatchedSocket(socket.socket):
-    """A socket that reports to the watch."""
+class MonitoredSocket(socket.socket):
+    """A socket that reports to the monitor."""
 
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        return _read(self, lambda: socket.socket.recv_into(self, buffer, nbytes, flags))
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+        return _receive(self, lambda: socket.socket.recv_into(self, buffer, nbytes, flags))
 
 
-class WatchedTLS(ssl.SSLSocket):
-    """A TLS socket that reports to the watch."""
+class MonitoredTLSSocket(ssl.SSLSocket):
+    """A TLS socket that reports to the monitor."""
 
-    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        return _read(self, lambda: ssl.SSLSocket.recv_into(self, buffer, nbytes, flags))
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
+        return _receive(self, lambda: ssl.SSLSocket.recv_into(self, buffer, nbytes, flags))

@@ -7,9 +7,9 @@ import pytest
 import zstandard
 from rattler import Channel, RepoData, SparseRepoData
 
-from ecosystems.base import never_stop
 from ecosystems.conda.records import build
-from ecosystems.conda.write import write_repodata
+from ecosystems.conda.repodata_writer import write_repodata
+from ecosystems.progress import never_stop
 from tests.ecosystems.conda.indexes import SUBDIR, bodies, compact, file_name, index, record
 
 MANY = [record(name, f"1.{n}") for name in ("numpy", "python", "zlib") for n in range(4)]

@@ -14,17 +14,17 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ecosystems.upstream.address import (
+from ecosystems.upstream.errors import EgressRefused
+from ecosystems.upstream.urls import (
     IP,
     PORTS,
-    Place,
+    Origin,
     canonical_host,
-    family,
-    literal,
-    place,
-    standing,
+    ip_literal,
+    ip_scope,
+    origin,
+    socket_family,
 )
-from ecosystems.upstream.errors import EgressRefused
 
 SockAddr = tuple[str, int] | tuple[str, int, int, int]
 Address = tuple[socket.AddressFamily, SockAddr]
@@ -44,12 +44,12 @@ log = logging.getLogger(__name__)
 
 def system_resolve(host: str, port: int) -> Sequence[str]:
     """The addresses of a name, in the order the system prefers."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in found))
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[4][0]) for address in addresses))
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class AllowPattern:
     """One entry of the allow list: `scheme://[*.]host[:port][=network]`.
 
     `networks` are the private addresses that the name may stand for: those the
@@ -63,7 +63,7 @@ class Pattern:
     networks: tuple[Network, ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> Pattern:
+    def parse(cls, text: str) -> AllowPattern:
         """Read one pattern; ValueError with a sentence where it is none."""
         match = _PATTERN.fullmatch(text.strip())
         if match is None:
@@ -77,7 +77,7 @@ class Pattern:
             name = canonical_host(host)
         except ValueError as error:
             raise ValueError(f"{text!r} is not an address pattern: {error}") from None
-        if match["wild"] and literal(name) is not None:
+        if match["wild"] and ip_literal(name) is not None:
             raise ValueError(f"{text!r} is not an address pattern: *. needs a name after it.")
         number = None if port == "*" else int(port or PORTS[scheme])
         if number is not None and not 0 < number < 65536:
@@ -85,34 +85,34 @@ class Pattern:
         networks = _networks(text, name, match["network"])
         return cls(scheme, name, number, bool(match["wild"]), networks)
 
-    def matches(self, where: Place) -> bool:
-        """Whether this entry names `where`."""
-        if self.scheme != where.scheme or self.port not in (None, where.port):
+    def matches(self, server: Origin) -> bool:
+        """Whether this entry names `server`."""
+        if self.scheme != server.scheme or self.port not in (None, server.port):
             return False
-        return where.host.endswith(f".{self.host}") if self.wild else where.host == self.host
+        return server.host.endswith(f".{self.host}") if self.wild else server.host == self.host
 
     def accepts(self, address: IP) -> bool:
         """Whether the host may stand for this address: a public one, or one that it names."""
-        kind = standing(address)
-        if kind == "inner":
+        scope = ip_scope(address)
+        if scope == "private":
             return any(address in network for network in self.networks)
-        return kind == "public"
+        return scope == "public"
 
 
-class Policy:
+class EgressPolicy:
     """What `UPSTREAM_ALLOW` says, asked before saving, before fetching and while connecting."""
 
     def __init__(self, allow: Sequence[str], resolve: Resolve = system_resolve) -> None:
-        self._patterns = tuple(Pattern.parse(text) for text in allow)
+        self._patterns = tuple(AllowPattern.parse(text) for text in allow)
         self._resolve = resolve
 
     def check(self, url: str) -> None:
         """Raise EgressRefused unless a pattern names the host of `url`. Asks no name server."""
         try:
-            where = place(url)
+            server = origin(url)
         except ValueError:
             raise EgressRefused(url) from None
-        if not any(pattern.matches(where) for pattern in self._patterns):
+        if not any(pattern.matches(server) for pattern in self._patterns):
             raise EgressRefused(url)
 
     def addresses(self, host: str, port: int, *, scheme: str = "https") -> list[Address]:
@@ -125,36 +125,36 @@ class Policy:
         with exactly this address.
         """
         try:
-            where = Place(scheme, canonical_host(host), port)
+            server = Origin(scheme, canonical_host(host), port)
         except ValueError:
             raise EgressRefused(f"{scheme}://{host}:{port}") from None
-        matching = [pattern for pattern in self._patterns if pattern.matches(where)]
+        matching = [pattern for pattern in self._patterns if pattern.matches(server)]
         if not matching:
-            raise EgressRefused(str(where))
-        given = literal(where.host)
-        if given is not None:
-            return [_sockaddr(str(given), port)]
-        found = self._resolve(where.host, port)
-        for text in found:
+            raise EgressRefused(str(server))
+        literal = ip_literal(server.host)
+        if literal is not None:
+            return [_sockaddr(str(literal), port)]
+        resolved = self._resolve(server.host, port)
+        for text in resolved:
             address = ipaddress.ip_address(text.partition("%")[0])
             if not any(pattern.accepts(address) for pattern in matching):
                 # For the operator's eyes only: the refusal itself tells nobody what answers where.
                 log.warning(
-                    "%s stands for %s, which no pattern of UPSTREAM_ALLOW names", where, address
+                    "%s stands for %s, which no pattern of UPSTREAM_ALLOW names", server, address
                 )
-                raise EgressRefused(str(where))
-        if not found:
+                raise EgressRefused(str(server))
+        if not resolved:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
-        return [_sockaddr(text, port) for text in found]
+        return [_sockaddr(text, port) for text in resolved]
 
 
 def _networks(text: str, host: str, network: str | None) -> tuple[Network, ...]:
-    """What a pattern lets its name stand for beside public addresses."""
-    own = _LOOPBACK if host == "localhost" or host.endswith(".localhost") else ()
+    """The private networks that a pattern lets its name stand for."""
+    loopback = _LOOPBACK if host == "localhost" or host.endswith(".localhost") else ()
     if network is None:
-        return own
+        return loopback
     try:
-        return (*own, ipaddress.ip_network(network))
+        return (*loopback, ipaddress.ip_network(network))
     except ValueError:
         raise ValueError(
             f"{text!r} is not an address pattern: {network} is not a network like 10.1.0.0/16."
@@ -162,5 +162,5 @@ def _networks(text: str, host: str, network: str | None) -> tuple[Network, ...]:
 
 
 def _sockaddr(text: str, port: int) -> Address:
-    kind = family(ipaddress.ip_address(text.partition("%")[0]))
-    return kind, ((text, port) if kind == socket.AF_INET else (text, port, 0, 0))
+    family = socket_family(ipaddress.ip_address(text.partition("%")[0]))
+    return family, ((text, port) if family == socket.AF_INET else (text, port, 0, 0))

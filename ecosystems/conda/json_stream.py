@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
-from ecosystems.base import NAMED, BadIndex, first_names
+from ecosystems.errors import BadIndex
+from ecosystems.sentences import SHOWN_NAMES, first_names
 
 GROUP = 2 << 20
 """Bytes that a group of members has at least, but for the last one."""
@@ -78,7 +79,7 @@ class Repeated:
     def _add(self, count: int, names: list[str]) -> None:
         self.count += count
         fresh = [name for name in names if name not in self.names]
-        self.names += fresh[: NAMED - len(self.names)]
+        self.names += fresh[: SHOWN_NAMES - len(self.names)]
 
     def __str__(self) -> str:
         return first_names(self.names, max(self.count, len(self.names)))

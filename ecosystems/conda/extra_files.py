@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ecosystems.base import BadIndex, Stop, never_stop
 from ecosystems.conda.repodata import Index, read
+from ecosystems.errors import BadIndex
+from ecosystems.progress import Stop, never_stop
 from ecosystems.upstream.decode import Encoding, open_decoded
 
 EXTRA_CAP = 2 << 30

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ecosystems.base import Invalid, Record
+from ecosystems.records import Invalid, Record
 
 FILES_NAMED = 3
 REASONS_NAMED = 5

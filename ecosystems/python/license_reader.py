@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import count
-from pathlib import Path
 from urllib.parse import urljoin
 
-from ecosystems.base import Held, Invalid, Record, Stop
+from ecosystems.indexes import FetchContext, FindFile
 from ecosystems.python import wheels
 from ecosystems.python.body import Body, License, join, split
 from ecosystems.python.licensing import metadata_files, stated
 from ecosystems.python.names import WHEEL
 from ecosystems.python.records import records
-from ecosystems.upstream import Client, DigestMismatch, NotFound, TooSlow, optional
+from ecosystems.records import Invalid, Record
+from ecosystems.upstream import DigestMismatch, NotFound, TooSlow, optional
 
 MOST_SILENT = 3
 """So many metadata files may keep silent before the others are no longer waited for."""
@@ -22,10 +22,8 @@ MOST_SILENT = 3
 class LicenseReader:
     """Adds licenses to bodies. Threads share one, so that they all stop asking a silent server."""
 
-    def __init__(self, client: Client, root: str, *, work: Path, held: Held, stop: Stop) -> None:
-        """`held`: where files lie that are here. `stop`: as in every download."""
-        self._client, self._root, self._work = client, root, work
-        self._held, self._stop = held, stop
+    def __init__(self, root: str, context: FetchContext, *, find_file: FindFile) -> None:
+        self._root, self._context, self._find_file = root, context, find_file
         self.broken: set[tuple[str, str]] = set()
         """Projects, each with a file whose metadata is not what the index says: it is asked for
         again, and until then the license is the wheel's."""
@@ -41,8 +39,8 @@ class LicenseReader:
         """
         stored = split(body)
         licenses: dict[str, License] = dict(split(before).licenses) if before else {}
-        found = records(body, name=stored.name)
-        for version, record in metadata_files(found).items():
+        listed = records(body, name=stored.name)
+        for version, record in metadata_files(listed).items():
             if version not in licenses:
                 try:
                     licenses[version] = self._in_metadata(record)
@@ -50,18 +48,22 @@ class LicenseReader:
                     self.broken.add((stored.name, record.filename))
                 except NotFound:
                     continue
-        releases = self._in_held_wheels(found, licenses)
-        kept = {version: licenses[version] for version in releases}
-        return join(Body(stored.name, stored.files, stored.status, kept))
+        releases = self._in_stored_wheels(listed, licenses)
+        current = {version: licenses[version] for version in releases}
+        return join(Body(stored.name, stored.files, stored.status, current))
 
     def _in_metadata(self, record: Record) -> License:
-        path = self._work / f"metadata-{next(self._numbers)}"
-        where = urljoin(self._root, record.address)
+        path = self._context.folder / f"metadata-{next(self._numbers)}"
+        url = urljoin(self._root, record.address)
         if self._silent >= MOST_SILENT:
-            raise TooSlow(where, f"{MOST_SILENT} metadata files kept silent; no more is asked.")
+            raise TooSlow(url, f"{MOST_SILENT} metadata files kept silent; no more is asked.")
         try:
-            self._client.download(
-                where, path, sha256=record.sha256, stop=self._stop, patience=optional.PATIENCE
+            self._context.client.download(
+                url,
+                path,
+                sha256=record.sha256,
+                stop=self._context.stop,
+                patience=optional.PATIENCE,
             )
             return stated(path.read_bytes())
         except TooSlow:
@@ -70,19 +72,19 @@ class LicenseReader:
         finally:
             path.unlink(missing_ok=True)
 
-    def _in_held_wheels(
-        self, found: Iterable[Record | Invalid], licenses: dict[str, License]
+    def _in_stored_wheels(
+        self, listed: Iterable[Record | Invalid], licenses: dict[str, License]
     ) -> set[str]:
-        """The releases whose license is known, after a look into the wheels that are here."""
-        known: set[str] = set()
-        for record in found:
-            if not isinstance(record, Record) or record.version in known:
+        """The releases whose license is known, after a look into the wheels that are stored."""
+        licensed: set[str] = set()
+        for record in listed:
+            if not isinstance(record, Record) or record.version in licensed:
                 continue
             if record.version not in licenses and record.filename.endswith(WHEEL):
-                path = self._held(record.sha256)
+                path = self._find_file(record.sha256)
                 license_ = wheels.license_in(path) if path is not None else None
                 if license_ is not None:
                     licenses[record.version] = license_
             if record.version in licenses:
-                known.add(record.version)
-        return known
+                licensed.add(record.version)
+        return licensed

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ecosystems.upstream import EgressRefused, Policy, UpstreamError
+from ecosystems.upstream import EgressPolicy, EgressRefused, UpstreamError
 
 PUBLIC = "93.184.216.34"
 INNER = [
@@ -56,7 +56,7 @@ def answers(*texts: str):
     ],
 )
 def test_a_pattern_allows_what_it_names(pattern: str, url: str):
-    Policy([pattern]).check(url)
+    EgressPolicy([pattern]).check(url)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_pattern_allows_what_it_names(pattern: str, url: str):
 )
 def test_a_pattern_allows_nothing_else(pattern: str, url: str):
     with pytest.raises(EgressRefused):
-        Policy([pattern]).check(url)
+        EgressPolicy([pattern]).check(url)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_A01_addresses_inside_are_refused_in_every_spelling_with_one_message(url
     with pytest.raises(
         EgressRefused, match=r"^This server may not fetch from .*UPSTREAM_ALLOW"
     ) as error:
-        Policy(["https://conda.example.org", "http://*.example.org:*"]).check(url)
+        EgressPolicy(["https://conda.example.org", "http://*.example.org:*"]).check(url)
     assert isinstance(error.value, UpstreamError)
     assert error.value.permanent
 
@@ -126,11 +126,11 @@ def test_A01_addresses_inside_are_refused_in_every_spelling_with_one_message(url
 )
 def test_A01_an_odd_spelling_is_refused_even_where_the_address_is_allowed(spelling: str):
     with pytest.raises(EgressRefused):
-        Policy(["http://127.0.0.1:*"]).check(f"http://{spelling}:8000/")
+        EgressPolicy(["http://127.0.0.1:*"]).check(f"http://{spelling}:8000/")
 
 
 def test_A01_a_refusal_reads_the_same_whether_the_name_or_its_address_is_refused():
-    policy = Policy(["https://*.example.org"], answers("10.0.0.1"))
+    policy = EgressPolicy(["https://*.example.org"], answers("10.0.0.1"))
     with pytest.raises(EgressRefused) as inside:
         policy.addresses("a.example.org", 443)
     with pytest.raises(EgressRefused) as unknown:
@@ -141,41 +141,41 @@ def test_A01_a_refusal_reads_the_same_whether_the_name_or_its_address_is_refused
 @pytest.mark.parametrize("address", INNER + NEVER)
 def test_A01_a_wildcard_never_leads_to_an_address_inside(address: str):
     with pytest.raises(EgressRefused):
-        Policy(["https://*.example.org"], answers(address)).addresses("a.example.org", 443)
+        EgressPolicy(["https://*.example.org"], answers(address)).addresses("a.example.org", 443)
 
 
 @pytest.mark.parametrize("address", INNER)
 def test_A01_a_host_named_exactly_is_refused_where_its_name_leads_inside(address: str, caplog):
     """Whoever controls the name would choose what this server asks."""
     with pytest.raises(EgressRefused):
-        Policy(["https://a.example.org"], answers(address)).addresses("a.example.org", 443)
+        EgressPolicy(["https://a.example.org"], answers(address)).addresses("a.example.org", 443)
     assert f"a.example.org stands for {address}" in caplog.text
 
 
 @pytest.mark.parametrize("address", INNER)
 @pytest.mark.parametrize("pattern", ["https://a.example.org={}", "https://*.example.org={}"])
 def test_a_name_may_be_inside_the_network_that_its_pattern_names(address: str, pattern: str):
-    policy = Policy([pattern.format(address)], answers(address))
+    policy = EgressPolicy([pattern.format(address)], answers(address))
     assert [sockaddr[0] for _, sockaddr in policy.addresses("a.example.org", 443)] == [address]
 
 
 def test_a_network_belongs_to_its_own_pattern_only():
     allow = ["https://a.example.org=10.0.0.0/8", "https://b.example.org"]
-    policy = Policy(allow, answers("10.1.2.3"))
+    policy = EgressPolicy(allow, answers("10.1.2.3"))
     assert policy.addresses("a.example.org", 443)
     with pytest.raises(EgressRefused):
         policy.addresses("b.example.org", 443)
     with pytest.raises(EgressRefused):
-        Policy(allow, answers("192.168.0.9")).addresses("a.example.org", 443)
+        EgressPolicy(allow, answers("192.168.0.9")).addresses("a.example.org", 443)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_localhost_stands_for_loopback_and_for_nothing_else_inside(address: str):
     allow = ["http://localhost:*", "http://a.localhost:*"]
     for name in ("localhost", "a.localhost"):
-        assert Policy(allow, answers(address)).addresses(name, 80, scheme="http")
+        assert EgressPolicy(allow, answers(address)).addresses(name, 80, scheme="http")
         with pytest.raises(EgressRefused):
-            Policy(allow, answers("10.0.0.1")).addresses(name, 80, scheme="http")
+            EgressPolicy(allow, answers("10.0.0.1")).addresses(name, 80, scheme="http")
 
 
 @pytest.mark.parametrize("address", NEVER)
@@ -184,11 +184,11 @@ def test_localhost_stands_for_loopback_and_for_nothing_else_inside(address: str)
 )  # fmt: skip
 def test_A02_a_host_named_exactly_never_leads_to_metadata_or_multicast(address: str, pattern: str):
     with pytest.raises(EgressRefused):
-        Policy([pattern], answers(address)).addresses("a.example.org", 443)
+        EgressPolicy([pattern], answers(address)).addresses("a.example.org", 443)
 
 
 def test_A02_one_bad_address_among_good_ones_refuses_the_name():
-    policy = Policy(["https://*.example.org"], answers(PUBLIC, "127.0.0.1"))
+    policy = EgressPolicy(["https://*.example.org"], answers(PUBLIC, "127.0.0.1"))
     with pytest.raises(EgressRefused):
         policy.addresses("a.example.org", 443)
 
@@ -200,7 +200,7 @@ def test_A02_the_checked_addresses_are_the_ones_given_back_after_one_look_up():
         asked.append((host, port))
         return [PUBLIC, "2606:2800:220:1::1"]
 
-    found = Policy(["https://a.example.org"], resolve).addresses("A.example.org.", 443)
+    found = EgressPolicy(["https://a.example.org"], resolve).addresses("A.example.org.", 443)
     assert found == [
         (socket.AF_INET, (PUBLIC, 443)),
         (socket.AF_INET6, ("2606:2800:220:1::1", 443, 0, 0)),
@@ -212,14 +212,14 @@ def test_an_address_literal_is_not_looked_up():
     def resolve(_host: str, _port: int) -> Sequence[str]:
         raise AssertionError
 
-    policy = Policy(["http://127.0.0.1:8000"], resolve)
+    policy = EgressPolicy(["http://127.0.0.1:8000"], resolve)
     assert policy.addresses("127.0.0.1", 8000, scheme="http") == [
         (socket.AF_INET, ("127.0.0.1", 8000))
     ]
 
 
 def test_a_metadata_address_needs_a_pattern_with_exactly_this_address():
-    policy = Policy(["http://169.254.169.254"])
+    policy = EgressPolicy(["http://169.254.169.254"])
     policy.check("http://169.254.169.254/x")
     assert policy.addresses("169.254.169.254", 80, scheme="http")
 
@@ -232,4 +232,4 @@ def test_a_metadata_address_needs_a_pattern_with_exactly_this_address():
 )  # fmt: skip
 def test_a_pattern_that_is_none_is_refused_with_a_sentence(pattern: str):
     with pytest.raises(ValueError, match="is not an address pattern"):
-        Policy([pattern])
+        EgressPolicy([pattern])

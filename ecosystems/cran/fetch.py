@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ecosystems.base import BadIndex, Progress, Raw, Seen, Stop, Unchanged
 from ecosystems.cran import layout, rds
-from ecosystems.upstream import Client, NotFound, NotModified, UpstreamError, open_decoded
+from ecosystems.errors import BadIndex
+from ecosystems.indexes import FetchContext, FetchedIndex, IndexNotModified
+from ecosystems.upstream import NotFound, NotModified, UpstreamError, open_decoded
 from ecosystems.upstream.decode import encoding_of
 
 FORMS = (f"{layout.INDEX}.gz", layout.INDEX, f"{layout.INDEX}.rds")
@@ -20,62 +21,69 @@ INDEX_CAP = 256 << 20
 
 
 def fetch(
-    client: Client,
-    folder: str,
-    work: Path,
-    *,
-    seen: Seen | None,
-    stop: Stop,
-    progress: Progress,
-    only: Collection[str] = (),
-) -> Raw | Unchanged | None:
+    folder_url: str, context: FetchContext, *, only: Collection[str] = ()
+) -> FetchedIndex | IndexNotModified | None:
     """The first form that can be had and read; None where there is none of any.
 
     Raises what the first of the others was refused with. `only`: ask for these forms alone.
     """
-    refused: UpstreamError | BadIndex | None = None
-    for name in [form for form in FORMS if not only or form in only]:
-        if name.endswith(RDS) and not (refused or only or folder.endswith(layout.SOURCE)):
+    refusal: UpstreamError | BadIndex | None = None
+    for name in FORMS:
+        if only and name not in only:
+            continue
+        is_source = folder_url.endswith(layout.SOURCE)
+        if name.endswith(RDS) and not (refusal or only or is_source):
             # Most of the folders with binaries that are looked for do not exist.
             break
-        url = f"{folder}/{name}"
-        known = seen if seen is not None and seen.address == url else None
-        path = work / f"{hashlib.sha256(folder.encode()).hexdigest()[:16]}-{name}"
         try:
-            answer = client.fetch_index(
-                url,
-                path,
-                etag=known.etag if known else None,
-                last_modified=known.last_modified if known else None,
-                stop=stop,
-                progress=progress,
-                cap=INDEX_CAP,
-            )
-            if isinstance(answer, NotModified):
-                path.unlink(missing_ok=True)
-                return Unchanged()
-            _check(path, name)
+            return _fetch_form(folder_url, name, context)
         except NotFound:
-            path.unlink(missing_ok=True)
+            continue
         except (UpstreamError, BadIndex) as error:
-            path.unlink(missing_ok=True)
-            # Whoever does not answer at all has no other form either.
+            # A server that does not answer at all has no other form either.
             if isinstance(error, UpstreamError) and not error.status and not error.permanent:
                 raise
-            refused = refused or error
-        else:
-            return Raw(url, path, answer.sha256, answer.etag, answer.last_modified)
-    if refused is not None:
-        raise refused
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
     return None
 
 
-def blocks(raw: Raw) -> Iterator[bytes]:
+def _fetch_form(
+    folder_url: str, name: str, context: FetchContext
+) -> FetchedIndex | IndexNotModified:
+    url = f"{folder_url}/{name}"
+    # Validators belong to one address.
+    previous = context.previous
+    previous = previous if previous is not None and previous.address == url else None
+    folder_digest = hashlib.sha256(folder_url.encode()).hexdigest()[:16]
+    path = context.folder / f"{folder_digest}-{name}"
+    try:
+        answer = context.client.fetch_index(
+            url,
+            path,
+            etag=previous.etag if previous else None,
+            last_modified=previous.last_modified if previous else None,
+            stop=context.stop,
+            progress=context.progress,
+            cap=INDEX_CAP,
+        )
+        if isinstance(answer, NotModified):
+            path.unlink(missing_ok=True)
+            return IndexNotModified()
+        _check(path, name)
+    except (UpstreamError, BadIndex):
+        path.unlink(missing_ok=True)
+        raise
+    return FetchedIndex(url, path, answer.sha256, answer.etag, answer.last_modified)
+
+
+def blocks(index: FetchedIndex) -> Iterator[bytes]:
     """The index as text, whatever form it came in."""
-    encoding = encoding_of(raw.path)
-    if not raw.address.endswith(RDS):
-        return open_decoded(raw.path, encoding, cap=INDEX_CAP)
-    data = b"".join(open_decoded(raw.path, encoding, cap=INDEX_CAP))
+    encoding = encoding_of(index.path)
+    if not index.address.endswith(RDS):
+        return open_decoded(index.path, encoding, cap=INDEX_CAP)
+    data = b"".join(open_decoded(index.path, encoding, cap=INDEX_CAP))
     return stanzas(rds.read(data))
 
 
@@ -87,6 +95,7 @@ def stanzas(matrix: object) -> Iterator[bytes]:
         raise BadIndex("PACKAGES.rds is not a table of packages.")
     for row in range(rows):
         lines = []
+        # R stores a matrix column by column.
         for number, column in enumerate(columns):
             value = values[number * rows + row]
             if isinstance(value, bytes):
@@ -100,9 +109,9 @@ def _columns(matrix: object) -> tuple[list[bytes], list[object]]:
         if isinstance(names, rds.Vector) and len(names.values) == 2:
             columns = names.values[1]
             if isinstance(columns, rds.Vector):
-                found = [one for one in columns.values if isinstance(one, bytes)]
-                if len(found) == len(columns.values):
-                    return found, matrix.values
+                texts = [name for name in columns.values if isinstance(name, bytes)]
+                if len(texts) == len(columns.values):
+                    return texts, matrix.values
     raise BadIndex("PACKAGES.rds is not a table of packages.")
 
 

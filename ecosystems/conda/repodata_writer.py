@@ -16,9 +16,10 @@ from typing import IO, NamedTuple
 import msgspec
 import zstandard
 
-from ecosystems.base import Document, Stop
 from ecosystems.conda.records import raw_body
 from ecosystems.conda.repodata import join_entries
+from ecosystems.documents import Document
+from ecosystems.progress import Stop
 
 ZSTD_TYPE = "application/zstd"
 JSON_TYPE = "application/json"

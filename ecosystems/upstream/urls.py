@@ -1,4 +1,4 @@
-"""Reads addresses: what a URL points at, how it may be shown, what an IP address is.
+"""Reads URLs (RFC 3986): what they point at, how they may be shown, what an IP address is.
 
 Rule: a host has one spelling here. Whatever resolvers would also understand
 (decimal, octal or hexadecimal numbers, scopes) is refused, not guessed at.
@@ -17,7 +17,7 @@ from urllib3.util import Url, parse_url
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 Number = TypeVar("Number", ipaddress.IPv4Address, ipaddress.IPv6Address)
-Standing = Literal["public", "inner", "never"]
+IpScope = Literal["public", "private", "forbidden"]
 
 PORTS = {"http": 80, "https": 443}
 TOKEN_PATH = re.compile(r"/t/([^/?#]+)(?=[/?#]|$)")
@@ -25,17 +25,19 @@ TOKEN_PATH = re.compile(r"/t/([^/?#]+)(?=[/?#]|$)")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
+# Cloud metadata services; the usual one, 169.254.169.254, is link-local.
 _METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254")
 )
+# NAT64 (RFC 6052, RFC 8215) and IPv4-compatible addresses lead to the IPv4 address in them.
 _TRANSLATED = tuple(
     ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")
 )
 
 
-class Place(NamedTuple):
-    """Where a URL points: what credentials and limits belong to."""
+class Origin(NamedTuple):
+    """Where a URL points (RFC 6454): what credentials and limits belong to."""
 
     scheme: str
     host: str
@@ -46,7 +48,7 @@ class Place(NamedTuple):
         return f"{self.scheme}://{self.host}{port}"
 
 
-def split(url: str) -> Url:
+def split_url(url: str) -> Url:
     """The parts of `url` as the transport will understand them; ValueError if it could not."""
     if _UNPRINTABLE.search(url):
         raise ValueError("The address contains a space, a control character or a backslash.")
@@ -56,9 +58,9 @@ def split(url: str) -> Url:
         raise ValueError("The address cannot be read.") from None
 
 
-def place(url: str) -> Place:
+def origin(url: str) -> Origin:
     """Where `url` points; ValueError for anything but http(s) to a well-spelled host."""
-    parts = split(url)
+    parts = split_url(url)
     if parts.scheme not in PORTS:
         raise ValueError("The address must begin with http:// or https://.")
     if parts.auth is not None:
@@ -66,7 +68,7 @@ def place(url: str) -> Place:
     port = PORTS[parts.scheme] if parts.port is None else parts.port
     if not 0 < port < 65536:
         raise ValueError("The port must be between 1 and 65535.")
-    return Place(parts.scheme, canonical_host(parts.host or ""), port)
+    return Origin(parts.scheme, canonical_host(parts.host or ""), port)
 
 
 def canonical_host(host: str) -> str:
@@ -89,7 +91,7 @@ def _numbers(kind: Callable[[str], Number], text: str) -> Number:
         raise ValueError("The address in numbers is not written in the usual way.") from None
 
 
-def literal(host: str) -> IP | None:
+def ip_literal(host: str) -> IP | None:
     """The IP address that a canonical host is, or None for a name."""
     try:
         return ipaddress.ip_address(host.strip("[]"))
@@ -97,27 +99,27 @@ def literal(host: str) -> IP | None:
         return None
 
 
-def standing(address: IP) -> Standing:
-    """Whether an address is public, inside someone's network, or never a package server."""
+def ip_scope(address: IP) -> IpScope:
+    """Whether an address is public, in a private network, or never a package server's."""
     if isinstance(address, ipaddress.IPv6Address):
         embedded = _embedded(address)
         if embedded is not None:
-            return "never" if standing(embedded) == "never" else "inner"
+            return "forbidden" if ip_scope(embedded) == "forbidden" else "private"
         if address.is_site_local:
-            return "inner"
+            return "private"
     elif address.is_reserved:
-        return "never"
+        return "forbidden"
     if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return "never"
+        return "forbidden"
     if address in _METADATA:
-        return "never"
-    return "public" if address.is_global else "inner"
+        return "forbidden"
+    return "public" if address.is_global else "private"
 
 
 def redact(url: str) -> str:
     """`url` as it may be shown: no login, no path token, no query, no fragment."""
     try:
-        parts = split(url)
+        parts = split_url(url)
     except ValueError:
         return "***"
     if parts.scheme is None or parts.host is None:
@@ -129,7 +131,7 @@ def redact(url: str) -> str:
     return f"{parts.scheme}://{login}{parts.host}{port}{path}{query}"
 
 
-def family(address: IP) -> socket.AddressFamily:
+def socket_family(address: IP) -> socket.AddressFamily:
     """The socket family of an address."""
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
 

@@ -1,0 +1,78 @@
+"""Records, specs and shards as all types have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+
+# gc=False: an index has millions, none of which can be part of a reference cycle.
+class Record(msgspec.Struct, gc=False, kw_only=True):
+    """One file as the upstream lists it, with the fields that rules look at.
+
+    `raw` is the upstream's record, byte for byte. `timestamp` is the build
+    time in milliseconds since 1970 UTC, None where the record has none that
+    makes sense. Missing text fields are "", a missing size is -1.
+    """
+
+    filename: str = ""
+    raw: bytes = b""
+    name: str = ""
+    version: str = ""
+    build: str = ""
+    build_number: int = 0
+    license: str = ""
+    license_family: str = ""
+    license_known: bool = True
+    """False: the index does not say it; the file itself may."""
+    timestamp: int | None = None
+    size: int = -1
+    sha256: str = ""
+    md5: str = ""
+    address: str = ""
+    """Where the file lies, absolute or relative to the index; "" = under its own name there."""
+    archived: bool = False
+    """The index does not show it as a current version, but in its archive."""
+    companions: tuple[Record, ...] = ()
+    """Small files that belong to this one (a wheel's metadata, PEP 658); it is whole only with
+    them."""
+
+    def value(self, key: str) -> str | int | None:
+        """The record's own value of `key` (any text or integer field), or None."""
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Invalid:
+    """A record that the upstream lists and that must not be published."""
+
+    filename: str
+    why: str
+
+
+@dataclass(slots=True)
+class Shard:
+    """All records of one package name in one section.
+
+    `body` is the ecosystem's own canonical form of the records, verbatim
+    inside; equal bodies mean equal content, whatever order the upstream used.
+    """
+
+    section: str
+    name: str
+    body: bytes
+    count: int = 0
+    """Of the records in it, where the reader knows it."""
+
+
+class Spec(Protocol):
+    """A parsed package spec."""
+
+    text: str
+    name_only: bool
+    """Whether it says nothing but the name, so that it decides for the whole shard."""
+
+    def matches_name(self, name: str) -> bool: ...
+    def matches(self, record: Record) -> bool: ...
