@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from delivery import download_counts
 from tests import emptying
 from tests.condatree import FakeConda
 from tests.upstream import FakeUpstream
+
+
+def pytest_collection_finish() -> None:
+    """Modules stay for good: the garbage collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
