@@ -23,16 +23,16 @@ def newest_unchanged(
     They are read only where what changed is older than all there was: the newest may have gone,
     and then the index's time falls, which the guard must see.
     """
-    known = old.meta.get("newest", 0) if old is not None else 0
-    if old is None or not isinstance(known, int) or newest >= known:
+    previous_newest = old.meta.get("newest", 0) if old is not None else 0
+    if old is None or not isinstance(previous_newest, int) or newest >= previous_newest:
         return 0
-    found = 0
+    newest_time = 0
     for number, (name, entry) in enumerate(writer.names().items()):
         if number % STOP_EVERY == 0:
             stop()
         before = old.names().get(name)
         if before is not None and before.digest == entry.digest:
-            found = max(found, read(old.read(name)))
-            if found >= known:
+            newest_time = max(newest_time, read(old.read(name)))
+            if newest_time >= previous_newest:
                 break
-    return found
+    return newest_time

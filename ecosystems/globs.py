@@ -11,26 +11,26 @@ from collections.abc import Callable
 
 def matcher(pattern: str) -> Callable[[str], bool]:
     """A function that tells whether a text fits `pattern`, where `*` is any run of characters."""
-    wanted = pattern.lower()
-    if "*" not in wanted:
-        return lambda text: text.lower() == wanted
-    head, *middle, tail = wanted.split("*")
+    lower_pattern = pattern.lower()
+    if "*" not in lower_pattern:
+        return lambda text: text.lower() == lower_pattern
+    head, *middle, tail = lower_pattern.split("*")
     # Empty middle parts ("a**b") say nothing that a single star does not say.
     parts = tuple(part for part in middle if part)
     least = len(head) + len(tail)
 
     def fits(text: str) -> bool:
-        low = text.lower()
-        end = len(low) - len(tail)
-        if len(low) < least or not low.startswith(head) or not low.endswith(tail):
+        lower = text.lower()
+        end = len(lower) - len(tail)
+        if len(lower) < least or not lower.startswith(head) or not lower.endswith(tail):
             return False
         # Taking the first place of each part is enough: a later one leaves less room.
         at = len(head)
         for part in parts:
-            found = low.find(part, at, end)
-            if found < 0:
+            position = lower.find(part, at, end)
+            if position < 0:
                 return False
-            at = found + len(part)
+            at = position + len(part)
         return True
 
     return fits

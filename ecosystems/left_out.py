@@ -27,11 +27,11 @@ class LeftOut(msgspec.Struct, gc=False, array_like=True):
 
 def of(records: Iterable[Record | Invalid]) -> list[LeftOut]:
     """What is left out of these records, by reason."""
-    found: dict[str, LeftOut] = {}
+    by_reason: dict[str, LeftOut] = {}
     for record in records:
         if isinstance(record, Invalid):
-            _add(found, record.why, 1, [record.filename[:LONGEST_NAME]])
-    return list(found.values())
+            _add(by_reason, record.why, 1, [record.filename[:LONGEST_NAME]])
+    return list(by_reason.values())
 
 
 def newest(records: Iterable[Record | Invalid]) -> int:
@@ -46,25 +46,27 @@ def named(files: Iterable[str], count: int, why: str) -> list[LeftOut]:
 
 def warnings(packages: Mapping[str, list[LeftOut]], others: Iterable[LeftOut] = ()) -> list[str]:
     """One sentence a reason, the most frequent first: the count, the first files, the reason."""
-    found: dict[str, LeftOut] = {}
+    by_reason: dict[str, LeftOut] = {}
     for group in (*packages.values(), others):
-        for one in group:
-            _add(found, one.why, one.count, one.files)
-    ordered = sorted(found.values(), key=lambda one: (-one.count, one.why))
-    texts = [_sentence(one) for one in ordered[:REASONS_NAMED]]
-    if rest := sum(one.count for one in ordered[REASONS_NAMED:]):
-        texts.append(f"{rest:,} more records are invalid for other reasons and left out.")
+        for entry in group:
+            _add(by_reason, entry.why, entry.count, entry.files)
+    ordered = sorted(by_reason.values(), key=lambda entry: (-entry.count, entry.why))
+    texts = [_sentence(entry) for entry in ordered[:REASONS_NAMED]]
+    if further := sum(entry.count for entry in ordered[REASONS_NAMED:]):
+        texts.append(f"{further:,} more records are invalid for other reasons and left out.")
     return texts
 
 
-def _add(found: dict[str, LeftOut], why: str, count: int, files: list[str]) -> None:
-    one = found.setdefault(why, LeftOut(why, 0, []))
-    one.count += count
-    one.files += files[: FILES_NAMED - len(one.files)]
+def _add(by_reason: dict[str, LeftOut], why: str, count: int, files: list[str]) -> None:
+    entry = by_reason.setdefault(why, LeftOut(why, 0, []))
+    entry.count += count
+    entry.files += files[: FILES_NAMED - len(entry.files)]
 
 
-def _sentence(one: LeftOut) -> str:
-    what = "1 record is" if one.count == 1 else f"{one.count:,} records are"
-    rest = one.count - len(one.files)
-    more = f" and {rest:,} more" if rest else ""
-    return f"{what} invalid and left out: {', '.join(one.files)}{more} ({one.why.rstrip('.')})."
+def _sentence(entry: LeftOut) -> str:
+    subject = "1 record is" if entry.count == 1 else f"{entry.count:,} records are"
+    unnamed = entry.count - len(entry.files)
+    more = f" and {unnamed:,} more" if unnamed else ""
+    return (
+        f"{subject} invalid and left out: {', '.join(entry.files)}{more} ({entry.why.rstrip('.')})."
+    )

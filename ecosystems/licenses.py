@@ -113,17 +113,17 @@ def canonical(name: str) -> str:
 @memo.short(16384)
 def families(license: str, license_family: str) -> frozenset[Arm]:
     """The alternatives that a license offers, each as the families that hold together."""
-    found = _of_spdx(license)
-    if found is not None:
-        return found
+    from_spdx = _of_spdx(license)
+    if from_spdx is not None:
+        return from_spdx
     stated = _of_family(license_family)
-    if stated is not None and not stated <= {frozenset({one}) for one in _VAGUE}:
+    if stated is not None and not stated <= {frozenset({family}) for family in _VAGUE}:
         return stated
-    free = _of_text(license)
+    from_text = _of_text(license)
     # A family "Other" says less than a license text in which a family can be seen.
-    if stated is not None and any(arm & _VAGUE for arm in free):
+    if stated is not None and any(arm & _VAGUE for arm in from_text):
         return stated
-    return free
+    return from_text
 
 
 @memo.short(16384)
@@ -187,17 +187,17 @@ def _arms(node: Any) -> frozenset[Arm] | None:
     return reduce(_both, whole)
 
 
-def _both(one: frozenset[Arm], other: frozenset[Arm]) -> frozenset[Arm]:
+def _both(first: frozenset[Arm], second: frozenset[Arm]) -> frozenset[Arm]:
     # Nested choices multiply. Nobody offers this many, and a text built to do so
     # is judged as if all of its families held together.
-    if len(one) * len(other) > _MOST_ARMS:
-        return frozenset({frozenset().union(*one, *other)})
-    return _shortest(frozenset(x | y for x in one for y in other))
+    if len(first) * len(second) > _MOST_ARMS:
+        return frozenset({frozenset().union(*first, *second)})
+    return _shortest(frozenset(x | y for x in first for y in second))
 
 
 def _shortest(arms: frozenset[Arm]) -> frozenset[Arm]:
     # An alternative that demands more than another changes no verdict.
-    return frozenset(arm for arm in arms if not any(other < arm for other in arms))
+    return frozenset(arm for arm in arms if not any(shorter < arm for shorter in arms))
 
 
 def _of_symbol(key: str) -> str | None:
@@ -217,8 +217,8 @@ def _of_family(text: str) -> frozenset[Arm] | None:
     family = _BY_NAME.get(re.sub(r"[-_\s]", "", text).lower())
     if family is not None:
         return frozenset({frozenset({family})})
-    found = _of_text(text)
-    return None if any(arm & _VAGUE for arm in found) else found
+    arms = _of_text(text)
+    return None if any(arm & _VAGUE for arm in arms) else arms
 
 
 def _of_text(text: str) -> frozenset[Arm]:
@@ -235,9 +235,9 @@ def _of_text(text: str) -> frozenset[Arm]:
     )
 
 
-def _least(found: re.Match[str]) -> str:
+def _least(version_range: re.Match[str]) -> str:
     """The version that a range of versions starts from; nothing where it names none."""
-    least = _LEAST.search(found[1])
+    least = _LEAST.search(version_range[1])
     return f" {least[1]}" if least else ""
 
 

@@ -46,12 +46,12 @@ class Sized(Generic[Value]):
 
     def get(self, key: Hashable, make: Callable[[], Value], weigh: Callable[[Value], int]) -> Value:
         """The value, made at first; one that is larger than all displaces all others."""
-        found = self.find(key)
-        if found is None:
-            found = make()
+        value = self.find(key)
+        if value is None:
+            value = make()
             room = self._most - sys.getsizeof(key)
-            self.put(key, found, min(weigh(found), room))
-        return found
+            self.put(key, value, min(weigh(value), room))
+        return value
 
     def find(self, key: Hashable) -> Value | None:
         """The value, which is then the newest."""
@@ -86,14 +86,14 @@ def short(maxsize: int) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
     """
 
     def decorate(function: Callable[P, Result]) -> Callable[P, Result]:
-        kept: Callable[..., Result] = lru_cache(maxsize)(function)
+        cached: Callable[..., Result] = lru_cache(maxsize)(function)
 
         @wraps(function)
         def remembered(*args: P.args, **kwargs: P.kwargs) -> Result:
-            for one in args:
-                if isinstance(one, str | tuple | frozenset) and len(one) > LONGEST:
+            for argument in args:
+                if isinstance(argument, str | tuple | frozenset) and len(argument) > LONGEST:
                     return function(*args, **kwargs)
-            return kept(*args, **kwargs)
+            return cached(*args, **kwargs)
 
         return remembered
 

@@ -115,10 +115,10 @@ class Pack:
             raise DamagedPack(f"{self.path} is damaged: {error}.") from error
 
     def _decompressor(self) -> zstandard.ZstdDecompressor:
-        found: zstandard.ZstdDecompressor | None = getattr(self._threads, "zstd", None)
-        if found is None:
-            found = self._threads.zstd = zstandard.ZstdDecompressor()
-        return found
+        decompressor: zstandard.ZstdDecompressor | None = getattr(self._threads, "zstd", None)
+        if decompressor is None:
+            decompressor = self._threads.zstd = zstandard.ZstdDecompressor()
+        return decompressor
 
     def _contents(self) -> _Contents:
         size = os.fstat(self._descriptor).st_size
@@ -142,7 +142,7 @@ class Layered:
         self._pack = pack
         self.left_out = pack.left_out
         self._zstd = zstandard.ZstdDecompressor()
-        self._later = {name: one for name, one in later.items() if name not in pack.names()}
+        self._later = {name: item for name, item in later.items() if name not in pack.names()}
         self._names = dict(pack.names())
         for name, (body, count) in self._later.items():
             digest = hashlib.sha256(self._zstd.decompress(body)).digest()
@@ -211,11 +211,11 @@ class PackWriter:
             self._note(name, left_out.of(self._records(name, body)))
         return self._append(name, self._zstd.compress(body), digest, count)
 
-    def copy(self, name: str, other: Pack) -> Entry:
-        """Adds the body that `other` has under this name, without decompressing it."""
-        entry = other.names()[name]
-        self._note(name, other.left_out.get(name))
-        return self._append(name, other.read_compressed(name), entry.digest, entry.count)
+    def copy(self, name: str, source: Pack) -> Entry:
+        """Adds the body that `source` has under this name, without decompressing it."""
+        entry = source.names()[name]
+        self._note(name, source.left_out.get(name))
+        return self._append(name, source.read_compressed(name), entry.digest, entry.count)
 
     def close(self, meta: dict[str, Any] | None = None) -> str:
         """Ends the pack with its table of contents; returns the sha256 of the file.
@@ -226,7 +226,7 @@ class PackWriter:
             meta=meta or {},
             names=list(self._names),
             digests=b"".join(entry.digest for entry in self._names.values()),
-            places=[(one.offset, one.length, one.count) for one in self._names.values()],
+            places=[(entry.offset, entry.length, entry.count) for entry in self._names.values()],
             left_out=self.left_out,
         )
         text = self._zstd.compress(msgspec.msgpack.encode(contents))
@@ -236,9 +236,9 @@ class PackWriter:
         self._file.close()
         return self._hash.hexdigest()
 
-    def _note(self, name: str, found: list[LeftOut] | None) -> None:
-        if found:
-            self.left_out[name] = found
+    def _note(self, name: str, left_out: list[LeftOut] | None) -> None:
+        if left_out:
+            self.left_out[name] = left_out
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)

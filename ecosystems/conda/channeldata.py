@@ -20,12 +20,12 @@ def packages(path: Path) -> dict[str, Any]:
     """What a file says of packages, by name; raises BadIndex for one that cannot be read."""
     try:
         text = b"".join(open_decoded(path, encoding(path), cap=CAP))
-        found = msgspec.json.decode(text, type=dict[str, Any]).get("packages")
+        content = msgspec.json.decode(text, type=dict[str, Any]).get("packages")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadIndex(f"{NAME} is not valid JSON: {error}.") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise BadIndex(f"{NAME} has no object `packages`.")
-    return found
+    return content
 
 
 def merged(sources: Sequence[Path], names: set[str]) -> dict[str, Any]:
@@ -34,22 +34,24 @@ def merged(sources: Sequence[Path], names: set[str]) -> dict[str, Any]:
     A source that cannot be read is no reason to publish nothing: the file is
     optional, and clients only show what it says.
     """
-    known: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for path in sources:
         try:
-            found = packages(path)
+            source_packages = packages(path)
         except BadIndex:
             continue
-        known = {key: found[key] for key in found if key in names} | known
+        by_name = {
+            key: source_packages[key] for key in source_packages if key in names
+        } | by_name
     subdirs = {
         subdir
-        for package in known.values()
+        for package in by_name.values()
         if isinstance(package, dict) and isinstance(package.get("subdirs"), list)
         for subdir in package["subdirs"]
         if isinstance(subdir, str)
     }
     return {
         "channeldata_version": 1,
-        "packages": dict(sorted(known.items())),
+        "packages": dict(sorted(by_name.items())),
         "subdirs": sorted(subdirs | {"noarch"}),
     }

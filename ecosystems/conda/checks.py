@@ -41,9 +41,9 @@ class CondaRecord(Record):
 
     def value(self, key: str) -> str | int | None:
         if key in _OWN_FIELDS:
-            found = getattr(self, key)
-            if found not in ("", None):
-                return found  # type: ignore[no-any-return]
+            own_value = getattr(self, key)
+            if own_value not in ("", None):
+                return own_value  # type: ignore[no-any-return]
         field: object = msgspec.json.decode(self.raw, type=dict[str, Any]).get(key)
         if isinstance(field, bool) or not isinstance(field, str | int):
             return None
@@ -65,10 +65,10 @@ class Listed(CondaRecord):
 
 
 def filled(
-    files: list[str], known: list[Listed], raws: Iterable[msgspec.Raw]
+    files: list[str], listed: list[Listed], raws: Iterable[msgspec.Raw]
 ) -> Iterable[CondaRecord]:
     """The records with what does not come from their own fields."""
-    for file, record, raw in zip(files, known, raws, strict=True):
+    for file, record, raw in zip(files, listed, raws, strict=True):
         record.filename = file
         record.raw = bytes(raw)
         stamp = record.timestamp
@@ -76,17 +76,17 @@ def filled(
             record.timestamp = milliseconds(stamp)
         if not (record.url is record.channel is record.fn is NOTHING):
             _cut(record)
-    return known
+    return listed
 
 
-def all_right(files: list[str], known: list[Listed], expected: tuple[str, str]) -> bool:
+def all_right(files: list[str], listed: list[Listed], expected: tuple[str, str]) -> bool:
     """Whether every record of a kind is one that `checked` would take; if in doubt, no."""
     name, extension = expected
-    versions, builds = [r.version for r in known], [r.build for r in known]
-    sizes, numbers = [r.size for r in known], [r.build_number for r in known]
+    versions, builds = [r.version for r in listed], [r.build for r in listed]
+    sizes, numbers = [r.size for r in listed], [r.build_number for r in listed]
     return (
         is_name(name)
-        and {r.name for r in known} == {name}
+        and {r.name for r in listed} == {name}
         and files == [f"{name}-{v}-{b}{extension}" for v, b in zip(versions, builds, strict=True)]
         and max(map(len, files)) <= LONGEST_FILE
         and _within(versions, _VERSIONS)
@@ -95,7 +95,7 @@ def all_right(files: list[str], known: list[Listed], expected: tuple[str, str]) 
         and max(sizes) <= LARGEST_FILE
         and min(numbers) >= 0
         and max(numbers) <= LARGEST_BUILD_NUMBER
-        and _hashes_right(known)
+        and _hashes_right(listed)
     )
 
 
@@ -109,15 +109,15 @@ def _within(texts: list[str], pattern: re.Pattern[str]) -> bool:
     )
 
 
-def _hashes_right(known: list[Listed]) -> bool:
-    found = [[r.sha256 for r in known], [r.md5 for r in known]]
-    for values, (_, length) in zip(found, _HASHES, strict=True):
+def _hashes_right(listed: list[Listed]) -> bool:
+    columns = [[r.sha256 for r in listed], [r.md5 for r in listed]]
+    for values, (_, length) in zip(columns, _HASHES, strict=True):
         together = "".join(values)
         if not {len(value) for value in values} <= {length, 0}:
             return False
         if together != together.lower() or not _is_hex(together):
             return False
-    return all(found[0]) or all(sha256 or md5 for sha256, md5 in zip(*found, strict=True))
+    return all(columns[0]) or all(sha256 or md5 for sha256, md5 in zip(*columns, strict=True))
 
 
 def _is_hex(text: str) -> bool:

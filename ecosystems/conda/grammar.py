@@ -69,11 +69,11 @@ def split(text: str) -> Parts:
 def _masked(text: str) -> str:
     """`text` with letters in place of regular expressions, which hold any character."""
     at, masked = 0, text
-    while found := _REGEX.search(masked, at):
-        if 0 <= masked.find("[", at) < found.start():
+    while match := _REGEX.search(masked, at):
+        if 0 <= masked.find("[", at) < match.start():
             break
-        at = found.end()
-        masked = masked[: found.start()] + "x" * len(found.group()) + masked[at:]
+        at = match.end()
+        masked = masked[: match.start()] + "x" * len(match.group()) + masked[at:]
     return masked
 
 
@@ -96,85 +96,89 @@ def _prefix(text: str, head: str) -> tuple[int, dict[str, Part]]:
         hint = f'; write "*/{subdir}::…"' if slash and _SUBDIR.fullmatch(subdir) else ""
         why = f'a mirror has one source, so the channel "{channel.strip()}" cannot be chosen here'
         fail(why + hint, text=text, at=0)
-    found = {"subdir": Part(subdir, channel.index(subdir))} if subdir else {}
-    return len(before) + 1, found
+    fields = {"subdir": Part(subdir, channel.index(subdir))} if subdir else {}
+    return len(before) + 1, fields
 
 
 def _positional(text: str, head: str, start: int) -> tuple[Part, dict[str, Part]]:
     at = start + len(head[start:]) - len(head[start:].lstrip())
     if head[at : at + 1] in ("^", "$"):
         fail(regex.FORM, text=text, at=at)
-    found = _NAME.match(head, at)
-    if found is None:
+    match = _NAME.match(head, at)
+    if match is None:
         if head[at:].strip():
             fail(f'"{head[at]}" cannot begin a package name', text=text, at=at)
         fail('the package name is missing; write "*" for every name', text=text, at=at)
-    end = found.end()
-    rest = head[end:].rstrip()
-    if rest and not rest[0].isspace() and rest[0] not in _OPERATORS:
-        fail(f'"{rest[0]}" cannot stand in a package name', text=text, at=end)
-    spaced = rest != rest.lstrip()
-    at, rest = end + len(rest) - len(rest.lstrip()), rest.lstrip()
-    if not rest:
-        return Part(found.group(), found.start()), {}
-    return Part(found.group(), found.start()), _version_and_build(text, Part(rest, at), spaced)
+    end = match.end()
+    condition = head[end:].rstrip()
+    if condition and not condition[0].isspace() and condition[0] not in _OPERATORS:
+        fail(f'"{condition[0]}" cannot stand in a package name', text=text, at=end)
+    spaced = condition != condition.lstrip()
+    at, condition = end + len(condition) - len(condition.lstrip()), condition.lstrip()
+    if not condition:
+        return Part(match.group(), match.start()), {}
+    return Part(match.group(), match.start()), _version_and_build(text, Part(condition, at), spaced)
 
 
-def _version_and_build(text: str, rest: Part, spaced: bool) -> dict[str, Part]:
-    gaps = list(_GAP.finditer(rest.text))
-    equals = [m for m in _EQUALS.finditer(rest.text) if m.start() > 0]
+def _version_and_build(text: str, condition: Part, spaced: bool) -> dict[str, Part]:
+    gaps = list(_GAP.finditer(condition.text))
+    equals = [m for m in _EQUALS.finditer(condition.text) if m.start() > 0]
     if gaps:
-        if len(gaps) > 1 or equals or (not spaced and rest.text[0] == "=" != rest.text[1:2]):
-            at = rest.at + (gaps[1] if len(gaps) > 1 else gaps[0]).end()
+        if (
+            len(gaps) > 1
+            or equals
+            or (not spaced and condition.text[0] == "=" != condition.text[1:2])
+        ):
+            at = condition.at + (gaps[1] if len(gaps) > 1 else gaps[0]).end()
             why = "name, version and build are separated by spaces or by '=', not by both"
-            if len(gaps) > 1 or _builds(rest.text[gaps[0].end() :]) is None:
+            if len(gaps) > 1 or _builds(condition.text[gaps[0].end() :]) is None:
                 why = 'only name, version and build fit here; join version conditions with ","'
             fail(why, text=text, at=at)
-        return _two(text, rest, cut=(gaps[0].start(), gaps[0].end()))
+        return _two(text, condition, cut=(gaps[0].start(), gaps[0].end()))
     if not equals:
-        return {"version": rest}
+        return {"version": condition}
     if len(equals) > 1:
-        fail('one "=" too many', text=text, at=rest.at + equals[1].start())
-    return _two(text, rest, cut=(equals[0].start(), equals[0].end()))
+        fail('one "=" too many', text=text, at=condition.at + equals[1].start())
+    return _two(text, condition, cut=(equals[0].start(), equals[0].end()))
 
 
 def _builds(text: str) -> str | None:
-    found = _BUILD.fullmatch(text)
-    return found.group() if found else None
+    match = _BUILD.fullmatch(text)
+    return match.group() if match else None
 
 
-def _two(text: str, rest: Part, *, cut: tuple[int, int]) -> dict[str, Part]:
-    version, build = rest.text[: cut[0]], rest.text[cut[1] :]
-    at = rest.at
-    by_equals = rest.text[cut[0]] == "="
+def _two(text: str, condition: Part, *, cut: tuple[int, int]) -> dict[str, Part]:
+    version, build = condition.text[: cut[0]], condition.text[cut[1] :]
+    at = condition.at
+    by_equals = condition.text[cut[0]] == "="
     if by_equals and version[0] == "=" != version[1:2]:
         # name=1.8=b: the first "=" separates here, and does not mean "begins with".
         version, at = version[1:], at + 1
     if _builds(build) is None:
-        place = rest.at + cut[1]
+        place = condition.at + cut[1]
         if build[:1] in ("^", "$"):
             fail(regex.FORM, text=text, at=place)
         if build[:1] in tuple(_OPERATORS) and build:
             fail('join version conditions with "," or "|"', text=text, at=place)
         why = f'"{build}" is no build string' if build else "the build string is missing"
         fail(why, text=text, at=place)
-    return {"version": Part(version, at), "build": Part(build, rest.at + cut[1])}
+    return {"version": Part(version, at), "build": Part(build, condition.at + cut[1])}
 
 
 def _pairs(text: str, opening: int) -> dict[str, Part]:
-    found: dict[str, Part] = {}
+    pairs: dict[str, Part] = {}
     at = _skip(text, opening + 1)
     while text[at : at + 1] != "]":
         name, value, at = _pair(text, at)
-        if name in found:
+        if name in pairs:
             fail(f'"{name}" is given twice', text=text, at=value.at)
-        found[name] = value
+        pairs[name] = value
         at = _skip(text, at)
         if text[at : at + 1] == ",":
             at = _skip(text, at + 1)
     if text[at + 1 :].strip():
         fail("nothing may follow the brackets", text=text, at=at + 1)
-    return found
+    return pairs
 
 
 def _pair(text: str, at: int) -> tuple[str, Part, int]:

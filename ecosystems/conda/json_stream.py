@@ -63,18 +63,18 @@ class Repeated:
 
     def find(self, text: bytes) -> None:
         """Add those of the members in `text`."""
-        seen: set[bytes] = set()
+        keys: set[bytes] = set()
         at = 0
         while (match := _MEMBER.match(text, at)) is not None:
-            if match[1] in seen:
+            if match[1] in keys:
                 self._add(1, [match[1][1:-1].decode(errors="replace")])
-            seen.add(match[1])
+            keys.add(match[1])
             at = _value_end(text, match.end())
 
-    def take(self, other: Repeated) -> None:
+    def take(self, repeated: Repeated) -> None:
         """Add those of another, which then has none."""
-        self._add(other.count, other.names)
-        other.count, other.names = 0, []
+        self._add(repeated.count, repeated.names)
+        repeated.count, repeated.names = 0, []
 
     def _add(self, count: int, names: list[str]) -> None:
         self.count += count
@@ -147,16 +147,16 @@ class JsonStream:
         first = self.peek()
         if first not in (b"{", b"["):
             return self._scalar(first, cap=cap)
-        kept: list[bytes] = []
+        pieces: list[bytes] = []
         size = depth = 0
         while True:
             end, depth = self._walk_value(depth)
             size += end - self._at
             if size <= cap:
-                kept.append(self._text[self._at : end])
+                pieces.append(self._text[self._at : end])
             self._at = end
             if depth == 0:
-                return b"".join(kept) if size <= cap else None
+                return b"".join(pieces) if size <= cap else None
             self._grow()
 
     def at_object(self) -> bool:
@@ -169,8 +169,8 @@ class JsonStream:
     def peek(self) -> bytes:
         """The next byte that is not white space; b"" at the end of the document."""
         while True:
-            found = _SPACE.match(self._text, self._at)
-            self._at = found.end() if found else self._at
+            space = _SPACE.match(self._text, self._at)
+            self._at = space.end() if space else self._at
             if self._at < len(self._text) or not self._more():
                 return self._text[self._at : self._at + 1]
 
@@ -184,13 +184,15 @@ class JsonStream:
             raise BadIndex("What was received is not an index: it does not begin with `{`.")
         self._at += 1
 
-    def _expect(self, wanted: bytes) -> None:
-        found = self.peek()
-        if not found:
+    def _expect(self, expected: bytes) -> None:
+        actual = self.peek()
+        if not actual:
             raise _ended()
-        if found != wanted:
-            seen, due = found.decode("latin-1"), wanted.decode()
-            raise BadIndex(f"The index is not valid JSON: `{due}` expected, `{seen}` found.")
+        if actual != expected:
+            shown, wanted_text = actual.decode("latin-1"), expected.decode()
+            raise BadIndex(
+                f"The index is not valid JSON: `{wanted_text}` expected, `{shown}` found."
+            )
         self._at += 1
 
     def _more(self) -> bool:
@@ -309,11 +311,11 @@ class JsonStream:
     def _scalar(self, first: bytes, *, cap: int) -> bytes | None:
         while True:
             if first == b'"':
-                found = _TEXT.match(self._text, self._at)
-                end = found.end() if found else -1
+                match = _TEXT.match(self._text, self._at)
+                end = match.end() if match else -1
             else:
-                found = _SCALAR_END.search(self._text, self._at)
-                end = found.start() if found else -1
+                match = _SCALAR_END.search(self._text, self._at)
+                end = match.start() if match else -1
             if end >= 0:
                 break
             self._grow()
@@ -362,8 +364,8 @@ def _value_end(text: bytes, at: int) -> int:
         depth += (match[0] in (b"{", b"[")) - (match[0] in (b"}", b"]"))
         if depth == 0:
             return match.end()
-    found = _SCALAR_END.search(text, at)
-    return found.start() if found else len(text)
+    end = _SCALAR_END.search(text, at)
+    return end.start() if end else len(text)
 
 
 def _sound(text: bytes) -> msgspec.Raw:

@@ -84,20 +84,20 @@ class MatchSpec:
         *,
         name: str,
         version: VersionRange | None,
-        said: dict[str, str],
+        conditions: dict[str, str],
         tests: tuple[_Test, ...] | None,
     ) -> None:
-        """`said`: the conditions beside name and version; `tests` of them, None = all are plain."""
+        """`conditions`: those on other fields; `tests` of them, None = all of them are plain."""
         self.text = text
         pattern = "*" in name or regex.is_regex(name)
         self.exact_name = None if pattern else name.lower()
         self._fits_name = regex.matcher(name) if pattern else None
         self._version = version
-        self._plain = said if tests is None and said else None
+        self._plain = conditions if tests is None and conditions else None
         self._tests = tests or ()
-        self.name_only = version is None and not said
-        self.version_only = not said
-        self.canonical = _canonical(name, version, said)
+        self.name_only = version is None and not conditions
+        self.version_only = not conditions
+        self.canonical = _canonical(name, version, conditions)
 
     def __repr__(self) -> str:
         return f"MatchSpec({self.text!r})"
@@ -129,31 +129,33 @@ def parse(text: str) -> MatchSpec:
 
 def _plain(text: str) -> MatchSpec | None:
     """The spec, where it is of a form in which nothing can be wrong; else None."""
-    if (found := _PLAIN_SPEC.fullmatch(text)) is None:
+    if (match := _PLAIN_SPEC.fullmatch(text)) is None:
         return None
-    name, gap, version, between, build, pairs = found.groups()
+    name, gap, version, between, build, pairs = match.groups()
     if version and len(version) > LONGEST:
         return None
-    said: dict[str, str] = {}
+    conditions: dict[str, str] = {}
     if build:
         if version[0] == "=" != version[1:2]:
             if between != "=" and not gap:
                 return None
             # name=1.8=b: the first "=" separates; name =1.8 b: it means "begins with".
             version = version[1:] if between == "=" else version
-        said["build"] = build
+        conditions["build"] = build
     if version:
-        said["version"] = version
-    if pairs and not _take_pairs(pairs, said):
+        conditions["version"] = version
+    if pairs and not _take_pairs(pairs, conditions):
         return None
-    condition = said.pop("version", None)
+    condition = conditions.pop("version", None)
     if build or pairs:
-        said = {key: value for key, value in said.items() if not _says_nothing(key, value)}
-    wanted = VersionRange(condition, plain=True) if condition else None
-    return MatchSpec(text, name=name, version=wanted, said=said, tests=None)
+        conditions = {
+            key: value for key, value in conditions.items() if not _says_nothing(key, value)
+        }
+    version_range = VersionRange(condition, plain=True) if condition else None
+    return MatchSpec(text, name=name, version=version_range, conditions=conditions, tests=None)
 
 
-def _take_pairs(text: str, said: dict[str, str]) -> bool:
+def _take_pairs(text: str, conditions: dict[str, str]) -> bool:
     """Add what stands in brackets; False where the grammar has to look at it."""
     at = 0
     while at < len(text):
@@ -161,9 +163,9 @@ def _take_pairs(text: str, said: dict[str, str]) -> bool:
             return False
         key, single, double, bare = pair.groups()
         value = single or double or bare
-        if key in said or not _is_plain(key, value):
+        if key in conditions or not _is_plain(key, value):
             return False
-        said[key] = value
+        conditions[key] = value
         at = pair.end()
     return True
 
@@ -190,26 +192,28 @@ def _checked(text: str, name: Part, fields: dict[str, Part]) -> MatchSpec:
     """The spec of these expressions; SpecError, with the place, where one is none."""
     if regex.is_regex(name.text):
         _matcher(name, text=text)
-    said = {key: part for key, part in fields.items() if not _says_nothing(key, part.text)}
-    wanted = said.pop("version", None)
-    version = VersionRange(wanted.text, whole=text, at=wanted.at) if wanted else None
+    conditions = {key: part for key, part in fields.items() if not _says_nothing(key, part.text)}
+    version_part = conditions.pop("version", None)
+    version = (
+        VersionRange(version_part.text, whole=text, at=version_part.at) if version_part else None
+    )
     return MatchSpec(
         text,
         name=name.text,
         version=None if version is None or version.always else version,
-        said={key: part.text for key, part in said.items()},
-        tests=_compiled(said, text=text),
+        conditions={key: part.text for key, part in conditions.items()},
+        tests=_compiled(conditions, text=text),
     )
 
 
-def _compiled(said: dict[str, Part], *, text: str) -> tuple[_Test, ...]:
-    return tuple(_test(key, part, text=text) for key, part in said.items())
+def _compiled(conditions: dict[str, Part], *, text: str) -> tuple[_Test, ...]:
+    return tuple(_test(key, part, text=text) for key, part in conditions.items())
 
 
-def _canonical(name: str, version: VersionRange | None, said: dict[str, str]) -> str:
-    if not said:
+def _canonical(name: str, version: VersionRange | None, conditions: dict[str, str]) -> str:
+    if not conditions:
         return _folded(name) + ("" if version is None else f"[version={version.text!r}]")
-    pairs = [(key, _folded(value.strip())) for key, value in said.items()]
+    pairs = [(key, _folded(value.strip())) for key, value in conditions.items()]
     if version is not None:
         pairs.append(("version", version.text))
     return _folded(name) + "".join([f"[{key}={value!r}]" for key, value in sorted(pairs)])
@@ -281,8 +285,8 @@ def _digits(part: Part, *, text: str) -> Callable[[int], bool] | None:
 
 def _numbers(text: str) -> Callable[[int], bool] | None:
     """Conditions on a whole number, such as `>=1,<5`; None where `text` is something else."""
-    found = [_NUMBER.fullmatch(clause) for clause in text.split(",")]
-    clauses = [(_COMPARE[m.group(1)], int(m.group(2))) for m in found if m is not None]
-    if len(clauses) < len(found):
+    matches = [_NUMBER.fullmatch(clause) for clause in text.split(",")]
+    clauses = [(_COMPARE[m.group(1)], int(m.group(2))) for m in matches if m is not None]
+    if len(clauses) < len(matches):
         return None
     return lambda value: all(compare(value, bound) for compare, bound in clauses)

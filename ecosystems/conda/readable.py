@@ -124,10 +124,10 @@ def _clear(body: bytes) -> bool:
 
 def _typed(body: bytes) -> bool:
     try:
-        found = _body_decoder.decode(body)
+        decoded = _body_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return all(map(_fits, (*found.packages.values(), *found.conda.values())))
+    return all(map(_fits, (*decoded.packages.values(), *decoded.conda.values())))
 
 
 def _may_repeat(body: bytes) -> bool:
@@ -138,10 +138,10 @@ def _may_repeat(body: bytes) -> bool:
     """
     if SPACED.search(body):
         return True
-    found = _members_decoder.decode(body)
-    kinds = (found.packages, found.conda)
-    decoded = sum(len(kind) + sum(map(len, kind.values())) for kind in kinds)
-    return body.count(b'":') != decoded + len(msgspec.structs.fields(_Raws))
+    members = _members_decoder.decode(body)
+    kinds = (members.packages, members.conda)
+    keys = sum(len(kind) + sum(map(len, kind.values())) for kind in kinds)
+    return body.count(b'":') != keys + len(msgspec.structs.fields(_Raws))
 
 
 def _fits(record: _Record) -> bool:
@@ -161,10 +161,10 @@ class _TwiceError(ValueError):
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise _TwiceError
-    return found
+    return fields
 
 
 def parsed(raw: bytes) -> dict[str, Any] | str:
@@ -216,17 +216,17 @@ def _right(key: str, value: Any) -> bool:
 
 def _corrected(raw: bytes, fields: dict[str, Any], wrong: set[str]) -> bytes:
     """The record with these values mended where that is sure, else taken out."""
-    kept: list[tuple[str, bytes]] = []
+    remaining: list[tuple[str, bytes]] = []
     for key, text in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items():
         if key not in wrong:
-            kept.append((key, bytes(text)))
+            remaining.append((key, bytes(text)))
         elif key in ("depends", "constrains"):
-            kept.append((key, b"[]"))
+            remaining.append((key, b"[]"))
         elif key in _WHOLE and (whole := _whole(key, fields[key])) is not None:
-            kept.append((key, b"%d" % whole))
+            remaining.append((key, b"%d" % whole))
         elif key in _NEEDED:
-            kept.append((key, bytes(text)))  # `checks` says what is wrong with it
-    return b"{" + join_entries(kept) + b"}"
+            remaining.append((key, bytes(text)))  # `checks` says what is wrong with it
+    return b"{" + join_entries(remaining) + b"}"
 
 
 def _whole(key: str, value: Any) -> int | None:
@@ -237,7 +237,7 @@ def _whole(key: str, value: Any) -> int | None:
 
 
 def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def are_run_exports(value: dict[str, Any]) -> bool:

@@ -72,17 +72,19 @@ def records(body: bytes, *, section: str, name: str) -> list[CondaRecord | Inval
         listed = _body_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         listed = None
-    found: list[CondaRecord | Invalid] = []
+    checked_records: list[CondaRecord | Invalid] = []
     for kind, extension in enumerate(KINDS.values()):
         members = raws.conda if kind else raws.packages
         files = list(members)
         if listed is not None and files:
-            known = list((listed.conda if kind else listed.packages).values())
-            if all_right(files, known, (name, extension)):
-                found += filled(files, known, members.values())
+            members_listed = list((listed.conda if kind else listed.packages).values())
+            if all_right(files, members_listed, (name, extension)):
+                checked_records += filled(files, members_listed, members.values())
                 continue
-        found += [checked(file, bytes(raw), extension=extension) for file, raw in members.items()]
-    return found
+        checked_records += [
+            checked(file, bytes(raw), extension=extension) for file, raw in members.items()
+        ]
+    return checked_records
 
 
 def entries(body: bytes) -> dict[str, bytes]:
@@ -101,12 +103,12 @@ def removed(body: bytes) -> list[str]:
 def rewrites(body: bytes) -> bool:
     """Whether a record may hold something that is cut out before it is published."""
     try:
-        found = _signpost_decoder.decode(body)
+        signposts = _signpost_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return True
     return any(
         record.url is not NOTHING or record.channel is not NOTHING or record.fn is not NOTHING
-        for kind in (found.packages, found.conda)
+        for kind in (signposts.packages, signposts.conda)
         for record in kind.values()
     )
 
@@ -114,20 +116,22 @@ def rewrites(body: bytes) -> bool:
 def newest(body: bytes) -> int:
     """The newest build time in a body, in milliseconds; 0 if no record tells one."""
     try:
-        found = _time_decoder.decode(body)
-        stamps = {r.timestamp for kind in (found.packages, found.conda) for r in kind.values()}
+        times = _time_decoder.decode(body)
+        stamps = {r.timestamp for kind in (times.packages, times.conda) for r in kind.values()}
     except (msgspec.DecodeError, UnicodeDecodeError):
         stamps = {_stamp(raw) for raw in entries(body).values()}
     return max((milliseconds(stamp) or 0 for stamp in stamps), default=0)
 
 
-def build(kept: Iterable[tuple[str, bytes]], gone: Iterable[str]) -> bytes:
-    """The canonical body of the records `(file name, record)`; `gone` is its list `removed`."""
-    found: dict[str, list[tuple[str, bytes]]] = {extension: [] for extension in KINDS.values()}
-    for file, raw in kept:
-        found[".conda" if file.endswith(".conda") else ".tar.bz2"].append((file, raw))
-    packages, conda = (join_entries(sorted(members)) for members in found.values())
-    return join_body(packages, conda, sorted(set(gone)))
+def build(files: Iterable[tuple[str, bytes]], removed_files: Iterable[str]) -> bytes:
+    """The canonical body of the records `(file name, record)`; with its list `removed`."""
+    by_extension: dict[str, list[tuple[str, bytes]]] = {
+        extension: [] for extension in KINDS.values()
+    }
+    for file, raw in files:
+        by_extension[".conda" if file.endswith(".conda") else ".tar.bz2"].append((file, raw))
+    packages, conda = (join_entries(sorted(members)) for members in by_extension.values())
+    return join_body(packages, conda, sorted(set(removed_files)))
 
 
 def raw_body(body: bytes) -> RawBody:

@@ -63,6 +63,6 @@ def _as_conda_reads_it(pattern: str) -> None:
         raise SpecError(
             f'"{pattern}" is no regular expression that conda reads: {error}'
         ) from error
-    if found := _OPEN_REPEAT.search(pattern):
-        hint = "{0," + found[0][2:]
-        raise SpecError(f'write "{hint}" for "{found[0]}" in the regular expression "{pattern}"')
+    if repeat := _OPEN_REPEAT.search(pattern):
+        hint = "{0," + repeat[0][2:]
+        raise SpecError(f'write "{hint}" for "{repeat[0]}" in the regular expression "{pattern}"')

@@ -96,8 +96,8 @@ class Index:
     @property
     def base_url(self) -> str:
         """The upstream's own word on where the files are (CEP 15), or ""."""
-        found = self.info.get("base_url")
-        return found if isinstance(found, str) else ""
+        base_url = self.info.get("base_url")
+        return base_url if isinstance(base_url, str) else ""
 
     def shards(self, stop: Stop) -> Iterator[Shard]:
         """One shard a name, in the order of the names.
@@ -111,14 +111,14 @@ class Index:
             body = self.body(name, removed.get(name, ()))
             yield Shard(self.subdir, name, body, count=self.count(name))
 
-    def twice(self, what: str = "records") -> list[str]:
+    def twice(self, entries: str = "records") -> list[str]:
         """A sentence on the files that are listed more than once, if there are any."""
         number = self.repeated.count
         if not number:
             return []
         again = "1 file name is" if number == 1 else f"{number:,} file names are"
         return [
-            f"{again} listed again: {self.repeated}; the last of the {what} counts, as clients"
+            f"{again} listed again: {self.repeated}; the last of the {entries} counts, as clients"
             " read it."
         ]
 
@@ -137,10 +137,12 @@ class Index:
 
     def sort(self, group: Group, kind: int) -> None:
         """Takes a group in; clients install files of one kind that are listed among the other."""
-        other = list(KINDS.values())[1 - kind]
-        if strange := {file: raw for file, raw in group.items() if file.endswith(other)}:
-            self._take(strange, 1 - kind)
-            group = {file: raw for file, raw in group.items() if file not in strange}
+        other_extension = list(KINDS.values())[1 - kind]
+        if misplaced := {
+            file: raw for file, raw in group.items() if file.endswith(other_extension)
+        }:
+            self._take(misplaced, 1 - kind)
+            group = {file: raw for file, raw in group.items() if file not in misplaced}
         if group:
             self._take(group, kind)
 
@@ -217,11 +219,11 @@ class Index:
         return join_entries((file, bytes(members[file])) for file in sorted(members))
 
     def _removed_by_name(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        by_name: dict[str, list[str]] = {}
         for file in sorted(set(self.removed)):
             if name := name_of(file):
-                found.setdefault(name, []).append(file)
-        return found
+                by_name.setdefault(name, []).append(file)
+        return by_name
 
 
 def read(blocks: Iterable[bytes], *, subdir: str, work: Path, stop: Stop) -> Index:
@@ -234,15 +236,15 @@ def read(blocks: Iterable[bytes], *, subdir: str, work: Path, stop: Stop) -> Ind
     index = Index(subdir, work)
     try:
         stream = JsonStream(_stoppable(blocks, stop))
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key in stream.members():
-            _once(key, seen)
+            _once(key, keys)
             if key == "signatures":
                 index.signed = Index(subdir, work)
                 _entries(index.signed, stream, kind=0)
             else:
                 _member(index, stream, key)
-        _check_shape(seen)
+        _check_shape(keys)
         _check_subdir(index)
     except BaseException:
         index.close()
@@ -263,10 +265,10 @@ def join_entries(entries: Iterable[tuple[str, bytes]]) -> bytes:
     return b",".join(msgspec.json.encode(file) + b":" + raw for file, raw in entries)
 
 
-def _once(key: str, seen: set[str]) -> None:
-    if key in seen:
+def _once(key: str, keys: set[str]) -> None:
+    if key in keys:
         raise BadIndex(f"The index holds `{key}` twice.")
-    seen.add(key)
+    keys.add(key)
 
 
 def _stoppable(blocks: Iterable[bytes], stop: Stop) -> Iterator[bytes]:
@@ -360,9 +362,9 @@ def _check_shape(keys: set[str]) -> None:
 
 
 def _check_subdir(index: Index) -> None:
-    found = index.info.get("subdir") or index.subdir
-    if found != index.subdir:
-        raise BadIndex(f"The index says it is the one of `{found}`, not of `{index.subdir}`.")
+    stated = index.info.get("subdir") or index.subdir
+    if stated != index.subdir:
+        raise BadIndex(f"The index says it is the one of `{stated}`, not of `{index.subdir}`.")
 
 
 def _encoded(files: list[str]) -> list[bytes]:

@@ -43,9 +43,11 @@ def check(path: Path, section: str, *, work: Path, stop: Stop) -> list[str]:
         dropped: list[str] = []
         if broken:
             bodies = (_readable(index.body(name), dropped) for name in index.names)
-            made = write_repodata(section, bodies, to=work, stop=stop, name=f"{path.name}-mended")
-            for one in made:
-                one.path.replace(path)
+            documents = write_repodata(
+                section, bodies, to=work, stop=stop, name=f"{path.name}-mended"
+            )
+            for document in documents:
+                document.path.replace(path)
     if dropped:
         warnings.append(
             f"The run exports of {first_names(dropped)} are left out: clients cannot read them."
@@ -56,24 +58,24 @@ def check(path: Path, section: str, *, work: Path, stop: Stop) -> list[str]:
 def _sound(body: bytes) -> bool:
     """Whether it is sure that clients can read each entry, and that none has a key twice."""
     try:
-        found = _decoder.decode(body)
+        decoded = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    every = [*found.packages.values(), *found.conda.values()]
-    keys = 3 + 2 * len(every) + sum(len(one.run_exports) for one in every)
+    entries_decoded = [*decoded.packages.values(), *decoded.conda.values()]
+    keys = 3 + 2 * len(entries_decoded) + sum(len(entry.run_exports) for entry in entries_decoded)
     return body.count(b'":') == keys and not SPACED.search(body) and not HALF.search(body)
 
 
 def _readable(body: bytes, dropped: list[str]) -> bytes:
-    kept: list[tuple[str, bytes]] = []
+    readable_entries: list[tuple[str, bytes]] = []
     for file, raw in entries(body).items():
         fields = parsed(raw)
-        said = fields.get("run_exports") if isinstance(fields, dict) else None
-        if isinstance(said, dict) and are_run_exports(said):
-            kept.append((file, raw))
+        exports = fields.get("run_exports") if isinstance(fields, dict) else None
+        if isinstance(exports, dict) and are_run_exports(exports):
+            readable_entries.append((file, raw))
         else:
             dropped.append(file)
-    return build(kept, ())
+    return build(readable_entries, ())
 
 
 def publish(
@@ -91,8 +93,8 @@ def publish(
 
 def _published(name: str, body: bytes, indexes: Sequence[Index]) -> bytes:
     published = entries(body)
-    found: dict[str, bytes] = {}
+    exports: dict[str, bytes] = {}
     for index in reversed(indexes):
-        known = entries(index.body(name))
-        found |= {file: raw for file, raw in known.items() if file in published}
-    return build(found.items(), ())
+        source_entries = entries(index.body(name))
+        exports |= {file: raw for file, raw in source_entries.items() if file in published}
+    return build(exports.items(), ())

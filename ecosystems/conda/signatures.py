@@ -62,15 +62,15 @@ class _Dropped:
             first += [*names][: SHOWN_NAMES - len(first)]
 
     def sentences(self) -> list[str]:
-        found = []
+        texts = []
         for why, count in self._counts.items():
-            what = "1 entry" if count == 1 else f"{count:,} entries"
+            subject = "1 entry" if count == 1 else f"{count:,} entries"
             verb = "is" if count == 1 else "are"
             first = first_names(self._names[why], count)
-            found.append(
-                f"{what} of the index's `signatures` {verb} not taken over: {first} ({why})."
+            texts.append(
+                f"{subject} of the index's `signatures` {verb} not taken over: {first} ({why})."
             )
-        return found
+        return texts
 
 
 def take(index: Index, work: Path, *, stop: Stop) -> tuple[Path | None, list[str]]:
@@ -83,16 +83,16 @@ def take(index: Index, work: Path, *, stop: Stop) -> tuple[Path | None, list[str
         return None, []
     folder = Path(tempfile.mkdtemp(dir=work))
     dropped = _Dropped()
-    unnamed = [one.filename for one in signed.invalid]
+    unnamed = [record.filename for record in signed.invalid]
     dropped.add(_UNLISTED, signed.invalid_count, unnamed)
     taken = 0
 
     def bodies() -> Iterator[bytes]:
         nonlocal taken
         for name in signed.names:
-            kept = list(_of_name(index, signed, name, dropped))
-            taken += len(kept)
-            yield records.build(kept, ())
+            entries = list(_of_name(index, signed, name, dropped))
+            taken += len(entries)
+            yield records.build(entries, ())
 
     packed, plain = write_repodata(index.subdir, bodies(), to=folder, stop=stop, name=NAME)
     packed.path.unlink()
@@ -115,9 +115,9 @@ def _of_name(
     body = index.body(name)
     listed = records.entries(body)
     published = {
-        one.filename: one.raw
-        for one in records.records(readable(body), section=index.subdir, name=name)
-        if not isinstance(one, Invalid)
+        record.filename: record.raw
+        for record in records.records(readable(body), section=index.subdir, name=name)
+        if not isinstance(record, Invalid)
     }
     for file, raw in signatures.items():
         text = _readable(raw)
@@ -152,21 +152,21 @@ def publish(
 
 
 def _published(name: str, body: bytes, indexes: Sequence[Index], spool: IO[bytes]) -> bytes:
-    known = [found for index in indexes if (found := records.entries(index.body(name)))]
-    if not known:
+    sources = [source for index in indexes if (source := records.entries(index.body(name)))]
+    if not sources:
         return records.build((), ())
-    kept: list[tuple[str, bytes]] = []
+    entries: list[tuple[str, bytes]] = []
     for file, record in records.entries(body).items():
         digest = ""
-        for raw in (found[file] for found in known if file in found):
+        for raw in (source[file] for source in sources if file in source):
             signed = _signed_decoder.decode(raw)
             digest = digest or _digest(record).decode()
             if signed.record == digest:
                 text = join_entries([(file, bytes(signed.signatures))])
                 spool.write(b"," + text if spool.tell() else text)
-                kept.append((file, raw))
+                entries.append((file, raw))
                 break
-    return records.build(kept, ())
+    return records.build(entries, ())
 
 
 def _readable(raw: bytes) -> bytes:

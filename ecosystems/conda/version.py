@@ -41,19 +41,19 @@ class _Version(NamedTuple):
 
 def key(version: str) -> Key:
     """What versions are sorted and compared by; SpecError where `version` is none."""
-    found = _look(version).key
-    if found is None:
+    parsed_key = _look(version).key
+    if parsed_key is None:
         return _read(version)[2]
-    return found
+    return parsed_key
 
 
 @memo.short(65536)
 def _look(version: str) -> _Version:
     try:
-        main, local, found = _read(version)
+        main, local, version_key = _read(version)
     except SpecError:
         return _Version(version, (), (), None)
-    return _Version(version, main, local, found)
+    return _Version(version, main, local, version_key)
 
 
 def _read(version: str) -> tuple[tuple[Segment, ...], tuple[Segment, ...], Key]:
@@ -64,10 +64,10 @@ def _read(version: str) -> tuple[tuple[Segment, ...], tuple[Segment, ...], Key]:
         raise SpecError(f"a version has at most {LONGEST} characters, and this has {len(text)}")
     if not _CHARACTERS.fullmatch(text):
         raise SpecError(f'"{version}" has a character that no version may have')
-    epoch, bang, rest = text.rpartition("!")
+    epoch, bang, release = text.rpartition("!")
     if bang and not epoch.isdecimal():
         raise SpecError(f'"{version}" needs one whole number before its "!"')
-    body, plus, tail = rest.partition("+")
+    body, plus, tail = release.partition("+")
     main = (((_NUMBER, int(epoch or 0)),), *_segments(body, version))
     local = _segments(tail, version) if plus else ()
     return main, local, (_padded(main), _padded(local))
@@ -122,15 +122,15 @@ def _sign(component: Component) -> int:
 
 @memo.short(65536)
 def _segment_key(segment: Segment) -> tuple[tuple[object, ...], int]:
-    made = _run(segment, [_sign(component) for component in segment])
-    first = made[0]
+    segment_key = _run(segment, [_sign(component) for component in segment])
+    first = segment_key[0]
     assert isinstance(first, tuple)
-    return made, first[0] - 1
+    return segment_key, first[0] - 1
 
 
 def _padded(segments: Sequence[Segment]) -> tuple[object, ...]:
     keys = [_segment_key(segment) for segment in segments]
-    return _run([made for made, _ in keys], [sign for _, sign in keys])
+    return _run([segment_key for segment_key, _ in keys], [sign for _, sign in keys])
 
 
 def _starts(version: _Version, prefix: _Version) -> bool:
@@ -152,11 +152,11 @@ def _starts(version: _Version, prefix: _Version) -> bool:
     deep = len(want) - 1
     if _segment_key(have[:deep])[0] != _segment_key(want[:deep])[0]:
         return False
-    one = have[deep] if len(have) > deep else _ZERO
+    component = have[deep] if len(have) > deep else _ZERO
     kind, value = want[deep]
     if kind == _TEXT:
-        return one[0] == _TEXT and str(one[1]).startswith(str(value))
-    return one == want[deep]
+        return component[0] == _TEXT and str(component[1]).startswith(str(value))
+    return component == want[deep]
 
 
 _Test = Callable[[_Version], bool]
@@ -280,17 +280,17 @@ class _Parser:
     def _clause(self) -> _Test:
         if self._next() == "(":
             return self._group()
-        if found := _OPERATOR.match(self.text, self.pos):
-            self.pos = found.end()
-        operator = found.group() if found else ""
+        if operator_match := _OPERATOR.match(self.text, self.pos):
+            self.pos = operator_match.end()
+        operator = operator_match.group() if operator_match else ""
         if self._next() in ("^", "$"):
             return self._regex(operator)
         start = self.pos
         literal = _LITERAL.match(self.text, start)
         if literal is None:
-            rest = self.text[start:]
+            unread = self.text[start:]
             after = f' after "{operator}"' if operator else ""
-            self._fail(f"a version was expected{after}" + (f', not "{rest}"' if rest else ""))
+            self._fail(f"a version was expected{after}" + (f', not "{unread}"' if unread else ""))
         self.pos = literal.end()
         try:
             return _compiled(operator, literal.group())
@@ -299,16 +299,16 @@ class _Parser:
             raise SpecError(f'{error} (character {place} of "{self.whole}")') from error
 
     def _regex(self, operator: str) -> _Test:
-        found = _REGEX.match(self.text, self.pos)
-        if found is None:
+        expression = _REGEX.match(self.text, self.pos)
+        if expression is None:
             self._fail(regex.FORM)
         if operator:
             self._fail(f'"{operator}" cannot be used with a regular expression')
         try:
-            fits = regex.matcher(found.group())
+            fits = regex.matcher(expression.group())
         except SpecError as error:
             self._fail(str(error))
-        self.pos = found.end()
+        self.pos = expression.end()
         return lambda v: fits(v.text)
 
 

@@ -56,8 +56,8 @@ class Contents:
     def bodies(self) -> Iterator[tuple[str, bytes, int]]:
         """(name, body, number of entries), in the order of the names."""
         for name in sorted(self.packages):
-            found = self.packages[name]
-            yield name, build(found.items()), len(found)
+            entries = self.packages[name]
+            yield name, build(entries.items()), len(entries)
 
 
 def read(blocks: Iterable[bytes], *, section: str, facts: FileFacts, stop: Stop) -> Contents:
@@ -70,18 +70,20 @@ def read(blocks: Iterable[bytes], *, section: str, facts: FileFacts, stop: Stop)
     for number, text in enumerate(paragraphs(blocks), 1):
         if number % STOP_EVERY == 1:
             stop()
-        found = listed(text, section=section)
-        if found is None:
+        parsed = listed(text, section=section)
+        if parsed is None:
             contents.invalid.append(text[:LONGEST_SHOWN].decode(errors="replace").split("\n")[0])
             continue
-        name, about, kept = found
+        name, head_line, stanza = parsed
         entries = contents.packages.setdefault(name, {})
-        before = entries.get(about.filename)
+        before = entries.get(head_line.filename)
         if before is not None:
-            contents.repeated.append(about.filename)
-        if before is None or _comes_before(about, head(before)):
-            size, time = facts.files.get(about.place, (-1, None))
-            entries[about.filename] = paragraph(Head(about.filename, time, size, about.place), kept)
+            contents.repeated.append(head_line.filename)
+        if before is None or _comes_before(head_line, head(before)):
+            size, time = facts.files.get(head_line.place, (-1, None))
+            entries[head_line.filename] = paragraph(
+                Head(head_line.filename, time, size, head_line.place), stanza
+            )
             contents.newest = max(contents.newest, time or 0)
     if number and not contents.packages:
         raise BadIndex("The index does not look like PACKAGES: no `Package:` with a name is in it.")
@@ -90,9 +92,9 @@ def read(blocks: Iterable[bytes], *, section: str, facts: FileFacts, stop: Stop)
     return contents
 
 
-def _comes_before(about: Head, other: Head) -> bool:
+def _comes_before(first: Head, second: Head) -> bool:
     """Of one version R takes the entry that it reads first; a file's own place is surest."""
-    return about.place == about.filename and other.place != other.filename
+    return first.place == first.filename and second.place != second.filename
 
 
 def _add_archive(contents: Contents, facts: FileFacts) -> None:

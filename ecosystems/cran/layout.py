@@ -71,8 +71,8 @@ def is_place(text: str) -> bool:
 
 def file_parts(filename: str) -> tuple[str, str] | None:
     """Name and version that a file name says; None if it is not one of a package of R."""
-    found = _FILE.fullmatch(filename)
-    return (found[1], found[2]) if found and len(filename) <= LONGEST_FILE else None
+    match = _FILE.fullmatch(filename)
+    return (match[1], match[2]) if match and len(filename) <= LONGEST_FILE else None
 
 
 def extension_of(section: str) -> str:
@@ -97,16 +97,16 @@ def locate(path: str) -> tuple[str, str] | None:
 
     Both places of a version, the current and the archived one, mean the same file.
     """
-    found = _SECTION.match(path)
-    section, rest = (found[0], path[found.end() :]) if found else ("", "")
-    if len(rest) < 2 or rest[0] != "/":
+    match = _SECTION.match(path)
+    section, below = (match[0], path[match.end() :]) if match else ("", "")
+    if len(below) < 2 or below[0] != "/":
         return None
-    rest = rest[1:]
-    if "/" not in rest or rest in (META_ARCHIVE, META_CURRENT):
-        return section, rest
-    if section != SOURCE or not rest.startswith(ARCHIVE):
+    below = below[1:]
+    if "/" not in below or below in (META_ARCHIVE, META_CURRENT):
+        return section, below
+    if section != SOURCE or not below.startswith(ARCHIVE):
         return None
-    folder, _, filename = rest[len(ARCHIVE) :].partition("/")
+    folder, _, filename = below[len(ARCHIVE) :].partition("/")
     parts = file_parts(filename)
     return (section, filename) if parts and parts[0] == folder else None
 

@@ -73,15 +73,15 @@ class BadStanza(Exception):
 
 def paragraphs(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The stanzas of a file, as they are, without the empty lines around them."""
-    rest = b""
+    unread = b""
     first = True
     for block in blocks:
-        rest += block
+        unread += block
         if first:
-            rest, first = rest.removeprefix(b"\xef\xbb\xbf"), False
-        *whole, rest = _BLANK.split(rest)
+            unread, first = unread.removeprefix(b"\xef\xbb\xbf"), False
+        *whole, unread = _BLANK.split(unread)
         yield from (part for part in map(_trimmed, whole) if part)
-    if last := _trimmed(rest):
+    if last := _trimmed(unread):
         yield last
 
 
@@ -98,37 +98,37 @@ def fields(text: bytes) -> dict[str, str]:
         raise BadStanza("The entry is not in UTF-8.") from error
     if _CONTROL.search(plain):
         raise BadStanza("The entry has control characters in it.")
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     name = ""
     for line in plain.split("\n"):
         if line[:1] in (" ", "\t"):
             if not name:
                 raise BadStanza("The entry begins in the middle of a field.")
             more = line.strip()
-            before = found[name]
-            found[name] = f"{before}\n{'' if more == '.' else more}".lstrip("\n")
+            before = values[name]
+            values[name] = f"{before}\n{'' if more == '.' else more}".lstrip("\n")
             continue
         match = _FIELD.fullmatch(line.rstrip("\r"))
         if match is None:
             raise BadStanza("The entry has a line that belongs to no field.")
         name = match[1]
-        if name in found:
+        if name in values:
             raise BadStanza(f"The entry has the field {name} twice.")
-        found[name] = match[2].strip()
-    return found
+        values[name] = match[2].strip()
+    return values
 
 
 def without(text: bytes, names: tuple[str, ...]) -> bytes:
     """The stanza less these fields; every other line stays as it is."""
     cut = tuple(f"{name}:".encode() for name in names)
-    kept: list[bytes] = []
+    lines: list[bytes] = []
     cutting = False
     for line in text.split(b"\n"):
         if line[:1] not in (b" ", b"\t"):
             cutting = line.startswith(cut)
         if not cutting:
-            kept.append(line)
-    return b"\n".join(kept)
+            lines.append(line)
+    return b"\n".join(lines)
 
 
 def paragraph(head: Head, text: bytes) -> bytes:
@@ -156,9 +156,9 @@ def entries(body: bytes) -> dict[str, bytes]:
     return {head(raw).filename: raw for raw in body.split(BETWEEN)} if body else {}
 
 
-def build(kept: Iterable[tuple[str, bytes]]) -> bytes:
+def build(files: Iterable[tuple[str, bytes]]) -> bytes:
     """The canonical body: by file name."""
-    return BETWEEN.join(raw for _, raw in sorted(kept))
+    return BETWEEN.join(raw for _, raw in sorted(files))
 
 
 def records(body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
@@ -170,50 +170,50 @@ def records(body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
 
 def record(filename: str, raw: bytes, *, section: str, name: str) -> CranRecord | Invalid:
     """One paragraph as a record, or what forbids to publish it."""
-    about = head(raw)
+    head_line = head(raw)
     try:
-        found = fields(stanza(raw))
+        values = fields(stanza(raw))
     except BadStanza as error:
         return Invalid(filename, str(error))
-    version, md5 = found.get("Version", ""), found.get("MD5sum", "").lower()
-    if why := _wrong(about, found, section=section, name=name):
+    version, md5 = values.get("Version", ""), values.get("MD5sum", "").lower()
+    if why := _wrong(head_line, values, section=section, name=name):
         return Invalid(filename, why)
     return CranRecord(
         filename=filename,
         raw=raw,
         name=name,
         version=version,
-        license=" ".join(found.get("License", "").split()),
-        timestamp=about.time if about.time is not None else _published(found),
-        size=about.size,
+        license=" ".join(values.get("License", "").split()),
+        timestamp=head_line.time if head_line.time is not None else _published(values),
+        size=head_line.size,
         md5=md5,
-        address="" if about.place == filename else about.place,
-        archived=about.archived,
+        address="" if head_line.place == filename else head_line.place,
+        archived=head_line.archived,
     )
 
 
-def _published(found: dict[str, str]) -> int | None:
+def _published(values: dict[str, str]) -> int | None:
     """When a version was published, where its entry says so: some repositories copy the field."""
     for field in ("Date/Publication", "Published"):
-        if match := _DAY.match(found.get(field, "")):
+        if match := _DAY.match(values.get(field, "")):
             with suppress(ValueError):
                 day = dt.datetime.fromisoformat(match[0]).replace(tzinfo=dt.UTC)
                 return int(day.timestamp() * 1000)
     return None
 
 
-def _wrong(about: Head, found: dict[str, str], *, section: str, name: str) -> str:
+def _wrong(head_line: Head, values: dict[str, str], *, section: str, name: str) -> str:
     """What forbids to publish the entry; "" if nothing does."""
-    version, md5 = found.get("Version", ""), found.get("MD5sum", "").lower()
-    if found.get("Package") != name:
+    version, md5 = values.get("Version", ""), values.get("MD5sum", "").lower()
+    if values.get("Package") != name:
         return "The entry's Package is not the name it is listed under."
     if not is_version(version):
         return "The entry's Version is not one that R takes."
-    if about.filename != f"{name}_{version}{extension_of(section)}":
+    if head_line.filename != f"{name}_{version}{extension_of(section)}":
         return "The file name is not made of name and version."
-    if len(about.filename) > LONGEST_FILE:
+    if len(head_line.filename) > LONGEST_FILE:
         return "The file name is too long."
-    if not is_place(about.place):
+    if not is_place(head_line.place):
         return "The entry's Path or File leads out of the repository."
     if md5 and not _MD5.fullmatch(md5):
         return "The entry's MD5sum is not 32 hexadecimal digits."
@@ -226,30 +226,30 @@ def listed(text: bytes, *, section: str) -> tuple[str, Head, bytes] | None:
     None where not even the name can be read.
     """
     try:
-        found = fields(text)
+        values = fields(text)
     except BadStanza:
-        found = _rough(text)
-    name = found.get("Package", "")
+        values = _rough(text)
+    name = values.get("Package", "")
     if not is_name(name):
         return None
-    version = found.get("Version", "")
+    version = values.get("Version", "")
     extension = extension_of(section)
     if is_version(version):
         filename = f"{name}_{version}{extension}"
     else:
         filename = f"{name}_{hashlib.sha256(text).hexdigest()[:12]}{extension}"
-    place = plain(f"{found.get('Path', '')}/{found.get('File') or filename}") or ""
+    place = plain(f"{values.get('Path', '')}/{values.get('File') or filename}") or ""
     if not is_place(place):
         place = "//"
-    if any(field in found for field in LEADS_AWAY):
+    if any(field in values for field in LEADS_AWAY):
         text = without(text, LEADS_AWAY)
     return name, Head(filename, None, -1, place), text
 
 
 def _rough(text: bytes) -> dict[str, str]:
     """The fields of a stanza that is to be refused, to say which one it was."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for line in text.decode(errors="replace").split("\n"):
         if match := _FIELD.fullmatch(line.strip()):
-            found.setdefault(match[1], match[2].strip())
-    return found
+            values.setdefault(match[1], match[2].strip())
+    return values

@@ -31,10 +31,10 @@ class Vector:
 
     def names(self, attribute: bytes = b"names") -> list[bytes]:
         """The names of the elements (or rows); BadIndex where they do not fit."""
-        found = self.attributes.get(attribute)
-        if not isinstance(found, Vector) or not all(isinstance(n, bytes) for n in found.values):
+        names = self.attributes.get(attribute)
+        if not isinstance(names, Vector) or not all(isinstance(n, bytes) for n in names.values):
             raise BadIndex(f"The R data has no {attribute.decode()}.")
-        return [name for name in found.values if isinstance(name, bytes)]
+        return [name for name in names.values if isinstance(name, bytes)]
 
     def columns(self) -> dict[bytes, Vector]:
         """The elements that are vectors, by name."""
@@ -94,9 +94,9 @@ class _Reader:
         end = self._at + length
         if length < 0 or end > len(self._data):
             raise BadIndex("The R data is cut off.")
-        found = self._data[self._at : end]
+        data = self._data[self._at : end]
         self._at = end
-        return found
+        return data
 
     def _length(self, width: int) -> int:
         """A number of elements that the bytes left can hold."""
@@ -134,17 +134,17 @@ class _Reader:
 
     def _pairs(self, flags: int, depth: int) -> dict[bytes, object]:
         """A pairlist; elements without a tag are numbered."""
-        found: dict[bytes, object] = {}
+        pairs: dict[bytes, object] = {}
         while True:
             if flags & 0x200:
                 self._item(depth + 1)
-            tag = self._item(depth + 1) if flags & 0x400 else b"%d" % len(found)
+            tag = self._item(depth + 1) if flags & 0x400 else b"%d" % len(pairs)
             if not isinstance(tag, bytes):
                 raise BadIndex("The R data holds more than plain tables.")
-            found[tag] = self._item(depth + 1)
+            pairs[tag] = self._item(depth + 1)
             flags = self._integer()
             if flags & 0xFF in (_NIL, _NULL):
-                return found
+                return pairs
             if flags & 0xFF not in (_PAIRS, _ATTRIBUTES):
                 raise BadIndex("The R data holds more than plain tables.")
 

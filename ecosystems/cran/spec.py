@@ -70,10 +70,10 @@ def parse(text: str) -> CranSpec:
     """The spec that `text` says; SpecError, in words, where it says none."""
     if len(text) > _LONGEST:
         raise SpecError(f"a spec has at most {_LONGEST} characters, and this has {len(text)}")
-    found = _PARTS.fullmatch(text)
-    if found is None or not _NAME.fullmatch(found[1]):
+    match = _PARTS.fullmatch(text)
+    if match is None or not _NAME.fullmatch(match[1]):
         raise SpecError(
             f'"{text.strip()}" is no package of R with a version; write name, name (>= 1.2), '
             "or name>=1.2,<2"
         )
-    return CranSpec(text.strip(), found[1], (found[2] or found[3] or "").strip())
+    return CranSpec(text.strip(), match[1], (match[2] or match[3] or "").strip())

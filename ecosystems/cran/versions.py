@@ -53,7 +53,7 @@ def plainly(text: str) -> str | None:
     if len(text) > LONGEST or not _PLAIN.fullmatch(text):
         return None
     clauses = "".join(text.split()).replace("-", ".").split(",")
-    return ",".join(one if one[0] in "=!<>" else f"=={one}" for one in clauses)
+    return ",".join(clause if clause[0] in "=!<>" else f"=={clause}" for clause in clauses)
 
 
 def version_test(text: str) -> tuple[Test, str]:
@@ -75,12 +75,12 @@ def version_test(text: str) -> tuple[Test, str]:
 def _clause(text: str) -> tuple[Test, str]:
     if text.strip() == "*":
         return lambda _: True, "*"
-    found = _CLAUSE.fullmatch(text)
-    if found is None or len(text) > LONGEST * 2 or not _BOUND.fullmatch(found[2]):
+    match = _CLAUSE.fullmatch(text)
+    if match is None or len(text) > LONGEST * 2 or not _BOUND.fullmatch(match[2]):
         raise SpecError(
             f'"{text.strip()}" is no condition on a version; conditions look like >=1.2, ==1.2-3'
         )
-    sign, bound, star = found[1], parse(found[2]), found[3]
+    sign, bound, star = match[1], parse(match[2]), match[3]
     spelling = ".".join(map(str, bound))
     if sign == "=" or star:
         return _prefix(sign, bound, spelling)
@@ -91,6 +91,6 @@ def _clause(text: str) -> tuple[Test, str]:
 def _prefix(sign: str, bound: Version, spelling: str) -> tuple[Test, str]:
     if sign not in ("", "=", "==", "!="):
         raise SpecError(f'"{sign}" does not go with "*": say {sign}{spelling}')
-    length, wanted = len(bound), sign != "!="
-    shown = f"{'=' if wanted else '!='}{spelling}.*"
-    return lambda version: (parse(version)[:length] == bound) is wanted, shown
+    length, positive = len(bound), sign != "!="
+    shown = f"{'=' if positive else '!='}{spelling}.*"
+    return lambda version: (parse(version)[:length] == bound) is positive, shown

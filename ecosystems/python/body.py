@@ -74,17 +74,17 @@ def filename_of(raw: bytes) -> str:
 
 def entries(body: bytes) -> dict[str, bytes]:
     """File name -> entry; of two entries for one file the first."""
-    found: dict[str, bytes] = {}
+    by_filename: dict[str, bytes] = {}
     for raw in split(body).files:
-        found.setdefault(filename_of(raw), raw)
-    return found
+        by_filename.setdefault(filename_of(raw), raw)
+    return by_filename
 
 
-def build(kept: Iterable[tuple[str, bytes]], bodies: Iterable[bytes], *, name: str = "") -> bytes:
+def build(files: Iterable[tuple[str, bytes]], bodies: Iterable[bytes], *, name: str = "") -> bytes:
     """The body of these entries, which come out of `bodies`; the first that says more is heard."""
-    made = Body(name, [raw for _, raw in kept])
-    for one in map(split, bodies):
-        made.name = made.name or one.name
-        made.status = made.status or one.status
-        made.licenses = {**one.licenses, **made.licenses}
-    return join(made)
+    result = Body(name, [raw for _, raw in files])
+    for source in map(split, bodies):
+        result.name = result.name or source.name
+        result.status = result.status or source.status
+        result.licenses = {**source.licenses, **result.licenses}
+    return join(result)

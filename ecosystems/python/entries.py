@@ -53,9 +53,9 @@ class Entry(msgspec.Struct, gc=False, rename="kebab"):
 
         PEP 714: the newest of the key's names that is there decides alone.
         """
-        for one in (self.core_metadata, self.dist_info_metadata, self.data_dist_info_metadata):
-            if one is not None:
-                digest = one.get("sha256", "") if isinstance(one, dict) else ""
+        for value in (self.core_metadata, self.dist_info_metadata, self.data_dist_info_metadata):
+            if value is not None:
+                digest = value.get("sha256", "") if isinstance(value, dict) else ""
                 return digest.lower() if SHA256.fullmatch(digest) else ""
         return ""
 
@@ -139,7 +139,11 @@ def _right(raw: msgspec.Raw, check: Callable[[Any], Any]) -> msgspec.Raw | None:
 def _hashes(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
-    right = {key: one for key, one in value.items() if isinstance(one, str) and _HEX.fullmatch(one)}
+    right = {
+        key: digest
+        for key, digest in value.items()
+        if isinstance(digest, str) and _HEX.fullmatch(digest)
+    }
     return value if len(right) == len(value) else right
 
 
@@ -166,7 +170,7 @@ def _yanked(value: Any) -> bool | str | None:
 def _metadata(value: Any) -> bool | dict[str, str] | None:
     if value is None or isinstance(value, bool):
         return value
-    right = isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+    right = isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
     return value if right else False
 
 

@@ -22,20 +22,20 @@ def stated(metadata: bytes) -> License:
     message = message_from_bytes(metadata[:MOST_BYTES], policy=policy.compat32)
     text = _field(message.get("License-Expression")) or _field(message.get("License"))
     classifiers = [
-        str(one).rpartition("::")[2].strip()
-        for one in message.get_all("Classifier", [])
-        if str(one).startswith(_CLASSIFIER) and str(one).count("::") > 1
+        str(classifier).rpartition("::")[2].strip()
+        for classifier in message.get_all("Classifier", [])
+        if str(classifier).startswith(_CLASSIFIER) and str(classifier).count("::") > 1
     ]
     return text, " or ".join(dict.fromkeys(classifiers))
 
 
 def metadata_files(records: Iterable[Record | Invalid]) -> dict[str, Record]:
     """For each version one metadata file that can be asked for and verified."""
-    found: dict[str, Record] = {}
+    by_version: dict[str, Record] = {}
     for record in records:
         if isinstance(record, Record) and record.companions:
-            found.setdefault(record.version, record.companions[0])
-    return found
+            by_version.setdefault(record.version, record.companions[0])
+    return by_version
 
 
 def _field(value: object) -> str:

@@ -82,10 +82,10 @@ def version_of(filename: str, project: str) -> str | None:
     at = stem.find("-")
     while at > 0:
         if is_name(stem[:at]) and normalize(stem[:at]) == project:
-            found = canonical_version(_PLATFORM.sub("", stem[at + 1 :]) if _old(filename) else "")
-            found = found or canonical_version(stem[at + 1 :])
-            if found is not None:
-                return found
+            version = canonical_version(_PLATFORM.sub("", stem[at + 1 :]) if _old(filename) else "")
+            version = version or canonical_version(stem[at + 1 :])
+            if version is not None:
+                return version
         at = stem.find("-", at + 1)
     return None
 

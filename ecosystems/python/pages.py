@@ -80,14 +80,14 @@ def page(stored: bytes, digest: str, form: str) -> Page:
 
 def project_html(text: bytes) -> bytes:
     """The HTML form of a page, from its JSON form."""
-    found = _shown_decoder.decode(text)
-    name = escape(found.name)
-    parts = [_head(f"Links for {name}", found.meta["api-version"])]
+    page = _shown_decoder.decode(text)
+    name = escape(page.name)
+    parts = [_head(f"Links for {name}", page.meta["api-version"])]
     for key, meta in (("status", "project-status"), ("reason", "project-status-reason")):
-        if said := (found.status or {}).get(key):
-            parts.append(f'<meta name="pypi:{meta}" content="{escape(str(said))}">\n')
+        if value := (page.status or {}).get(key):
+            parts.append(f'<meta name="pypi:{meta}" content="{escape(str(value))}">\n')
     parts.append(f"</head>\n<body>\n<h1>Links for {name}</h1>\n")
-    parts += [_anchor(file) for file in found.files]
+    parts += [_anchor(file) for file in page.files]
     return "".join([*parts, "</body>\n</html>\n"]).encode()
 
 
@@ -110,10 +110,10 @@ def form(accept: str) -> str:
     best, chosen = 0.0, TEXT
     for part in accept.lower().split(","):
         kind, *parameters = (word.strip() for word in part.split(";"))
-        found = _FORMS.get(kind)
+        known_form = _FORMS.get(kind)
         weight = next((_weight(one[2:]) for one in parameters if one.startswith("q=")), 1.0)
-        if found and weight > best:
-            best, chosen = weight, found
+        if known_form and weight > best:
+            best, chosen = weight, known_form
     return chosen
 
 
@@ -140,8 +140,8 @@ def _file(raw: bytes, filename: str, *, metadata: str) -> dict[str, msgspec.Raw]
     for key in METADATA_KEYS:
         entry.pop(key, None)
     if metadata:
-        known = msgspec.Raw(b'{"sha256":"%s"}' % metadata.encode())
-        entry["core-metadata"] = entry["data-dist-info-metadata"] = known
+        hashes = msgspec.Raw(b'{"sha256":"%s"}' % metadata.encode())
+        entry["core-metadata"] = entry["data-dist-info-metadata"] = hashes
     # We keep no signatures beside files, and what proves their origin lies with the upstream.
     for key in ("gpg-sig", "provenance"):
         entry.pop(key, None)
@@ -160,8 +160,8 @@ def _head(title: str, api: str) -> str:
 
 
 def _anchor(file: Entry) -> str:
-    kind = next((one for one in ("sha256", "md5") if one in file.hashes), "")
-    href = file.url + (f"#{kind}={file.hashes[kind]}" if kind else "")
+    algorithm = next((name for name in ("sha256", "md5") if name in file.hashes), "")
+    href = file.url + (f"#{algorithm}={file.hashes[algorithm]}" if algorithm else "")
     attributes = [f'href="{escape(href)}"']
     if file.requires_python:
         attributes.append(f'data-requires-python="{escape(file.requires_python)}"')

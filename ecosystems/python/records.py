@@ -34,8 +34,8 @@ class PythonRecord(Record, gc=False, kw_only=True):
     """One file of a project."""
 
     def value(self, key: str) -> str | int | None:
-        found = msgspec.json.decode(self.raw, type=dict[str, Any]).get(key)
-        return found if isinstance(found, str | int) else None
+        field = msgspec.json.decode(self.raw, type=dict[str, Any]).get(key)
+        return field if isinstance(field, str | int) else None
 
 
 def records(body: bytes, *, name: str) -> list[Record | Invalid]:
@@ -43,39 +43,39 @@ def records(body: bytes, *, name: str) -> list[Record | Invalid]:
     stored = split(body)
     decoded = entries.decode(body, stored.files)
     if quarantined(stored.status):
-        return [Invalid(one.filename[:LONGEST_FILE], QUARANTINED) for one in decoded]
+        return [Invalid(entry.filename[:LONGEST_FILE], QUARANTINED) for entry in decoded]
     hashes = _hashes(decoded)
-    found: list[Record | Invalid] = []
-    seen: set[str] = set()
+    result: list[Record | Invalid] = []
+    filenames: set[str] = set()
     for raw, entry in zip(stored.files, decoded, strict=True):
         if isinstance(entry, Invalid):
-            found.append(entry)
+            result.append(entry)
             continue
         record = _checked(entry, raw, name, stored.licenses, hashes)
         # What cannot be used never hides a usable entry of the same name.
         if isinstance(record, Record):
             key = record.filename.lower()
-            if key in seen:
+            if key in filenames:
                 why = "the upstream lists a file of this name twice"
                 record = Invalid(record.filename, why)
-            seen.add(key)
-        found.append(record)
-    return found
+            filenames.add(key)
+        result.append(record)
+    return result
 
 
 def without_metadata(record: Record) -> Record:
     """The record without a word of its metadata file."""
     values = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
-    kept = {key: value for key, value in values.items() if key not in entries.METADATA_KEYS}
-    return msgspec.structs.replace(record, raw=msgspec.json.encode(kept), companions=())
+    published = {key: value for key, value in values.items() if key not in entries.METADATA_KEYS}
+    return msgspec.structs.replace(record, raw=msgspec.json.encode(published), companions=())
 
 
 def newest(body: bytes) -> int:
     """The newest upload time in a body, in milliseconds; 0 if no entry tells one."""
     times = (
-        milliseconds(one.upload_time or "") or 0
-        for one in entries.decode(body, split(body).files)
-        if isinstance(one, entries.Entry)
+        milliseconds(entry.upload_time or "") or 0
+        for entry in entries.decode(body, split(body).files)
+        if isinstance(entry, entries.Entry)
     )
     return max(times, default=0)
 
@@ -83,9 +83,9 @@ def newest(body: bytes) -> int:
 def yanked(body: bytes) -> frozenset[str]:
     """Names of files that the upstream has yanked: it means to take them back."""
     return frozenset(
-        one.filename
-        for one in entries.decode(body, split(body).files)
-        if isinstance(one, entries.Entry) and one.yanked not in (None, False)
+        entry.filename
+        for entry in entries.decode(body, split(body).files)
+        if isinstance(entry, entries.Entry) and entry.yanked not in (None, False)
     )
 
 
@@ -94,9 +94,9 @@ def borrowed(body: bytes) -> list[str]:
     decoded = entries.decode(body, split(body).files)
     hashes = _hashes(decoded)
     return [
-        one.filename
-        for one in decoded
-        if isinstance(one, entries.Entry) and one.metadata and one.metadata in hashes
+        entry.filename
+        for entry in decoded
+        if isinstance(entry, entries.Entry) and entry.metadata and entry.metadata in hashes
     ]
 
 
@@ -125,9 +125,9 @@ class _Status(msgspec.Struct):
 
 def _hashes(decoded: list[entries.Entry | Invalid]) -> set[str]:
     return {
-        one.hashes["sha256"].lower()
-        for one in decoded
-        if isinstance(one, entries.Entry) and "sha256" in one.hashes
+        entry.hashes["sha256"].lower()
+        for entry in decoded
+        if isinstance(entry, entries.Entry) and "sha256" in entry.hashes
     }
 
 
@@ -203,6 +203,6 @@ def _address(url: str, name: str) -> str | None:
     if not plain or parts is None or "@" in (parts["place"] or ""):
         return None
     if parts["scheme"]:
-        known = parts["scheme"].lower() in ("http", "https") and parts["place"]
-        return plain if known else None
+        is_http = parts["scheme"].lower() in ("http", "https") and parts["place"]
+        return plain if is_http else None
     return plain if plain.startswith("/") else f"{name}/{plain}"

@@ -54,7 +54,7 @@ class PythonSpec:
             parts = sorted(set(versions.split(",")))
         else:
             self._specifiers = SpecifierSet(versions)
-            parts = sorted(str(one) for one in self._specifiers)
+            parts = sorted(str(specifier) for specifier in self._specifiers)
         if versions and not parts:
             raise SpecError(f'"{text}" has no version where one should be')
         self.canonical = name + ",".join(parts)
@@ -81,21 +81,21 @@ class PythonSpec:
 
 def parse(text: str) -> PythonSpec:
     """Read a spec; SpecError with the reason where it cannot be read."""
-    found = _PARTS.fullmatch(text)
-    if found is None:
+    match = _PARTS.fullmatch(text)
+    if match is None:
         raise SpecError(f'"{text}" does not begin with the name of a project')
-    name, rest = normalize(found["name"]), found["rest"].strip()
+    name, condition = normalize(match["name"]), match["rest"].strip()
     if not is_name(name.replace("*", "x")):
-        raise SpecError(f'"{found["name"]}" is no name of a Python project')
-    if rest.startswith("["):
+        raise SpecError(f'"{match["name"]}" is no name of a Python project')
+    if condition.startswith("["):
         raise SpecError(f'"{text}" names extras, which are no packages of their own')
-    if ";" in rest:
+    if ";" in condition:
         raise SpecError(f'"{text}" has a marker (;), and packages are chosen for all environments')
-    if rest.startswith("@"):
+    if condition.startswith("@"):
         raise SpecError(f'"{text}" is an address; write a name and versions, like numpy<2')
-    if not rest:
+    if not condition:
         return PythonSpec(text, name)
-    versions = rest.removeprefix("(").removesuffix(")").strip()
+    versions = condition.removeprefix("(").removesuffix(")").strip()
     if not versions:
         raise SpecError(f'"{text}" has no version where one should be')
     try:

@@ -47,22 +47,22 @@ def metadata_in(path: Path) -> bytes | None:
 
 def whole_metadata_in(path: Path) -> bytes | None:
     """The same, but None for one that is not read to its end."""
-    found = metadata_in(path)
-    return found if found is not None and len(found) < MOST_BYTES else None
+    metadata = metadata_in(path)
+    return metadata if metadata is not None and len(metadata) < MOST_BYTES else None
 
 
 def _metadata(wheel: zipfile.ZipFile) -> bytes | None:
-    found = [
-        one
-        for one in wheel.infolist()
-        if one.filename.endswith(_SUFFIX) and one.filename.count("/") == 1
+    files = [
+        file_info
+        for file_info in wheel.infolist()
+        if file_info.filename.endswith(_SUFFIX) and file_info.filename.count("/") == 1
     ]
-    if len(found) != 1:
+    if len(files) != 1:
         return None
-    (one,) = found
-    if one.compress_type not in _PLAIN_METHODS or one.flag_bits & _ENCRYPTED:
+    (file_info,) = files
+    if file_info.compress_type not in _PLAIN_METHODS or file_info.flag_bits & _ENCRYPTED:
         return None
-    with wheel.open(one) as file:
+    with wheel.open(file_info) as file:
         return file.read(MOST_BYTES)
 
 

@@ -61,11 +61,11 @@ class Elsewhere(EgressRefused):
     silently take its place.
     """
 
-    def __init__(self, url: str, *, host: str, other: str) -> None:
+    def __init__(self, url: str, *, host: str, target: str) -> None:
         super().__init__(url)
         self.message = (
-            f"{host} redirects to {other}, and an index counts only from its own host. "
-            f"If {other} is meant, make its address the source; else check the login."
+            f"{host} redirects to {target}, and an index counts only from its own host. "
+            f"If {target} is meant, make its address the source; else check the login."
         )
         self.args = (self.message,)
 

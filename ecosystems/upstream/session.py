@@ -157,7 +157,7 @@ class Session:
                     return
                 target = self._redirect_target(response, server)
             if same_host and not _same_host(origin(target), origin(url)):
-                raise Elsewhere(target, host=str(origin(url)), other=str(origin(target)))
+                raise Elsewhere(target, host=str(origin(url)), target=str(origin(target)))
             if target in visited:
                 raise UpstreamError(url, f"{server.host} redirects in a circle.", permanent=True)
             visited.add(target)

@@ -58,23 +58,23 @@ def exact_name(spec: Spec) -> str | None:
 
 def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror") -> list[Problem]:
     """All that keeps `filters` from being saved for a mirror or a channel."""
-    found = [
+    all_problems = [
         Problem(field, None, f'"{field}" is no filter; the filters are {", ".join(FIELDS)}')
         for field in map(_short, filters)
         if field not in (*FIELDS, SIGNED)
     ]
     if filters.get(SIGNED):
         why = "this server looks at no signatures, so it cannot keep to signed packages"
-        found.append(Problem(SIGNED, None, why))
+        all_problems.append(Problem(SIGNED, None, why))
     if by == "mirror" and filters.get("types"):
         why = "types can be chosen for a channel, and a mirror has the one type it was made with"
-        found.append(Problem("types", None, why))
+        all_problems.append(Problem("types", None, why))
     for field in LISTS:
-        found += _list_problems(field, filters.get(field), spec)
+        all_problems += _list_problems(field, filters.get(field), spec)
     for field in FLAGS:
         if not isinstance(filters.get(field), bool | None):
-            found.append(Problem(field, None, f'"{field}" is either true or false'))
-    return found + _score_problems(filters) + _date_problems(filters) + _together(filters)
+            all_problems.append(Problem(field, None, f'"{field}" is either true or false'))
+    return all_problems + _score_problems(filters) + _date_problems(filters) + _together(filters)
 
 
 def _list_problems(field: str, value: object, spec: ParseSpec) -> list[Problem]:
@@ -85,17 +85,17 @@ def _list_problems(field: str, value: object, spec: ParseSpec) -> list[Problem]:
     if len(value) > MOST_ENTRIES:
         why = f'"{field}" has {len(value):,} entries, and at most {MOST_ENTRIES:,} are taken'
         return [Problem(field, None, why)]
-    found: list[Problem] = []
+    entry_problems: list[Problem] = []
     patterns = 0
     for index, entry in enumerate(value):
         try:
             patterns += _read_entry(field, entry, spec)
         except SpecError as error:
-            found.append(Problem(field, index, str(error)))
+            entry_problems.append(Problem(field, index, str(error)))
     if patterns > MOST_PATTERNS:
         why = f'"{field}" has {patterns:,} name patterns, and at most {MOST_PATTERNS:,} are taken'
-        found.append(Problem(field, None, why))
-    return found
+        entry_problems.append(Problem(field, None, why))
+    return entry_problems
 
 
 def _read_entry(field: str, entry: object, spec: ParseSpec) -> bool:
@@ -129,18 +129,18 @@ def _score_problems(filters: Mapping[str, Any]) -> list[Problem]:
 
 
 def _date_problems(filters: Mapping[str, Any]) -> list[Problem]:
-    found: list[Problem] = []
+    date_problems: list[Problem] = []
     days: dict[str, dt.date | None] = {}
     for field in DATES:
         try:
             days[field] = day(filters.get(field))
         except ValueError as error:
-            found.append(Problem(field, None, str(error)))
+            date_problems.append(Problem(field, None, str(error)))
     first, last = days.get("date_from"), days.get("date_to")
     if first and last and first > last:
         why = f"the date range begins on {first}, after it ends on {last}"
-        found.append(Problem("date_from", None, why))
-    return found
+        date_problems.append(Problem("date_from", None, why))
+    return date_problems
 
 
 def day(value: object) -> dt.date | None:
@@ -166,7 +166,7 @@ def _short(value: object) -> str:
 def _together(filters: Mapping[str, Any]) -> list[Problem]:
     if not filters.get("only_specs"):
         return []
-    beside = [field for field in ("exclude_specs", "include_specs") if filters.get(field)]
+    conflicting = [field for field in ("exclude_specs", "include_specs") if filters.get(field)]
     return [
         Problem(
             "only_specs",
@@ -174,7 +174,7 @@ def _together(filters: Mapping[str, Any]) -> list[Problem]:
             f'"only_specs" cannot stand beside "{field}"; say in "only_specs" what to keep, '
             "down to the version",
         )
-        for field in beside
+        for field in conflicting
     ]
 
 
@@ -195,6 +195,6 @@ def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
     for field in FLAGS:
         out[field] = bool(filters.get(field))
     for field in DATES:
-        found = day(filters.get(field))
-        out[field] = None if found is None else found.isoformat()
+        date = day(filters.get(field))
+        out[field] = None if date is None else date.isoformat()
     return out

@@ -49,12 +49,12 @@ def judge(
     ]
 
 
-def twins(filenames: Sequence[str], kept: Collection[str]) -> dict[int, tuple[str, str]]:
-    """Conda's old files whose new form is among those that are `kept`: (old, new) by place.
+def twins(filenames: Sequence[str], listed: Collection[str]) -> dict[int, tuple[str, str]]:
+    """Conda's old files whose new form is among those that are `listed`: (old, new) by place.
 
     Whether a file is kept for certain depends on whose bytes are here, which no rule knows.
     """
-    stems = {name.removesuffix(_NEW) for name in kept if name.endswith(_NEW)}
+    stems = {name.removesuffix(_NEW) for name in listed if name.endswith(_NEW)}
     return {
         at: (name, f"{name.removesuffix(_OLD)}{_NEW}")
         for at, name in enumerate(filenames)
@@ -92,7 +92,7 @@ def _prepare(
 ) -> Reason | None:
     """Appends what has to be asked of each record; returns what rejects all that is left."""
     if rules.types and kind not in rules.types:
-        allowed = ", ".join(sorted(API_TYPES[known] for known in rules.types))
+        allowed = ", ".join(sorted(API_TYPES[family] for family in rules.types))
         why = f"the type {API_TYPES[kind]} is not among the allowed types ({allowed})"
         return Reason(rules.by, "type", why)
     if kind == "conda" and rules.subdirs and section not in rules.subdirs:
@@ -148,24 +148,24 @@ def _unless_rescued(check: _Check, rules: Rules, include: Chosen | None) -> _Che
 
 def _spec_check(rules: Rules, exclude: Chosen) -> _Check:
     # Files share their reasons: one text per version and spec, not per file.
-    made: dict[tuple[str, str], Reason] = {}
+    reasons: dict[tuple[str, str], Reason] = {}
 
     def check(record: Record) -> Reason | None:
         spec = exclude.find(record)
         if spec is None:
             return None
-        reason = made.get((record.version, spec.text))
+        reason = reasons.get((record.version, spec.text))
         if reason is None:
-            what = record.name if spec.name_only else f"{record.name} {record.version}"
-            why = f"{what} matches the excluded spec {spec.text}"
-            reason = made[record.version, spec.text] = Reason(rules.by, "exclude_specs", why)
+            subject = record.name if spec.name_only else f"{record.name} {record.version}"
+            why = f"{subject} matches the excluded spec {spec.text}"
+            reason = reasons[record.version, spec.text] = Reason(rules.by, "exclude_specs", why)
         return reason
 
     return check
 
 
 def _only_check(rules: Rules, only: Chosen) -> _Check:
-    made: dict[str, Reason] = {}
+    reasons: dict[str, Reason] = {}
     shown = ", ".join(spec.text for spec in only.specs[:5])
     more = f" and {len(only.specs) - 5} more" if len(only.specs) > 5 else ""
 
@@ -173,10 +173,10 @@ def _only_check(rules: Rules, only: Chosen) -> _Check:
         if only.find(record) is not None:
             return None
         label = f"{record.name} {record.version} {record.build}".rstrip()
-        reason = made.get(label)
+        reason = reasons.get(label)
         if reason is None:
             why = f"{label} matches none of the specs to include: {shown}{more}"
-            reason = made[label] = Reason(rules.by, "only_specs", why)
+            reason = reasons[label] = Reason(rules.by, "only_specs", why)
         return reason
 
     return check
@@ -207,7 +207,7 @@ def _license_reason(by: str, license: str, license_family: str, family: str) -> 
 def _date_check(rules: Rules) -> _Check:
     earliest, after = rules.earliest, rules.after
     missing = Reason(rules.by, "date", "has no build time, and the date range needs one")
-    made: dict[int, Reason] = {}
+    reasons: dict[int, Reason] = {}
 
     def check(record: Record) -> Reason | None:
         built = record.timestamp
@@ -219,10 +219,10 @@ def _date_check(rules: Rules) -> _Check:
             side = f"after {rules.date_to}"
         else:
             return None
-        reason = made.get(built // DAY)
+        reason = reasons.get(built // DAY)
         if reason is None:
             why = f"was built on {_day(built)}, {side}"
-            reason = made[built // DAY] = Reason(rules.by, "date", why)
+            reason = reasons[built // DAY] = Reason(rules.by, "date", why)
         return reason
 
     return check

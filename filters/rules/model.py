@@ -59,9 +59,9 @@ class Chosen:
         if self._versions:
             if record.version not in self._by_version:
                 self._by_version[record.version] = _first(self._versions, record)
-            found = self._by_version[record.version]
-            if found is not None:
-                return found
+            spec = self._by_version[record.version]
+            if spec is not None:
+                return spec
         return _first(self._others, record) if self._others else None
 
 
@@ -94,8 +94,8 @@ class SpecIndex:
     def at(self, name: str) -> Chosen | None:
         """The specs that can match packages of this name; None where there are none."""
         named = (*self._exact.get(name.lower(), ()), *self._patterns)
-        found = [spec for spec in named if spec.matches_name(name)]
-        return Chosen(found) if found else None
+        matching = [spec for spec in named if spec.matches_name(name)]
+        return Chosen(matching) if matching else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,7 @@ def conflicts(mirror: Rules, channels: Sequence[Rules], *, kind: str) -> list[st
 
 def _between(mirror: Rules, channel: Rules, kind: str) -> Iterator[str]:
     if channel.types and kind not in channel.types:
-        allowed = ", ".join(sorted(API_TYPES[known] for known in channel.types))
+        allowed = ", ".join(sorted(API_TYPES[family] for family in channel.types))
         yield (
             f"The channel's filter allows only the types {allowed}, and this mirror's type is "
             f"{API_TYPES[kind]}, {_NOTHING}."
@@ -75,21 +75,21 @@ def _platforms(mirror: Rules, channel: Rules) -> Iterator[str]:
 
 
 def _dates(mirror: Rules, channel: Rules) -> Iterator[str]:
-    for one, other, whose in ((mirror, channel, "mirror"), (channel, mirror, "channel")):
-        if one.date_to and other.date_from and one.date_to < other.date_from:
-            rest = "channel" if whose == "mirror" else "mirror"
+    for earlier, later, whose in ((mirror, channel, "mirror"), (channel, mirror, "channel")):
+        if earlier.date_to and later.date_from and earlier.date_to < later.date_from:
+            other_side = "channel" if whose == "mirror" else "mirror"
             yield (
-                f"The {whose}'s date range ends on {one.date_to}, before the {rest}'s begins on "
-                f"{other.date_from}, {_NOTHING}."
+                f"The {whose}'s date range ends on {earlier.date_to}, before the {other_side}'s "
+                f"begins on {later.date_from}, {_NOTHING}."
             )
 
 
 def _licenses(mirror: Rules, channel: Rules) -> Iterator[str]:
     """What the mirror rescues by its license, and the channel excludes for good."""
     refused = mirror.include_licenses & channel.exclude_licenses
-    kept = refused - channel.include_licenses
-    if kept and not channel.include:
-        families = ", ".join(sorted(kept))
+    families_lost = refused - channel.include_licenses
+    if families_lost and not channel.include:
+        families = ", ".join(sorted(families_lost))
         yield (
             f"The mirror includes packages of the license families {families}, which the channel's "
             "filter excludes, so they will not be published."
@@ -119,9 +119,9 @@ def _specs(only: Sequence[Spec], channel: Rules, work: _Work) -> Iterator[str]:
         )
     deciding: dict[Spec, None] = {}
     for spec in only:
-        if (found := _excluding(spec, channel, work)) is None:
+        if (excluding := _excluding(spec, channel, work)) is None:
             return
-        deciding[found] = None
+        deciding[excluding] = None
     yield (
         f"The channel's excluded specs ({_some(list(deciding))}) exclude all of the mirror's only "
         f"packages ({_some(only)}), {_NOTHING}."
@@ -158,10 +158,10 @@ def _may_be_in(spec: Spec, only: SpecIndex, work: _Work) -> bool:
     if name is not None:
         return work.at(only, name) is not None
     # Two patterns may meet in some name; that is not known here.
-    for other in only.specs:
+    for only_spec in only.specs:
         work.spend()
-        known = exact_name(other)
-        if known is None or spec.matches_name(known):
+        only_name = exact_name(only_spec)
+        if only_name is None or spec.matches_name(only_name):
             return True
     return False
 
@@ -173,5 +173,5 @@ def _excluding(spec: Spec, channel: Rules, work: _Work) -> Spec | None:
         return None
     if work.at(channel.include, name) is not None:
         return None
-    found = work.at(channel.exclude, name)
-    return None if found is None else found.whole
+    chosen = work.at(channel.exclude, name)
+    return None if chosen is None else chosen.whole
