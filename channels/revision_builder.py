@@ -324,9 +324,9 @@ def publish_first(channel: Channel) -> Revision:
     """Revision 1: an empty `noarch`, so that clients find a channel at once."""
     publication = Publication.objects.create(channel=channel, state="running", wanted=0)
     build = Build(publication, Heart(publication), stop=lambda: None)
-    conda = registry.get("conda")
-    build.documents(conda, "noarch", {})
-    build.documents(conda, "", {})
+    root = registry.at_root()
+    for section in root.permanent_sections:
+        build.documents(root, section, {})
     revision = build.commit({}, reason="Channel created")
     if revision is None:
         raise WrongState("The channel has been published before.")

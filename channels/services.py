@@ -22,6 +22,7 @@ from channels.errors import WrongState
 from channels.filter_forms import Stale
 from channels.models import Channel, Generation, Revision
 from channels.revision_builder import publish_first
+from ecosystems import registry
 from filters.models import Filter
 from history.models import EventType, record
 
@@ -34,16 +35,13 @@ RESERVED = frozenset(
         *("packages", "subchannels", "mirrors", "cves", "history", "revisions", "settings"),
     )
 )
-SUBDIRS = frozenset(
-    (
-        *("linux-32", "linux-64", "linux-aarch64", "linux-armv6l", "linux-armv7l", "linux-ppc64"),
-        *("linux-ppc64le", "linux-riscv32", "linux-riscv64", "linux-s390x", "osx-64", "osx-arm64"),
-        *("win-32", "win-64", "win-arm64", "zos-z", "freebsd-64", "emscripten-wasm32"),
-        *("emscripten-32", "wasi-wasm32"),
-    )
-)
 LONGEST_DESCRIPTION = 10_000
 OPENNESS = [Channel.Privacy.PRIVATE, Channel.Privacy.AUTHENTICATED, Channel.Privacy.PUBLIC]
+
+
+def is_reserved(name: str) -> bool:
+    """Whether no channel may have this name: a section's, a page's, a route's."""
+    return name in RESERVED or name in registry.root_names()
 
 
 def create(
@@ -217,7 +215,7 @@ def check_name(name: str) -> None:
                 "letters, digits, - and _, at most 64 in all."
             }
         )
-    if name in RESERVED or name in SUBDIRS:
+    if is_reserved(name):
         raise ValidationError(
             {"name": f"{name} has a meaning of its own in addresses; choose another name."}
         )

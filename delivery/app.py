@@ -16,7 +16,7 @@ from django.db import InterfaceError, OperationalError
 from channels import access, signals
 from channels.errors import Missing
 from channels.models import Blob, Channel
-from channels.services import RESERVED, SUBDIRS
+from channels.services import is_reserved
 from delivery import auth, cache, download_counts, lookup, on_demand, paths, ranges
 from delivery.auth import Caller
 from delivery.cache import Caches
@@ -36,7 +36,6 @@ from delivery.responses import (
     send,
 )
 from ecosystems.base import Ecosystem
-from ecosystems.conda.channel import name_of
 from ecosystems.documents import Location
 from publishing import lazy_records
 
@@ -119,9 +118,9 @@ def _unnamed(environ: Environ, caches: Caches) -> Reply | None:
         address = paths.parse(environ["PATH_INFO"])
     except BadAddress:
         return None
-    name = name_of(address.filename)
+    name = address.name
     channel = caches.channels.items.get(address.channel)
-    if channel is None or name is None or address.revision or address.prefix or address.shard:
+    if channel is None or not name or address.revision or address.prefix or address.shard:
         return None
     if not caches.names.lacks(channel, address.section, name):
         return None
@@ -211,7 +210,7 @@ def _closed(caller: Caller, path: str) -> Answer:
 
 def _nameable(path: str) -> bool:
     """Whether any channel can have this path; of what cannot be, everybody may know."""
-    return not any(name in RESERVED or name in SUBDIRS for name in path.split("/"))
+    return not any(map(is_reserved, path.split("/")))
 
 
 def _channel(path: str, caches: Caches) -> Channel | None:
@@ -245,10 +244,11 @@ def _at_revision(channel: Channel, address: Address, number: int, form: str) -> 
         return Answer(until, entity=lookup.shard(channel, address))
     if address.prefix:
         return _behind_prefix(channel, address, number, until=until, form=form)
-    name = name_of(address.filename)
-    if not address.section or name is None:
+    if not address.section or not address.name:
         return Answer(until, entity=lookup.index(channel, address, number))
-    listed = lookup.file(channel, address.section, address.filename, name=name, number=number)
+    listed = lookup.file(
+        channel, address.section, address.filename, name=address.name, number=number
+    )
     return _file(listed, until)
 
 

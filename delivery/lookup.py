@@ -6,7 +6,6 @@ and one that a rule refuses now is not found at any address, freeze apart.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -20,6 +19,7 @@ from channels.access import audience, privacy
 from channels.errors import Missing
 from channels.file_sources import origin_of
 from channels.models import Blob, Channel, Document, Package, Shard
+from delivery import paths
 from delivery.paths import Address
 from delivery.prepared_queries import Prepared
 from delivery.ranges import http_date
@@ -31,13 +31,10 @@ from ecosystems.memo import Sized
 from ecosystems.records import Record
 from publishing import explain
 
-NOTICES = b'{"notices": []}'
-NOTICES_ETAG = '"notices-empty"'
 REMEMBERED_RECORDS = 48 * 1024 * 1024
 REMEMBERED_SECTIONS = 1024 * 1024
 TOLD_BYTES = 400
 """What a file of `Records` weighs beside its texts."""
-_SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
 
 
 class Unnamed(Missing):
@@ -161,10 +158,10 @@ def index(channel: Channel, address: Address, number: int, *, vary: str = "") ->
             modified=http_date(document.blob.created.timestamp()),
             vary=vary,
         )
-    if not address.section and address.filename == "notices.json":
-        return Entity(
-            NOTICES_ETAG, len(NOTICES), "application/json", INDEX_AGE, private, body=NOTICES
-        )
+    constant = paths.AT_ROOT.default_document(address.section, address.filename)
+    if constant is not None and not address.prefix:
+        etag = f'"{address.filename.partition(".")[0]}-empty"'
+        return Entity(etag, len(constant), "application/json", INDEX_AGE, private, body=constant)
     raise Missing(_no_index(channel, address))
 
 
@@ -197,17 +194,17 @@ def page(
 
 def shard(channel: Channel, address: Address) -> Entity:
     """A shard that any revision of the channel points at, superseded ones included."""
-    named = _SHARD.fullmatch(address.filename)
+    digest = paths.AT_ROOT.shard_digest(address.filename)
     packages = Package.objects.filter(
         channel=channel, section=address.section, added_in__lte=channel.current
     )
-    found = named and packages.filter(shard__served_sha256=named[1]).select_related("shard").first()
-    if not found or found.shard is None:
+    listed = packages.filter(shard__served_sha256=digest).select_related("shard")
+    package = listed.first() if digest else None
+    if package is None or package.shard is None:
         raise Missing(_no_index(channel, address))
-    assert named is not None
-    body = bytes(found.shard.served)
+    body = bytes(package.shard.served)
     return Entity(
-        etag=f'"{named[1]}"',
+        etag=f'"{digest}"',
         size=len(body),
         media_type="application/zstd",
         age=FOREVER_AGE,

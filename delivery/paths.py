@@ -14,13 +14,12 @@ import re
 from dataclasses import dataclass
 
 from ecosystems import registry
-from ecosystems.conda.channel import KNOWN_SUBDIRS
 
 PREFIX = "/api/repo/"
 TOKEN = "/t/"
 LONGEST = 1024
-ROOT_FILES = frozenset({"channeldata.json", "notices.json"})
-SHARDS = "shards"
+AT_ROOT = registry.at_root()
+_SECTIONS = frozenset(AT_ROOT.sections([]))
 PREFIXES = registry.prefixed()
 _MARKS = {f"/{prefix}/": ecosystem for prefix, ecosystem in PREFIXES.items()}
 
@@ -55,6 +54,11 @@ class Address:
     """The word behind which an ecosystem's own addresses begin."""
     inside: str = ""
     """What follows the prefix, as it was asked for; "/" at least if that was a folder."""
+
+    @property
+    def name(self) -> str:
+        """The package that a file at the root's sections is of; "" for an index file."""
+        return AT_ROOT.package_name(self.filename) or ""
 
     @property
     def root(self) -> bool:
@@ -113,16 +117,13 @@ def _address(token: str, parts: list[str], *, folder: bool) -> Address:
     channel, revision, rest = _channel(parts, folder=folder)
     if folder and rest:
         raise BadAddress(404, "Folders are not listed here; ask for a file.")
-    match rest:
-        case []:
-            return Address(token, channel, revision)
-        case [filename]:
-            return Address(token, channel, revision, filename=filename)
-        case [section, filename]:
-            return Address(token, channel, revision, section, filename)
-        case [section, folder_name, filename] if folder_name == SHARDS:
-            return Address(token, channel, revision, section, filename, shard=True)
-    raise BadAddress(404, "There is nothing so deep in a channel.")
+    if not rest:
+        return Address(token, channel, revision)
+    location = AT_ROOT.locate("/".join(rest), "")
+    if location is None:
+        raise BadAddress(404, "There is nothing so deep in a channel.")
+    section, filename = location.section, location.filename
+    return Address(token, channel, revision, section, filename, shard=location.shard)
 
 
 def _prefixed(token: str, parts: list[str], depth: int, *, folder: bool) -> Address:
@@ -152,14 +153,14 @@ def _child(name: str, revision: str, part: str) -> tuple[str, str]:
 def _has_subchannel(rest: list[str], *, folder: bool) -> bool:
     """Sections and subchannels share their place; what follows tells them apart."""
     match rest:
-        case [one]:
-            return one not in ROOT_FILES and one not in KNOWN_SUBDIRS and _is_name(one)
-        case [one, two]:
-            return two in ROOT_FILES or (folder and one not in KNOWN_SUBDIRS)
-        case [_, two, _]:
-            return two != SHARDS
-        case [_, _, two, _]:
-            return two == SHARDS
+        case [name]:
+            return name not in AT_ROOT.root_files and name not in _SECTIONS and _is_name(name)
+        case [name, filename]:
+            return filename in AT_ROOT.root_files or (folder and name not in _SECTIONS)
+        case [_, _, _]:
+            return AT_ROOT.locate("/".join(rest), "") is None
+        case [_, *inner] if len(inner) == 3:
+            return AT_ROOT.locate("/".join(inner), "") is not None
     return False
 
 

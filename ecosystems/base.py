@@ -49,6 +49,10 @@ class Ecosystem(ABC):
     """What `limited_to` left of the index, as a key; "" = all of it."""
     names_only = False
     """Whether `documents` looks at the names of a section's shards only."""
+    root_files: frozenset[str] = frozenset()
+    """Index files at the root of a channel."""
+    permanent_sections: tuple[str, ...] = ()
+    """Sections whose documents every channel has, mirrored or not ("" is the root)."""
     sizes_apart = False
     """Whether sizes stand in another document than hashes do, which may be older or newer: a hash
     decides alone."""
@@ -200,6 +204,14 @@ class Ecosystem(ABC):
         return record
 
     # What clients are given.
+
+    def shard_digest(self, _filename: str, /) -> str:
+        """The SHA-256 of the served shard that a file name means; "" for none."""
+        return ""
+
+    def default_document(self, _section: str, _filename: str, /) -> bytes | None:
+        """The JSON of an index file that is there though none was published; None for no such."""
+        return None
 
     def served(self, _body: bytes, /) -> bytes:
         """The form of a shard that clients fetch by its hash; b"" where there is none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from ecosystems.base import Ecosystem
 from ecosystems.conda.ecosystem import Conda
 from ecosystems.cran.ecosystem import Cran
@@ -29,6 +31,18 @@ def of_section(section: str) -> Ecosystem:
         if section and ecosystem.owns_section(section):
             return ecosystem
     raise KeyError(section)
+
+
+def at_root() -> Ecosystem:
+    """The one ecosystem whose sections stand at the root of a channel, behind no prefix."""
+    return next(ecosystem for ecosystem in _ECOSYSTEMS if not ecosystem.prefix)
+
+
+@cache
+def root_names() -> frozenset[str]:
+    """The names at a channel's root that are no subchannel's."""
+    root = at_root()
+    return root.root_files.union(root.sections([]), prefixed())
 
 
 def prefixed() -> dict[str, Ecosystem]:

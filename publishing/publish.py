@@ -36,9 +36,6 @@ LONGEST_REASON = 200
 WAIT_SECONDS = 0.2
 """Between two looks at a publication that somebody else does."""
 
-ALWAYS = ("noarch", "")
-"""Sections of conda that every channel has, mirrored or not ("" is the root)."""
-
 
 def no_progress(_done: float, _total: float) -> None:
     """A `Progress` that nobody watches."""
@@ -216,8 +213,8 @@ def _ecosystems(channel: Channel, inputs: Inputs) -> list[Ecosystem]:
     rows = Package.objects.at(channel.current).filter(channel=channel)
     listed = set(rows.order_by().values_list("family", flat=True).distinct())
     listed.update(one.family for one in inputs.ecosystems())
-    conda = registry.get("conda")
-    return [conda, *map(registry.of_family, sorted(listed - {conda.family}))]
+    root = registry.at_root()
+    return [root, *map(registry.of_family, sorted(listed - {root.family}))]
 
 
 def _sections(channel: Channel, inputs: Inputs, ecosystem: Ecosystem) -> list[str]:
@@ -263,7 +260,7 @@ def _section(
     served = Document.objects.at(build.channel.current).filter(
         channel=build.channel, section=section
     )
-    if not case.sources and section not in ALWAYS:
+    if not case.sources and section not in case.ecosystem.permanent_sections:
         build.drop_documents(section)
     elif (
         changed

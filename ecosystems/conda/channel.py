@@ -50,6 +50,7 @@ INDEX_NAMES: tuple[tuple[str, Encoding], ...] = (
 
 SHARDS = "shards"
 """The folder of a subdir's shards."""
+ROOT_FILES = frozenset({"channeldata.json", "notices.json"})
 
 LONGEST_FILE = 211
 LONGEST_NAME = 64
@@ -59,6 +60,7 @@ _NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]*")
 _VERSION = re.compile(r"[A-Za-z0-9_.!+]{1,64}")
 _BUILD = re.compile(r"[A-Za-z0-9_.+]{1,64}")
 _EXTENSIONS = (".conda", ".tar.bz2")
+_SHARD = re.compile(r"([0-9a-f]{64})\.msgpack\.zst")
 
 
 class FileName(NamedTuple):
@@ -107,12 +109,18 @@ def locate(path: str) -> Location | None:
     """What a path below a channel names (CEP 26; shards: CEP 16); None for what is too deep."""
     match path.split("/"):
         case [filename]:
-            return Location("", "", filename)
+            return Location("", name_of(filename) or "", filename)
         case [section, filename]:
             return Location(section, name_of(filename) or "", filename)
         case [section, folder, filename] if folder == SHARDS:
             return Location(section, "", filename, shard=True)
     return None
+
+
+def shard_digest(filename: str) -> str:
+    """The hash that the file name of a served shard says (CEP 16); "" for any other."""
+    match = _SHARD.fullmatch(filename)
+    return match[1] if match else ""
 
 
 def section_url(base: str, subdir: str, name: str) -> str:

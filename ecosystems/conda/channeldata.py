@@ -40,9 +40,7 @@ def merged(sources: Sequence[Path], names: set[str]) -> dict[str, Any]:
             source_packages = packages(path)
         except BadIndex:
             continue
-        by_name = {
-            key: source_packages[key] for key in source_packages if key in names
-        } | by_name
+        by_name = {key: source_packages[key] for key in source_packages if key in names} | by_name
     subdirs = {
         subdir
         for package in by_name.values()

@@ -22,6 +22,7 @@ from ecosystems.documents import Document
 from ecosystems.progress import never_stop
 
 NOTICES = "notices.json"
+NO_NOTICES = b'{"notices": []}'
 
 
 def documents(

@@ -45,6 +45,8 @@ class Conda(Ecosystem):
 
     kind = Kind.CONDA
     family = Family.CONDA
+    root_files = channel.ROOT_FILES
+    permanent_sections = ("noarch", "")
 
     def parse_spec(self, text: str) -> Spec:
         return matchspec.parse(text)
@@ -158,6 +160,12 @@ class Conda(Ecosystem):
         # The first two are files inside a package, which is not opened here.
         listed = {**self.record_fields(record.raw), "fn": record.filename}
         return {"index.json": {}, "about.json": {}, "repodata_record.json": listed}
+
+    def shard_digest(self, filename: str) -> str:
+        return channel.shard_digest(filename)
+
+    def default_document(self, section: str, filename: str) -> bytes | None:
+        return documents.NO_NOTICES if (section, filename) == ("", documents.NOTICES) else None
 
     def served(self, body: bytes) -> bytes:
         return shards.shard_bytes(body)

@@ -197,13 +197,12 @@ def test_a_body_is_canonical(taken: Taken) -> None:
 
 def test_a_files_address_leads_back_to_it(taken: Taken) -> None:
     ecosystem = taken.ecosystem
-    if not ecosystem.prefix:
-        return
+    prefix = f"{ecosystem.prefix}/" if ecosystem.prefix else ""
     for record in taken.records():
         assert isinstance(record, Record)
         path = ecosystem.file_path(taken.section, record.name, record.filename)
-        assert path.startswith(f"{ecosystem.prefix}/")
-        spot = ecosystem.locate(path.removeprefix(f"{ecosystem.prefix}/"), "")
+        assert path.startswith(prefix)
+        spot = ecosystem.locate(path.removeprefix(prefix), "")
         assert spot is not None
         assert (spot.section, spot.name, spot.filename) == (
             taken.section,

@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from channels.models import Channel
-from ecosystems.conda.channel import KNOWN_SUBDIRS
+from ecosystems import registry
 from ecosystems.licenses import FAMILIES
 from filters.rules.form import FIELDS
 from web.pages.account_forms import DayInput, Lines, Styled
@@ -108,7 +108,8 @@ class FilterForm(Styled):
         super().__init__(*args, **kwargs)
         self.terms = dict(terms or {})
         chosen = self.terms.get("subdirs") or []
-        known = [*KNOWN_SUBDIRS, *(one for one in chosen if one not in KNOWN_SUBDIRS)]
+        sections = registry.at_root().sections([])
+        known = [*sections, *(one for one in chosen if one not in sections)]
         platforms = self.fields["subdirs"]
         assert isinstance(platforms, forms.MultipleChoiceField)
         platforms.choices = [(one, one) for one in known]

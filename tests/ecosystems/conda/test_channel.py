@@ -7,12 +7,15 @@ from ecosystems.conda.channel import (
     KNOWN_SUBDIRS,
     client_setup,
     is_subdir,
+    locate,
     name_of,
     normalize,
     origin_base,
     parse_file_name,
     section_url,
+    shard_digest,
 )
+from ecosystems.documents import Location
 
 
 def test_a_file_name_has_four_parts():
@@ -60,3 +63,23 @@ def test_the_token_is_put_where_clients_look_for_it():
         assert "https://packages.example/t/ab12/api/repo/main" in text
     assert "/t/" not in client_setup("https://packages.example/api/repo/main")["pixi"]
     assert Channel("https://packages.example/t/ab12/api/repo/main").base_url
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("channeldata.json", Location("", "", "channeldata.json")),
+        ("noarch/repodata.json.zst", Location("noarch", "", "repodata.json.zst")),
+        ("osx-64/six-1.16.0-0.conda", Location("osx-64", "six", "six-1.16.0-0.conda")),
+        ("noarch/shards/x", Location("noarch", "", "x", shard=True)),
+        ("noarch/other/x", None),
+        ("noarch/shards/x/y", None),
+    ],
+)
+def test_a_path_below_a_channel_names_a_file_or_nothing(path, location):
+    assert locate(path) == location
+
+
+def test_a_shard_is_named_by_its_hash():
+    assert shard_digest("0" * 64 + ".msgpack.zst") == "0" * 64
+    assert not any(map(shard_digest, ("", "0" * 64, "0" * 63 + ".msgpack.zst", "repodata.json")))
