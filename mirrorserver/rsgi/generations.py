@@ -1,7 +1,7 @@
 """Reads the number that says whether what is remembered still holds, without blocking the loop.
 
-SQLite answers at once, so it is asked on the loop; another database is asked by a thread, once
-for all requests that have come since it was asked last.
+SQLite answers at once, so it is asked on the loop, once for all requests that had come before;
+another database is asked by a thread, once for all requests that have come since it was asked last.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ class Generations:
         database = settings.DATABASES["default"]
         self._file = str(database["NAME"]) if "sqlite3" in database["ENGINE"] else ""
         self._sqlite: sqlite3.Connection | None = None
+        self._number: int | None = None
+        """What SQLite said in this turn of the loop."""
 
     async def read(self) -> int:
         """The number as it stands now, or later. Raises Django's database errors."""
-        if self._file and (number := self._at_once()) is not None:
+        if self._file and (number := self._this_turn()) is not None:
             return number
         if (answer := self._next) is None:
             answer = self._next = asyncio.get_running_loop().create_future()
@@ -36,6 +38,17 @@ class Generations:
                 self._ask()  # which has taken it: whoever comes later waits for the next
         # A client that leaves must not end the wait of the others.
         return await asyncio.shield(answer)
+
+    def _this_turn(self) -> int | None:
+        """What SQLite said when it was asked for a request that had come no earlier than this."""
+        if self._number is None:
+            # Before it is asked: whoever comes after the answer comes after this in the loop, too.
+            asyncio.get_running_loop().call_soon(self._next_turn)
+            self._number = self._at_once()
+        return self._number
+
+    def _next_turn(self) -> None:
+        self._number = None
 
     def _at_once(self) -> int | None:
         """What SQLite says without waiting for anybody; None where it cannot."""

@@ -58,6 +58,45 @@ def test_the_number_is_the_one_that_stands_there(generations: Generations) -> No
     assert read(generations) == [0]
 
 
+def test_on_sqlite_whoever_comes_in_one_turn_of_the_loop_shares_a_query_and_nobody_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine.only_on("sqlite", "another database is asked by a thread")
+    Generation.objects.update_or_create(pk=1, defaults={"number": 7})
+    generations, asked = Generations(), []
+
+    def counted() -> int | None:
+        asked.append(1)
+        return 7
+
+    monkeypatch.setattr(generations, "_at_once", counted)
+
+    async def run() -> None:
+        for turn in range(1, 4):
+            await asyncio.gather(*(generations.read() for _ in range(MANY)))
+            assert len(asked) == turn
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    generations._thread.shutdown()
+
+
+def test_on_sqlite_a_change_is_seen_by_whoever_comes_after_it() -> None:
+    machine.only_on("sqlite", "another database is asked by a thread")
+    Generation.objects.update_or_create(pk=1, defaults={"number": 7})
+    generations = Generations()
+
+    async def run() -> None:
+        assert await generations.read() == 7
+        await asyncio.to_thread(Generation.rise)
+        assert await generations.read() == 8
+
+    try:
+        asyncio.run(run())
+    finally:
+        generations._thread.shutdown()
+
+
 def test_clients_that_come_at_once_share_a_query(
     generations: Generations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
