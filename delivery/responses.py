@@ -1,6 +1,6 @@
 """Turns what was found into an HTTP answer: whole, part, unchanged, or a problem in words.
 
-The rule: an answer names the bytes and does not hold them; whoever sends it reads files.
+The rule: an answer holds what is small and in memory, and names the file of all else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
-from delivery import ranges
+from delivery import ranges, small_files
 
 Environ = Mapping[str, Any]
 Headers = list[tuple[str, str]]
@@ -57,7 +57,7 @@ class Reply:
 
     status: int
     headers: Headers
-    body: bytes = b""
+    body: bytes | bytearray = b""
     path: Path | None = None
     first: int = 0
     length: int = 0
@@ -147,8 +147,8 @@ def send(environ: Environ, entity: Entity) -> tuple[Reply, bool]:
         return Reply(304, entity.unchanged_headers), False
     if environ["REQUEST_METHOD"] == "HEAD":
         return Reply(200, entity.headers), False
-    _check(entity)
     if entity.path is not None and settings.X_ACCEL and not entity.packed:
+        _check(entity)
         return _hand_over(entity), True
     if "HTTP_RANGE" not in environ or entity.packed:
         return _whole(entity), True
@@ -168,8 +168,13 @@ def _part(environ: Environ, entity: Entity) -> tuple[Reply, bool]:
     headers = [pair for pair in entity.headers if pair[0] != "Content-Length"]
     headers.append(("Content-Length", str(length)))
     headers.append(("Content-Range", f"bytes {first}-{last}/{entity.size}"))
-    body = entity.body[first : last + 1]
-    return Reply(206, headers, body, entity.path, first, length), first == 0
+    if entity.path is None:
+        return Reply(206, headers, entity.body[first : last + 1]), first == 0
+    _check(entity)
+    part = small_files.read_part(str(entity.path), first, length)
+    if part is not None:
+        return Reply(206, headers, part), first == 0
+    return Reply(206, headers, path=entity.path, first=first, length=length), first == 0
 
 
 def _hand_over(entity: Entity) -> Reply:
@@ -189,9 +194,14 @@ def _hand_over(entity: Entity) -> Reply:
 
 
 def _whole(entity: Entity) -> Reply:
-    return Reply(
-        200, entity.headers, entity.body, entity.path, length=entity.size, packed=entity.packed
-    )
+    if entity.path is None:
+        return Reply(200, entity.headers, entity.body)
+    if not entity.packed and 0 <= entity.size < small_files.LARGEST:
+        body = small_files.read(str(entity.path), entity.size)
+        if body is not None:
+            return Reply(200, entity.headers, body)
+    _check(entity)
+    return Reply(200, entity.headers, path=entity.path, length=entity.size, packed=entity.packed)
 
 
 def _check(entity: Entity) -> None:

@@ -23,8 +23,6 @@ from django.conf import settings
 from delivery.responses import Reply
 from mirrorserver.rsgi.protocol import Exchange, Headers
 
-IN_MEMORY = 128 * 1024
-"""Files up to this size are read at once if the system has them in memory."""
 CHUNK = 64 * 1024
 READ = 16 * 1024
 """Of what is unpacked: each client that reads slowly holds as much."""
@@ -41,26 +39,11 @@ def send_file(proto: Exchange, reply: Reply) -> None:
     """Answer with a file or a part of it."""
     assert reply.path is not None
     path = str(reply.path)
-    if reply.length <= IN_MEMORY and (body := _cached(path, reply.first, reply.length)) is not None:
-        proto.response_bytes(reply.status, reply.headers, body)
-    elif reply.status == 206:
+    if reply.status == 206:
         end = reply.first + reply.length
         proto.response_file_range(reply.status, reply.headers, path, reply.first, end)
     else:
         proto.response_file(reply.status, reply.headers, path)
-
-
-def _cached(path: str, first: int, length: int) -> bytes | None:
-    """The bytes, if that needs no look at the disk."""
-    buffer = bytearray(length)
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        count = os.preadv(handle, [buffer], first, os.RWF_NOWAIT)
-    except OSError:  # not in memory, or a file system that cannot tell
-        return None
-    finally:
-        os.close(handle)
-    return bytes(buffer) if count == length else None
 
 
 async def unpacked(path: Path, run: Run) -> AsyncIterator[bytes]:
