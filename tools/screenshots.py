@@ -1,7 +1,7 @@
 """Write pictures of every page, light and dark, wide and narrow, to var/screenshots/.
 
 It starts a server of its own with a database of its own. Arguments: names of pages; none = all;
-`--to FOLDER` writes there. `--docs` instead writes the six pictures of the README, to docs/.
+`--to FOLDER` writes there. `--docs` instead writes the pictures of the README, to docs/.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "var" / "screenshots"
 DOCS = ROOT / "docs"
-SHOWN = ("overview", "create-mirror", "mirrors", "mirror-details", "package", "revisions")
+SHOWN = ("overview", "create-mirror", "mirror-details")
 SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 SIGN_IN = "sign-in"
 

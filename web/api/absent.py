@@ -26,7 +26,7 @@ MISSING = (
     (r"GET cves(/.*)?", "This server has no list of vulnerabilities yet."),
     (
         r"\w+ system/settings",
-        "The settings of this server are environment variables; see the README.",
+        "The settings of this server are environment variables; see docs/configuration.md.",
     ),
     (r"\w+ system/blob_cleanup", "This server cleans up by itself."),
     (r"\w+ diagnose/.*", "This server has no diagnosis of blobs."),
