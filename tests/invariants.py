@@ -121,7 +121,7 @@ def listed(channel: Channel, answers: list[Answer], *, fetch: bool) -> None:
         assert plain == set(promised), f"the forms of {section} list other files than its packages"
         for name, file in files.items():
             state = promised[name.removesuffix(".metadata")]
-            _fetchable(channel, file, state, answers, fetch=fetch)
+            _fetchable(client, f"{_base(channel)}/{file.path}", file, state, answers, fetch=fetch)
 
 
 def unpublished(channel: Channel, answers: list[Answer]) -> None:
@@ -270,9 +270,14 @@ class State:
 
 
 def _fetchable(
-    channel: Channel, file: Listed, state: State, answers: list[Answer], *, fetch: bool
+    client: Client,
+    path: str,
+    file: Listed,
+    state: State,
+    answers: list[Answer],
+    *,
+    fetch: bool,
 ) -> None:
-    client, path = _client(), f"{_base(channel)}/{file.path}"
     head = client.head(path)
     answers.append(head)
     assert head.status == 200, (path, head.status)
