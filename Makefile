@@ -1,7 +1,7 @@
 # The commands of this project; `make run` and `make test` need nothing done before.
 .DEFAULT_GOAL := run
 .PHONY: run test test-sqlite test-sqlite-harsh test-sqlite-rest test-postgres test-postgres-harsh \
-	test-postgres-rest test-alone check bench bench-quick screenshots lock clean
+	test-postgres-rest test-e2e test-alone check bench bench-quick screenshots lock clean
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -42,16 +42,18 @@ ON_POSTGRES = $(OWN_DATA) $(BIN)/python tools/services.py $(BIN)/pytest --durati
 run: .venv/run.stamp
 	@exec $(BIN)/python manage.py serve
 
-# Tests that hold clients to a time or drive a browser: they have the machine for themselves.
-ALONE := tests/e2e tests/security/test_outages.py
+# Tests that hold clients to a time: they have the machine for themselves.
+ALONE := tests/security/test_outages.py
 
 # Every check and the suite twice: on SQLite with the embedded broker, and on PostgreSQL with Redis.
-# Each pass is in two halves, and three halves run at a time, because tests often wait for something.
+# Each pass is in two halves; the tests in a browser are a part of their own. Three parts run at a
+# time, because tests often wait for something, and the longest first, so that none is left alone.
 # Each has a DATA folder of its own; what each prints comes when it is over.
 test: .venv/dev.stamp
 	tools/check_tools.sh
 	$(MAKE) --no-print-directory check
-	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-postgres test-sqlite
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target \
+		test-sqlite-harsh test-sqlite-rest test-postgres-harsh test-postgres-rest test-e2e
 	$(MAKE) --no-print-directory test-alone
 
 # The half of a pass that is about faults and attacks; the other half is all the rest.
@@ -65,7 +67,11 @@ test-sqlite-harsh: .venv/dev.stamp
 
 test-sqlite-rest: .venv/dev.stamp
 	@echo "On SQLite and the embedded broker, the rest:"
-	$(ON_SQLITE) $(addprefix --ignore=,$(HARSH) $(ALONE))
+	$(ON_SQLITE) $(addprefix --ignore=,$(HARSH) tests/e2e)
+
+test-e2e: .venv/dev.stamp
+	@echo "On SQLite, in a browser:"
+	$(ON_SQLITE) tests/e2e
 
 test-alone: .venv/dev.stamp
 	@echo "On SQLite, one thing at a time:"
