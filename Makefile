@@ -21,9 +21,11 @@ COMPOSE = "$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/doc
 # - files of mirrorserver that use none in this process, or start a server on SQLite of their own;
 # - the outages, whose servers are on SQLite, and the matrix and the odd values: thousands of
 #   requests about what views answer, whose queries the other tests ask of both databases;
+# - the documents, but for the examples that they give;
 # - e2e, whose servers are on SQLite; test_conda.py starts one on PostgreSQL and Redis then.
 ON_DATABASE := $(addprefix tests/mirrorserver/test_,discreet.py environment.py)
 NO_DATABASE := tests/ecosystems tests/filters tests/frontend \
+	tests/docs/test_configuration.py tests/docs/test_paths.py \
 	tests/web/test_static_files.py tests/web/api/test_openapi.py tests/workers/test_shutdown.py \
 	$(filter-out $(ON_DATABASE),$(wildcard tests/mirrorserver/test_*.py)) \
 	$(filter-out %/test_generations.py,$(wildcard tests/mirrorserver/rsgi/test_*.py)) \

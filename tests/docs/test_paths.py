@@ -15,7 +15,9 @@ DOCUMENTS = [
     PROJECT / "CONTRIBUTING.md",
     *sorted((PROJECT / "docs").glob("*.md")),
 ]
-ROOTS = {path.name for path in PROJECT.iterdir() if path.is_dir()}
+MADE = {"var", ".venv"}
+"""Folders that no checkout has."""
+ROOTS = {path.name for path in PROJECT.iterdir() if path.is_dir()} - MADE
 PATH = re.compile(r"`([a-z0-9_./-]+/[A-Za-z0-9_./-]*|[a-z-]+\.(?:yml|toml|md))`")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
