@@ -18,7 +18,7 @@ from delivery.on_demand import Cut
 from delivery.responses import Problem, Reply, problem, safe
 from mirrorserver.rsgi import bodies, bridge, sending, shares, stalled
 from mirrorserver.rsgi.generations import Generations
-from mirrorserver.rsgi.pool import Busy, Pool, Share
+from mirrorserver.rsgi.pool import Busy, ClientShares, Pool, Share
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
 from mirrorserver.rsgi.waits import Flying, Waits
 from web.api import absent
@@ -47,6 +47,8 @@ class Application:
         self._changes = Share(self._pages, threads=max(1, threads // 2), queue=QUEUE)
         self._lookers = Pool("lookers", threads=LOOKERS, queue=LOOKERS_QUEUE)
         self._packages = Pool("packages", threads=threads, queue=2 * QUEUE)
+        # What is not remembered is looked up, and clients may ask for any number of such names.
+        self._lookups = ClientShares(self._packages, threads=max(1, threads // 2), queue=QUEUE)
         self._unpackers = Pool("unpackers", threads=UNPACKERS, queue=QUEUE)
         self._generations = Generations()
         self._waits = Waits(self._packages.run)
@@ -82,7 +84,8 @@ class Application:
         if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
             await self._drop_body(scope, proto)
         if (reply := await self._remembered(request)) is None:
-            found = await self._packages.run(app.respond, request)
+            asking = shares.client(scope, request)
+            found = await self._lookups.run(asking, app.respond, request)
             if isinstance(found, app.Waiting):
                 who = shares.client(scope, request, found.answer.user)
                 with self._shares.one(who):

@@ -29,6 +29,11 @@ class Share:
         self._most = threads + queue
         self._jobs = 0
 
+    @property
+    def used(self) -> bool:
+        """Whether any job runs or waits."""
+        return self._jobs > 0
+
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `Pool.run`."""
         if self._jobs >= self._most:
@@ -39,6 +44,25 @@ class Share:
                 return await self._pool.run(job, *args, **kwargs)
         finally:
             self._jobs -= 1
+
+
+class ClientShares:
+    """The same share of a pool for each client, so that none ever holds all of its threads."""
+
+    def __init__(self, pool: Pool, *, threads: int, queue: int) -> None:
+        self._pool, self._threads, self._queue = pool, threads, queue
+        self._shares: dict[str, Share] = {}
+
+    async def run(self, who: str, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `Pool.run`, on behalf of the client `who`."""
+        if (share := self._shares.get(who)) is None:
+            share = Share(self._pool, threads=self._threads, queue=self._queue)
+            self._shares[who] = share
+        try:
+            return await share.run(job, *args, **kwargs)
+        finally:
+            if not share.used:
+                self._shares.pop(who, None)
 
 
 class Pool:

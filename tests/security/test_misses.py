@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from channels.errors import Missing
 from channels.models import Channel, Package
-from delivery import lookup
+from delivery import app, lookup
+from mirrorserver.rsgi.application import Application
 from tests import scene
+from tests.mirrorserver.rsgi.exchanges import Exchange, Scope
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,3 +74,50 @@ def test_why_reads_the_rows_of_its_name_only(large: Channel) -> None:
         list(rows[:20])
     found = plan(queries[0]["sql"])
     assert ("name=?" in found) if connection.vendor == "sqlite" else ("Index Cond" in found), found
+
+
+def test_the_lookups_of_one_client_leave_threads_for_the_others(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEB_THREADS = 4
+    go, look_up = threading.Event(), app.respond
+
+    def slow(environ: Any) -> Any:
+        if "slow" in environ["PATH_INFO"]:
+            assert go.wait(60)
+        return look_up(environ)
+
+    monkeypatch.setattr(app, "respond", slow)
+    scene.channel()
+
+    async def run() -> None:
+        server = Application()
+
+        async def ask(name: str, address: str) -> int:
+            scope = Scope("GET", f"/api/repo/main/noarch/{name}-1-0.conda", client=f"{address}:5")
+            wire = Exchange()
+            await server.__rsgi__(cast(Any, scope), wire)
+            return wire.status
+
+        attack = [asyncio.ensure_future(ask(f"slow{at}", "192.0.2.1")) for at in range(20)]
+        async with asyncio.timeout(60):
+            assert await ask("absent", "192.0.2.2") == 404
+        go.set()
+        assert await asyncio.gather(*attack) == [404] * 20
+        end(server._packages._threads, settings.WEB_THREADS)
+        end(server._generations._thread, 1)
+
+    asyncio.run(run())
+
+
+def end(pool: ThreadPoolExecutor, threads: int) -> None:
+    """End the threads of a pool, each with its connection to the database."""
+    together = threading.Barrier(threads)
+
+    def close() -> None:
+        together.wait(60)
+        connections.close_all()
+
+    for done in [pool.submit(close) for _ in range(threads)]:
+        done.result(60)
+    pool.shutdown()

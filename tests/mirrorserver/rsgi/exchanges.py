@@ -68,8 +68,8 @@ class Exchange:
     def response_empty(self, status: int, headers: Headers) -> None:
         self.response_bytes(status, headers, b"")
 
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
-        self.status, self.headers, self.body = status, headers, body
+    def response_bytes(self, status: int, headers: Headers, body: bytes | bytearray) -> None:
+        self.status, self.headers, self.body = status, headers, bytes(body)
 
     def response_file(self, status: int, headers: Headers, file: str) -> None:
         self.status, self.headers = status, headers
