@@ -16,6 +16,7 @@ from channels.texts import UNREADABLE
 from ecosystems import registry
 from ecosystems.base import Ecosystem
 from filters.rules import Reason, judge
+from filters.rules.model import Rule
 from publishing.inputs import Inputs, gather
 from publishing.judge import judge_name, resolve
 from publishing.outcomes import Case, Part, State
@@ -117,7 +118,7 @@ def _asked(
     for one in inputs.mirrors:
         snapshot = one.snapshots.get(section) if one.ecosystem.kind == ecosystem.kind else None
         if snapshot is not None and query in snapshot.invalid_names:
-            reason = ("mirror", "invalid", UNREADABLE)
+            reason = ("mirror", Rule.INVALID, UNREADABLE)
             yield Answer(query, section, "", one.mirror.name, False, "left_out", *reason)
 
 
@@ -145,7 +146,7 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
         kept = [answer for answer in answers if answer.kept]
         if not kept:
             first = answers[0]
-            reason = Reason(first.by, first.rule, first.detail)
+            reason = Reason(first.by, Rule(first.rule), first.detail)
             return Verdict(True, _sentence(filename, first.mirror, reason))
         if kept[0].state == "missing":
             return Verdict(

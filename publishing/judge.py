@@ -14,6 +14,7 @@ from channels.blobs import Audience
 from ecosystems.progress import Stop
 from ecosystems.records import Invalid, Record
 from filters.rules import Reason, judge, twins
+from filters.rules.model import Rule
 from publishing import file_licenses
 from publishing.outcomes import Case, Judged, Part, Source, State, complete, digest, digests
 from publishing.published import ByMirror, Listed
@@ -200,7 +201,7 @@ def _leave_out_twins(part: Part, claimed: dict[str, str], *, expected: bool) -> 
             assert isinstance(record, Record)
             part.instead[new] = record
         why = f"the same package is kept as {new}"
-        part.leave_out(at, Reason(part.source.rules.by, "duplicated_legacy_conda", why))
+        part.leave_out(at, Reason(part.source.rules.by, Rule.LEGACY, why))
         part.stays.pop(old, None)
     for old, _ in twins(list(part.stays), shown).values():
         part.stays.pop(old)
@@ -216,7 +217,7 @@ def _claim(part: Part, claimed: dict[str, str]) -> None:
         winner = claimed.get(record.filename, mine)
         if part.states[at] != State.LEFT_OUT and winner != mine:
             why = f"the mirror {winner} already provides this file"
-            part.leave_out(at, Reason("channel", "duplicate", why))
+            part.leave_out(at, Reason("channel", Rule.DUPLICATE, why))
     for filename in list(part.stays):
         if claimed.get(filename, mine) != mine:
             del part.stays[filename]

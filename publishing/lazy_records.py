@@ -28,6 +28,7 @@ from ecosystems.memo import Sized
 from ecosystems.records import Record
 from ecosystems.upstream import UpstreamError
 from filters.rules import Reason, refused
+from filters.rules.model import Rule
 from mirrors.models import Accepted, Page, Snapshot
 from publishing.inputs import Input, Inputs, gather, on_demand
 from publishing.judge import judge_name, resolve
@@ -176,7 +177,7 @@ def _cut(judged: Judged, revision: Revision) -> None:
                 time = record.timestamp
                 if time is None or time > then:
                     why = f"it was uploaded after the revision {revision.number} was made"
-                    part.reasons[at] = Reason("channel", "date", why)
+                    part.reasons[at] = Reason("channel", Rule.DATE, why)
 
 
 def _insert(channel: Channel, one: Input, section: str, found: Listing, number: int) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from channels.models import Channel, Package
 from ecosystems import registry
+from filters.rules.model import Rule
 from mirrors.models import Mirror, Snapshot
 from publishing.listings import count
 
@@ -37,4 +38,4 @@ def add_index(counts: dict[str, Any], mirror: Mirror, terms: Mapping[str, Any]) 
         counts["listed"] += snapshot.listed
     if invalid:
         filtered = counts["mirror_filtered"]
-        filtered["invalid"] = filtered.get("invalid", 0) + invalid
+        filtered[Rule.INVALID] = filtered.get(Rule.INVALID, 0) + invalid

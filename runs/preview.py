@@ -26,6 +26,7 @@ from channels.rules import narrowed
 from ecosystems.base import Ecosystem
 from ecosystems.errors import BadIndex
 from filters.models import Filter
+from filters.rules.model import Rule
 from mirrors import form_warnings, services, source_urls
 from mirrors.models import Kind, Mirror, Preview, Snapshot, Upstream
 from publishing.diff import Difference, compare
@@ -283,7 +284,7 @@ def _shape(
     invalid = sum(snapshot.invalid for snapshot in snapshots.values())
     if invalid:
         filtered = counts["mirror_filtered"]
-        filtered["invalid"] = filtered.get("invalid", 0) + invalid
+        filtered[Rule.INVALID] = filtered.get(Rule.INVALID, 0) + invalid
     missing = counts.pop("missing")
     counts["active_planned"] = counts["active"] + missing if mirror.active else 0
     shown = asdict(difference)

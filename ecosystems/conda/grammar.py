@@ -10,11 +10,11 @@ import re
 from typing import NamedTuple, NoReturn
 
 from ecosystems.conda import regex
+from ecosystems.conda.channel import is_subdir
 from ecosystems.errors import SpecError
 
 _NAME = re.compile(r"[A-Za-z0-9_.*-]+")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SUBDIR = re.compile(r"noarch|[a-z0-9]+-[a-z0-9]+", re.IGNORECASE)
 _BUILD = re.compile(r"[A-Za-z0-9_.+*!-]+")
 _QUOTED = re.compile(r"""(['"])((?:\\.|(?!\1)[^\\])*)\1""")
 _BARE = re.compile(r"""[^\s,'"\[\]]+""")
@@ -92,8 +92,8 @@ def _prefix(text: str, head: str) -> tuple[int, dict[str, Part]]:
     place, slash, subdir = channel.strip().rpartition("/")
     if not slash:
         place, subdir = channel.strip(), ""
-    if place not in ("", "*") or (subdir and not _SUBDIR.fullmatch(subdir)):
-        hint = f'; write "*/{subdir}::…"' if slash and _SUBDIR.fullmatch(subdir) else ""
+    if place not in ("", "*") or (subdir and not is_subdir(subdir.lower())):
+        hint = f'; write "*/{subdir}::…"' if slash and is_subdir(subdir.lower()) else ""
         why = f'a mirror has one source, so the channel "{channel.strip()}" cannot be chosen here'
         fail(why + hint, text=text, at=0)
     fields = {"subdir": Part(subdir, channel.index(subdir))} if subdir else {}

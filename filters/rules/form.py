@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ecosystems.conda.channel import is_subdir
 from ecosystems.errors import SpecError
+from ecosystems.kinds import KIND_OF_FAMILY
 from ecosystems.licenses import canonical
 from ecosystems.records import Spec
 
@@ -29,9 +31,9 @@ LONGEST_ENTRY = 200
 # Each of these is tried on every package name, an exact name costs nothing.
 MOST_PATTERNS = 1_000
 
-API_TYPES = {"conda": "conda", "python": "python_simple", "cran": "CRAN"}
-_KINDS = {word.lower(): kind for kind, api in API_TYPES.items() for word in (kind, api)}
-_SUBDIR = re.compile(r"(?=.{1,32}\Z)(?:noarch|[a-z0-9]+-[a-z0-9]+)")
+API_TYPES: dict[str, str] = {str(family): str(kind) for family, kind in KIND_OF_FAMILY.items()}
+"""The API's name of a type, by its family."""
+_FAMILIES = {word.lower(): family for family, api in API_TYPES.items() for word in (family, api)}
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 ParseSpec = Callable[[str], Spec]
@@ -47,7 +49,7 @@ class Problem(NamedTuple):
 
 def kind_of(name: str) -> str | None:
     """The ecosystem that a package type's name means: `CRAN` and `cran` mean `cran`."""
-    return _KINDS.get(name.strip().lower())
+    return _FAMILIES.get(name.strip().lower())
 
 
 def exact_name(spec: Spec) -> str | None:
@@ -114,7 +116,7 @@ def _read_entry(field: str, entry: object, spec: ParseSpec) -> bool:
     elif field == "types" and kind_of(entry) is None:
         words = ", ".join(API_TYPES.values())
         raise SpecError(f'"{entry}" is no package type; the types are {words}')
-    elif field == "subdirs" and not _SUBDIR.fullmatch(entry.strip().lower()):
+    elif field == "subdirs" and not is_subdir(entry.strip().lower()):
         raise SpecError(f'"{entry}" is no platform; platforms look like linux-64, win-64, noarch')
     return False
 
@@ -181,7 +183,7 @@ def _together(filters: Mapping[str, Any]) -> list[Problem]:
 def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical form, ready for JSON; `filters` must have no problems."""
     read: dict[str, Callable[[str], str]] = {
-        "types": lambda text: API_TYPES[_KINDS[text.strip().lower()]],
+        "types": lambda text: API_TYPES[_FAMILIES[text.strip().lower()]],
         "subdirs": lambda text: text.strip().lower(),
         **dict.fromkeys(SPEC_LISTS, str.strip),
         **dict.fromkeys(LICENSE_LISTS, canonical),

@@ -12,9 +12,10 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 
 from ecosystems import licenses, memo
+from ecosystems.kinds import Family
 from ecosystems.records import Invalid, Record
 from filters.rules.form import API_TYPES
-from filters.rules.model import DAY, Chosen, Reason, Rules
+from filters.rules.model import DAY, Chosen, Reason, Rule, Rules
 
 Advisory = Callable[[Record], tuple[float | None, bool]]
 """The worst vulnerability score of a file, and whether one of them is not reviewed yet."""
@@ -42,7 +43,7 @@ def judge(
         if last is not None:
             break
     return [
-        Reason(mirror.by, "invalid", record.why)
+        Reason(mirror.by, Rule.INVALID, record.why)
         if isinstance(record, Invalid)
         else _verdict(record, checks, last)
         for record in records
@@ -91,14 +92,8 @@ def _prepare(
     checks: list[_Check],
 ) -> Reason | None:
     """Appends what has to be asked of each record; returns what rejects all that is left."""
-    if rules.types and kind not in rules.types:
-        allowed = ", ".join(sorted(API_TYPES[family] for family in rules.types))
-        why = f"the type {API_TYPES[kind]} is not among the allowed types ({allowed})"
-        return Reason(rules.by, "type", why)
-    if kind == "conda" and rules.subdirs and section not in rules.subdirs:
-        chosen = ", ".join(sorted(rules.subdirs))
-        why = f"the platform {section} is not among the chosen ones ({chosen})"
-        return Reason(rules.by, "subdirs", why)
+    if reason := _by_section(rules, section, kind):
+        return reason
     if advisory is not None and (rules.cve_score is not None or rules.reviewed_only):
         checks.append(_cve_check(rules, advisory))
     if rules.date_from is not None or rules.date_to is not None:
@@ -107,10 +102,24 @@ def _prepare(
         chosen_only = rules.only.at(name)
         if chosen_only is None:
             why = f"the name {name} is not in the list of the only packages to include"
-            return Reason(rules.by, "only_specs", why)
+            return Reason(rules.by, Rule.ONLY_SPECS, why)
         if chosen_only.whole is None:
             checks.append(_only_check(rules, chosen_only))
     return _prepare_exclusion(rules, name, checks)
+
+
+def _by_section(rules: Rules, section: str, kind: str) -> Reason | None:
+    """Why nothing of this type or section is kept."""
+    if rules.types and kind not in rules.types:
+        allowed = ", ".join(sorted(API_TYPES[family] for family in rules.types))
+        why = f"the type {API_TYPES[kind]} is not among the allowed types ({allowed})"
+        return Reason(rules.by, Rule.TYPE, why)
+    # Platforms are conda's: a channel's list says nothing of what other types call sections.
+    if kind == Family.CONDA and rules.subdirs and section not in rules.subdirs:
+        chosen = ", ".join(sorted(rules.subdirs))
+        why = f"the platform {section} is not among the chosen ones ({chosen})"
+        return Reason(rules.by, Rule.SUBDIRS, why)
+    return None
 
 
 def _prepare_exclusion(rules: Rules, name: str, checks: list[_Check]) -> Reason | None:
@@ -123,7 +132,7 @@ def _prepare_exclusion(rules: Rules, name: str, checks: list[_Check]) -> Reason 
     if exclude is not None:
         if exclude.whole is not None and include is None and not rules.include_licenses:
             why = f"{name} matches the excluded spec {exclude.whole.text}"
-            return Reason(rules.by, "exclude_specs", why)
+            return Reason(rules.by, Rule.EXCLUDE_SPECS, why)
         checks.append(_unless_rescued(_spec_check(rules, exclude), rules, include))
     if rules.exclude_licenses:
         checks.append(_unless_rescued(_license_check(rules), rules, include))
@@ -158,7 +167,7 @@ def _spec_check(rules: Rules, exclude: Chosen) -> _Check:
         if reason is None:
             subject = record.name if spec.name_only else f"{record.name} {record.version}"
             why = f"{subject} matches the excluded spec {spec.text}"
-            reason = reasons[record.version, spec.text] = Reason(rules.by, "exclude_specs", why)
+            reason = reasons[record.version, spec.text] = Reason(rules.by, Rule.EXCLUDE_SPECS, why)
         return reason
 
     return check
@@ -176,7 +185,7 @@ def _only_check(rules: Rules, only: Chosen) -> _Check:
         reason = reasons.get(label)
         if reason is None:
             why = f"{label} matches none of the specs to include: {shown}{more}"
-            reason = reasons[label] = Reason(rules.by, "only_specs", why)
+            reason = reasons[label] = Reason(rules.by, Rule.ONLY_SPECS, why)
         return reason
 
     return check
@@ -201,12 +210,12 @@ def _license_reason(by: str, license: str, license_family: str, family: str) -> 
         why = f'the license "{text}" belongs to the excluded family {family}'
     else:
         why = f"no license is stated, and the family {family} is excluded"
-    return Reason(by, "license", why)
+    return Reason(by, Rule.LICENSE, why)
 
 
 def _date_check(rules: Rules) -> _Check:
     earliest, after = rules.earliest, rules.after
-    missing = Reason(rules.by, "date", "has no build time, and the date range needs one")
+    missing = Reason(rules.by, Rule.DATE, "has no build time, and the date range needs one")
     reasons: dict[int, Reason] = {}
 
     def check(record: Record) -> Reason | None:
@@ -222,7 +231,7 @@ def _date_check(rules: Rules) -> _Check:
         reason = reasons.get(built // DAY)
         if reason is None:
             why = f"was built on {_day(built)}, {side}"
-            reason = reasons[built // DAY] = Reason(rules.by, "date", why)
+            reason = reasons[built // DAY] = Reason(rules.by, Rule.DATE, why)
         return reason
 
     return check
@@ -242,9 +251,9 @@ def _cve_check(rules: Rules, advisory: Advisory) -> _Check:
         score, unreviewed = advisory(record)
         if limit is not None and score is not None and score > limit:
             why = f"its worst vulnerability has score {score:g}, above {limit:g}"
-            return Reason(rules.by, "cve", why)
+            return Reason(rules.by, Rule.CVE, why)
         if rules.reviewed_only and unreviewed:
-            return Reason(rules.by, "cve", "has a vulnerability that is not reviewed yet")
+            return Reason(rules.by, Rule.CVE, "has a vulnerability that is not reviewed yet")
         return None
 
     return check

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from ecosystems.errors import SpecError
@@ -25,16 +26,42 @@ DAY = 86_400_000
 _EPOCH = dt.date(1970, 1, 1)
 
 
+class Rule(StrEnum):
+    """What can leave a file out, as the API names it."""
+
+    CVE = "cve"
+    DATE = "date"
+    SIGNED = "signed"
+    """Read by the vendor's clients; this server looks at no signatures, so its count is 0."""
+    LICENSE = "license"
+    ONLY_SPECS = "only_specs"
+    EXCLUDE_SPECS = "exclude_specs"
+    SUBDIRS = "subdirs"
+    LEGACY = "duplicated_legacy_conda"
+    """The same package is listed in conda's newer format."""
+    INVALID = "invalid"
+    """The record cannot be read, or not be verified."""
+    TYPE = "type"
+    DUPLICATE = "duplicate"
+    """An older mirror of the channel provides a file of this name."""
+
+
+_MIRRORS_OWN = (Rule.SIGNED, Rule.LEGACY, Rule.INVALID)
+_CHANNELS_OWN = (Rule.TYPE, Rule.DUPLICATE)
+MIRROR_RULES = tuple(rule for rule in Rule if rule not in _CHANNELS_OWN)
+"""What a mirror's filter and its source leave out."""
+CHANNEL_RULES = tuple(rule for rule in Rule if rule not in _MIRRORS_OWN)
+
+
 class Reason(NamedTuple):
     """Why a file is left out.
 
-    `by` is `mirror` or `channel`; `rule` one of `subdirs, cve, date, only_specs,
-    exclude_specs, license, duplicated_legacy_conda, type, invalid`; `detail` names
-    the value that was looked at and the entry that decided.
+    `by` is `mirror` or `channel`; `detail` names the value that was looked at and the entry
+    that decided.
     """
 
     by: str
-    rule: str
+    rule: Rule
     detail: str
 
 

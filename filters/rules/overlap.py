@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ecosystems.kinds import Family
 from ecosystems.records import Spec
 from filters.rules.form import API_TYPES, exact_name
 from filters.rules.model import Chosen, Rules, SpecIndex
@@ -59,7 +60,7 @@ def _between(mirror: Rules, channel: Rules, kind: str) -> Iterator[str]:
             f"The channel's filter allows only the types {allowed}, and this mirror's type is "
             f"{API_TYPES[kind]}, {_NOTHING}."
         )
-    if kind == "conda" and mirror.subdirs and channel.subdirs:
+    if kind == Family.CONDA and mirror.subdirs and channel.subdirs:
         yield from _platforms(mirror, channel)
     yield from _dates(mirror, channel)
     yield from _licenses(mirror, channel)

@@ -12,17 +12,13 @@ from typing import Any
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from channels import readership
+from filters.rules.model import CHANNEL_RULES, MIRROR_RULES
 from mirrors import cron, source_urls, warnings
 from mirrors.models import Mirror, Outcome, Run, reasons
 from runs import left_out
 from web.api.common import stamp
 
 COUNTS = ("active", "passive", "failed", "removed", "active_planned")
-MIRROR_REASONS = (
-    "cve", "date", "signed", "license", "only_specs", "exclude_specs", "subdirs",
-    "duplicated_legacy_conda", "invalid",
-)  # fmt: skip
-CHANNEL_REASONS = ("type", "cve", "date", "license", "only_specs", "exclude_specs", "subdirs")
 MIRROR_KEYS = frozenset(
     {
         "mirror_id", "state", "last_run_at", "last_success_at", "next_run_at", "created_at",
@@ -124,9 +120,9 @@ def counts(found: Shape) -> Shape:
     """Counts with every key, whatever the run has counted so far."""
     return {
         **{key: found.get(key, 0) for key in ("listed", *COUNTS)},
-        "mirror_filtered": {**dict.fromkeys(MIRROR_REASONS, 0), **found.get("mirror_filtered", {})},
+        "mirror_filtered": {**dict.fromkeys(MIRROR_RULES, 0), **found.get("mirror_filtered", {})},
         "channel_filtered": {
-            **dict.fromkeys(CHANNEL_REASONS, 0),
+            **dict.fromkeys(CHANNEL_RULES, 0),
             **found.get("channel_filtered", {}),
         },
     }
@@ -143,8 +139,8 @@ def logs(run: Run) -> Shape:
 
 def _empty_logs() -> Shape:
     return {
-        "mirror_filtered": {reason: [] for reason in MIRROR_REASONS},
-        "channel_filtered": {reason: [] for reason in CHANNEL_REASONS},
+        "mirror_filtered": {reason: [] for reason in MIRROR_RULES},
+        "channel_filtered": {reason: [] for reason in CHANNEL_RULES},
     }
 
 

@@ -8,6 +8,7 @@ from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 
 from channels.models import Channel, Package
+from filters.rules.model import Rule
 from publishing.explain import Answers, why
 from web.api import package_schemas
 from web.api.common import COUNTED, Paging
@@ -22,16 +23,16 @@ STATES = {
     "left_out": "left_out",
 }
 RULES = {
-    "cve": "CVE filter",
-    "date": "date range",
-    "license": "excluded licenses",
-    "only_specs": "only the named packages",
-    "exclude_specs": "excluded packages",
-    "subdirs": "platforms",
-    "duplicated_legacy_conda": "legacy packages",
-    "type": "package types",
-    "invalid": "broken record",
-    "signed": "signatures",
+    Rule.CVE: "CVE filter",
+    Rule.DATE: "date range",
+    Rule.LICENSE: "excluded licenses",
+    Rule.ONLY_SPECS: "only the named packages",
+    Rule.EXCLUDE_SPECS: "excluded packages",
+    Rule.SUBDIRS: "platforms",
+    Rule.LEGACY: "legacy packages",
+    Rule.TYPE: "package types",
+    Rule.INVALID: "broken record",
+    Rule.DUPLICATE: "another mirror of the channel",
 }
 
 

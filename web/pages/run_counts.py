@@ -13,6 +13,7 @@ from django.db.models import IntegerField, Max, Min, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
+from filters.rules.model import Rule
 from history.models import Event, EventType
 from mirrors.models import Run
 
@@ -23,18 +24,17 @@ _ENDS = (
     EventType.MIRROR_FAILED,
     EventType.MIRROR_STOPPED,
 )
-REASONS = {
-    "cve": "CVE Filters",
-    "date": "Date Range",
-    "signed": "Signatures",
-    "license": "Excluded licenses",
-    "only_specs": "Not among the only packages",
-    "exclude_specs": "Exclude Packages",
-    "subdirs": "Platforms",
-    "duplicated_legacy_conda": "Legacy packages (.tar.bz2 beside .conda)",
-    "invalid": "Broken records of the source",
-    "type": "Package types",
-    "duplicate": "Another mirror of the channel brings the same file",
+REASONS: dict[str, str] = {
+    Rule.CVE: "CVE Filters",
+    Rule.DATE: "Date Range",
+    Rule.LICENSE: "Excluded licenses",
+    Rule.ONLY_SPECS: "Not among the only packages",
+    Rule.EXCLUDE_SPECS: "Exclude Packages",
+    Rule.SUBDIRS: "Platforms",
+    Rule.LEGACY: "Legacy packages (.tar.bz2 beside .conda)",
+    Rule.INVALID: "Broken records of the source",
+    Rule.TYPE: "Package types",
+    Rule.DUPLICATE: "Another mirror of the channel brings the same file",
 }
 
 
