@@ -101,10 +101,16 @@ def _python(url: str, look: Look) -> Seen | None:
         return None
     if peek.media_type.startswith("application/") or _META.search(peek.body):
         return listing
-    for link in _LINK.finditer(peek.body):
+    page = _first_page(url, peek.body)
+    return listing if page is not None and _lists_files(look(page, ACCEPT)) else None
+
+
+def _first_page(url: str, body: bytes) -> str | None:
+    """The address of the first page below `url` that an HTML page links to."""
+    for link in _LINK.finditer(body):
         page = urljoin(f"{url}/", unescape(link[1].decode("latin-1")))
         if page.startswith(f"{url}/") and page.rstrip("/") != url and not _FILE.search(link[1]):
-            return listing if _lists_files(look(page, ACCEPT)) else None
+            return page
     return None
 
 

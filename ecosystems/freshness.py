@@ -33,6 +33,7 @@ def newest_unchanged(
         before = old.names().get(name)
         if before is not None and before.digest == entry.digest:
             newest_time = max(newest_time, read(old.read(name)))
+            # It cannot rise above what the whole index had.
             if newest_time >= previous_newest:
                 break
     return newest_time

@@ -14,6 +14,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     lower_pattern = pattern.lower()
     if "*" not in lower_pattern:
         return lambda text: text.lower() == lower_pattern
+    # What comes before the first star and after the last one has its place.
     head, *middle, tail = lower_pattern.split("*")
     # Empty middle parts ("a**b") say nothing that a single star does not say.
     parts = tuple(part for part in middle if part)

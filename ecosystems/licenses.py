@@ -163,6 +163,7 @@ def _known() -> frozenset[str]:
 
 def _of_spdx(text: str) -> frozenset[Arm] | None:
     """The alternatives of an SPDX expression; None where `text` is none that we know fully."""
+    # The parser's time rises with nesting, and whoever uploads a package writes this text.
     if not text.strip() or len(text) > _LONGEST or text.count("(") > 20:
         return None
     try:

@@ -57,6 +57,7 @@ class Pack:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = -1
+        # pread needs no position, so threads share the descriptor.
         self._descriptor = os.open(path, os.O_RDONLY)
         # Packs are shared by threads; a decompressor must not be.
         self._threads = threading.local()
@@ -183,6 +184,7 @@ class PackWriter:
         self.left_out: dict[str, list[LeftOut]] = {}
         self._old, self._records = old, records
         self._file = path.open("xb")
+        # A checksum: a damaged pack is noticed when it is read.
         self._zstd = zstandard.ZstdCompressor(level=level, write_checksum=True)
         self._names: dict[str, Entry] = {}
         self._offset = 0

@@ -90,6 +90,7 @@ def normalize(name: str) -> str:
 def parse_file_name(file: str) -> FileName | None:
     """The parts of a file name; None if it breaks the naming rules."""
     extension = next((end for end in _EXTENSIONS if file.endswith(end)), "")
+    # From the right: a name may hold dashes, version and build may not.
     parts = file.removesuffix(extension).rsplit("-", 2)
     if not extension or len(file) > LONGEST_FILE or len(parts) != 3:
         return None

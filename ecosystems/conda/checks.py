@@ -26,6 +26,7 @@ LARGEST_BUILD_NUMBER = (1 << 32) - 1
 _VERSIONS = re.compile(r"[A-Za-z0-9_.!+ ]*")
 _BUILDS = re.compile(r"[A-Za-z0-9_.+ ]*")
 _HASHES = (("sha256", 64), ("md5", 32))
+# `url` and `channel` decide where conda downloads from, `fn` under which name.
 _LEADS_AWAY = ("url", "channel", "fn")
 NOTHING = msgspec.Raw(b"")
 
@@ -84,22 +85,29 @@ def all_right(files: list[str], listed: list[Listed], expected: tuple[str, str])
     name, extension = expected
     versions, builds = [r.version for r in listed], [r.build for r in listed]
     sizes, numbers = [r.size for r in listed], [r.build_number for r in listed]
+    expected_files = [
+        f"{name}-{version}-{build}{extension}"
+        for version, build in zip(versions, builds, strict=True)
+    ]
     return (
         is_name(name)
         and {r.name for r in listed} == {name}
-        and files == [f"{name}-{v}-{b}{extension}" for v, b in zip(versions, builds, strict=True)]
+        and files == expected_files
         and max(map(len, files)) <= LONGEST_FILE
         and _within(versions, _VERSIONS)
         and _within(builds, _BUILDS)
-        and min(sizes) >= 0
-        and max(sizes) <= LARGEST_FILE
-        and min(numbers) >= 0
-        and max(numbers) <= LARGEST_BUILD_NUMBER
+        and _between(sizes, LARGEST_FILE)
+        and _between(numbers, LARGEST_BUILD_NUMBER)
         and _hashes_right(listed)
     )
 
 
+def _between(numbers: list[int], most: int) -> bool:
+    return min(numbers) >= 0 and max(numbers) <= most
+
+
 def _within(texts: list[str], pattern: re.Pattern[str]) -> bool:
+    # One match on all of them: a call for each record would cost more than all other checks.
     together = " ".join(texts)
     return (
         pattern.fullmatch(together) is not None
@@ -172,6 +180,10 @@ def _wrong(fields: dict[str, Any], expected: tuple[str, ...]) -> str:
         return "The record has no build number that makes sense."
     if fields.get("size") is not None and not _is_count(fields["size"], LARGEST_FILE):
         return "The record has no size that makes sense."
+    return _wrong_hashes(fields)
+
+
+def _wrong_hashes(fields: dict[str, Any]) -> str:
     hashes = {key: fields.get(key) for key, _ in _HASHES if fields.get(key) not in (None, "")}
     if not hashes:
         return "The record has neither a sha256 nor an md5: what is downloaded cannot be checked."
@@ -204,6 +216,7 @@ def milliseconds(value: object) -> int | None:
 
 def _cut(record: CondaRecord) -> None:
     """Takes out of `raw` what would lead clients past this server."""
+    # Raw values: what is not cut stays byte for byte, as its signature needs it.
     fields = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
     cut = [key for key in _LEADS_AWAY if key in fields]
     if "fn" in cut and msgspec.json.decode(fields["fn"]) == record.filename:

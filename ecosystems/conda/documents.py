@@ -43,6 +43,7 @@ def documents(
     with tempfile.TemporaryFile(dir=folder) as signed:
         if sources := extras.get(signatures.NAME):
             yield from signatures.publish(section, shards(), sources, folder=folder, spool=signed)
+        # After the signatures, which are written into the index.
         bodies = _bodies(shards(), digests)
         yield from write_repodata(section, bodies, to=folder, stop=never_stop, signed=signed)
     index = shard_index(section, digests)

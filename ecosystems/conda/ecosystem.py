@@ -82,6 +82,7 @@ class Conda(Ecosystem):
         try:
             return self._parse(fetched, section, context)
         except BadIndex as error:
+            # What is broken in one form may be whole in another: all say the same.
             for other in fetch.other_forms(fetched, section, context):
                 with suppress(BadIndex):
                     parsed = self._parse(other, section, context)
@@ -114,6 +115,7 @@ class Conda(Ecosystem):
             unchanged = newest_unchanged(old, writer, newest, read=records.newest, stop=stop)
             newest = max(newest, unchanged)
             sha256 = writer.close({"newest": newest})
+            # After the shards: a signature is kept only with the record as it is published.
             signed, unsigned = signatures.take(index, context.folder, stop=stop)
         return ParsedIndex(
             pack=target,

@@ -36,6 +36,7 @@ def reading(path: Path, section: str, work: Path, *, stop: Stop) -> Index:
 
 def encoding(path: Path) -> Encoding:
     """How a file is encoded, by its first bytes."""
+    # Not by its name: the file may be stored under the name of another form.
     with path.open("rb") as file:
         head = file.read(4)
     return next((name for magic, name in _MAGICS if head.startswith(magic)), "identity")

@@ -124,22 +124,28 @@ def _version_and_build(text: str, condition: Part, spaced: bool) -> dict[str, Pa
     gaps = list(_GAP.finditer(condition.text))
     equals = [m for m in _EQUALS.finditer(condition.text) if m.start() > 0]
     if gaps:
-        if (
-            len(gaps) > 1
-            or equals
-            or (not spaced and condition.text[0] == "=" != condition.text[1:2])
-        ):
-            at = condition.at + (gaps[1] if len(gaps) > 1 else gaps[0]).end()
-            why = "name, version and build are separated by spaces or by '=', not by both"
-            if len(gaps) > 1 or _builds(condition.text[gaps[0].end() :]) is None:
-                why = 'only name, version and build fit here; join version conditions with ","'
-            fail(why, text=text, at=at)
+        by_both = bool(equals) or (not spaced and _begins_with_equals(condition.text))
+        if len(gaps) > 1 or by_both:
+            _refuse_separators(text, condition, gaps)
         return _two(text, condition, cut=(gaps[0].start(), gaps[0].end()))
     if not equals:
         return {"version": condition}
     if len(equals) > 1:
         fail('one "=" too many', text=text, at=condition.at + equals[1].start())
     return _two(text, condition, cut=(equals[0].start(), equals[0].end()))
+
+
+def _begins_with_equals(text: str) -> bool:
+    return text[0] == "=" != text[1:2]
+
+
+def _refuse_separators(text: str, condition: Part, gaps: list[re.Match[str]]) -> NoReturn:
+    """Refuse a version and a build that are not told apart in one way."""
+    at = condition.at + (gaps[1] if len(gaps) > 1 else gaps[0]).end()
+    why = "name, version and build are separated by spaces or by '=', not by both"
+    if len(gaps) > 1 or _builds(condition.text[gaps[0].end() :]) is None:
+        why = 'only name, version and build fit here; join version conditions with ","'
+    fail(why, text=text, at=at)
 
 
 def _builds(text: str) -> str | None:

@@ -197,6 +197,7 @@ class JsonStream:
 
     def _more(self) -> bool:
         """Appends a block and drops what is behind the cursor; False at the end."""
+        # What lies behind the cursor is never read again, and would be the whole index.
         block = next(self._blocks, None)
         if block is None:
             self._ended = True
@@ -227,6 +228,7 @@ class JsonStream:
 
     def _group_by_cut(self) -> Group | None:
         """The group up to the last place that looks like the begin of another member."""
+        # From the end: the larger the group, the fewer calls of the decoder.
         start = max(self._at, len(self._text) - _TAIL)
         cuts = [match.start() + 1 for match in _NEXT_MEMBER.finditer(self._text, start)]
         return self._first_that_decodes(cuts[: -_CUTS_TRIED - 1 : -1])
@@ -346,6 +348,7 @@ class JsonStream:
     def _decoded(self, end: int) -> Group:
         text = b"{" + self._text[self._at : end] + b"}"
         try:
+            # msgspec does not check that raw values are UTF-8.
             if not text.isascii():
                 text.decode()
             return self._decoder.decode(text)

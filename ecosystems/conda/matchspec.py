@@ -115,6 +115,7 @@ class MatchSpec:
         if self._version is not None and not self._version.matches(record.version):
             return False
         if (plain := self._plain) is not None:
+            # The place of a part is for errors only, and here none can be wrong.
             parts = {key: Part(value, 0) for key, value in plain.items()}
             self._tests, self._plain = _compiled(parts, text=self.text), None
         return all(test(record) for test in self._tests)
@@ -136,11 +137,9 @@ def _plain(text: str) -> MatchSpec | None:
         return None
     conditions: dict[str, str] = {}
     if build:
-        if version[0] == "=" != version[1:2]:
-            if between != "=" and not gap:
-                return None
-            # name=1.8=b: the first "=" separates; name =1.8 b: it means "begins with".
-            version = version[1:] if between == "=" else version
+        version = _before_build(version, gap, between)
+        if version is None:
+            return None
         conditions["build"] = build
     if version:
         conditions["version"] = version
@@ -153,6 +152,16 @@ def _plain(text: str) -> MatchSpec | None:
         }
     version_range = VersionRange(condition, plain=True) if condition else None
     return MatchSpec(text, name=name, version=version_range, conditions=conditions, tests=None)
+
+
+def _before_build(version: str, gap: str, between: str) -> str | None:
+    """The version that stands before a build; None where the grammar has to look at it."""
+    if not version[0] == "=" != version[1:2]:
+        return version
+    if between != "=" and not gap:
+        return None
+    # name=1.8=b: the first "=" separates; name =1.8 b: it means "begins with".
+    return version[1:] if between == "=" else version
 
 
 def _take_pairs(text: str, conditions: dict[str, str]) -> bool:

@@ -167,6 +167,7 @@ class Index:
                 initial=self._size,
             )
         )
+        # The name alone: file names are parsed in full when their shard is read.
         names = [file.rsplit("-", 2)[0] for file in files]
         begin, current = 0, names[0]
         for number, name in enumerate(names):
@@ -211,6 +212,7 @@ class Index:
         text = b"".join(os.pread(descriptor, end - start, start) for start, end in pairs)[:-1]
         if place.ordered:
             return text
+        # A dict keeps the last of equal keys, which is the one that clients take.
         members = msgspec.json.decode(b"{" + text + b"}", type=Group)
         if place.count > len(members):
             self.repeated.find(text)
@@ -342,6 +344,7 @@ def _info(stream: JsonStream) -> dict[str, Any]:
     if text is None or not text.startswith(b"{"):
         raise BadIndex("`info` in the index is not an object of at most 64 kB.")
     info = decoded(text, dict[str, Any])
+    # It announces parts of the index (`v3`) that are not taken over.
     info.pop("repodata_revisions", None)
     return info
 

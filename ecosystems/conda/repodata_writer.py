@@ -55,6 +55,7 @@ def write_repodata(
     and its document says so by `packed`. `name`: of another index of this
     shape (`run_exports.json`). `signed`: the members of the object `signatures`.
     """
+    # Two files: the bodies hold both kinds side by side, the index one after the other.
     with tempfile.TemporaryFile(dir=to) as packages, tempfile.TemporaryFile(dir=to) as conda:
         removed = _spool(bodies, packages, conda, stop)
         info = msgspec.json.encode({"subdir": section})

@@ -51,6 +51,7 @@ def _packed(shard: dict[str, Any]) -> bytes:
     for key in KINDS:
         for record in shard[key].values():
             for name in _HASHES:
+                # CEP 16 has hashes as bytes, in JSON they are hexadecimal digits.
                 if text := record.get(name):
                     record[name] = bytes.fromhex(text)
     return _encoder.encode(shard)

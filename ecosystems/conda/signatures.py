@@ -120,6 +120,7 @@ def _of_name(
         if not isinstance(record, Invalid)
     }
     for file, raw in signatures.items():
+        # A client that checks signatures refuses a record whose value was changed.
         text = _readable(raw)
         if file not in published:
             dropped.add(_UNLISTED, 1, [file])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from operator import eq, ge, gt, le, lt, ne
 from typing import NamedTuple, NoReturn
 
 from ecosystems import globs, memo
@@ -57,6 +58,7 @@ def _look(version: str) -> _Version:
 
 
 def _read(version: str) -> tuple[tuple[Segment, ...], tuple[Segment, ...], Key]:
+    # CEP 33: case counts for nothing.
     text = version.strip().lower()
     if not text:
         raise SpecError("the version is empty")
@@ -87,12 +89,14 @@ def _segments(text: str, version: str) -> tuple[Segment, ...]:
 
 def _segment(words: Sequence[str]) -> Segment:
     components = tuple(_component(word) for word in words)
+    # CEP 33: a part that begins with letters gets a zero in front of them.
     return components if components[0][0] == _NUMBER else (_ZERO, *components)
 
 
 def _component(word: str) -> Component:
     if word.isdecimal():
         return (_NUMBER, int(word))
+    # CEP 33: `dev` is below every other text, `post` above every number.
     if word == "dev":
         return (_DEV, "")
     return (_POST, 0) if word == "post" else (_TEXT, word)
@@ -161,6 +165,15 @@ def _starts(version: _Version, prefix: _Version) -> bool:
 
 _Test = Callable[[_Version], bool]
 _OPERATOR = re.compile(r"==|!=|<=|>=|~=|=|<|>")
+_COMPARE: dict[str, Callable[[Key, Key], bool]] = {
+    "": eq,
+    "==": eq,
+    "!=": ne,
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+}
 _LITERAL = re.compile(r"[0-9A-Za-z._+!*-]+")
 _FIRST, _MORE = r"[0-9][0-9a-z]*+", r"\.[0-9a-z]++"
 _CLAUSE = (
@@ -342,22 +355,13 @@ def _prefix(text: str) -> _Test:
 
 def _comparison(operator: str, literal: str) -> _Test:
     bound = key(literal)
-    match operator:
-        case "" | "==":
-            return lambda v: v.key == bound
-        case "!=":
-            return lambda v: v.key is not None and v.key != bound
-        case "<":
-            return lambda v: v.key is not None and v.key < bound
-        case "<=":
-            return lambda v: v.key is not None and v.key <= bound
-        case ">":
-            return lambda v: v.key is not None and v.key > bound
-        case ">=":
-            return lambda v: v.key is not None and v.key >= bound
-        case "=":
-            return _prefix(literal)
-    return _compatible(literal, bound)
+    if operator == "=":
+        return _prefix(literal)
+    if operator == "~=":
+        return _compatible(literal, bound)
+    # What is no version satisfies nothing, not even `!=`.
+    compare = _COMPARE[operator]
+    return lambda v: v.key is not None and compare(v.key, bound)
 
 
 def _compatible(literal: str, bound: Key) -> _Test:
@@ -365,5 +369,6 @@ def _compatible(literal: str, bound: Key) -> _Test:
     places = list(_SEPARATOR.finditer(stem))
     if not places:
         raise SpecError(f'"~=" needs a version of at least two parts, not "{literal}"')
+    # ~=1.2.3 is >=1.2.3 and =1.2 (CEP 29), as in PEP 440.
     same = _prefix(stem[: places[-1].start()])
     return lambda v: v.key is not None and v.key >= bound and same(v)

@@ -85,6 +85,7 @@ def read(blocks: Iterable[bytes], *, section: str, facts: FileFacts, stop: Stop)
                 Head(head_line.filename, time, size, head_line.place), stanza
             )
             contents.newest = max(contents.newest, time or 0)
+    # An empty PACKAGES is a repository without packages; another text is no PACKAGES.
     if number and not contents.packages:
         raise BadIndex("The index does not look like PACKAGES: no `Package:` with a name is in it.")
     if section == SOURCE:
@@ -112,6 +113,7 @@ def _add_archive(contents: Contents, facts: FileFacts) -> None:
         text = f"Package: {name}\nVersion: {parts[1]}"
         if name not in licenses:
             licenses[name] = _license(entries)
+        # The archive's table has no licenses, and license rules must not let old versions pass.
         if licenses[name]:
             text += f"\nLicense: {licenses[name]}"
         entries[filename] = paragraph(Head(filename, time, size, place), text.encode())

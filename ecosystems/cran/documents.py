@@ -59,6 +59,7 @@ def documents(section: str, shards: Shards, folder: Path) -> Iterator[Document]:
                 archive.append((name, old))
     yield _packed(plain)
     yield _stored(packed, f"{INDEX}.gz", GZIP_TYPE)
+    # R asks for this form first, then for PACKAGES.gz and PACKAGES.
     rds = folder / f"{INDEX}.rds"
     matrix.write(rds)
     yield _stored(rds, f"{INDEX}.rds", RDS_TYPE)

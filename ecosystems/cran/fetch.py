@@ -28,9 +28,7 @@ def fetch(
     Raises what the first of the others was refused with. `only`: ask for these forms alone.
     """
     refusal: UpstreamError | BadIndex | None = None
-    for name in FORMS:
-        if only and name not in only:
-            continue
+    for name in [form for form in FORMS if not only or form in only]:
         is_source = folder_url.endswith(layout.SOURCE)
         if name.endswith(RDS) and not (refusal or only or is_source):
             # Most of the folders with binaries that are looked for do not exist.
@@ -40,13 +38,17 @@ def fetch(
         except NotFound:
             continue
         except (UpstreamError, BadIndex) as error:
-            # A server that does not answer at all has no other form either.
-            if isinstance(error, UpstreamError) and not error.status and not error.permanent:
+            if _is_silent(error):
                 raise
             refusal = refusal or error
     if refusal is not None:
         raise refusal
     return None
+
+
+def _is_silent(error: UpstreamError | BadIndex) -> bool:
+    """A server that does not answer at all has no other form either."""
+    return isinstance(error, UpstreamError) and not error.status and not error.permanent
 
 
 def _fetch_form(

@@ -48,6 +48,7 @@ _SECTION = re.compile(
     r"[0-9]{1,2}\.[0-9]{1,2}"
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9.]*[A-Za-z0-9]")
+# Writing R Extensions 1.1.1: letters, digits and dots, at least two, and no dot at the end.
 _FILE = re.compile(
     r"([A-Za-z][A-Za-z0-9.]*[A-Za-z0-9])_([0-9]+(?:[.-][0-9]+)+)(\.tar\.gz|\.tgz|\.zip)"
 )

@@ -106,6 +106,7 @@ def fetch(
 
 def changed(meta: Meta, before: dict[str, list[str]]) -> bool:
     """Whether there is anything to be read that the last reading did not have."""
+    # A file that is gone changes the sizes and times of what it described.
     gone = any(state is State.NONE and name in before for name, state in meta.states.items())
     return gone or State.NEW in meta.states.values()
 

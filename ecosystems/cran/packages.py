@@ -101,6 +101,7 @@ def fields(text: bytes) -> dict[str, str]:
     values: dict[str, str] = {}
     name = ""
     for line in plain.split("\n"):
+        # Debian's control format: a line that begins with white space goes on with the field.
         if line[:1] in (" ", "\t"):
             if not name:
                 raise BadStanza("The entry begins in the middle of a field.")
@@ -241,6 +242,7 @@ def listed(text: bytes, *, section: str) -> tuple[str, Head, bytes] | None:
     place = plain(f"{values.get('Path', '')}/{values.get('File') or filename}") or ""
     if not is_place(place):
         place = "//"
+    # R downloads from where these fields point.
     if any(field in values for field in LEADS_AWAY):
         text = without(text, LEADS_AWAY)
     return name, Head(filename, None, -1, place), text

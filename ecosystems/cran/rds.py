@@ -71,11 +71,14 @@ class _Reader:
         }
 
     def whole(self) -> object:
+        # R Internals, 1.8: `X` is the XDR form, big-endian.
         if self._data[:2] != b"X\n":
             raise BadIndex("This is no R data in the XDR form.")
         self._at = 2
         version = self._integer()
+        # The versions of R that wrote it and that can read it.
         self._at += 8
+        # Version 3 names the writer's encoding.
         if version == 3:
             self._take(self._integer())
         elif version != 2:

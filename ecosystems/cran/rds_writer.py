@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+# XDR, version 2, written by R 4.0.0, readable since R 2.3.0 (R Internals 1.8).
 HEAD = b"X\n" + struct.pack(">iii", 2, 0x00040000, 0x00020300)
 NIL = struct.pack(">i", 254)
 NA = struct.pack(">ii", 9, -1)

@@ -18,6 +18,7 @@ Test = Callable[[str], bool]
 
 LONGEST = 64
 _VERSION = re.compile(r"[0-9]+(?:[.-][0-9]+)+")
+# A condition may name one number (`>= 3`), a version has two at least.
 _BOUND = re.compile(r"[0-9]+(?:[.-][0-9]+)*")
 _CLAUSE = re.compile(r"\s*(==|!=|<=|>=|=|<|>|)\s*([0-9.\-]+?)(\.?\*)?\s*")
 _NUMBER = "(?:0|[1-9][0-9]*)"

@@ -130,6 +130,7 @@ def _is_listed(filename: str, hashes: dict[str, str], anchor: dict[str, str]) ->
     """Whether an anchor lists a distribution, usable or not, and is no other link of the page."""
     if not filename or filename.endswith((METADATA, *INDEX_FILES)):
         return False
+    # Listings of folders link to much else; only these say that a file is a distribution.
     stated = hashes or any(f"data-{key}" in anchor for key in ("yanked", "requires-python"))
     return bool(stated) or seems_distribution(filename)
 

@@ -119,15 +119,9 @@ class Collector:
         Raises the first error where nothing at all could be had.
         """
         with PackWriter(path, old=self._previous.pack, records=_records) as writer:
-            names = sorted(projects)
-            current = {name for name in names if self._is_current(name, projects[name])}
-            for number, name in enumerate(name for name in names if name in current):
-                self._copy(writer, name)
-                if number % STOP_EVERY == 0:
-                    self._stop()
-            changed = [name for name in names if name not in current]
+            changed = self._copy_current(writer, projects)
             self._fetch_all(writer, changed, projects, progress=progress)
-            if self._error is not None and not current and len(self.failed) == len(changed):
+            if self._error is not None and len(self.failed) == len(projects):
                 raise self._error
             unchanged = newest_unchanged(
                 self._previous.pack, writer, self._newest, read=newest, stop=self._stop
@@ -137,6 +131,18 @@ class Collector:
             state = self._state(writer, again)
             writer.close({**self._pack_meta(again), **meta})
         return state
+
+    def _copy_current(self, writer: PackWriter, projects: Mapping[str, int | None]) -> list[str]:
+        """Take over the pages that are what they were; the names of all others."""
+        changed = []
+        for number, name in enumerate(sorted(projects)):
+            if number % STOP_EVERY == 0:
+                self._stop()
+            if self._is_current(name, projects[name]):
+                self._copy(writer, name)
+            else:
+                changed.append(name)
+        return changed
 
     def _state(self, writer: PackWriter, again: list[str]) -> str:
         """A hash of the pages, and of those that have to be asked for again."""
@@ -262,6 +268,7 @@ class Collector:
             return None
         finally:
             path.unlink(missing_ok=True)
+        # Before a client waits for a file that cannot be fetched, administrators are told.
         self._check_hosts(page.hosts)
         self.borrowed.update(borrowed(page.body))
         if self._trusted and task.serial is not None and -1 < (page.serial or -1) < task.serial:

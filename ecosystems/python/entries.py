@@ -96,6 +96,7 @@ def milliseconds(text: str) -> int | None:
     """An upload time in milliseconds since 1970 UTC, rounded down; None if it makes no sense."""
     try:
         moment = datetime.fromisoformat(text)
+        # PEP 700 wants UTC; without a zone it is taken for that.
         return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError):
         return None

@@ -20,6 +20,7 @@ _CLASSIFIER = "License ::"
 def stated(metadata: bytes) -> License:
     """The license in a METADATA file: its text, and its classifiers as alternatives."""
     message = message_from_bytes(metadata[:MOST_BYTES], policy=policy.compat32)
+    # PEP 639: an expression stands in place of the free text.
     text = _field(message.get("License-Expression")) or _field(message.get("License"))
     classifiers = [
         str(classifier).rpartition("::")[2].strip()

@@ -78,16 +78,22 @@ def version_of(filename: str, project: str) -> str | None:
             return None
         if len(parts) == 6 and not parts[2][:1].isdigit():
             return None
+        # An underscore stands for a dash there (the binary distribution format).
         return canonical_version(parts[1].replace("_", "-"))
     at = stem.find("-")
     while at > 0:
         if is_name(stem[:at]) and normalize(stem[:at]) == project:
-            version = canonical_version(_PLATFORM.sub("", stem[at + 1 :]) if _old(filename) else "")
-            version = version or canonical_version(stem[at + 1 :])
+            version = _version_at_end(stem[at + 1 :], old=filename.endswith(_OLD))
             if version is not None:
                 return version
         at = stem.find("-", at + 1)
     return None
+
+
+def _version_at_end(text: str, *, old: bool) -> str | None:
+    """The version that the end of a name says; in old formats a platform follows it."""
+    without_platform = canonical_version(_PLATFORM.sub("", text)) if old else None
+    return without_platform or canonical_version(text)
 
 
 @memo.short(65536)
@@ -111,7 +117,3 @@ def _stem(filename: str) -> tuple[str, bool]:
         return filename[: -len(WHEEL)], True
     ending = next((end for end in (*_ARCHIVES, *_OLD) if filename.endswith(end)), "")
     return (filename[: -len(ending)], False) if ending else ("", False)
-
-
-def _old(filename: str) -> bool:
-    return filename.endswith(_OLD)

@@ -62,6 +62,7 @@ def project_json(body: bytes) -> bytes:
             versions.add(record.version)
             complete = complete and record.size >= 0
     page: dict[str, Any] = {
+        # PEP 700: from version 1.1 on every file has a size.
         "meta": {"api-version": NEWEST if complete else OLDEST},
         "name": stored.name,
         "versions": sorted(versions, key=version),
@@ -136,6 +137,7 @@ def _weight(text: str) -> float:
 def _file(raw: bytes, filename: str, *, metadata: str) -> dict[str, msgspec.Raw]:
     """An upstream's entry as we serve it; values that nobody looks at stay as they are."""
     entry = published(raw)
+    # Relative: channels have several addresses (tokens, revisions), and a page is made once.
     entry["url"] = msgspec.Raw(msgspec.json.encode(quote(filename)))
     for key in METADATA_KEYS:
         entry.pop(key, None)

@@ -139,9 +139,8 @@ def _checked(
     if wrong := _wrong_name(filename, name, version):
         return Invalid(filename[:LONGEST_FILE], wrong)
     assert version is not None
-    sha256, md5 = entry.hashes.get("sha256", ""), entry.hashes.get("md5", "")
-    sha256 = sha256.lower() if entries.SHA256.fullmatch(sha256) else ""
-    md5 = md5.lower() if entries.MD5.fullmatch(md5) else ""
+    sha256 = _hash(entry, "sha256", entries.SHA256)
+    md5 = _hash(entry, "md5", entries.MD5)
     if not sha256 and not md5:
         return Invalid(
             filename, "the upstream states no sha256 and no md5, so nobody could verify it"
@@ -166,6 +165,11 @@ def _checked(
         address=address,
         companions=(_metadata(filename, metadata, name, version, address),) if metadata else (),
     )
+
+
+def _hash(entry: entries.Entry, algorithm: str, form: re.Pattern[str]) -> str:
+    digest = entry.hashes.get(algorithm, "")
+    return digest.lower() if form.fullmatch(digest) else ""
 
 
 def _wrong_name(filename: str, project: str, version: str | None) -> str:

@@ -41,6 +41,7 @@ def page(
         missing = isinstance(error, NotFound)
         if not missing and error.status != NOT_ACCEPTABLE:
             raise
+        # Redirected away because of the Accept header: without JSON in it the page may be there.
         if not missing or error.url != redact(url):
             return ask(url, ACCEPT_HTML)
     return ask(urljoin(url, INDEX_FILES[0]), ACCEPT_HTML)

@@ -76,6 +76,7 @@ class PythonSpec:
             return True
         if self._specifiers is None:
             self._specifiers = SpecifierSet(self._versions)
+        # A filter says which versions may be used, not which pip would choose by itself.
         return self._specifiers.contains(version(record.version), prereleases=True)
 
 

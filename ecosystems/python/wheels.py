@@ -57,6 +57,7 @@ def _metadata(wheel: zipfile.ZipFile) -> bytes | None:
         for file_info in wheel.infolist()
         if file_info.filename.endswith(_SUFFIX) and file_info.filename.count("/") == 1
     ]
+    # The binary distribution format: one .dist-info folder at the top.
     if len(files) != 1:
         return None
     (file_info,) = files

@@ -106,6 +106,7 @@ def _walk_blocks(file: BinaryIO, start: int, head: bytes) -> int:
         at = start + int(zstandard.frame_header_size(head))
     except zstandard.ZstdError as error:
         raise BadIndex("The zstd data of the index is damaged.") from error
+    # The frame's own word decides how much memory the decoder takes.
     if frame.window_size > MAX_WINDOW:
         raise BadIndex(
             f"The zstd data of the index needs a window of {frame.window_size} bytes, "

@@ -135,6 +135,7 @@ class EgressPolicy:
         if literal is not None:
             return [_sockaddr(str(literal), port)]
         resolved = self._resolve(server.host, port)
+        # All must be right, not one: which of them answers is up to whoever controls the name.
         for text in resolved:
             address = ipaddress.ip_address(text.partition("%")[0])
             if not any(pattern.accepts(address) for pattern in matching):

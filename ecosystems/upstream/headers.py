@@ -25,6 +25,7 @@ def retry_after(text: str) -> float | None:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
+    # RFC 9110, 5.6.7: HTTP dates are in GMT.
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -37,6 +37,7 @@ class ProcessSlots:
         """See `Slots`."""
         with self._lock:
             slot = self._slots.setdefault(host, threading.BoundedSemaphore(self._count))
+        # Not for ever: a stopped run must not wait for a slot.
         while not slot.acquire(timeout=TICK):
             stop()
         try:

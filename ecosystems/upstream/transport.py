@@ -93,6 +93,7 @@ class EgressAdapter(HTTPAdapter):
             return host, {}
         return host, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
 
+    # requests would load its own authorities for each connection.
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """See HTTPAdapter: the context has the certificates already."""
 
@@ -141,6 +142,7 @@ def _resolve(resolve: Callable[[], list[Address]]) -> list[Address]:
         except (OSError, ValueError, UpstreamError) as error:
             failure.append(error)
 
+    # A daemon: getaddrinfo cannot be interrupted, and must not keep the process alive.
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     while thread.is_alive():

@@ -75,10 +75,12 @@ def canonical_host(host: str) -> str:
     """The one spelling of a host; ValueError for the odd ones."""
     if ":" in host:
         return f"[{_numbers(ipaddress.IPv6Address, _unscoped(host)).compressed}]"
+    # A dot at the end (a fully qualified name) means the same host.
     name = host.lower().removesuffix(".")
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("The host name is not valid.")
+    # The URL standard: a host whose last label is a number is an IPv4 address.
     if not _NUMBER.fullmatch(labels[-1]):
         return name
     return str(_numbers(ipaddress.IPv4Address, name))

@@ -179,6 +179,7 @@ def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Ru
         include=SpecIndex(parsed["include_specs"]),
         exclude_licenses=frozenset(form["exclude_licenses"]),
         include_licenses=frozenset(form["include_licenses"]),
+        # Ten is the highest score there is: nothing is above it.
         cve_score=None if score is None or score >= 10 else score,
         reviewed_only=form["exclude_non_curated_cve"],
         date_from=day(form["date_from"]),
