@@ -1,1 +1,1 @@
-"""Vulnerability and malware reports: their formats, and which files they affect."""
+"""Advisories: what sources say of vulnerabilities and malware, and what people decided."""

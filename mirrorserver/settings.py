@@ -109,6 +109,7 @@ INSTALLED_APPS = [
     "history",
     "accounts",
     "filters",
+    "advisories",
     "channels",
     "mirrors",
     "web",

@@ -15,7 +15,6 @@ from advisories.formats.purl import normalized
 from advisories.formats.report import BadRecord, shown
 from ecosystems.python.names import is_name, normalize
 
-LARGEST = 64 << 20
 MOST_PROJECTS = 1000
 """Of one package: a distribution of many projects; the largest public one has some dozens."""
 

@@ -15,29 +15,29 @@ from advisories.formats.scores import Score, ScoreVersion, best, from_vector
 WITHDRAWN = "rejected"
 
 
-class _Data(msgspec.Struct, rename="camel"):
+class _Data(msgspec.Struct, rename="camel", gc=False):
     vector_string: str = ""
     base_score: float | None = None
 
 
-class _Metric(msgspec.Struct, rename="camel"):
+class _Metric(msgspec.Struct, rename="camel", gc=False):
     cvss_data: _Data
     type: str = ""
 
 
-class _Metrics(msgspec.Struct):
+class _Metrics(msgspec.Struct, gc=False):
     v40: list[_Metric] = msgspec.field(default_factory=list, name="cvssMetricV40")
     v31: list[_Metric] = msgspec.field(default_factory=list, name="cvssMetricV31")
     v30: list[_Metric] = msgspec.field(default_factory=list, name="cvssMetricV30")
     v2: list[_Metric] = msgspec.field(default_factory=list, name="cvssMetricV2")
 
 
-class _Text(msgspec.Struct):
+class _Text(msgspec.Struct, gc=False):
     lang: str
     value: str
 
 
-class CVE(msgspec.Struct, rename="camel"):
+class CVE(msgspec.Struct, rename="camel", gc=False):
     """The fields that are read."""
 
     id: str
@@ -48,19 +48,28 @@ class CVE(msgspec.Struct, rename="camel"):
     metrics: _Metrics | None = None
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     cve: CVE
 
 
-class _Head(msgspec.Struct):
-    id: str = ""
+class _Named(msgspec.Struct, rename="camel", gc=False):
+    id: str
 
 
-class _HeadItem(msgspec.Struct):
+class _Head(_Named, rename="camel"):
+    last_modified: dt.datetime
+
+
+class _NamedItem(msgspec.Struct, gc=False):
+    cve: _Named
+
+
+class _HeadItem(msgspec.Struct, gc=False):
     cve: _Head
 
 
 _DECODER = msgspec.json.Decoder(_Item)
+_NAMED = msgspec.json.Decoder(_NamedItem)
 _HEAD = msgspec.json.Decoder(_HeadItem)
 
 
@@ -73,9 +82,18 @@ def parse(raw: bytes) -> Report:
         raise
 
 
+def head(raw: bytes) -> tuple[str, dt.datetime] | None:
+    """Id and time of change, read without the rest; None where they cannot be read."""
+    try:
+        start = _HEAD.decode(raw).cve
+        return check_id(start.id), check_time(start.last_modified)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadRecord):
+        return None
+
+
 def _id(raw: bytes) -> str:
     try:
-        return shown(_HEAD.decode(raw).cve.id)
+        return shown(_NAMED.decode(raw).cve.id)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 

@@ -35,33 +35,33 @@ _VERSIONED = frozenset({"ECOSYSTEM", "SEMVER"})
 _BOUNDS = tuple(Bound)
 
 
-class _Package(msgspec.Struct):
+class _Package(msgspec.Struct, gc=False):
     ecosystem: str
     name: str
 
 
-class _Range(msgspec.Struct):
+class _Range(msgspec.Struct, gc=False):
     type: str
     events: list[dict[str, str]]
 
 
-class _Severity(msgspec.Struct):
+class _Severity(msgspec.Struct, gc=False):
     score: str
     type: str = ""
 
 
-class _Affected(msgspec.Struct):
+class _Affected(msgspec.Struct, gc=False):
     package: _Package | None = None
     ranges: list[_Range] | None = None
     versions: list[str] | None = None
     severity: list[_Severity] | None = None
 
 
-class _Reference(msgspec.Struct):
+class _Reference(msgspec.Struct, gc=False):
     url: str
 
 
-class OSV(msgspec.Struct):
+class OSV(msgspec.Struct, gc=False):
     """The fields that are read. Text that only pages show is decoded too: it must be text."""
 
     id: str
@@ -78,11 +78,11 @@ class OSV(msgspec.Struct):
     database_specific: dict[str, Any] | None = None
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, gc=False):
     id: str
 
 
-class _Head(_Named):
+class _Head(_Named, gc=False):
     modified: dt.datetime
 
 
@@ -107,7 +107,7 @@ def head(raw: bytes) -> tuple[str, dt.datetime] | None:
     """
     try:
         start = _HEAD.decode(raw)
-        return start.id, check_time(start.modified)
+        return check_id(start.id), check_time(start.modified)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadRecord):
         return None
 
@@ -152,7 +152,7 @@ def _merged(entries: list[_Affected]) -> tuple[Affected, ...]:
         key = _key(entry.package)
         held = packages.setdefault(key, ([], []))
         held[0].extend(ranges)
-        held[1].extend(_version(text) for text in entry.versions or ())
+        held[1].extend(_versions(entry.versions or []))
     return tuple(
         Affected(ecosystem, name, tuple(dict.fromkeys(ranges)), tuple(dict.fromkeys(versions)))
         for (ecosystem, name), (ranges, versions) in packages.items()
@@ -179,6 +179,13 @@ def _range(entry: _Range) -> Range:
             raise BadRecord("an event of a range has none of introduced, fixed, last_affected")
         events.extend(bounds)
     return tuple(events)
+
+
+def _versions(texts: list[str]) -> list[str]:
+    # Most of a record: lists of hundreds of versions, and nearly never a bad one.
+    if texts and not 0 < min(map(len, texts)) <= max(map(len, texts)) <= LONGEST_VERSION:
+        return [_version(text) for text in texts]
+    return texts
 
 
 def _version(text: str) -> str:

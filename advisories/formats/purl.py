@@ -59,7 +59,8 @@ def parse(text: str) -> Purl | None:
     # The version follows the last @: namespaces of npm begin with one, encoded as %40.
     path, _, version = path.rpartition("@") if "@" in path.lstrip("@") else (path, "", "")
     parts = [unquote(part) for part in path.strip("/").split("/") if part]
-    if ecosystem is None or not slash or not parts:
+    # Encoded control characters are in no name, and a database may refuse them.
+    if ecosystem is None or not slash or not parts or not "".join(parts).isprintable():
         return None
     joined = (":" if ecosystem == "Maven" else "/").join(parts)
     extras = dict(pair.partition("=")[::2] for pair in qualifiers.split("&") if pair)

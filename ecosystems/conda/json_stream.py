@@ -142,6 +142,15 @@ class JsonStream:
             if self.peek() != b"}":
                 self._expect(b",")
 
+    def elements(self, *, cap: int) -> Iterator[bytes | None]:
+        """The text of each element of the array that begins here; None for one beyond `cap`."""
+        self._expect(b"[")
+        while self.peek() != b"]":
+            yield self.value(cap=cap)
+            if self.peek() != b"]":
+                self._expect(b",")
+        self._at += 1
+
     def value(self, *, cap: int) -> bytes | None:
         """The text of the value that begins here; None, passing over it, if longer than `cap`."""
         first = self.peek()

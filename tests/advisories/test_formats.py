@@ -256,6 +256,7 @@ def test_csaf_gives_a_status_for_products_wherever_they_stand_in_the_tree() -> N
         ("pkg:maven/org.a/b@1#sub", purl.Purl("Maven", "org.a:b", "1")),
         ("pkg:github/a/b@1", None),
         ("pkg:pypi/", None),
+        ("pkg:pypi/a%00b", None),
         ("pypi/a", None),
         ("pkg:pypi/" + "a" * 2000, None),
     ],
