@@ -1,0 +1,156 @@
+"""Loads what is known of packages, for many names at once: some queries for a batch of shards.
+
+known = catalog.load("conda", {"pytorch": None, "pillow": [("pkg:pypi/pillow",)]})
+facts = known["pillow"].facts("9.5.0", "pillow-9.5.0-py311_0.conda", ("pkg:pypi/pillow",))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from advisories import models, rows
+from advisories.formats import purl
+from advisories.formats.report import Affected
+from advisories.formats.scores import Score, ScoreVersion
+from advisories.formats.statement import Status
+from advisories.matching.candidates import NameMap, candidates
+from advisories.matching.facts import (
+    AdvisoryFacts,
+    AffectedVersions,
+    CurationEntry,
+    PackageAdvisories,
+    Purls,
+)
+
+Package = tuple[str, str]
+"""Ecosystem and name."""
+
+COVERED = (purl.PYPI, purl.CRAN, purl.BIOCONDUCTOR)
+"""Ecosystems that a source covers as a whole as soon as there is anything of it."""
+
+_AFFECTED = msgspec.msgpack.Decoder(Affected)
+_ROWS = f"""
+    SELECT package.ecosystem, package.name, package.body, record.malware, advisory.id,
+        advisory.name, advisory.score, advisory.score_version
+    FROM {models.AffectedPackage._meta.db_table} package
+    JOIN {models.Record._meta.db_table} record ON record.id = package.record_id
+    JOIN {models.Advisory._meta.db_table} advisory ON advisory.id = record.advisory_id
+    WHERE package.ecosystem = %s AND package.name IN ({{in}})
+    ORDER BY advisory.id, package.id"""
+_IDS = f"""
+    SELECT record.advisory_id, identifier.text
+    FROM {models.Record._meta.db_table} record
+    JOIN {models.Identifier._meta.db_table} identifier ON identifier.record_id = record.id
+    WHERE NOT identifier.upstream AND record.advisory_id IN ({{in}})"""
+
+
+def load(
+    family: str, names: Mapping[str, Collection[Purls] | None]
+) -> dict[str, PackageAdvisories]:
+    """What is known of packages of a family (`conda`, `python`, `cran`), by their names.
+
+    The values of `names` are the purls that records of the name state: a tuple for each record
+    that states any.
+    """
+    entries = _name_maps(names) if family == "conda" else {}
+    wanted = {
+        name: _packages(family, name, purls or (), entries.get(name))
+        for name, purls in names.items()
+    }
+    affected = _affected({package for packages in wanted.values() for package in packages})
+    curations = _curations(family, names)
+    covered = frozenset(ecosystem for ecosystem in COVERED if _exists(ecosystem))
+    return {
+        name: PackageAdvisories(
+            family,
+            name,
+            {package: affected[package] for package in packages if package in affected},
+            curations.get(curated_name(family, name), ()),
+            entry=entries.get(name),
+            covered=covered,
+        )
+        for name, packages in wanted.items()
+    }
+
+
+def facts(
+    family: str, name: str, version: str, filename: str = "", purls: Purls = None
+) -> AdvisoryFacts:
+    """What is known of a single file."""
+    known = load(family, {name: None if purls is None else (purls,)})
+    return known[name].facts(version, filename, purls)
+
+
+def curated_name(family: str, name: str) -> str:
+    """The spelling under which curations name a package of a family."""
+    ecosystems = {"conda": purl.CONDA, "python": purl.PYPI, "cran": purl.CRAN}
+    return purl.normalized(ecosystems[family], name)
+
+
+def _packages(
+    family: str, name: str, purls: Collection[Purls], entry: NameMap | None
+) -> set[Package]:
+    """All packages that files of a name can have advisories of, with and without purls."""
+    return {
+        (candidate.ecosystem, candidate.name)
+        for stated in (None, *purls)
+        for candidate in candidates(family, name, stated, entry)
+    }
+
+
+def _name_maps(names: Iterable[str]) -> dict[str, NameMap]:
+    """What the mapping has, by the name as it was asked; an entry by hand comes first."""
+    asked: dict[str, list[str]] = {}
+    for name in names:
+        asked.setdefault(purl.normalized(purl.CONDA, name), []).append(name)
+    stored = models.Mapping.objects.filter(conda_name__in=list(asked)).order_by("by_hand")
+    return {
+        name: NameMap(None if row.projects is None else tuple(row.projects), by_hand=row.by_hand)
+        for row in stored
+        for name in asked[row.conda_name]
+    }
+
+
+def _affected(packages: Iterable[Package]) -> dict[Package, list[AffectedVersions]]:
+    names: dict[str, list[str]] = {}
+    for ecosystem, name in packages:
+        names.setdefault(ecosystem, []).append(name)
+    stored = [
+        row
+        for ecosystem, of_it in names.items()
+        for row in rows.select(_ROWS, sorted(of_it), ecosystem)
+    ]
+    ids: dict[int, set[str]] = {}
+    for pk, text in rows.select(_IDS, sorted({row[4] for row in stored})):
+        ids.setdefault(pk, set()).add(text)
+    shared = {pk: frozenset(texts) for pk, texts in ids.items()}
+    affected: dict[Package, list[AffectedVersions]] = {}
+    for ecosystem, name, body, malware, pk, advisory, score, version in stored:
+        body_of = _AFFECTED.decode(bytes(body))
+        row = AffectedVersions(
+            advisory=advisory,
+            ids=shared[pk],
+            score=None if score is None else Score(score, ScoreVersion(version)),
+            malware=bool(malware),
+            ranges=body_of.ranges,
+            versions=body_of.versions,
+        )
+        affected.setdefault((ecosystem, name), []).append(row)
+    return affected
+
+
+def _curations(family: str, names: Iterable[str]) -> dict[str, Sequence[CurationEntry]]:
+    spelled = {curated_name(family, name) for name in names}
+    stored = models.Curation.objects.filter(family=family, package__in=spelled)
+    entries: dict[str, list[CurationEntry]] = {}
+    for number, row in enumerate(stored.order_by("created_at", "pk")):
+        entries.setdefault(row.package, []).append(
+            CurationEntry(number, row.advisory, Status(row.status), row.spec, row.filename)
+        )
+    return dict(entries)
+
+
+def _exists(ecosystem: str) -> bool:
+    return models.AffectedPackage.objects.filter(ecosystem=ecosystem).exists()
