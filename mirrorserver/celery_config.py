@@ -48,5 +48,6 @@ beat_schedule = {
     for name, task, seconds in (
         ("dispatch", "workers.tasks.dispatch_round", 60.0),
         ("clean up", "workers.tasks.clean_up", 3600.0),
+        ("refresh advisories", "workers.tasks.refresh_advisories", 3600.0),
     )
 }

@@ -54,7 +54,6 @@ NOT_YET = {
     **dict.fromkeys(
         ("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"), "offer single sign-on"
     ),
-    **dict.fromkeys(("OSV_URL", "NVD_URL", "CONDA_MAPPING_URL"), "fetch advisories"),
     "METRICS_TOKEN": "offer /metrics",
 }  # fmt: skip
 """Variables whose feature does not exist yet: whoever sets one must not think that it acts."""
@@ -99,6 +98,9 @@ class Environment:
     upstream_timeout: float
     upstream_connections: int
     ca_files: tuple[str, ...]
+    osv_url: str | None
+    nvd_url: str | None
+    conda_mapping_url: str | None
     time_zone: str
     # What follows is for operators with unusual needs and for tests, which cannot wait.
     debug: bool
@@ -167,6 +169,9 @@ def read(variables: Mapping[str, str]) -> Environment:
         upstream_timeout=get.number("UPSTREAM_TIMEOUT", 60),
         upstream_connections=get.whole("UPSTREAM_CONNECTIONS", 4, low=1, high=64),
         ca_files=get.ca_files(),
+        osv_url=get.feed("OSV_URL"),
+        nvd_url=get.feed("NVD_URL"),
+        conda_mapping_url=get.feed("CONDA_MAPPING_URL"),
         time_zone=get.time_zone(),
         debug=get.flag("DEBUG"),
         x_accel=get.flag("X_ACCEL"),
@@ -274,6 +279,14 @@ class _Reader:
         if not valid:
             # Such addresses may carry a password, and this text ends up in logs.
             raise BadEnvironment(name, re.sub(r"//[^/]*@", "//***@", value), expected)
+        return value
+
+    def feed(self, name: str) -> str | None:
+        """An address to fetch from, shown to administrators as it is."""
+        value = self.url(name, ("https", "http"))
+        if value is not None and "@" in urlsplit(value).netloc:
+            shown = re.sub(r"//[^/]*@", "//***@", value)
+            raise BadEnvironment(name, shown, "an address without a login expected")
         return value
 
     def public_url(self, host: str, port: int) -> str:

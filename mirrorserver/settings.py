@@ -21,6 +21,9 @@ PUBLIC_URL = ENV.public_url
 UPSTREAM_ALLOW = ENV.upstream_allow
 UPSTREAM_LIMITS = Limits.patient(ENV.upstream_timeout, connections=ENV.upstream_connections)
 CA_FILES = ENV.ca_files
+OSV_URL = ENV.osv_url
+NVD_URL = ENV.nvd_url
+CONDA_MAPPING_URL = ENV.conda_mapping_url
 PYTHON_INDEX = python_index()
 LEASE_SECONDS = ENV.lease_seconds
 HEARTBEAT_SECONDS = ENV.heartbeat_seconds

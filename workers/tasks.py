@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from celery import shared_task, signals
 
+from advisories import feeds
 from channels.errors import Interrupted
 from channels.models import Channel
 from mirrors import periodic_tasks
@@ -56,6 +59,13 @@ def dispatch_round() -> None:
 def clean_up() -> None:
     """Remove what no kept revision, run or snapshot needs."""
     retention.clean_up()
+
+
+@shared_task
+def refresh_advisories() -> None:
+    """Fetch the advisory feeds that are configured, and import what changed."""
+    with suppress(ShuttingDown):
+        feeds.refresh(stop=_stop)
 
 
 @signals.beat_init.connect

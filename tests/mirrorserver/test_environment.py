@@ -149,6 +149,9 @@ def test_links_show_an_address_that_can_be_opened(tmp_path: Path, host: str, sho
         ("WORKERS", "-1"),
         ("LEASE_SECONDS", "0"),
         ("LEASE_SECONDS", "soon"),
+        ("OSV_URL", "osv.example.org"),
+        ("NVD_URL", "ftp://nvd.example.org"),
+        ("CONDA_MAPPING_URL", "https://me:secret@example.org/map.json"),
     ],
 )
 def test_a_bad_value_is_named_in_a_sentence(tmp_path: Path, name: str, value: str) -> None:
@@ -192,7 +195,16 @@ def test_a_variable_whose_feature_does_not_exist_stops_the_start(tmp_path: Path,
 
 
 ENVIRON = re.compile(r"\bos\.environ\b|\bgetenv\b|from os import")
-ROOMS = ("accounts", "channels", "ecosystems", "filters", "history", "mirrors", "mirrorserver")
+ROOMS = (
+    "accounts",
+    "advisories",
+    "channels",
+    "ecosystems",
+    "filters",
+    "history",
+    "mirrors",
+    "mirrorserver",
+)
 
 
 def test_compose_passes_on_every_variable_that_an_operator_may_set(tmp_path: Path) -> None:
