@@ -75,13 +75,13 @@ def signed_in_before(user: User, address: str) -> bool:
     rows = SecurityEvent.objects.filter(
         actor_id=user.pk, type=SecurityEventType.SIGNED_IN, address=address
     )
-    return rows.filter(created__gte=since).exists()
+    return rows.filter(created_at__gte=since).exists()
 
 
 def retire() -> int:
     """Delete what is older than the retention time or beyond the largest number of rows."""
     oldest = timezone.now() - timedelta(days=settings.AUDIT_DAYS)
-    gone = SecurityEvent.objects.filter(created__lt=oldest).retire()
+    gone = SecurityEvent.objects.filter(created_at__lt=oldest).retire()
     newest = SecurityEvent.objects.order_by("-pk").values_list("pk", flat=True)
     last_kept = newest[settings.AUDIT_ROWS - 1 : settings.AUDIT_ROWS].first()
     if last_kept is not None:

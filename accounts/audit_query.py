@@ -55,11 +55,11 @@ class Asked:
         if self.object:
             rows = rows.filter(object_name__icontains=self.object)
         if self.first:
-            rows = rows.filter(created__gte=datetime.combine(self.first, time(), UTC))
+            rows = rows.filter(created_at__gte=datetime.combine(self.first, time(), UTC))
         if self.last:
             # Not the day after: the last day of all has none.
             end = datetime.combine(self.last, time.max, UTC)
-            rows = rows.filter(created__lte=end)
+            rows = rows.filter(created_at__lte=end)
         return rows
 
 
@@ -69,7 +69,7 @@ def shape(event: SecurityEvent) -> dict[str, Any]:
         "event_id": event.pk,
         "event_type": event.type,
         "title": event.get_type_display(),
-        "created": event.created.isoformat(),
+        "created": event.created_at.isoformat(),
         "actor": event.actor,
         "actor_id": event.actor_id,
         "address": event.address,

@@ -70,7 +70,7 @@ def refresh(text: str, request: HttpRequest | None = None) -> tuple[str, str]:
         if claims is None or session is None or claims["key"] != _key(session.user):
             raise Refused
         renewed = ApiSession.objects.filter(pk=session.pk, refresh_id=claims["jti"]).update(
-            refresh_id=(fresh := secrets.token_hex(16)), last_used=timezone.now()
+            refresh_id=(fresh := secrets.token_hex(16)), last_used_at=timezone.now()
         )
         if renewed:
             session.refresh_id = fresh

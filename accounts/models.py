@@ -53,9 +53,9 @@ class Token(models.Model):
     prefix = models.CharField(max_length=8)
     scopes = models.JSONField(default=list)
     resources = models.JSONField(default=list)
-    created = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
     expires = models.DateField(null=True)
-    last_used = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
@@ -75,8 +75,8 @@ class ApiSession(models.Model):
     refresh_id = models.CharField(max_length=32, default=_new_id)
     address = models.CharField(max_length=64, blank=True)
     user_agent = models.CharField(max_length=200, blank=True)
-    created = models.DateTimeField(auto_now_add=True)
-    last_used = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
@@ -129,7 +129,7 @@ class SecurityEvent(models.Model):
     """One line of the audit log. Names and numbers, no foreign keys: it outlives what it names."""
 
     type = models.CharField(max_length=32, choices=SecurityEventType.choices)
-    created = models.DateTimeField(auto_now_add=True, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     actor = models.CharField(max_length=200, blank=True)
     """Who did it; for a failed sign-in the name that was given."""
     actor_id = models.BigIntegerField(null=True)

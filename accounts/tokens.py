@@ -91,7 +91,7 @@ def find(secret: str) -> Token | None:
     now = datetime.now(UTC)
     if token.expires and token.expires < now.date():
         return None
-    if token.last_used is None or now - token.last_used > timedelta(minutes=5):
+    if token.last_used_at is None or now - token.last_used_at > timedelta(minutes=5):
         _note_use(token, now)
     return token
 
@@ -100,6 +100,6 @@ def _note_use(token: Token, now: datetime) -> None:
     """Nobody who only reads waits for this: while the database is locked, the next use is noted."""
     try:
         with locks.wait_at_most(0):
-            Token.objects.filter(pk=token.pk).update(last_used=now)
+            Token.objects.filter(pk=token.pk).update(last_used_at=now)
     except locks.Locked:
         logger.info("The database is locked: the use of token %s is not noted now.", token.pk)

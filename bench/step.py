@@ -100,7 +100,7 @@ def files(count: str, plain: str) -> None:
     folder.mkdir()
     listed = [_file(folder, f"pkg{number}", number, conda) for number in range(int(count))]
     channel.request_publication()
-    publication = Publication.objects.create(channel=channel, state="running", wanted=1)
+    publication = Publication.objects.create(channel=channel, state="running", requested_version=1)
     build = Build(publication, Heart(publication), stop=lambda: None)
     build.section(conda, "noarch", listed, whole=True)
     build.documents(conda, "noarch", {})

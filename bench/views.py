@@ -62,7 +62,7 @@ def fill() -> Channel:
 def _packages(channel: Channel) -> None:
     conda = registry.get("conda")
     channel.request_publication()
-    publication = Publication.objects.create(channel=channel, state="running", wanted=1)
+    publication = Publication.objects.create(channel=channel, state="running", requested_version=1)
     build = Build(publication, Heart(publication), stop=lambda: None)
 
     def listings() -> Iterator[Listing]:
@@ -106,8 +106,8 @@ def _mirrors(channels: list[Channel], owner: User) -> None:
                     mirror=mirror,
                     number=run + 1,
                     state="completed",
-                    started=now,
-                    ended=now,
+                    started_at=now,
+                    ended_at=now,
                     step=8,
                     percent=100,
                     terms=terms,

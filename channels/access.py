@@ -140,7 +140,7 @@ def reaches(token: Token, channel: Channel, needed: str) -> bool:
 
 def visible_channels(user: Caller) -> QuerySet[Channel]:
     """The channels and subchannels `user` may know of."""
-    channels = Channel.objects.filter(deleted=None).select_related("parent")
+    channels = Channel.objects.filter(deleted_at=None).select_related("parent")
     if not isinstance(user, User) or not user.is_active:
         return channels.filter(_at_most(Channel.Privacy.PUBLIC))
     if access.can(user, "channel", "manage"):
@@ -151,7 +151,7 @@ def visible_channels(user: Caller) -> QuerySet[Channel]:
 
 def _closed_by_sources(*kinds: str) -> list[int]:
     """The channels whose sources make them stricter than any of `kinds`."""
-    rows = Channel.objects.filter(Q(restricted=True) | Q(parent__restricted=True), deleted=None)
+    rows = Channel.objects.filter(Q(restricted=True) | Q(parent__restricted=True), deleted_at=None)
     return [one.pk for one in rows.select_related("parent") if privacy(one) not in kinds]
 
 

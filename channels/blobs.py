@@ -113,7 +113,7 @@ def discard(blob: Blob) -> bool:
     """Delete the bytes of a blob that nothing needs; False if somebody has just found them."""
     target = path(blob.sha256)
     aside = temporary("going")
-    since = blob.unreferenced.timestamp() if blob.unreferenced else 0.0
+    since = blob.unreferenced_at.timestamp() if blob.unreferenced_at else 0.0
     try:
         if target.stat().st_mtime >= since:
             return False
@@ -136,10 +136,10 @@ def register(blobs: Sequence[Blob], audiences: Iterable[Audience] = ()) -> None:
     blobs = sorted(blobs, key=lambda blob: blob.sha256)
     Blob.objects.bulk_create(blobs, batch_size=BATCH, ignore_conflicts=True)
     names = [blob.sha256 for blob in blobs]
-    going = Blob.objects.filter(Q(unreferenced__isnull=False) | Q(deleting=True))
+    going = Blob.objects.filter(Q(unreferenced_at__isnull=False) | Q(deleting=True))
     for start in range(0, len(names), BATCH):
         going.filter(sha256__in=names[start : start + BATCH]).update(
-            unreferenced=None, deleting=False
+            unreferenced_at=None, deleting=False
         )
     for audience in dict.fromkeys(audiences):
         _open(names, audience)

@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin
 from django.conf import settings
 
 from channels import connection_slots, retry_after
-from channels.models import Channel, Origin
+from channels.models import Channel, FileSource
 from channels.secrets import unseal
 from ecosystems import registry
 from ecosystems.progress import ByteProgress, Stop
@@ -64,12 +64,12 @@ def client_for(
     )
 
 
-def client(origin: Origin, *, slots: Slots = connection_slots.BACKGROUND) -> Client:
+def client(origin: FileSource, *, slots: Slots = connection_slots.BACKGROUND) -> Client:
     """The client that fetches this origin's files."""
     return client_for(origin.credential, origin.proxy, slots=slots)
 
 
-def address(origin: Origin, filename: str, place: str = "") -> str:
+def address(origin: FileSource, filename: str, place: str = "") -> str:
     """Where one of the origin's files lies; `place` is its record's own address, if it has one."""
     base = f"{origin.base_url.rstrip('/')}/"
     return urljoin(base, place) if place else f"{base}{quote(filename)}"
@@ -96,7 +96,7 @@ class File(Protocol):
 
 def download(
     client: Client,
-    origin: Origin,
+    origin: FileSource,
     to: Path,
     *,
     section: str,
@@ -132,7 +132,7 @@ def download(
 
 
 def confirms(
-    client: Client, origin: Origin, path: Path, *, section: str, file: File, stop: Stop
+    client: Client, origin: FileSource, path: Path, *, section: str, file: File, stop: Stop
 ) -> bool:
     """Whether the origin proves to have the bytes at `path` as this file, by one small request.
 
@@ -167,11 +167,11 @@ def remember(
     proxy: bytes = b"",
     identity: str = "",
     channel: Channel | None = None,
-) -> Origin:
+) -> FileSource:
     """The origin row for this place; `identity` tells sealed secrets apart (they are salted)."""
     source = f"{base_url}\0{identity}\0{channel.pk if channel else ''}"
     key = hashlib.sha256(source.encode()).hexdigest()
-    origin, _ = Origin.objects.get_or_create(
+    origin, _ = FileSource.objects.get_or_create(
         key=key,
         defaults={
             "base_url": base_url,

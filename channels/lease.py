@@ -38,9 +38,9 @@ class Leased(models.Model):
     attempt = models.IntegerField(default=0)
     owner = models.CharField(max_length=200, blank=True)
     beats = models.BigIntegerField(default=0)
-    created = models.DateTimeField(auto_now_add=True)
-    started = models.DateTimeField(null=True)
-    ended = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
 
     ACTIVE: ClassVar[tuple[str, ...]] = ("pending", "running")

@@ -23,7 +23,7 @@ FOREVER = 2_147_483_647
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def alive(self) -> Self:
-        return self.filter(deleted=None)
+        return self.filter(deleted_at=None)
 
     def at(self, path: str) -> Self:
         """The channel with the address `name` or `parent/name`."""
@@ -56,16 +56,16 @@ class Channel(models.Model):
     )
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True)
     filter = models.OneToOneField(Filter, on_delete=models.PROTECT)
-    frozen = models.DateTimeField(null=True)
+    frozen_at = models.DateTimeField(null=True)
     frozen_by = models.CharField(max_length=200, blank=True)
-    frozen_at = models.IntegerField(null=True)
+    frozen_revision = models.IntegerField(null=True)
     """The revision a rollback froze the channel at; None for a plain freeze."""
     current = models.IntegerField(default=0)
-    wanted = models.IntegerField(default=0)
-    published = models.IntegerField(default=0)
-    awaiting = models.JSONField(default=dict)
+    requested_version = models.IntegerField(default=0)
+    published_version = models.IntegerField(default=0)
+    pending_changes = models.JSONField(default=dict)
     """While frozen: how many files publishing would add, replace, remove now."""
-    estimated = models.IntegerField(default=0)
+    estimated_version = models.IntegerField(default=0)
     """The `wanted` that `awaiting` was counted for."""
     next_judge_at = models.DateTimeField(null=True)
     restricted = models.BooleanField(default=False)
@@ -73,9 +73,9 @@ class Channel(models.Model):
     download_count = models.BigIntegerField(default=0)
     version = models.IntegerField(default=1)
     """Raised by every edit; the ETag of the API's channel object."""
-    created = models.DateTimeField(auto_now_add=True)
-    updated = models.DateTimeField(auto_now=True)
-    deleted = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True)
 
     objects: ClassVar[models.Manager[Channel]] = ChannelQuerySet.as_manager()
 
@@ -83,13 +83,13 @@ class Channel(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["name"],
-                condition=Q(parent=None, deleted=None),
+                condition=Q(parent=None, deleted_at=None),
                 name="channel_name",
                 violation_error_message="A channel of this name exists.",
             ),
             models.UniqueConstraint(
                 fields=["parent", "name"],
-                condition=Q(deleted=None),
+                condition=Q(deleted_at=None),
                 name="subchannel_name",
                 violation_error_message="A subchannel of this name exists.",
             ),
@@ -114,8 +114,8 @@ class Channel(models.Model):
         Workers are woken when it commits. Returns the version to wait for in `published`.
         """
         family = Channel.objects.filter(Q(pk=self.pk) | Q(parent_id=self.pk))
-        family.update(wanted=F("wanted") + 1)
-        wanted = dict(family.values_list("pk", "wanted"))
+        family.update(requested_version=F("requested_version") + 1)
+        wanted = dict(family.values_list("pk", "requested_version"))
         for pk in wanted:
             transaction.on_commit(partial(notify.publication, pk))
         return wanted[self.pk]
@@ -140,8 +140,8 @@ class SourceLink(models.Model):
     """Whose mirror it is: they must be allowed to read the source, too."""
     more_readers = models.BooleanField(default=False)
     granted_by = models.CharField(max_length=200, blank=True)
-    granted = models.DateTimeField(null=True)
-    created = models.DateTimeField(auto_now_add=True)
+    granted_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
@@ -152,7 +152,7 @@ class SourceLink(models.Model):
         return f"{self.channel} from {self.source}"
 
 
-class Origin(models.Model):
+class FileSource(models.Model):
     """Where published files come from. Immutable; kept while a kept revision names it."""
 
     base_url = models.TextField()
@@ -178,8 +178,8 @@ class Blob(models.Model):
     openness = models.PositiveSmallIntegerField(default=0)
     """0, 1, 2: came for private, authenticated, public channels. To know a hash is no right to
     its bytes: a channel that is more open than this needs a `Provenance`."""
-    created = models.DateTimeField(auto_now_add=True)
-    unreferenced = models.DateTimeField(null=True, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    unreferenced_at = models.DateTimeField(null=True, db_index=True)
     deleting = models.BooleanField(default=False)
 
     def __str__(self) -> str:
@@ -250,7 +250,7 @@ class Package(Interval):
     """True: files may have come or be missing, so the next publication judges it again."""
     tally = models.JSONField(default=dict)
     """{mirror id: {"active" | "passive" | "missing" | "mirror.<rule>" | "channel.<rule>": n}}"""
-    origins = models.JSONField(default=list)
+    sources = models.JSONField(default=list)
     """[[origin id, mirror id, [file names] or None for all the others], ...]"""
 
     objects = IntervalQuerySet.as_manager()
@@ -300,7 +300,7 @@ class Revision(models.Model):
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="revisions")
     number = models.IntegerField()
-    created = models.DateTimeField(auto_now_add=True, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     reason = models.CharField(max_length=200, blank=True)
     added = models.IntegerField(default=0)
     replaced = models.IntegerField(default=0)
@@ -312,7 +312,7 @@ class Revision(models.Model):
     """What was judged: {"channel": [...], "mirrors": {id: `publishing.inputs.Input.identity`}}."""
     pinned = models.BooleanField(default=False)
     rollback_of = models.IntegerField(null=True)
-    retired = models.DateTimeField(null=True)
+    retired_at = models.DateTimeField(null=True)
     """When it stopped being current; clean-up counts from here."""
 
     class Meta:
@@ -328,7 +328,7 @@ class Publication(Leased):
     """The row that builds a revision; one that is not final per channel."""
 
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
-    wanted = models.IntegerField(default=0)
+    requested_version = models.IntegerField(default=0)
     revision = models.IntegerField(null=True)
     """The number whose rows it writes ahead of the pointer."""
 
@@ -365,19 +365,19 @@ class Refusal(models.Model):
     until = models.DateTimeField(db_index=True)
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE)
     """Whose client asked; a run of one of its mirrors ends the refusal."""
-    origin = models.ForeignKey(Origin, on_delete=models.CASCADE)
+    file_source = models.ForeignKey(FileSource, on_delete=models.CASCADE)
 
     def __str__(self) -> str:
         return f"{self.status} {self.message}"
 
 
-class Withheld(models.Model):
+class UnavailableFile(models.Model):
     """A small file that goes with another, a wheel's metadata, and that could not be had.
 
     The other is listed without it; see `channels.side_files`.
     """
 
-    origin = models.ForeignKey(Origin, on_delete=models.CASCADE)
+    file_source = models.ForeignKey(FileSource, on_delete=models.CASCADE)
     section = models.CharField(max_length=128)
     name = models.CharField(max_length=200)
     filename = models.CharField(max_length=255)
@@ -388,8 +388,10 @@ class Withheld(models.Model):
     tried = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["origin", "filename"], name="withheld_once")]
-        indexes = [models.Index(fields=["origin", "name"])]
+        constraints = [
+            models.UniqueConstraint(fields=["file_source", "filename"], name="withheld_once")
+        ]
+        indexes = [models.Index(fields=["file_source", "name"])]
 
     def __str__(self) -> str:
         return f"what goes with {self.filename}"
@@ -405,7 +407,7 @@ class Pin(models.Model):
     """SHA-256 over where it comes from and its name; see `channels.pins`."""
     sha256 = models.CharField(max_length=64, db_index=True)
     size = models.BigIntegerField()
-    created = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
         return self.sha256

@@ -17,7 +17,7 @@ from ecosystems.base import Ecosystem
 
 BATCH_NAMES = 200
 BATCH_BYTES = 8 * 1024 * 1024
-ADOPTED = ("tally", "origins", "present", "stale", "bytes")
+ADOPTED = ("tally", "sources", "present", "stale", "bytes")
 """What of a row changes without a new one."""
 
 
@@ -37,7 +37,7 @@ class Listing:
     present: int = 0
     stale: bool = False
     tally: dict[str, dict[str, int]] = field(default_factory=dict)
-    origins: list[list[Any]] = field(default_factory=list)
+    sources: list[list[Any]] = field(default_factory=list)
     digest: str = ""
     packed: bytes = b""
 
@@ -68,7 +68,7 @@ def package_row(
         present=item.present,
         stale=item.stale,
         tally=item.tally,
-        origins=item.origins,
+        sources=item.sources,
         added_in=added_in,
     )
 
@@ -76,7 +76,7 @@ def package_row(
 def adopt(row: Package, item: Listing) -> bool:
     """Copy what clients do not see onto the row; True if that changes it."""
     # Sizes that the index does not state are known once the bytes are here.
-    values = [item.tally, item.origins, item.present, item.stale, item.size]
+    values = [item.tally, item.sources, item.present, item.stale, item.size]
     changed = [getattr(row, name) for name in ADOPTED] != values
     for name, value in zip(ADOPTED, values, strict=True):
         setattr(row, name, value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from channels.models import Origin, Pin
+from channels.models import FileSource, Pin
 from ecosystems.records import Record
 from ecosystems.upstream import Digest
 
@@ -26,7 +26,9 @@ def known(files: Iterable[File]) -> dict[File, str]:
     if not wanted:
         return {}
     bases = dict(
-        Origin.objects.filter(pk__in={origin for origin, _ in wanted}).values_list("pk", "base_url")
+        FileSource.objects.filter(pk__in={origin for origin, _ in wanted}).values_list(
+            "pk", "base_url"
+        )
     )
     keys = {file: _key(bases.get(file[0], ""), file[1]) for file in wanted}
     names = list(set(keys.values()))
@@ -45,7 +47,7 @@ def fill(records: Iterable[tuple[int, Record]]) -> None:
         one.sha256 = found.get((origin, one.filename), "")
 
 
-def learn(origin: Origin, filename: str, digest: Digest) -> None:
+def learn(origin: FileSource, filename: str, digest: Digest) -> None:
     """Pin a file that has just come, unless it is pinned; call in the transaction of its row."""
     pin = Pin(key=_key(origin.base_url, filename), sha256=digest.sha256, size=digest.size)
     Pin.objects.bulk_create([pin], ignore_conflicts=True)

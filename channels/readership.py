@@ -99,7 +99,7 @@ def settle(channel: Channel) -> None:
 
 def links_to(source: Channel) -> list[SourceLink]:
     """The links by which other channels list what `source` has, for who manages it."""
-    rows = SourceLink.objects.filter(source=source).exclude(channel__deleted__isnull=False)
+    rows = SourceLink.objects.filter(source=source).exclude(channel__deleted_at__isnull=False)
     return list(rows.select_related("channel__parent", "source__parent").order_by("pk"))
 
 
@@ -149,8 +149,8 @@ def _opens(wish: Wish) -> bool:
 def _set(link: SourceLink, *, more_readers: bool, actor: str) -> None:
     link.more_readers = more_readers
     link.granted_by = actor if more_readers else ""
-    link.granted = timezone.now() if more_readers else None
-    link.save(update_fields=["more_readers", "granted_by", "granted"])
+    link.granted_at = timezone.now() if more_readers else None
+    link.save(update_fields=["more_readers", "granted_by", "granted_at"])
     meta = {FIELD: more_readers, "mirrored_by": link.channel.path}
     assert link.source is not None
     for channel in (link.source, link.channel):

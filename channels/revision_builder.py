@@ -153,11 +153,11 @@ class Build:
             # Without the key, or it would block whoever creates rows of the channel.
             rows = Channel.objects.select_for_update(no_key=True)
             channel = rows.get(pk=self.channel.pk)
-            if channel.deleted or (channel.frozen and not fields.get("rollback_of")):
+            if channel.deleted_at or (channel.frozen_at and not fields.get("rollback_of")):
                 raise WrongState(f"The channel {channel.path} was frozen or deleted meanwhile.")
             now = timezone.now()
             revision = None
-            published = {"published": self.publication.wanted}
+            published = {"published_version": self.publication.requested_version}
             if changed or fields.get("rollback_of"):
                 counts = self.changes.counts()
                 revision = Revision.objects.create(
@@ -169,7 +169,7 @@ class Build:
                     **totals,
                     **fields,
                 )
-                channel.revisions.filter(number=channel.current).update(retired=now)
+                channel.revisions.filter(number=channel.current).update(retired_at=now)
                 published["current"] = self.number
                 Generation.rise()
             else:
@@ -177,7 +177,7 @@ class Build:
                 current = channel.revisions.filter(number=channel.current)
                 current.update(inputs=inputs, **totals)
             Channel.objects.filter(pk=channel.pk).update(**published)
-            self.publication.write(state="completed", ended=now, revision=None)
+            self.publication.write(state="completed", ended_at=now, revision=None)
         self.channel.refresh_from_db()
         return revision
 
@@ -322,7 +322,7 @@ def _keep_tallies(channel: Channel, number: int) -> None:
 
 def publish_first(channel: Channel) -> Revision:
     """Revision 1: an empty `noarch`, so that clients find a channel at once."""
-    publication = Publication.objects.create(channel=channel, state="running", wanted=0)
+    publication = Publication.objects.create(channel=channel, state="running", requested_version=0)
     build = Build(publication, Heart(publication), stop=lambda: None)
     root = registry.at_root()
     for section in root.permanent_sections:

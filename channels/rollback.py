@@ -33,7 +33,7 @@ def roll_back(channel: Channel, number: int, *, actor: str) -> Revision:
             return _rebuild(publication, heart, number, actor=actor)
         except BaseException:
             ended = Publication.objects.filter(pk=publication.pk, fence=publication.fence)
-            ended.exclude(state="completed").update(state="failed", ended=timezone.now())
+            ended.exclude(state="completed").update(state="failed", ended_at=timezone.now())
             raise
 
 
@@ -45,9 +45,11 @@ def _take_over(channel: Channel) -> Publication:
             # Channel before publication, as whoever commits one locks them.
             Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
             going = Publication.objects.filter(channel=channel, state__in=Publication.ACTIVE)
-            going.update(state="stopped", fence=F("fence") + 1, ended=now, error="rolled back")
-            publication = Publication.objects.create(channel=channel, wanted=channel.published)
-            publication.claim(state="running", started=now)
+            going.update(state="stopped", fence=F("fence") + 1, ended_at=now, error="rolled back")
+            publication = Publication.objects.create(
+                channel=channel, requested_version=channel.published_version
+            )
+            publication.claim(state="running", started_at=now)
     except IntegrityError as error:
         raise WrongState(f"{channel.path} is being published; try again.") from error
     publication.channel = Channel.objects.select_related("parent").get(pk=channel.pk)
@@ -74,12 +76,12 @@ def _rebuild(publication: Publication, heart: Heart, number: int, *, actor: str)
         if revision is None or not channel.revisions.filter(number=number).exists():
             raise _not_kept(channel, number)
         Channel.objects.filter(pk=channel.pk).update(
-            frozen=timezone.now(),
+            frozen_at=timezone.now(),
             frozen_by=actor,
-            frozen_at=number,
+            frozen_revision=number,
             # What today's judgement would change again is counted for the banner.
-            wanted=F("wanted") + 1,
-            awaiting={},
+            requested_version=F("requested_version") + 1,
+            pending_changes={},
             version=F("version") + 1,
         )
         tell(
@@ -143,7 +145,7 @@ def _batch(
             present=row.present,
             stale=row.stale,
             tally=row.tally,
-            origins=row.origins,
+            sources=row.sources,
             digest=row.shard_id or "",
         )
 

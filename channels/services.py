@@ -147,7 +147,7 @@ def _edit(
     if after == before and not refiltered:
         return False
     channel.version += 1
-    channel.save(update_fields=["description", "privacy", "version", "updated"])
+    channel.save(update_fields=["description", "privacy", "version", "updated_at"])
     _close_subchannels(channel, actor)
     Generation.rise()
     tell(EventType.CHANNEL_UPDATED, channel, actor, before=before, after=after)
@@ -158,9 +158,9 @@ def _edit(
 def freeze(channel: Channel, *, actor: str, expected: int | None = None) -> bool:
     """Keep clients at the current revision; False where the channel is frozen already."""
     channel = _locked(channel, expected)
-    if channel.frozen:
+    if channel.frozen_at:
         return False
-    channel.frozen, channel.frozen_by, channel.frozen_at = timezone.now(), actor, None
+    channel.frozen_at, channel.frozen_by, channel.frozen_revision = timezone.now(), actor, None
     _save_freeze(channel)
     tell(EventType.CHANNEL_FROZEN, channel, actor, current_revision=channel.current)
     return True
@@ -170,10 +170,10 @@ def freeze(channel: Channel, *, actor: str, expected: int | None = None) -> bool
 def unfreeze(channel: Channel, *, actor: str, expected: int | None = None) -> bool:
     """Let clients get today's judgement again; False where the channel is not frozen."""
     channel = _locked(channel, expected)
-    if not channel.frozen:
+    if not channel.frozen_at:
         return False
-    channel.frozen, channel.frozen_by, channel.frozen_at = None, "", None
-    channel.awaiting = {}
+    channel.frozen_at, channel.frozen_by, channel.frozen_revision = None, "", None
+    channel.pending_changes = {}
     _save_freeze(channel)
     channel.request_publication()
     tell(EventType.CHANNEL_UNFROZEN, channel, actor, current_revision=channel.current)
@@ -184,11 +184,11 @@ def unfreeze(channel: Channel, *, actor: str, expected: int | None = None) -> bo
 def delete(channel: Channel, *, actor: str, expected: int | None = None) -> None:
     """Mark the channel deleted; its name is free at once, its rows go with the next clean-up."""
     channel = _locked(channel, expected)
-    if channel.subchannels.filter(deleted=None).exists():
+    if channel.subchannels.filter(deleted_at=None).exists():
         raise WrongState("This channel has subchannels. Delete them first.")
-    channel.deleted = timezone.now()
+    channel.deleted_at = timezone.now()
     channel.version += 1
-    channel.save(update_fields=["deleted", "version", "updated"])
+    channel.save(update_fields=["deleted_at", "version", "updated_at"])
     Generation.rise()
     tell(EventType.CHANNEL_DELETED, channel, actor, before=_state(channel))
 
@@ -245,7 +245,14 @@ def _locked(channel: Channel, expected: int | None) -> Channel:
 def _save_freeze(channel: Channel) -> None:
     channel.version += 1
     channel.save(
-        update_fields=["frozen", "frozen_by", "frozen_at", "awaiting", "version", "updated"]
+        update_fields=[
+            "frozen_at",
+            "frozen_by",
+            "frozen_revision",
+            "pending_changes",
+            "version",
+            "updated_at",
+        ]
     )
     Generation.rise()
 
@@ -269,7 +276,7 @@ def _openness(channel: Channel) -> int:
 
 def _close_subchannels(channel: Channel, actor: str) -> None:
     """No subchannel stays more open than its channel has become."""
-    for sub in channel.subchannels.filter(deleted=None).select_for_update():
+    for sub in channel.subchannels.filter(deleted_at=None).select_for_update():
         if _openness(sub) > _openness(channel):
             before = sub.privacy
             Channel.objects.filter(pk=sub.pk).update(

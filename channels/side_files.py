@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 
 from channels import blobs
-from channels.models import Withheld
+from channels.models import UnavailableFile
 from ecosystems import registry
 from ecosystems.records import Record
 from ecosystems.upstream import Digest, UpstreamError
@@ -27,17 +27,17 @@ def key(origin_id: int, record: Record) -> Key | None:
 
 def known(origins: Collection[int], names: Collection[str]) -> set[Key]:
     """Those of these packages that are withheld."""
-    rows = Withheld.objects.filter(origin__in=origins, name__in=names)
-    return set(rows.values_list("origin_id", "filename", "sha256"))
+    rows = UnavailableFile.objects.filter(file_source__in=origins, name__in=names)
+    return set(rows.values_list("file_source_id", "filename", "sha256"))
 
 
-def note(rows: Iterable[Withheld]) -> None:
+def note(rows: Iterable[UnavailableFile]) -> None:
     """Remember what cannot be had, and why."""
-    Withheld.objects.bulk_create(
+    UnavailableFile.objects.bulk_create(
         rows,
         batch_size=BATCH,
         update_conflicts=True,
-        unique_fields=["origin", "filename"],
+        unique_fields=["file_source", "filename"],
         update_fields=["section", "name", "sha256", "message", "tried"],
     )
 

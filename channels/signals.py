@@ -9,7 +9,7 @@ from django.db.models.signals import post_delete, post_save
 from accounts.models import ApiSession, Role, Token, User
 from channels.models import Generation
 
-HARMLESS = frozenset({"last_login", "last_used", "theme"})
+HARMLESS = frozenset({"last_login", "last_used_at", "theme"})
 """Fields that decide nothing about what a client may read."""
 
 

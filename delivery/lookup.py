@@ -128,10 +128,10 @@ def _at_end_of(channel: Channel, text: str) -> int:
     if day > timezone.now().date():
         raise Missing(f"The day {text} is still to come.", lasting=False)
     end = datetime.combine(day, time(), UTC) + timedelta(days=1)
-    found = channel.revisions.filter(created__lt=end).order_by("-number").first()
+    found = channel.revisions.filter(created_at__lt=end).order_by("-number").first()
     if found is None:
         raise Missing(f"The channel {channel.path} has no revision of {text} or before.")
-    if found.retired is not None and found.retired < end:
+    if found.retired_at is not None and found.retired_at < end:
         raise Missing(f"The channel {channel.path} no longer keeps its state of {text}.")
     return found.number
 
@@ -155,7 +155,7 @@ def index(channel: Channel, address: Address, number: int, *, vary: str = "") ->
             path=blobs.path(document.blob_id),
             packed=document.packed,
             stored=document.blob.size,
-            modified=http_date(document.blob.created.timestamp()),
+            modified=http_date(document.blob.created_at.timestamp()),
             vary=vary,
         )
     constant = paths.AT_ROOT.default_document(address.section, address.filename)
@@ -228,7 +228,9 @@ def file(channel: Channel, section: str, filename: str, *, name: str, number: in
         listed = _listed(channel, _at(rows, number), filename)
     elif now is None:
         listed = _lately(channel, rows, filename)
-    judged = now is None or (not channel.frozen and channel.wanted > channel.published)
+    judged = now is None or (
+        not channel.frozen_at and channel.requested_version > channel.published_version
+    )
     verdict = explain.verdict(channel, section, filename) if judged else None
     if listed is None or (verdict is not None and verdict.refused):
         words = [] if verdict and verdict.refused else [_no_file(channel, section, filename)]
@@ -258,7 +260,7 @@ def _pinned(listed: Listed) -> Listed:
     """With the hash of its first bytes, where the index has none and they have come."""
     if listed.sha256 or listed.md5:
         return listed
-    origin = origin_of(listed.package.origins, listed.filename)
+    origin = origin_of(listed.package.sources, listed.filename)
     if origin is None:
         return listed
     found = pins.known([(origin, listed.filename)])
@@ -316,7 +318,7 @@ def entity(listed: Listed, blob: Blob, age: str) -> Entity:
         age=age,
         private=listed.private,
         path=blobs.path(blob.sha256),
-        modified=http_date(blob.created.timestamp()),
+        modified=http_date(blob.created_at.timestamp()),
         item=listed.item,
     )
 
@@ -378,7 +380,7 @@ def _lately(channel: Channel, rows: list[Package], filename: str) -> Listed | No
     if not rows:
         return None
     since = timezone.now() - timedelta(hours=settings.KEEP_HOURS)
-    recent = channel.revisions.filter(retired__gt=since, number__lt=channel.current)
+    recent = channel.revisions.filter(retired_at__gt=since, number__lt=channel.current)
     oldest = recent.aggregate(oldest=Min("number"))["oldest"]
     if oldest is None:
         return None

@@ -34,7 +34,7 @@ from channels.access import audience
 from channels.disk_space import Part, Room
 from channels.errors import Missing, NoSpace
 from channels.lease import Fenced, Heart, Watch
-from channels.models import Blob, Channel, Fetch, Origin, Package, Refusal, Withheld
+from channels.models import Blob, Channel, Fetch, FileSource, Package, Refusal, UnavailableFile
 from delivery import lookup
 from delivery.lookup import Listed
 from ecosystems import registry
@@ -87,7 +87,7 @@ class Cut(Exception):
 class Wish:
     """A file that is not here, and where it comes from."""
 
-    origin: Origin
+    file_source: FileSource
     claims: tuple[Listed, ...]
     """The file as the asked channel lists it, then as each source channel behind it does."""
 
@@ -97,7 +97,7 @@ class Wish:
 
     @property
     def url(self) -> str:
-        return file_sources.address(self.origin, self.listed.filename, self.listed.address)
+        return file_sources.address(self.file_source, self.listed.filename, self.listed.address)
 
     @property
     def refusal_key(self) -> str:
@@ -114,7 +114,7 @@ class Wish:
         return self._hash(self.listed.sha256 or self.url)
 
     def _hash(self, text: str) -> str:
-        return hashlib.sha256(f"{self.origin.key}\0{text}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.file_source.key}\0{text}".encode()).hexdigest()
 
 
 def wish(listed: Listed, *behind: Listed) -> Wish:
@@ -126,7 +126,7 @@ def wish(listed: Listed, *behind: Listed) -> Wish:
         return Wish(origin, claims)
     if len(claims) > DEEPEST:
         raise Unavailable(502, f"{listed.filename} leads through too many channels.")
-    if source.deleted is not None:
+    if source.deleted_at is not None:
         raise Unavailable(404, f"The source of {listed.filename} has been deleted.")
     if not readership.may_pass(listed.channel, source):
         raise Unavailable(404, f"The source of {listed.filename} no longer lets it be read.")
@@ -176,18 +176,18 @@ def look(flights: Sequence[Flight]) -> None:
 def _streamed(flight: Flight) -> Iterator[bytes]:
     """All bytes in order, for whoever may wait on this thread."""
     stream, pause = Stream(flight), SHORTEST_PAUSE
-    while not stream.ended:
+    while not stream.ended_at:
         if chunk := stream.read():
             pause = SHORTEST_PAUSE
             yield chunk
-        elif not stream.ended:
+        elif not stream.ended_at:
             look([flight])
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
 def local(
-    origin: Origin, section: str, filename: str, *, name: str, stop: Stop = never_stop
+    origin: FileSource, section: str, filename: str, *, name: str, stop: Stop = never_stop
 ) -> Digest:
     """Have a file of another channel of this server here, for a run that mirrors that channel.
 
@@ -196,7 +196,7 @@ def local(
     """
     try:
         source = origin.channel
-        if source is None or source.deleted is not None:
+        if source is None or source.deleted_at is not None:
             raise NotFound(origin.base_url, "The source channel was deleted.", permanent=True)
         # The run has asked whether the source may be read; here it is about what it lists.
         listed = lookup.file(source, section, filename, name=name, number=source.current)
@@ -296,7 +296,7 @@ class Flight:
         begun = False
         try:
             begun = row.claim(
-                from_states=(state,), state="running", path=part, size=size, started=now
+                from_states=(state,), state="running", path=part, size=size, started_at=now
             )
             if begun:
                 self.part = _part(row)
@@ -319,7 +319,7 @@ class Stream:
         self._size = flight.what.listed.size
         self._sent = 0
         self._digest = hashlib.sha256()
-        self.ended = False
+        self.ended_at = False
 
     def read(self) -> bytes:
         """The next bytes; b"" where there are none yet, and at the end. Raises `Cut`."""
@@ -336,7 +336,7 @@ class Stream:
         if self._digest.hexdigest() != flight.blob.sha256:
             name = flight.what.listed.filename
             raise Cut(f"The upstream changed {name} while it was sent.")
-        self.ended = True
+        self.ended_at = True
         return end
 
     def _taken(self, chunk: bytes) -> bytes:
@@ -351,7 +351,7 @@ _counting = threading.Lock()
 
 
 def _upstream(what: Wish) -> str:
-    return urlsplit(what.origin.base_url).netloc
+    return urlsplit(what.file_source.base_url).netloc
 
 
 def _free(what: Wish) -> bool:
@@ -419,13 +419,13 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
         if (inside := _inside(what)) is not None:
             _arrived(what, row, inside)
             return
-        client = _client(what.origin.pk, what.origin.key, tuple(settings.UPSTREAM_ALLOW))
+        client = _client(what.file_source.pk, what.file_source.key, tuple(settings.UPSTREAM_ALLOW))
         if (known := _proven(what, client, stop=heart.check)) is not None:
             _arrived(what, row, known)
             return
         digest = file_sources.download(
             client,
-            what.origin,
+            what.file_source,
             part,
             section=listed.package.section,
             file=listed,
@@ -474,8 +474,8 @@ def _withhold(what: Wish, message: str) -> None:
             return
         side_files.note(
             [
-                Withheld(
-                    origin=_origin(claim),
+                UnavailableFile(
+                    file_source=_origin(claim),
                     section=claim.package.section,
                     name=claim.package.name,
                     filename=main,
@@ -496,7 +496,7 @@ def _proven(what: Wish, client: Client, *, stop: Stop) -> Digest | None:
     source = what.claims[-1]
     if not (len(what.claims) > 1 and lookup.here(source)) and not file_sources.confirms(
         client,
-        what.origin,
+        what.file_source,
         blobs.path(blob.sha256),
         section=source.package.section,
         file=source,
@@ -584,14 +584,14 @@ def _refuse(what: Wish, row: Fetch, error: Exception) -> None:
                 "message": message,
                 "until": timezone.now() + timedelta(seconds=until),
                 "channel": what.listed.channel,
-                "origin": what.origin,
+                "file_source": what.file_source,
             },
         )
 
 
 def forgive(channel: Channel, url: str) -> None:
     """Forget what was refused to this channel or by this source: a run has just read its index."""
-    Refusal.objects.filter(Q(channel=channel) | Q(origin__base_url__startswith=url)).delete()
+    Refusal.objects.filter(Q(channel=channel) | Q(file_source__base_url__startswith=url)).delete()
 
 
 def forgive_room() -> None:
@@ -641,23 +641,23 @@ def _raise_refusal(what: Wish) -> None:
         raise Unavailable(refusal.status, refusal.message, again=again)
 
 
-def _origin(listed: Listed) -> Origin:
+def _origin(listed: Listed) -> FileSource:
     """Where the package's row says that this file comes from."""
-    pk = file_sources.origin_of(listed.package.origins, listed.filename)
+    pk = file_sources.origin_of(listed.package.sources, listed.filename)
     if pk is None:
         raise Unavailable(404, f"Nobody knows where {listed.filename} comes from.")
     return _load(pk)
 
 
-def _load(pk: int) -> Origin:
-    return Origin.objects.select_related("channel__parent").get(pk=pk)
+def _load(pk: int) -> FileSource:
+    return FileSource.objects.select_related("channel__parent").get(pk=pk)
 
 
 @lru_cache(maxsize=64)
 def _client(pk: int, key: str, allow: tuple[str, ...]) -> Client:
     """One client an origin, so that connections stay open; origins are immutable."""
     del key, allow  # parts of what makes a client another one
-    return file_sources.client(Origin.objects.get(pk=pk), slots=connection_slots.AWAITED)
+    return file_sources.client(FileSource.objects.get(pk=pk), slots=connection_slots.AWAITED)
 
 
 def _part(row: Fetch) -> Path:

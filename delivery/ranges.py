@@ -28,7 +28,9 @@ def unchanged(environ: Mapping[str, Any], etag: str, modified: str) -> bool:
     return since is not None and bool(modified) and _same_date(since, modified)
 
 
-def wanted(environ: Mapping[str, Any], size: int, *, etag: str, modified: str) -> tuple[int, int]:
+def parse_range(
+    environ: Mapping[str, Any], size: int, *, etag: str, modified: str
+) -> tuple[int, int]:
     """First and last byte to send: everything unless one range is asked of these very bytes.
 
     `UNSATISFIABLE` where the range begins behind the end.

@@ -156,7 +156,7 @@ def send(environ: Environ, entity: Entity) -> tuple[Reply, bool]:
 
 
 def _part(environ: Environ, entity: Entity) -> tuple[Reply, bool]:
-    span = ranges.wanted(environ, entity.size, etag=entity.etag, modified=entity.modified)
+    span = ranges.parse_range(environ, entity.size, etag=entity.etag, modified=entity.modified)
     if span == ranges.UNSATISFIABLE:
         detail = f"The file has {entity.size} bytes; the range begins behind its end."
         extra = [("Content-Range", f"bytes */{entity.size}"), ("Accept-Ranges", "bytes")]

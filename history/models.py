@@ -46,7 +46,7 @@ class Event(models.Model):
     """One line of a channel's history. `id` is the event ID."""
 
     type = models.CharField(max_length=32, choices=EventType.choices)
-    created = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
     actor = models.CharField(max_length=200, blank=True)
     family = models.CharField(max_length=16, blank=True)
     channel_id = models.BigIntegerField(null=True)

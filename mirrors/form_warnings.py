@@ -39,7 +39,7 @@ def again(channel: Channel) -> None:
     """The channel's filter or privacy changed: say what that does to its mirrors and readers'."""
     family = [channel.pk, *channel.subchannels.values_list("pk", flat=True)]
     rows = Mirror.objects.filter(Q(channel__in=family) | Q(upstream__channel__in=family))
-    rows = rows.filter(deleted=None).order_by("channel_id", "pk")
+    rows = rows.filter(deleted_at=None).order_by("channel_id", "pk")
     ids = list(rows.values_list("pk", flat=True))
     sides: dict[int, _Sides] = {}
     left = MOST_READ

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from channels.lease import Leased, Reserving
-from channels.models import Blob, Channel, Origin
+from channels.models import Blob, Channel, FileSource
 from filters.models import Filter
 
 
@@ -60,7 +60,7 @@ class Snapshot(models.Model):
     etag = models.TextField(blank=True)
     last_modified = models.CharField(max_length=64, blank=True)
     pack = models.ForeignKey(Blob, on_delete=models.PROTECT)
-    origin = models.ForeignKey(Origin, on_delete=models.PROTECT)
+    file_source = models.ForeignKey(FileSource, on_delete=models.PROTECT)
     listed = models.IntegerField()
     newest = models.BigIntegerField(default=0)
     """The newest build time in it, milliseconds since 1970."""
@@ -75,8 +75,7 @@ class Snapshot(models.Model):
     """As `ecosystems.base.Extras.warnings`."""
     missed = models.JSONField(default=list)
     """Names of optional files that could not be had or read: the next run asks again."""
-    created = models.DateTimeField(auto_now_add=True)
-    checked = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         indexes = [models.Index(fields=["upstream", "section", "-id"])]
@@ -85,7 +84,7 @@ class Snapshot(models.Model):
         return f"{self.upstream} {self.section} {self.sha256[:8]}"
 
 
-class Page(models.Model):
+class FetchedPackage(models.Model):
     """Records of a package fetched because a client asked, until a snapshot has them."""
 
     upstream = models.ForeignKey(Upstream, on_delete=models.CASCADE)
@@ -94,7 +93,7 @@ class Page(models.Model):
     body = models.BinaryField()
     """As in a pack, zstd."""
     count = models.IntegerField()
-    created = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         constraints = [
@@ -141,9 +140,9 @@ class Mirror(models.Model):
     """The source was changed: the next snapshot has nothing to be compared with."""
     version = models.IntegerField(default=1)
     """Raised by every edit; the ETag of the API's mirror object."""
-    deleted = models.DateTimeField(null=True)
-    created = models.DateTimeField(auto_now_add=True)
-    updated = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
         return self.name
@@ -157,12 +156,12 @@ class Mirror(models.Model):
         return self.mode == self.Mode.ACTIVE
 
 
-class Accepted(models.Model):
+class AcceptedSnapshot(models.Model):
     """The snapshot a mirror publishes a section from."""
 
     mirror = models.ForeignKey(Mirror, on_delete=models.CASCADE, related_name="accepted")
     section = models.CharField(max_length=128)
-    snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT)
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, related_name="accepted")
 
     class Meta:
         constraints = [
@@ -237,9 +236,9 @@ class Run(Reserving):
     """What it dropped, skipped, or kept from an earlier state, in words."""
     outcome = models.CharField(max_length=8, blank=True, choices=Outcome.choices)
     """Of a completed run; else empty."""
-    wanted = models.IntegerField(default=0)
+    requested_version = models.IntegerField(default=0)
     """The channel's `wanted` that it raised last: the publication that covers it is this run's."""
-    stop_asked = models.DateTimeField(null=True)
+    stop_requested_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -270,7 +269,7 @@ class Run(Reserving):
     @property
     def stuck(self) -> bool:
         """Whether it should have stopped long ago, so that people may say it has."""
-        asked = self.stop_asked if self.state == "stopping" else None
+        asked = self.stop_requested_at if self.state == "stopping" else None
         return asked is not None and asked + self.STUCK <= timezone.now()
 
     def steps_until(self, now: datetime) -> list[list[Any]]:
@@ -330,9 +329,8 @@ class Preview(Leased):
     mirror = models.ForeignKey(Mirror, on_delete=models.CASCADE, null=True)
     asker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     body = models.JSONField(default=dict)
-    secret = models.BinaryField(default=b"")
     percent = models.IntegerField(default=0)
-    doing = models.CharField(max_length=200, blank=True)
+    activity = models.CharField(max_length=200, blank=True)
     result = models.JSONField(default=dict)
 
     def __str__(self) -> str:

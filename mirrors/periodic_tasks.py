@@ -36,7 +36,7 @@ _YEAR = 370
 def keep(mirror: Mirror) -> None:
     """Have the mirror's task say what the mirror says; call in the transaction of the change."""
     tasks = of(mirror)
-    if mirror.deleted is not None:
+    if mirror.deleted_at is not None:
         _remove(tasks)
         return
     task = tasks.select_related("crontab", "clocked").first()

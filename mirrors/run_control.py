@@ -18,7 +18,7 @@ from accounts import limits
 from channels import notify
 from channels.errors import WrongState
 from history.models import EventType, record
-from mirrors.models import Accepted, Cause, Mirror, Run, Snapshot
+from mirrors.models import AcceptedSnapshot, Cause, Mirror, Run, Snapshot
 
 BY_PEOPLE = frozenset({Cause.MANUAL, Cause.RESTART})
 """Causes of runs that somebody asked for at this moment."""
@@ -30,7 +30,7 @@ REMOVALS = "removals"
 
 def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None = None) -> Run:
     """A pending run, or `WrongState` with the id of the one that is going."""
-    if mirror.deleted:
+    if mirror.deleted_at:
         raise WrongState(f"The mirror {mirror.name} was deleted.")
     if cause in BY_PEOPLE:
         count_run(mirror)
@@ -83,12 +83,12 @@ def stop(mirror: Mirror, *, actor: str) -> Run | None:
         if run is None:
             return None
         if run.state == "pending":
-            run.state, run.ended = "stopped", timezone.now()
-            run.save(update_fields=["state", "ended"])
+            run.state, run.ended_at = "stopped", timezone.now()
+            run.save(update_fields=["state", "ended_at"])
             tell(run, EventType.MIRROR_STOPPED, actor=actor)
         elif run.state == "running":
-            run.state, run.stop_asked = "stopping", timezone.now()
-            run.save(update_fields=["state", "stop_asked"])
+            run.state, run.stop_requested_at = "stopping", timezone.now()
+            run.save(update_fields=["state", "stop_requested_at"])
     return run
 
 
@@ -108,7 +108,7 @@ def mark_stopped(mirror: Mirror, *, actor: str) -> Run:
     with transaction.atomic():
         rows = Run.objects.filter(pk=run.pk, fence=run.fence, state="stopping")
         steps = run.steps_until(now)
-        if not rows.update(state="stopped", ended=now, steps=steps, fence=F("fence") + 1):
+        if not rows.update(state="stopped", ended_at=now, steps=steps, fence=F("fence") + 1):
             raise WrongState(f"The run of {mirror.name} has ended meanwhile.")
         tell(run, EventType.MIRROR_STOPPED, actor=actor, marked=True)
     run.refresh_from_db()
@@ -162,7 +162,7 @@ def release(mirror: Mirror, *, actor: str) -> list[str]:
 
 def follow(mirror: Mirror) -> None:
     """Begin the run that was asked for while another was going."""
-    asked = Mirror.objects.filter(pk=mirror.pk, run_again=True, deleted=None)
+    asked = Mirror.objects.filter(pk=mirror.pk, run_again=True, deleted_at=None)
     with transaction.atomic():
         if not asked.update(run_again=False):
             return
@@ -177,12 +177,12 @@ def follow(mirror: Mirror) -> None:
 
 def accept(mirror: Mirror, section: str, snapshot_id: int | None) -> None:
     """Publish a section from this snapshot from now on; None: the section is gone."""
-    rows = Accepted.objects.filter(mirror=mirror, section=section)
+    rows = AcceptedSnapshot.objects.filter(mirror=mirror, section=section)
     if snapshot_id is None:
         rows.delete()
     elif not rows.update(snapshot_id=snapshot_id):
         snapshot = Snapshot.objects.get(pk=snapshot_id)
-        Accepted.objects.create(mirror=mirror, section=section, snapshot=snapshot)
+        AcceptedSnapshot.objects.create(mirror=mirror, section=section, snapshot=snapshot)
 
 
 def tell(run: Run, event: EventType, *, actor: str = "", **meta: object) -> None:

@@ -89,7 +89,7 @@ def create(channel: Channel, body: Body, *, owner: User, actor: Caller | None = 
     `actor` is the owner with the limits of their token, if they came with one.
     """
     actor = actor or Caller(owner)
-    if not Channel.objects.select_for_update().filter(pk=channel.pk, deleted=None).exists():
+    if not Channel.objects.select_for_update().filter(pk=channel.pk, deleted_at=None).exists():
         raise WrongState("This channel was deleted.")
     mirror = Mirror(channel=channel, owner=owner, filter=Filter(), next_run_at=None)
     kind = body.get("mirror_type") or Kind.CONDA
@@ -150,7 +150,7 @@ def edit(mirror: Mirror, body: Body, *, actor: Caller | str, expected: int | Non
     mirror.save(
         update_fields=[
             "name", "cron", "cron_timezone", "next_run_at", "upstream", "skip_guard", "held",
-            "warnings", "version", "updated",
+            "warnings", "version", "updated_at",
         ]
     )  # fmt: skip
     _saved(mirror, EventType.MIRROR_UPDATED, actor, before=before, after=state(mirror))
@@ -189,17 +189,19 @@ def delete(mirror: Mirror, *, actor: str, expected: int | None = None) -> None:
     name = mirror.name
     # No living mirror has a slash in its name, so the name is free for another at once.
     mirror.name = f"{name}/{mirror.pk}"
-    mirror.deleted = timezone.now()
+    mirror.deleted_at = timezone.now()
     mirror.next_run_at, mirror.run_again = None, False
     mirror.version += 1
-    mirror.save(update_fields=["name", "deleted", "next_run_at", "run_again", "version", "updated"])
+    mirror.save(
+        update_fields=["name", "deleted_at", "next_run_at", "run_again", "version", "updated_at"]
+    )
     _saved(mirror, EventType.MIRROR_DELETED, actor, name=name, before=before)
 
 
 @transaction.atomic
 def delete_channel(channel: Channel, *, actor: str, expected: int | None = None) -> None:
     """Delete a channel together with its mirrors."""
-    mirrors = Mirror.objects.filter(channel=channel, deleted=None)
+    mirrors = Mirror.objects.filter(channel=channel, deleted_at=None)
     # Rows are locked mirror before channel, as edits of mirrors do.
     for mirror in mirrors.all():
         delete(mirror, actor=actor)
@@ -329,7 +331,7 @@ def _check_fixed(body: Body, key: str, value: str, label: str) -> None:
 
 
 def _locked(mirror: Mirror, expected: int | None) -> Mirror:
-    rows = Mirror.objects.filter(pk=mirror.pk, deleted=None).select_for_update(of=("self",))
+    rows = Mirror.objects.filter(pk=mirror.pk, deleted_at=None).select_for_update(of=("self",))
     found = rows.select_related(
         "filter", "upstream__channel__parent", "owner", "channel__filter", "channel__parent__filter"
     ).first()

@@ -188,7 +188,7 @@ def _own_channel(
             f"A channel of this server is written {settings.PUBLIC_URL}/api/repo/<channel>."
         )
     parent, _, name = match["channel"].rpartition("/")
-    rows = Channel.objects.filter(deleted=None, name=name).select_related("parent")
+    rows = Channel.objects.filter(deleted_at=None, name=name).select_related("parent")
     found = rows.filter(parent__name=parent).first() if parent else rows.filter(parent=None).first()
     if found is None or not readership.may_mirror(found, owner=owner, actor=actor):
         raise _refused(f"There is no channel {match['channel']} here that the mirror may read.")
@@ -211,7 +211,7 @@ def cycle(channel: Channel, source: Channel) -> list[str]:
         way = ways.pop()
         if way[-1].pk == channel.pk:
             return [one.path for one in way]
-        mirrors = Mirror.objects.filter(channel=way[-1], deleted=None)
+        mirrors = Mirror.objects.filter(channel=way[-1], deleted_at=None)
         for mirror in mirrors.exclude(upstream__channel=None).select_related("upstream__channel"):
             following = mirror.upstream.channel
             if following is not None and following.pk not in seen:

@@ -25,9 +25,9 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, Q, Subquery
 
-from channels.models import Withheld
+from channels.models import UnavailableFile
 from ecosystems.sentences import SHOWN_NAMES, first_names
-from mirrors.models import Accepted, Mirror, Run
+from mirrors.models import AcceptedSnapshot, Mirror, Run
 
 BATCH = 500
 
@@ -82,7 +82,7 @@ def _of_indexes(ids: list[int]) -> dict[int, list[str]]:
     """What was odd about the indexes that the mirrors publish from."""
     found: dict[int, list[str]] = defaultdict(list)
     silent = Q(snapshot__warnings=[], snapshot__extras_warnings=[])
-    rows = Accepted.objects.filter(mirror__in=ids).exclude(silent).order_by("section")
+    rows = AcceptedSnapshot.objects.filter(mirror__in=ids).exclude(silent).order_by("section")
     lines = rows.values_list(
         "mirror_id", "section", "snapshot__warnings", "snapshot__extras_warnings"
     )
@@ -97,17 +97,19 @@ def _of_indexes(ids: list[int]) -> dict[int, list[str]]:
 def of_withheld(ids: list[int]) -> dict[int, list[str]]:
     """Files that are listed without their metadata, because it cannot be had."""
     found: dict[int, list[str]] = defaultdict(list)
-    accepted = Accepted.objects.filter(mirror__in=ids)
-    places = accepted.values_list("mirror_id", "section", "snapshot__origin_id")
+    accepted = AcceptedSnapshot.objects.filter(mirror__in=ids)
+    places = accepted.values_list("mirror_id", "section", "snapshot__file_source_id")
     counts: dict[int, int] = dict(
-        Withheld.objects.filter(origin__in=accepted.values("snapshot__origin"))
+        UnavailableFile.objects.filter(file_source__in=accepted.values("snapshot__file_source"))
         .order_by()
-        .values_list("origin")
+        .values_list("file_source")
         .annotate(count=Count("pk"))
     )
     for mirror, section, origin in places if counts else ():
         if count := counts.get(origin, 0):
-            first = Withheld.objects.filter(origin=origin).order_by("filename")[:SHOWN_NAMES]
+            first = UnavailableFile.objects.filter(file_source=origin).order_by("filename")[
+                :SHOWN_NAMES
+            ]
             names = first_names([one.filename for one in first], count)
             found[mirror].append(
                 f"{section}: {_counted(count, 'file')} listed without metadata, which is asked for"

@@ -133,7 +133,7 @@ def _wanted(case: Case, name: str, part: Part, record: Record) -> Wanted:
         record.size,
         record.sha256,
         record.md5,
-        part.source.origin_id,
+        part.source.file_source_id,
         record.address,
         tuple(
             Beside(one.filename, one.size, one.sha256, one.md5, one.address)

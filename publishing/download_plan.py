@@ -35,7 +35,7 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
     size: int
     sha256: str
     md5: str
-    origin_id: int
+    file_source_id: int
     address: str = ""
     """As in `Record`."""
     beside: tuple[Beside, ...] = ()

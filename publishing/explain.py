@@ -205,7 +205,7 @@ def _from_row(inputs: Inputs, row: Package, filename: str) -> tuple[bool, Verdic
     if all(record.filename != filename for record in records):
         return False, None
     mirror_id = next(
-        (mirror for _, mirror, files in row.origins if files is None or filename in files), None
+        (mirror for _, mirror, files in row.sources if files is None or filename in files), None
     )
     for one in inputs.mirrors:
         if one.mirror.pk == mirror_id:

@@ -23,7 +23,7 @@ def path(sha256: str) -> Path | None:
     return found if found is not None and found.exists() else None
 
 
-def wanted(rules: Sequence[Rules]) -> bool:
+def needed(rules: Sequence[Rules]) -> bool:
     """Whether any of these rules looks at licenses."""
     return any(one.exclude_licenses or one.include_licenses for one in rules)
 

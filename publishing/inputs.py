@@ -15,7 +15,7 @@ from ecosystems.indexes import NAMES
 from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
 from filters.rules import Rules
-from mirrors.models import Accepted, Mirror, Page, Snapshot
+from mirrors.models import AcceptedSnapshot, FetchedPackage, Mirror, Snapshot
 from publishing.outcomes import Case, Source
 from publishing.published import Earlier
 
@@ -93,7 +93,7 @@ class Inputs:
                 active=one.mirror.active,
                 rules=one.rules,
                 pack=records(one.snapshots[section], names),
-                origin_id=one.snapshots[section].origin_id,
+                file_source_id=one.snapshots[section].file_source_id,
                 incomplete=one.mirror.active and one.mirror.incomplete,
             )
             for one in self.mirrors
@@ -111,10 +111,10 @@ class Inputs:
 
 def gather(channel: Channel) -> Inputs:
     """The channel's inputs as they are saved now."""
-    mirrors = Mirror.objects.filter(channel=channel, deleted=None).order_by("pk")
+    mirrors = Mirror.objects.filter(channel=channel, deleted_at=None).order_by("pk")
     mirrors = mirrors.select_related("upstream", "filter")
     snapshots: dict[int, dict[str, Snapshot]] = {}
-    accepted = Accepted.objects.filter(mirror__channel=channel, mirror__deleted=None)
+    accepted = AcceptedSnapshot.objects.filter(mirror__channel=channel, mirror__deleted_at=None)
     for row in accepted.select_related("snapshot"):
         snapshots.setdefault(row.mirror_id, {})[row.section] = row.snapshot
     return Inputs(
@@ -168,8 +168,8 @@ def records(snapshot: Snapshot, names: Collection[str] | None) -> Pack | Layered
     opened = pack(snapshot.pack_id)
     if not on_demand(snapshot):
         return opened
-    rows = Page.objects.filter(
-        upstream=snapshot.upstream_id, section=snapshot.section, created__gt=snapshot.created
+    rows = FetchedPackage.objects.filter(
+        upstream=snapshot.upstream_id, section=snapshot.section, created_at__gt=snapshot.created_at
     )
     if names is not None:
         rows = rows.filter(name__in=names)

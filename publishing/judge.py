@@ -46,7 +46,7 @@ def judge_name(case: Case, name: str) -> Judged:
             body = source.pack.read(name)
             records = case.ecosystem.records(body, section=case.section, name=name)
         reasons = _verdicts(case, source, name, records)
-        licenses = file_licenses.wanted((source.rules, *case.channel_rules))
+        licenses = file_licenses.needed((source.rules, *case.channel_rules))
         result.parts.append(Part(source, body, records, reasons, licenses=licenses))
     return result
 
@@ -55,7 +55,7 @@ def resolve(case: Case, batch: Sequence[Judged], *, expected: bool = False) -> N
     """What becomes of each record, now that it is known whose bytes are here."""
     parts = [part for one in batch for part in one.parts]
     _detach(case, batch)
-    kept = ((part.source.origin_id, record) for part in parts for record in part.kept())
+    kept = ((part.source.file_source_id, record) for part in parts for record in part.kept())
     here = present(kept, case.audience)
     for part in parts:
         part.states = [_state(part, at, here) for at in range(len(part.records))]
@@ -74,7 +74,7 @@ def _detach(case: Case, batch: Sequence[Judged]) -> None:
     """Let files be listed alone whose metadata cannot be had, so that it is not offered."""
     parts = [(one.name, part) for one in batch for part in one.parts]
     wanted = {
-        (part.source.origin_id, name)
+        (part.source.file_source_id, name)
         for name, part in parts
         if any(record.companions for record in part.kept())
     }
@@ -83,7 +83,10 @@ def _detach(case: Case, batch: Sequence[Judged]) -> None:
     lost = side_files.known({origin for origin, _ in wanted}, {name for _, name in wanted})
     for _, part in parts if lost else ():
         for at, record in enumerate(part.records):
-            if isinstance(record, Record) and side_files.key(part.source.origin_id, record) in lost:
+            if (
+                isinstance(record, Record)
+                and side_files.key(part.source.file_source_id, record) in lost
+            ):
                 part.records[at] = case.ecosystem.without_companions(record)
                 part.altered = True
 
@@ -108,7 +111,7 @@ def _verdicts(
 ) -> list[Reason | None]:
     if not records:
         return []
-    if file_licenses.wanted((source.rules, *case.channel_rules)):
+    if file_licenses.needed((source.rules, *case.channel_rules)):
         file_licenses.fill(case.ecosystem, records)
     return judge(
         case.section,
@@ -136,7 +139,7 @@ def _keep_earlier(case: Case, batch: Sequence[Judged]) -> None:
         return
     listed = case.earlier.of(names)
     known = [old for mirrors in listed.values() for some in mirrors.values() for old in some]
-    here = present(((old.origin_id, old.record) for old in known), case.audience)
+    here = present(((old.file_source_id, old.record) for old in known), case.audience)
     for one in batch:
         for part in one.parts:
             if one.name in listed and _may_keep(part):

@@ -29,7 +29,7 @@ from ecosystems.records import Record
 from ecosystems.upstream import UpstreamError
 from filters.rules import Reason, refused
 from filters.rules.model import Rule
-from mirrors.models import Accepted, Page, Snapshot
+from mirrors.models import AcceptedSnapshot, FetchedPackage, Snapshot
 from publishing.inputs import Input, Inputs, gather, on_demand
 from publishing.judge import judge_name, resolve
 from publishing.listings import listing
@@ -85,7 +85,7 @@ def _rows(channel: Channel, section: str, name: str, number: int) -> QuerySet[Pa
 
 def _any_names(channel: Channel, section: str) -> bool:
     """Whether any mirror of the channel lists names without their records."""
-    accepted = Accepted.objects.filter(mirror__channel=channel, mirror__deleted=None)
+    accepted = AcceptedSnapshot.objects.filter(mirror__channel=channel, mirror__deleted_at=None)
     return accepted.filter(section=section, snapshot__extras__has_key=NAMES).exists()
 
 
@@ -142,7 +142,7 @@ def _fetch(one: Input, section: str, name: str) -> None:
     for text in found.warnings:
         # Until the next run, which looks at the page again, they stand in no mirror's warnings.
         log.warning("%s, the page of %s: %s", one.mirror, name, text)
-    Page.objects.update_or_create(
+    FetchedPackage.objects.update_or_create(
         upstream=upstream,
         section=section,
         name=name,
@@ -151,26 +151,28 @@ def _fetch(one: Input, section: str, name: str) -> None:
 
 
 def _known(snapshot: Snapshot, name: str) -> bool:
-    pages = Page.objects.filter(upstream=snapshot.upstream_id, section=snapshot.section, name=name)
-    return pages.filter(created__gt=snapshot.created).exists()
+    pages = FetchedPackage.objects.filter(
+        upstream=snapshot.upstream_id, section=snapshot.section, name=name
+    )
+    return pages.filter(created_at__gt=snapshot.created_at).exists()
 
 
 def _judged(inputs: Inputs, one: Input, section: str, name: str, revision: Revision) -> Listing:
     case = inputs.case(one.ecosystem, section)
     judged = judge_name(case, name)
     channel = inputs.channel
-    if channel.frozen is not None or revision.number != channel.current:
+    if channel.frozen_at is not None or revision.number != channel.current:
         _cut(judged, revision)
     resolve(case, [judged])
     found = listing(case, judged)
     # The row stands for a state of the past; the next publication looks at it as it is then.
-    found.stale = found.stale or channel.frozen is not None
+    found.stale = found.stale or channel.frozen_at is not None
     return found
 
 
 def _cut(judged: Judged, revision: Revision) -> None:
     """Leave out what was uploaded after the revision was made, or nobody knows when."""
-    then = int(revision.created.timestamp() * 1000)
+    then = int(revision.created_at.timestamp() * 1000)
     for part in judged.parts:
         for at, record in enumerate(part.records):
             if part.reasons[at] is None and isinstance(record, Record):

@@ -80,13 +80,13 @@ def _name_origins(part: Part, listed: list[Record], result: Listing, *, several:
     mirror_id = part.source.mirror_id
     stays: dict[int, list[str]] = {}
     for filename, old in part.stays.items():
-        if old.origin_id != part.source.origin_id:
-            stays.setdefault(old.origin_id, []).append(filename)
-    result.origins += [[origin, mirror_id, files] for origin, files in stays.items()]
+        if old.file_source_id != part.source.file_source_id:
+            stays.setdefault(old.file_source_id, []).append(filename)
+    result.sources += [[origin, mirror_id, files] for origin, files in stays.items()]
     elsewhere = {filename for files in stays.values() for filename in files}
     rest = [record.filename for record in listed if record.filename not in elsewhere]
     if rest:
-        result.origins.append([part.source.origin_id, mirror_id, rest if several else None])
+        result.sources.append([part.source.file_source_id, mirror_id, rest if several else None])
 
 
 def tally_of(part: Part) -> dict[str, int]:

@@ -21,7 +21,7 @@ def recount(channel: Channel) -> None:
             total = totals.setdefault(mirror_id, {})
             for key, number in tally.items():
                 total[key] = total.get(key, 0) + number
-    mirrors = Mirror.objects.filter(channel=channel, deleted=None)
+    mirrors = Mirror.objects.filter(channel=channel, deleted_at=None)
     for mirror in mirrors.select_related("filter", "upstream"):
         counts = count([totals.get(str(mirror.pk), {})])
         add_index(counts, mirror, mirror.filter.terms)

@@ -37,7 +37,7 @@ class Source:
     active: bool
     rules: Rules
     pack: Pack | Layered
-    origin_id: int
+    file_source_id: int
     incomplete: bool = False
     """No run has brought all files of this index yet: what was listed before stays."""
 

@@ -54,7 +54,7 @@ def publish(
         return False
     with Heart(publication) as heart:
         try:
-            if publication.channel.frozen:
+            if publication.channel.frozen_at:
                 _estimate(publication, stop=stop)
             else:
                 _build(publication, heart, stop=stop, progress=progress, run=run)
@@ -86,8 +86,10 @@ def wants(channel: Channel) -> bool:
 
 def wanting() -> QuerySet[Channel]:
     """Channels to be published; frozen ones where what waits has not been counted."""
-    todo = Q(frozen=None) | Q(estimated__lt=F("wanted"))
-    return Channel.objects.filter(todo, deleted=None, wanted__gt=F("published"))
+    todo = Q(frozen_at=None) | Q(estimated_version__lt=F("requested_version"))
+    return Channel.objects.filter(
+        todo, deleted_at=None, requested_version__gt=F("published_version")
+    )
 
 
 def _claim(channel: Channel) -> Publication | None:
@@ -100,12 +102,12 @@ def _claim(channel: Channel) -> Publication | None:
                 waiting = Publication.objects.create(channel=channel)
         except IntegrityError:
             return None
-    if not waiting.claim(state="running", started=timezone.now()):
+    if not waiting.claim(state="running", started_at=timezone.now()):
         return None
     # Read after the claim: whatever was saved until now is judged, and whatever comes
     # later raises `wanted` beyond this.
-    wanted = Channel.objects.values_list("wanted", flat=True).get(pk=channel.pk)
-    waiting.write(wanted=wanted)
+    wanted = Channel.objects.values_list("requested_version", flat=True).get(pk=channel.pk)
+    waiting.write(requested_version=wanted)
     waiting.channel = Channel.objects.select_related("filter", "parent__filter").get(pk=channel.pk)
     return waiting
 
@@ -113,7 +115,7 @@ def _claim(channel: Channel) -> Publication | None:
 def _end(publication: Publication, state: str, error: str) -> bool:
     """Whether it was still ours to end. One whose commit was made stays completed."""
     rows = Publication.objects.filter(pk=publication.pk, fence=publication.fence, state="running")
-    fields = {"state": state, "error": error, "ended": timezone.now()}
+    fields = {"state": state, "error": error, "ended_at": timezone.now()}
     try:
         return bool(rows.update(**fields))
     except (OperationalError, InterfaceError):
@@ -147,7 +149,10 @@ def _covered(publication: Publication) -> Run | None:
     """The run that this publication is for, whoever does it; None where that is not one."""
     channel = publication.channel
     asked = Run.objects.filter(mirror__channel=channel, state__in=Run.ACTIVE)
-    asked = asked.filter(wanted__gt=channel.published, wanted__lte=publication.wanted)
+    asked = asked.filter(
+        requested_version__gt=channel.published_version,
+        requested_version__lte=publication.requested_version,
+    )
     runs = list(asked.select_related("mirror")[:2])
     return runs[0] if len(runs) == 1 else None
 
@@ -168,9 +173,9 @@ def _estimate(publication: Publication, *, stop: Stop) -> None:
     )
     awaiting = {"added": found.added, "replaced": found.replaced, "removed": found.removed}
     with transaction.atomic():
-        publication.write(state="completed", ended=timezone.now())
+        publication.write(state="completed", ended_at=timezone.now())
         Channel.objects.filter(pk=channel.pk).update(
-            awaiting=awaiting, estimated=publication.wanted
+            pending_changes=awaiting, estimated_version=publication.requested_version
         )
 
 
@@ -294,7 +299,7 @@ def _changed_names(inputs: Inputs, known: dict[str, Any], case: Case) -> set[str
         if old_id != new_id:
             older = Snapshot.objects.filter(pk=old_id).first()
             newer = Snapshot.objects.get(pk=new_id)
-            if older is None or older.origin_id != newer.origin_id:
+            if older is None or older.file_source_id != newer.file_source_id:
                 return None
             names |= _differing(older, newer)
             if on_demand(newer):

@@ -24,7 +24,7 @@ class Listed:
 
     record: Record
     body: bytes
-    origin_id: int
+    file_source_id: int
 
 
 ByMirror = dict[int, list[Listed]]
@@ -49,7 +49,7 @@ class Earlier:
         values = self._rows().filter(name__in=names)
         return {
             name: self._by_mirror(name, expand.decompress(bytes(body)), origins)
-            for name, body, origins in values.values_list("name", "shard__body", "origins")
+            for name, body, origins in values.values_list("name", "shard__body", "sources")
         }
 
     def _rows(self) -> QuerySet[Package]:

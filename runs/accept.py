@@ -16,7 +16,7 @@ from ecosystems.errors import BadIndex
 from ecosystems.records import Invalid, Record
 from history.models import EventType
 from mirrors import source_urls
-from mirrors.models import Accepted, Mirror, Snapshot
+from mirrors.models import AcceptedSnapshot, Mirror, Snapshot
 from mirrors.run_control import accept, tell
 from publishing.inputs import pack
 from runs.context import Work
@@ -60,7 +60,9 @@ def take(work: Work, fetch: Fetch) -> Taken:
     mirror = work.run.mirror
     accepted = {
         row.section: row.snapshot
-        for row in Accepted.objects.filter(mirror=mirror).select_related("snapshot__upstream")
+        for row in AcceptedSnapshot.objects.filter(mirror=mirror).select_related(
+            "snapshot__upstream"
+        )
     }
     found = fetch.snapshots
     if not any(found.values()) and (mirror.skip_guard or not _same_source(mirror, accepted)):
@@ -96,7 +98,7 @@ def take(work: Work, fetch: Fetch) -> Taken:
         work.run.write(snapshots=snapshots, held=held)
         root = _root_differs(mirror)
         if news or root:
-            work.run.write(wanted=mirror.channel.request_publication())
+            work.run.write(requested_version=mirror.channel.request_publication())
     _warn(work, fetch, accepted, held)
     gone = [section for section, snapshot in news.items() if snapshot is None and mirror.active]
     return Taken(changed=bool(news) or root, held=held, gone=gone)

@@ -23,7 +23,7 @@ from channels import access, blobs, disk_space, file_sources, pins, side_files
 from channels.disk_space import Part, Room
 from channels.errors import NoSpace
 from channels.file_sources import client
-from channels.models import Blob, Origin, Withheld
+from channels.models import Blob, FileSource, UnavailableFile
 from channels.texts import storable
 from delivery import on_demand
 from ecosystems import registry
@@ -66,12 +66,12 @@ class Download:
         self._cancel = threading.Event()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._clients: dict[int, tuple[Origin, Client]] = {}
+        self._clients: dict[int, tuple[FileSource, Client]] = {}
         self._arrived: list[Blob] = []
-        self._first: list[tuple[Origin, str, Digest]] = []
+        self._first: list[tuple[FileSource, str, Digest]] = []
         """What came of files that no index has a hash of."""
         self._failures: list[Failure] = []
-        self._lost: list[Withheld] = []
+        self._lost: list[UnavailableFile] = []
         self._failed_over: deque[Wanted] = deque()
         self._names: dict[str, Counter[str]] = {}
         self._flushed = self._settled = time.monotonic()
@@ -86,7 +86,7 @@ class Download:
             while True:
                 room = settings.DOWNLOAD_THREADS * 4 - len(under_way)
                 for one in islice(chain(self._instead(), wanted), room):
-                    self._open(one.origin_id)
+                    self._open(one.file_source_id)
                     under_way[pool.submit(self._fetch, one)] = one
                 if not under_way:
                     break
@@ -172,7 +172,7 @@ class Download:
         *,
         patience: float | None = None,
     ) -> Digest:
-        origin, opened = self._clients[wanted.origin_id]
+        origin, opened = self._clients[wanted.file_source_id]
         if origin.channel_id is not None:
             return on_demand.local(
                 origin, wanted.section, file.filename, name=wanted.name, stop=self._stop
@@ -214,7 +214,7 @@ class Download:
         known = _already(file)
         if known is None:
             return None
-        origin, opened = self._clients[wanted.origin_id]
+        origin, opened = self._clients[wanted.file_source_id]
         path = blobs.path(known.sha256)
         proven = file_sources.confirms(
             opened, origin, path, section=wanted.section, file=file, stop=self._stop
@@ -224,7 +224,7 @@ class Download:
     def _open(self, origin_id: int) -> None:
         """Have a client ready before a thread needs it: threads use no database."""
         if origin_id not in self._clients:
-            origin = Origin.objects.get(pk=origin_id)
+            origin = FileSource.objects.get(pk=origin_id)
             self._clients[origin_id] = (origin, client(origin))
 
     def _instead(self) -> Iterator[Wanted]:
@@ -247,15 +247,15 @@ class Download:
         self.done += 1
         if not wanted.sha256 and not wanted.md5:
             self._first.append(
-                (self._clients[wanted.origin_id][0], wanted.filename, got.digests[0])
+                (self._clients[wanted.file_source_id][0], wanted.filename, got.digests[0])
             )
         self._arrived += [
             Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)
             for digest in got.digests
         ]
         self._lost += [
-            Withheld(
-                origin_id=wanted.origin_id,
+            UnavailableFile(
+                file_source_id=wanted.file_source_id,
                 section=wanted.section,
                 name=wanted.name,
                 filename=wanted.filename,
@@ -275,7 +275,7 @@ class Download:
                 self._room.expect(wanted.instead.need)
             self._failed_over.append(wanted.instead)
         message = str(error)
-        file = (wanted.origin_id, wanted.filename)
+        file = (wanted.file_source_id, wanted.filename)
         if isinstance(error, DigestMismatch) and pins.known([file]):
             message = pins.HELD.format(name=wanted.filename)
             self._tell_held(wanted, message)

@@ -72,11 +72,11 @@ def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
 
 def _claim(run: Run) -> bool:
     now = timezone.now()
-    begun = run.started is not None
+    begun = run.started_at is not None
     with transaction.atomic():
         _lock_mirror(run)
         if not run.claim(
-            state="running", started=now, step=0, percent=0, steps=[], error="", warnings=[]
+            state="running", started_at=now, step=0, percent=0, steps=[], error="", warnings=[]
         ):
             return False
         run.failures.all().delete()
@@ -196,7 +196,7 @@ def _failed_names(work: Work) -> list[str]:
 def _settled(work: Work) -> dict[str, Any] | None:
     """The counts, where the channel shows all that this run could bring; else None."""
     channel = Channel.objects.get(pk=work.run.mirror.channel_id)
-    if channel.frozen or channel.wanted != channel.published:
+    if channel.frozen_at or channel.requested_version != channel.published_version:
         return None
     counts = counted.listed(work, channel)
     return None if counts["unsettled"] else {**counts, **counted.NOTHING}
@@ -261,7 +261,7 @@ def _ask(work: Work) -> None:
 
 def _want(work: Work) -> None:
     """The same, in the transaction of the change that it is for."""
-    work.run.write(wanted=work.run.mirror.channel.request_publication())
+    work.run.write(requested_version=work.run.mirror.channel.request_publication())
 
 
 def _publish(work: Work) -> dict[str, Any]:
@@ -272,7 +272,7 @@ def _publish(work: Work) -> dict[str, Any]:
         if not publish.publish(channel, stop=work.check, progress=work.progress, run=work.run):
             time.sleep(publish.WAIT_SECONDS)
     channel = _channel(work.run.mirror)
-    if channel.frozen is None:
+    if channel.frozen_at is None:
         return counted.listed(work, channel)
     work.log("The channel is frozen: what was found is published when it is unfrozen.")
     return counted.unpublished(work, channel)
@@ -329,10 +329,15 @@ def _end(work: Work, state: str, error: str = "") -> None:
             outcome = _outcome(run) if state == "completed" else ""
             _log_end(work, state, outcome, error)
             run.write(
-                state=state, ended=now, error=error, steps=steps, bytes=work.bytes, outcome=outcome
+                state=state,
+                ended_at=now,
+                error=error,
+                steps=steps,
+                bytes=work.bytes,
+                outcome=outcome,
             )
             fields: dict[str, Any] = {"last_success_at": now} if state == "completed" else {}
-            Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=run.started, **fields)
+            Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=run.started_at, **fields)
             tell(run, ENDED[state], counts=run.counts, error=error)
             if state == "completed":
                 on_demand.forgive(run.mirror.channel, run.mirror.upstream.url)

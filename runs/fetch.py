@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from channels import blobs, disk_space
 from channels.file_sources import client_for, remember
@@ -30,7 +28,7 @@ from ecosystems.indexes import (
 from ecosystems.pack import Pack
 from ecosystems.progress import Progress, Stop, no_progress
 from ecosystems.upstream import Client, UpstreamError
-from mirrors.models import Page, Snapshot, Upstream
+from mirrors.models import FetchedPackage, Snapshot, Upstream
 from publishing import file_licenses
 from runs import local_channel
 
@@ -54,7 +52,7 @@ class Fetch:
     ) -> None:
         """`row`: what it is done for; whoever has lost it writes nothing any more."""
         self.upstream = upstream
-        pages = Page.objects.filter(upstream=upstream.pk).values_list("name", flat=True)
+        pages = FetchedPackage.objects.filter(upstream=upstream.pk).values_list("name", flat=True)
         self.ecosystem = (ecosystem or registry.get(upstream.kind)).including(
             set(pages), file_licenses.path
         )
@@ -132,12 +130,12 @@ class Fetch:
         if found is None:
             self.snapshots[section] = None
         elif before is not None and (isinstance(found, IndexNotModified) or _same(before, found)):
-            fresh: dict[str, Any] = {"checked": timezone.now()}
             if isinstance(found, FetchedIndex):
-                fresh |= {"etag": found.etag, "last_modified": found.last_modified}
                 self.bytes += found.path.stat().st_size
-            with self._writing():
-                Snapshot.objects.filter(pk=before.pk).update(**fresh)
+                with self._writing():
+                    Snapshot.objects.filter(pk=before.pk).update(
+                        etag=found.etag, last_modified=found.last_modified
+                    )
             self.snapshots[section] = before
             if before.missed:
                 self._missed.append((section, before))
@@ -181,7 +179,7 @@ class Fetch:
             etag=raw.etag,
             last_modified=raw.last_modified,
             pack=blobs.keep(read.pack, read.pack_sha256),
-            origin=remember(
+            file_source=remember(
                 read.base_url,
                 credential=bytes(upstream.credential),
                 proxy=bytes(upstream.proxy),

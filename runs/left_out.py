@@ -70,7 +70,7 @@ def _among(run: Run, wanted: Wanted) -> Among | None:
     What a frozen channel would show is in no tally.
     """
     channel = Channel.objects.get(pk=run.mirror.channel_id)
-    if channel.frozen:
+    if channel.frozen_at:
         return None
     missing = dict(wanted)
     # Those whose package cannot be told are in no tally; their names come with the snapshots.

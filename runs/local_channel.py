@@ -89,7 +89,7 @@ def root_extras(upstream: Upstream) -> dict[str, str]:
 
 def _source(upstream: Upstream) -> Channel:
     channel = upstream.channel
-    if channel is None or channel.deleted:
+    if channel is None or channel.deleted_at:
         raise BadIndex(f"The channel {upstream.url} no longer exists.")
     return channel
 

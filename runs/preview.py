@@ -115,7 +115,7 @@ def _check_room(asker: User) -> None:
 def cancel(preview: Preview) -> None:
     """Nobody wants it any more; the worker sees it within a second."""
     rows = Preview.objects.filter(pk=preview.pk, state__in=("pending", "running"))
-    rows.update(state="cancelled", ended=timezone.now())
+    rows.update(state="cancelled", ended_at=timezone.now())
 
 
 def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
@@ -140,7 +140,7 @@ def _claimed(preview: Preview) -> bool:
         others = Preview.objects.filter(asker=preview.asker_id, state="running")
         if others.exists():
             return False
-        return preview.claim(state="running", started=timezone.now())
+        return preview.claim(state="running", started_at=timezone.now())
 
 
 def _wake_next(ended: Preview) -> None:
@@ -193,7 +193,7 @@ class _Progress:
         self._heart = heart
         self._interrupted = interrupted
         self._written = 0.0
-        self.doing = ""
+        self.activity = ""
         self.share = (0.0, 100.0)
 
     def stop(self) -> None:
@@ -217,7 +217,7 @@ class _Progress:
             return
         self._written = now
         rows = Preview.objects.filter(pk=self.preview.pk, fence=self.preview.fence, state="running")
-        fields: dict[str, Any] = {"doing": self.doing}
+        fields: dict[str, Any] = {"activity": self.activity}
         if percent is not None:
             fields["percent"] = int(percent)
         if not rows.update(**fields):
@@ -226,7 +226,7 @@ class _Progress:
 
 def _end(preview: Preview, state: str, **fields: Any) -> None:
     rows = Preview.objects.filter(pk=preview.pk, fence=preview.fence, state="running")
-    rows.update(state=state, ended=timezone.now(), **fields)
+    rows.update(state=state, ended_at=timezone.now(), **fields)
 
 
 def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
@@ -245,7 +245,7 @@ def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
     now = gather(channel)
     others = [one for one in now.mirrors if one.mirror.pk != mirror.pk]
     inputs = Inputs(channel, now.channel_rules, (*others, mine))
-    progress.doing, progress.share = "Filter remote packages", (60.0, 40.0)
+    progress.activity, progress.share = "Filter remote packages", (60.0, 40.0)
     difference = compare(
         channel,
         [(inputs.case(ecosystem, section), None) for section in inputs.sections(ecosystem)],
@@ -270,9 +270,9 @@ def _snapshots(
             row=progress.preview,
             ecosystem=ecosystem,
         )
-        progress.doing, progress.share = "Fetch remote index", (0.0, 30.0)
+        progress.activity, progress.share = "Fetch remote index", (0.0, 30.0)
         fetch.fetch(progress.show)
-        progress.doing, progress.share = "Read remote packages", (30.0, 30.0)
+        progress.activity, progress.share = "Read remote packages", (30.0, 30.0)
         fetch.read(progress.show)
     return {section: snap for section, snap in fetch.snapshots.items() if snap is not None}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from channels import access, blobs, file_sources, side_files
-from channels.models import Blob, Channel, Origin, Package, Withheld
+from channels.models import Blob, Channel, FileSource, Package, UnavailableFile
 from delivery import on_demand
 from ecosystems import registry
 from ecosystems.base import Ecosystem
@@ -23,12 +23,16 @@ MOST_SILENT = 3
 def retry(work: Work) -> bool:
     """Ask again for what could not be had; whether there is something to publish."""
     mirror = work.run.mirror
-    snapshots = {one.origin_id: one for one in Snapshot.objects.filter(accepted__mirror=mirror)}
-    rows = Withheld.objects.filter(origin__in=snapshots).select_related("origin__channel")
+    snapshots = {
+        one.file_source_id: one for one in Snapshot.objects.filter(accepted__mirror=mirror)
+    }
+    rows = UnavailableFile.objects.filter(file_source__in=snapshots).select_related(
+        "file_source__channel"
+    )
     silent, came = 0, False
     for row in rows.order_by("tried")[:MOST]:
         work.check()
-        snapshot = snapshots[row.origin_id]
+        snapshot = snapshots[row.file_source_id]
         record = _record(registry.get(mirror.kind), row, snapshot)
         try:
             digest = None if record is None else _bring(work, row, record)
@@ -44,7 +48,7 @@ def retry(work: Work) -> bool:
     return came
 
 
-def _record(ecosystem: Ecosystem, row: Withheld, snapshot: Snapshot) -> Record | None:
+def _record(ecosystem: Ecosystem, row: UnavailableFile, snapshot: Snapshot) -> Record | None:
     """The file that it goes with; None where the index no longer says so."""
     pack = records(snapshot, [row.name])
     if row.section != snapshot.section or row.name not in pack.names():
@@ -56,7 +60,7 @@ def _record(ecosystem: Ecosystem, row: Withheld, snapshot: Snapshot) -> Record |
     return None
 
 
-def _bring(work: Work, row: Withheld, record: Record) -> Digest:
+def _bring(work: Work, row: UnavailableFile, record: Record) -> Digest:
     file = record.companions[0]
     known = side_files.out_of(
         record.sha256,
@@ -67,15 +71,15 @@ def _bring(work: Work, row: Withheld, record: Record) -> Digest:
     )
     if known is not None:
         return known
-    if row.origin.channel_id is not None:
+    if row.file_source.channel_id is not None:
         return on_demand.local(
-            row.origin, row.section, file.filename, name=row.name, stop=work.check
+            row.file_source, row.section, file.filename, name=row.name, stop=work.check
         )
-    with file_sources.client(row.origin) as client:
-        return _fetched(work, client, row.origin, row.section, file)
+    with file_sources.client(row.file_source) as client:
+        return _fetched(work, client, row.file_source, row.section, file)
 
 
-def _fetched(work: Work, client: Client, origin: Origin, section: str, file: Record) -> Digest:
+def _fetched(work: Work, client: Client, origin: FileSource, section: str, file: Record) -> Digest:
     temp = blobs.temporary(f"run{work.run.pk}")
     try:
         digest = file_sources.download(
@@ -93,7 +97,7 @@ def _fetched(work: Work, client: Client, origin: Origin, section: str, file: Rec
         temp.unlink(missing_ok=True)
 
 
-def _settle(work: Work, row: Withheld, digest: Digest | None) -> None:
+def _settle(work: Work, row: UnavailableFile, digest: Digest | None) -> None:
     """It came, or nobody asks for it any more: the package is judged again."""
     channel = Channel.objects.get(pk=work.run.mirror.channel_id)
     rows = Package.objects.at(channel.current).filter(

@@ -158,7 +158,7 @@ def told(run: Run) -> None:
         events.filter(type="mirror_started").count(),
         events.filter(type__in=ENDS).count(),
     )
-    assert starts == (1 if run.started else 0), f"{run} started {starts} times"
+    assert starts == (1 if run.started_at else 0), f"{run} started {starts} times"
     assert ends == (1 if run.state in FINAL else 0), f"{run} ended {ends} times"
     if run.state != "completed":
         return
@@ -306,7 +306,7 @@ def _named(channel: Channel, section: str) -> dict[str, dict[str, State]]:
         for record in _records(row):
             origin, mirror = next(
                 (one, mirror)
-                for one, mirror, files in row.origins
+                for one, mirror, files in row.sources
                 if files is None or record.filename in files
             )
             here = judge.present([(origin, record)], audience)

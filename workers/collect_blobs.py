@@ -45,13 +45,13 @@ def sweep_blobs() -> None:
     now = timezone.now()
     for some in _batches(Blob.objects.order_by("pk").values_list("pk", flat=True).iterator()):
         unneeded = [pk for pk in some if pk in loose]
-        marked = Blob.objects.filter(pk__in=some, unreferenced__isnull=False)
-        marked.exclude(pk__in=unneeded).update(unreferenced=None, deleting=False)
+        marked = Blob.objects.filter(pk__in=some, unreferenced_at__isnull=False)
+        marked.exclude(pk__in=unneeded).update(unreferenced_at=None, deleting=False)
         rows = Blob.objects.filter(pk__in=unneeded, deleting=False)
-        rows.filter(unreferenced__lt=now - grace).update(deleting=True, unreferenced=now)
-        rows.filter(unreferenced=None).update(unreferenced=now)
+        rows.filter(unreferenced_at__lt=now - grace).update(deleting=True, unreferenced_at=now)
+        rows.filter(unreferenced_at=None).update(unreferenced_at=now)
     before = since - min(grace, CLOCKS_DIFFER)
-    for blob in Blob.objects.filter(deleting=True, unreferenced__lt=before):
+    for blob in Blob.objects.filter(deleting=True, unreferenced_at__lt=before):
         _remove(blob)
 
 
@@ -60,7 +60,7 @@ def begun_since() -> datetime:
     earliest: datetime = timezone.now()
     for model in (Run, Publication, Preview):
         rows = model._default_manager.filter(state__in=("running", "stopping"))
-        for moment in rows.values_list(Coalesce("started", "created"), flat=True):
+        for moment in rows.values_list(Coalesce("started_at", "created_at"), flat=True):
             earliest = min(earliest, moment)
     return earliest
 
@@ -74,7 +74,7 @@ def _remove(blob: Blob) -> None:
         if blobs.discard(blob):
             rows.delete()
         else:
-            rows.update(deleting=False, unreferenced=None)
+            rows.update(deleting=False, unreferenced_at=None)
 
 
 def _loose(needed: set[str]) -> set[str]:
@@ -104,7 +104,7 @@ def _listed_files() -> set[str]:
     expand = zstandard.ZstdDecompressor()
     found: set[str] = set()
     seen: set[tuple[str, str]] = set()
-    values = rows.values_list("family", "section", "name", "origins", "shard_id", "shard__body")
+    values = rows.values_list("family", "section", "name", "sources", "shard_id", "shard__body")
     for family, section, name, origins, shard, body in values.iterator(chunk_size=100):
         # Only of the same origin has the same body the same files.
         if (shard, str(origins)) not in seen:
@@ -129,7 +129,7 @@ def _digests(records: Iterable[object], origins: list[int]) -> Iterator[str]:
 def _wanted_by_mirrors(loose: set[str]) -> set[str]:
     """Those of the `loose` files that an active mirror keeps, though nothing lists them yet."""
     found: set[str] = set()
-    active = Mirror.objects.filter(mode=Mirror.Mode.ACTIVE, deleted=None)
+    active = Mirror.objects.filter(mode=Mirror.Mode.ACTIVE, deleted_at=None)
     channels = Channel.objects.filter(pk__in=active.values("channel"))
     for channel in channels.select_related("filter", "parent__filter"):
         inputs = gather(channel)
@@ -147,13 +147,13 @@ def _wanted_in(case: Case, loose: set[str]) -> Iterator[str]:
         some = [name for name, named in _named(case, names).items() if not loose.isdisjoint(named)]
         for batch in judged(case, some, stop=never_stop):
             for part in (part for one in batch for part in one.parts if part.source.active):
-                yield from _digests(part.kept(), [part.source.origin_id])
+                yield from _digests(part.kept(), [part.source.file_source_id])
 
 
 def _named(case: Case, names: list[str]) -> dict[str, set[str]]:
     """What names the bytes of all that active mirrors' upstreams list, by package name."""
     records = [
-        (name, source.origin_id, record)
+        (name, source.file_source_id, record)
         for name in names
         for source in case.sources
         if source.active and name in source.pack.names()

@@ -39,7 +39,7 @@ def sweep_blobs(part: int) -> None:
         known = set(Blob.objects.filter(pk__in=old).values_list("pk", flat=True))
         for sha256 in old:
             if sha256 not in known:
-                blobs.discard(Blob(sha256=sha256, unreferenced=limit))
+                blobs.discard(Blob(sha256=sha256, unreferenced_at=limit))
 
 
 def sweep_temporary() -> None:

@@ -58,10 +58,10 @@ def reap() -> None:
             _reap_run(run)
     for publication in Publication.objects.filter(state="running"):
         if _watch.dead(publication):
-            _take_over(publication, state="lost", error=LOST, ended=timezone.now())
+            _take_over(publication, state="lost", error=LOST, ended_at=timezone.now())
     for preview in Preview.objects.filter(state="running"):
         if _watch.dead(preview):
-            _take_over(preview, state="failed", error=LOST, ended=timezone.now())
+            _take_over(preview, state="failed", error=LOST, ended_at=timezone.now())
     on_demand.reap(_watch)
 
 
@@ -80,7 +80,7 @@ def start_slot(pk: int) -> None:
 
 def _start(due: QuerySet[Mirror]) -> None:
     now = timezone.now()
-    rows = due.filter(deleted=None).select_related(
+    rows = due.filter(deleted_at=None).select_related(
         "filter", "upstream", "channel__filter", "channel__parent__filter"
     )
     for mirror in rows:
@@ -96,7 +96,7 @@ def _start(due: QuerySet[Mirror]) -> None:
 
 def start_again() -> None:
     """Begin runs asked for while another was going, whose end nobody saw to."""
-    waiting = Mirror.objects.filter(run_again=True, deleted=None)
+    waiting = Mirror.objects.filter(run_again=True, deleted_at=None)
     for mirror in waiting.exclude(runs__state__in=Run.ACTIVE).select_related("filter", "owner"):
         run_control.follow(mirror)
 
@@ -147,12 +147,12 @@ def _reap_run(run: Run) -> None:
     now = timezone.now()
     with transaction.atomic():
         if run.state == "stopping":
-            if _take_over(run, state="stopped", ended=now):
+            if _take_over(run, state="stopped", ended_at=now):
                 tell(run, EventType.MIRROR_STOPPED, counts=run.counts)
         elif run.attempt < settings.RUN_ATTEMPTS:
             if _take_over(run, state="pending", owner=""):
                 log.warning("%s lost its worker and is begun again", run)
-        elif _take_over(run, state="failed", error=f"{LOST} {run.attempt} times.", ended=now):
+        elif _take_over(run, state="failed", error=f"{LOST} {run.attempt} times.", ended_at=now):
             tell(run, EventType.MIRROR_FAILED, error=run.error)
 
 
@@ -174,7 +174,7 @@ def _channels_to_publish() -> list[int]:
             channel.request_publication()
             Channel.objects.filter(pk=channel.pk).update(next_judge_at=None)
     lately = now - timedelta(seconds=settings.PUBLISH_AGAIN_SECONDS)
-    failed = Publication.objects.filter(state="failed", ended__gt=lately)
+    failed = Publication.objects.filter(state="failed", ended_at__gt=lately)
     busy = Publication.objects.filter(state="running")
     return list(
         publish.wanting()

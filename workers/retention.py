@@ -23,7 +23,7 @@ from channels.models import (
     Channel,
     Document,
     Download,
-    Origin,
+    FileSource,
     Package,
     Publication,
     Refusal,
@@ -32,11 +32,11 @@ from channels.models import (
     SourceLink,
 )
 from mirrors.models import (
-    Accepted,
+    AcceptedSnapshot,
     Failure,
+    FetchedPackage,
     LogLine,
     Mirror,
-    Page,
     Preview,
     Run,
     Snapshot,
@@ -76,16 +76,16 @@ def clean_up() -> None:
 
 def forget_mirrors() -> None:
     """Delete the rows of deleted mirrors once their channel no longer shows them."""
-    for mirror in Mirror.objects.exclude(deleted=None).select_related("channel", "filter"):
+    for mirror in Mirror.objects.exclude(deleted_at=None).select_related("channel", "filter"):
         channel = mirror.channel
-        shown = channel.deleted is None and (
-            channel.frozen is not None or channel.wanted > channel.published
+        shown = channel.deleted_at is None and (
+            channel.frozen_at is not None or channel.requested_version > channel.published_version
         )
         if shown or mirror.runs.filter(state__in=Run.ACTIVE).exists():
             continue
         with transaction.atomic():
             for rows in (
-                Accepted.objects.filter(mirror=mirror),
+                AcceptedSnapshot.objects.filter(mirror=mirror),
                 Preview.objects.filter(mirror=mirror),
             ):
                 rows.delete()
@@ -98,7 +98,7 @@ def forget_mirrors() -> None:
 
 def forget_channels() -> None:
     """Delete deleted channels, their rows in small batches."""
-    for channel in Channel.objects.exclude(deleted=None).filter(mirrors=None, subchannels=None):
+    for channel in Channel.objects.exclude(deleted_at=None).filter(mirrors=None, subchannels=None):
         if Publication.objects.filter(channel=channel, state="running").exists():
             continue
         for rows in (
@@ -115,7 +115,7 @@ def forget_channels() -> None:
 def forget_source_links() -> None:
     """Delete the links of mirrors that read their channel no longer, once nothing shows it."""
     for link in SourceLink.objects.select_related("channel"):
-        reads = Mirror.objects.filter(pk=link.mirror, deleted=None)
+        reads = Mirror.objects.filter(pk=link.mirror, deleted_at=None)
         reads = reads.filter(upstream__channel=link.source_id)
         if reads.exists() or _shows(link):
             continue
@@ -147,7 +147,7 @@ def retire_revisions() -> None:
     old = now - timedelta(days=settings.KEEP_DAYS)
     for channel in Channel.objects.all():
         past = channel.revisions.exclude(number=channel.current)
-        past = past.filter(pinned=False, retired__lt=recent)
+        past = past.filter(pinned=False, retired_at__lt=recent)
         gone = [revision.pk for revision in past if not _ended_a_day(revision, since=old)]
         for start in range(0, len(gone), BATCH):
             past.filter(pk__in=gone[start : start + BATCH]).delete()
@@ -157,8 +157,8 @@ def retire_revisions() -> None:
 
 def _ended_a_day(revision: Revision, *, since: datetime) -> bool:
     """Whether it was current when a day ended, and so is the channel's state of that day."""
-    retired = revision.retired
-    return retired is None or (retired >= since and revision.created.date() < retired.date())
+    retired = revision.retired_at
+    return retired is None or (retired >= since and revision.created_at.date() < retired.date())
 
 
 def _forget_intervals(channel: Channel) -> None:
@@ -177,8 +177,8 @@ def _forget_intervals(channel: Channel) -> None:
 
 def forget_snapshots() -> None:
     """Delete snapshots that no mirror publishes from, holds, or may still list files of."""
-    needed = set(Accepted.objects.values_list("snapshot_id", flat=True))
-    for mirror in Mirror.objects.filter(deleted=None):
+    needed = set(AcceptedSnapshot.objects.values_list("snapshot_id", flat=True))
+    for mirror in Mirror.objects.filter(deleted_at=None):
         needed.update(held["snapshot"] for held in mirror.held.values() if held["snapshot"])
         for run in mirror.runs.order_by("-number")[:RUNS_WITH_LISTS]:
             needed.update(run.snapshots.values())
@@ -189,10 +189,10 @@ def forget_snapshots() -> None:
 
 def _forget_pages(upstream: Upstream) -> None:
     """Delete pages that were asked for before every snapshot that is published from."""
-    accepted = Accepted.objects.filter(snapshot__upstream=upstream)
-    oldest = accepted.aggregate(oldest=Min("snapshot__created"))["oldest"]
+    accepted = AcceptedSnapshot.objects.filter(snapshot__upstream=upstream)
+    oldest = accepted.aggregate(oldest=Min("snapshot__created_at"))["oldest"]
     if oldest is not None:
-        Page.objects.filter(upstream=upstream, created__lt=oldest).delete()
+        FetchedPackage.objects.filter(upstream=upstream, created_at__lt=oldest).delete()
 
 
 def _forget_snapshots_of(upstream: Upstream, needed: set[int]) -> None:
@@ -207,7 +207,7 @@ def _forget_snapshots_of(upstream: Upstream, needed: set[int]) -> None:
         newest[section, scope] = pk
     kept = needed | set(newest.values()) if used else needed
     lately = timezone.now() - timedelta(hours=1)
-    old = rows.filter(created__lt=lately).values_list("pk", flat=True)
+    old = rows.filter(created_at__lt=lately).values_list("pk", flat=True)
     gone = [pk for pk in old if pk not in kept]
     for start in range(0, len(gone), BATCH):
         Snapshot.objects.filter(pk__in=gone[start : start + BATCH]).delete()
@@ -221,24 +221,24 @@ def forget_details_of_runs() -> None:
     for mirror in Mirror.objects.all():
         last = mirror.runs.order_by("-number").values_list("pk", flat=True)[:RUNS_WITH_LISTS]
         for model in (Failure, LogLine):
-            rows = model._default_manager.filter(run__mirror=mirror, run__ended__lt=old)
+            rows = model._default_manager.filter(run__mirror=mirror, run__ended_at__lt=old)
             _delete(rows.exclude(run__in=list(last)))
 
 
 def forget_small_things() -> None:
     """Previews, refusals, counts of limits, ended publications and unused shards and origins."""
     now = timezone.now()
-    Preview.objects.filter(created__lt=now - timedelta(hours=settings.PREVIEW_HOURS)).delete()
+    Preview.objects.filter(created_at__lt=now - timedelta(hours=settings.PREVIEW_HOURS)).delete()
     Refusal.objects.filter(until__lt=now).delete()
     ended = now - timedelta(hours=settings.KEEP_HOURS)
-    _delete(Publication.objects.filter(ended__lt=ended))
+    _delete(Publication.objects.filter(ended_at__lt=ended))
     packages = Package.objects.filter(shard=OuterRef("pk"))
     _delete(Shard.objects.exclude(Exists(packages)))
-    used = set(Snapshot.objects.values_list("origin_id", flat=True))
-    for origins in Package.objects.values_list("origins", flat=True).distinct().iterator():
+    used = set(Snapshot.objects.values_list("file_source_id", flat=True))
+    for origins in Package.objects.values_list("sources", flat=True).distinct().iterator():
         used.update(origin for origin, *_ in origins)
     if not Run.objects.filter(state__in=Run.ACTIVE).exists():
-        Origin.objects.exclude(pk__in=used).delete()
+        FileSource.objects.exclude(pk__in=used).delete()
 
 
 def give_back_space() -> None:

@@ -176,7 +176,7 @@ class Flying:
         if self.chunks is None:
             self.chunks = Stream(self.flight)
         pause = FIRST_PAUSE
-        while not (chunk := self.chunks.read()) and not self.chunks.ended:
+        while not (chunk := self.chunks.read()) and not self.chunks.ended_at:
             await asyncio.wait((self._shared.over,), timeout=pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
         return chunk

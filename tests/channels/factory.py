@@ -11,7 +11,7 @@ from typing import Any
 from accounts.models import Role, User
 from channels import blobs, file_sources
 from channels.lease import Heart
-from channels.models import Channel, Origin, Publication, Revision
+from channels.models import Channel, FileSource, Publication, Revision
 from channels.package_rows import Listing
 from channels.revision_builder import Build
 from ecosystems import registry
@@ -72,11 +72,13 @@ def publish(
     to: Channel,
     sections: Mapping[str, list[Made]],
     *,
-    origin: Origin | None = None,
+    origin: FileSource | None = None,
     here: bool = True,
 ) -> Revision:
     """The next revision lists exactly these files; `here`: their bytes are stored, too."""
-    publication = Publication.objects.create(channel=to, state="running", wanted=to.wanted)
+    publication = Publication.objects.create(
+        channel=to, state="running", requested_version=to.requested_version
+    )
     with Heart(publication) as heart:
         build = Build(publication, heart, stop=lambda: None)
         for section, files in sections.items():
@@ -92,7 +94,7 @@ def publish(
     return revision
 
 
-def _listings(files: list[Made], origin: Origin | None) -> Iterator[Listing]:
+def _listings(files: list[Made], origin: FileSource | None) -> Iterator[Listing]:
     names = sorted({CONDA.package_name(file.filename) or "" for file in files})
     for name in names:
         mine = [file for file in files if CONDA.package_name(file.filename) == name]
@@ -101,11 +103,11 @@ def _listings(files: list[Made], origin: Origin | None) -> Iterator[Listing]:
             body=CONDA.build([(file.filename, file.record) for file in mine], []),
             filenames=[file.filename for file in mine],
             size=sum(len(file.content) for file in mine),
-            origins=[[origin.pk, 1, None]] if origin else [],
+            sources=[[origin.pk, 1, None]] if origin else [],
         )
 
 
-def origin(base_url: str, *, source: Channel | None = None) -> Origin:
+def origin(base_url: str, *, source: Channel | None = None) -> FileSource:
     """Where the files of one section are."""
     return file_sources.remember(base_url, channel=source)
 

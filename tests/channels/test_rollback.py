@@ -55,8 +55,8 @@ def test_a_rollback_shows_the_old_content_under_a_new_number_and_freezes(channel
     assert documents(channel, 4) == documents(channel, 2)
     assert set(scene.listed(channel)) == {"six-1.16.0-0.conda"}
     assert (revision.removed, revision.packages) == (2, 2)
-    assert channel.frozen
-    assert (channel.frozen_by, channel.frozen_at) == ("ann", 2)
+    assert channel.frozen_at
+    assert (channel.frozen_by, channel.frozen_revision) == ("ann", 2)
     event = Event.objects.get(type="channel_rolled_back")
     assert (event.meta["rolled_back_to"], event.meta["revision"]) == (2, 4)
 
@@ -94,7 +94,7 @@ def test_a_revision_that_is_not_kept_cannot_be_rolled_back_to(channel: Channel) 
     with pytest.raises(WrongState, match=r"revision 9 of main is not kept"):
         rollback.roll_back(channel, 9, actor="ann")
     channel.refresh_from_db()
-    assert (channel.current, channel.frozen) == (3, None)
+    assert (channel.current, channel.frozen_at) == (3, None)
 
 
 def test_a_revision_forgotten_while_it_is_rolled_back_to_leaves_all_as_it_was(
@@ -111,6 +111,6 @@ def test_a_revision_forgotten_while_it_is_rolled_back_to_leaves_all_as_it_was(
     with pytest.raises(WrongState, match="not kept any more"):
         rollback.roll_back(channel, 2, actor="ann")
     channel.refresh_from_db()
-    assert (channel.current, channel.frozen) == (3, None)
+    assert (channel.current, channel.frozen_at) == (3, None)
     assert shards(channel, 3) == before
     assert not Publication.objects.filter(state__in=Publication.ACTIVE).exists()

@@ -107,8 +107,8 @@ def test_a_filter_edit_asks_for_a_publication_of_the_channel_and_its_subchannels
     assert services.edit(channel, {"filters": {"exclude_specs": ["zlib"]}}, actor="ann")
     channel.refresh_from_db()
     sub.refresh_from_db()
-    assert channel.wanted > channel.published
-    assert sub.wanted > sub.published
+    assert channel.requested_version > channel.published_version
+    assert sub.requested_version > sub.published_version
     assert Generation.objects.get(pk=1).number > generation
     event = Event.objects.get(type="channel_updated")
     assert event.actor == "ann"
@@ -122,7 +122,7 @@ def test_an_edit_that_changes_nothing_is_no_event_and_no_publication() -> None:
     assert not services.edit(channel, same, actor="ann")
     channel.refresh_from_db()
     assert channel.version == 1
-    assert channel.wanted == channel.published
+    assert channel.requested_version == channel.published_version
     assert types() == ["channel_created"]
 
 
@@ -139,14 +139,14 @@ def test_freezing_and_unfreezing_are_events_and_unfreezing_publishes() -> None:
     assert services.freeze(channel, actor="ann")
     assert not services.freeze(channel, actor="ann")
     channel.refresh_from_db()
-    assert channel.frozen
+    assert channel.frozen_at
     assert channel.frozen_by == "ann"
-    assert channel.wanted == channel.published
+    assert channel.requested_version == channel.published_version
     assert services.unfreeze(channel, actor="ann")
     assert not services.unfreeze(channel, actor="ann")
     channel.refresh_from_db()
-    assert not channel.frozen
-    assert channel.wanted > channel.published
+    assert not channel.frozen_at
+    assert channel.requested_version > channel.published_version
     assert types() == ["channel_created", "channel_frozen", "channel_unfrozen"]
 
 
@@ -157,7 +157,7 @@ def test_a_channel_with_subchannels_cannot_be_deleted() -> None:
         services.delete(channel, actor="admin")
     services.delete(sub, actor="admin")
     services.delete(channel, actor="admin")
-    assert not Channel.objects.filter(deleted=None).exists()
+    assert not Channel.objects.filter(deleted_at=None).exists()
 
 
 def test_an_edit_of_an_older_version_is_refused() -> None:

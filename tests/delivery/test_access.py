@@ -206,7 +206,7 @@ def test_a_subchannel_is_never_more_public_than_its_parent(
 def test_what_people_see_is_what_they_may_read(people: dict[str, User]) -> None:
     parent = Channel.objects.get(name="authenticated")
     factory.channel("open", privacy="public", parent=parent)
-    gone = factory.channel("gone", deleted=timezone.now())
+    gone = factory.channel("gone", deleted_at=timezone.now())
     everybody = [None, AnonymousUser(), *people.values()]
     for user in everybody:
         seen = {channel.path for channel in access.visible_channels(user)}

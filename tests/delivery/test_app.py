@@ -301,7 +301,7 @@ def test_what_was_removed_is_gone_after_its_time(client: Client, tools: Channel)
     factory.publish(tools, {"noarch": [], "linux-64": [TWO]})
     path = f"/api/repo/tools/linux-64/{ONE.filename}"
     assert client.get(path).status == 200
-    tools.revisions.update(retired=timezone.now() - timedelta(hours=73))
+    tools.revisions.update(retired_at=timezone.now() - timedelta(hours=73))
     Generation.rise()
     assert client.get(path).status == 404
 
@@ -310,9 +310,9 @@ def test_numbered_and_dated_addresses_show_older_states(client: Client, tools: C
     now = timezone.now()
     factory.publish(tools, {"noarch": [], "linux-64": [TWO]})
     tools.revisions.filter(number=1).update(
-        created=now - timedelta(days=10), retired=now - timedelta(days=5)
+        created_at=now - timedelta(days=10), retired_at=now - timedelta(days=5)
     )
-    tools.revisions.filter(number=2).update(created=now - timedelta(days=5))
+    tools.revisions.filter(number=2).update(created_at=now - timedelta(days=5))
     Generation.rise()
 
     def listed(address: str) -> set[str]:
@@ -335,7 +335,7 @@ def test_numbered_and_dated_addresses_show_older_states(client: Client, tools: C
         answer = client.get(f"/api/repo/{address}/linux-64/repodata.json")
         assert answer.status == 404
         assert answer.detail
-    tools.revisions.filter(number=1).update(retired=now - timedelta(days=8))
+    tools.revisions.filter(number=1).update(retired_at=now - timedelta(days=8))
     Generation.rise()
     gone = client.get(f"/api/repo/{day(6)}/linux-64/repodata.json")
     assert (gone.status, "no longer keeps" in gone.detail) == (404, True)
@@ -403,7 +403,7 @@ def test_p08_a_changed_rule_counts_before_its_publication(client: Client, tools:
 def test_p08_in_a_frozen_channel_freeze_wins(client: Client, tools: Channel) -> None:
     refuse(ONE.filename)
     tools.request_publication()
-    Channel.objects.filter(pk=tools.pk).update(frozen=timezone.now())
+    Channel.objects.filter(pk=tools.pk).update(frozen_at=timezone.now())
     Generation.rise()
     assert client.get(f"/api/repo/tools/linux-64/{ONE.filename}").status == 200
 

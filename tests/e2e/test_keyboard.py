@@ -153,7 +153,7 @@ def test_a_mirror_is_duplicated_edited_and_deleted_without_a_mouse(
     tab_to(page, "Delete mirror")
     press(page, "Enter")
     expect(page.get_by_role("status").first).to_contain_text("approved_software_copy_2 is deleted")
-    assert set(Mirror.objects.filter(deleted=None).values_list("name", flat=True)) == {
+    assert set(Mirror.objects.filter(deleted_at=None).values_list("name", flat=True)) == {
         "approved_software", "everything"
     }  # fmt: skip
 
@@ -162,8 +162,8 @@ def test_what_hangs_is_marked_as_stopped_from_the_menu(
     stage: stages.Stage, sign_in: Callable[[User], Page], live_server: Any
 ) -> None:
     run = stage.mirror.runs.latest("number")
-    asked = run.created - Run.STUCK
-    Run.objects.filter(pk=run.pk).update(state="stopping", stop_asked=asked)
+    asked = run.created_at - Run.STUCK
+    Run.objects.filter(pk=run.pk).update(state="stopping", stop_requested_at=asked)
     page = sign_in(stage.admin)
     page.get_by_role("button", name="Actions for approved_software").first.press("Enter")
     page.get_by_role("menuitem", name="Mark as stopped").first.press("Enter")

@@ -95,7 +95,7 @@ def test_deleting_a_channel_says_what_is_lost(
     expect(dialog).to_contain_text("Its mirrors are deleted, too: everything.")
     dialog.get_by_role("button", name="Delete channel").click()
     expect(page.get_by_role("heading", name="Channels")).to_be_visible()
-    assert not Channel.objects.filter(name="frozen", deleted=None).exists()
+    assert not Channel.objects.filter(name="frozen_at", deleted_at=None).exists()
 
 
 def test_tags_are_made_by_tab_enter_comma_and_pasting(
@@ -214,7 +214,7 @@ def test_rolling_back_freezes_and_says_so(
     expect(page.get_by_text("rolled back to revision 2.", exact=False).first).to_be_visible()
     stage.main.refresh_from_db()
     assert stage.main.current == 4
-    assert stage.main.frozen_at == 2
+    assert stage.main.frozen_revision == 2
     page.get_by_label("Compare revision").select_option("2")
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("region", name="Added")).to_contain_text("0 files")

@@ -229,7 +229,7 @@ def test_D04_a_clock_that_jumps_takes_no_run_from_its_worker(mirror: Mirror, day
     with Worker("run", row.pk, pause="runs.accept.take") as worker:
         worker.reached()
         jump = timedelta(days=days)
-        Run.objects.update(created=F("created") + jump, started=F("started") + jump)
+        Run.objects.update(created_at=F("created_at") + jump, started_at=F("started_at") + jump)
         for _ in range(2):
             dispatch.dispatch_round()
         row.refresh_from_db()

@@ -49,7 +49,7 @@ def fields(caught: pytest.ExceptionInfo[ValidationError]) -> set[str]:
 
 
 def wanted(channel: Channel) -> int:
-    return Channel.objects.values_list("wanted", flat=True).get(pk=channel.pk)
+    return Channel.objects.values_list("requested_version", flat=True).get(pk=channel.pk)
 
 
 def test_a_mirror_gets_the_defaults_of_the_form(channel: Channel) -> None:
@@ -331,7 +331,7 @@ def test_deleting_a_mirror_stops_its_run_and_takes_its_packages(channel: Channel
     before = wanted(channel)
     services.delete(mirror, actor="ann")
     mirror.refresh_from_db()
-    assert mirror.deleted
+    assert mirror.deleted_at
     assert mirror.next_run_at is None
     assert mirror.runs.get().state == "stopped"
     assert wanted(channel) > before
@@ -347,8 +347,8 @@ def test_deleting_a_channel_deletes_its_mirrors(channel: Channel) -> None:
     mirror = make(channel, run_now=True)
     services.delete_channel(channel, actor="ann")
     mirror.refresh_from_db()
-    assert mirror.deleted
-    assert not Channel.objects.filter(deleted=None).exists()
+    assert mirror.deleted_at
+    assert not Channel.objects.filter(deleted_at=None).exists()
 
 
 def test_a_form_that_will_disappoint_is_saved_with_a_warning(channel: Channel) -> None:

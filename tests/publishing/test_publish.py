@@ -13,7 +13,7 @@ from channels import services as channel_manage
 from channels.models import Blob, Channel, Package, Publication, Revision, Shard
 from history.models import Event
 from mirrors import run_control, services
-from mirrors.models import Accepted, Mirror, Run, Snapshot
+from mirrors.models import AcceptedSnapshot, Mirror, Run, Snapshot
 from publishing import judge, publish
 from runs import execute
 from runs.context import Work
@@ -105,7 +105,9 @@ def test_what_two_runs_publish_together_is_told_as_neither(small: FakeConda) -> 
     channel_manage.edit(channel, {"filters": {"exclude_specs": ["zlib"]}}, actor="admin")
     for mirror in mirrors:
         row = run_control.request_run(mirror, cause="manual", actor="admin")
-        Run.objects.filter(pk=row.pk).update(state="running", wanted=channel.request_publication())
+        Run.objects.filter(pk=row.pk).update(
+            state="running", requested_version=channel.request_publication()
+        )
     scene.publish(channel)
     assert channel.revisions.get(number=channel.current).reason == "Published"
 
@@ -156,7 +158,7 @@ def test_a_publication_that_changes_nothing_writes_no_revision(small: FakeConda)
     filtered(mirror, exclude_specs=["nothing-of-this-name"])
     scene.publish(channel)
     assert [model.objects.count() for model in (Revision, Package, Shard, Blob)] == before
-    assert channel.published == channel.wanted
+    assert channel.published_version == channel.requested_version
     invariants.check(channel)
 
 
@@ -267,7 +269,7 @@ def test_a_file_listed_otherwise_is_replaced_in_every_form(small: FakeConda) -> 
     scene.run_now(mirror)
     assert channel.revisions.get(number=3).replaced == 1
     assert scene.listed(channel, "linux-64")["numpy-2.0-0.conda"]["depends"] == ["six", "zlib"]
-    assert Accepted.objects.count() == 2
+    assert AcceptedSnapshot.objects.count() == 2
     invariants.check(channel)
 
 
@@ -283,13 +285,13 @@ def test_a_frozen_channel_stays_and_tells_how_many_files_rules_would_change(
     filtered(mirror, exclude_specs=["six"])
     scene.publish(channel)
     removed = len(small.records("noarch"))
-    assert channel.awaiting == {"added": 0, "replaced": 0, "removed": removed}
-    assert channel.wanted > channel.published
+    assert channel.pending_changes == {"added": 0, "replaced": 0, "removed": removed}
+    assert channel.requested_version > channel.published_version
     assert not publish.wants(channel)
     assert invariants.served(channel) == before
     channel_manage.unfreeze(channel, actor="admin")
     scene.publish(channel)
-    assert channel.awaiting == {}
+    assert channel.pending_changes == {}
     assert scene.listed(channel) == {}
     invariants.check(channel)
 

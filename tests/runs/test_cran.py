@@ -518,7 +518,7 @@ def test_cleaning_up_keeps_what_only_an_md5_or_a_pin_names(cran: FakeCran, setti
     retention.clean_up()
     retention.clean_up()
     assert Blob.objects.filter(file=True).count() == 4
-    assert not Blob.objects.filter(file=True, unreferenced__isnull=False).exists()
+    assert not Blob.objects.filter(file=True, unreferenced_at__isnull=False).exists()
 
 
 def test_the_api_shows_the_files_with_their_addresses(cran: FakeCran, client: Client) -> None:

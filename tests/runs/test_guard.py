@@ -11,7 +11,7 @@ from django.conf import LazySettings
 from channels.models import Channel
 from history.models import Event
 from mirrors import run_control, services
-from mirrors.models import Accepted, Mirror, Run
+from mirrors.models import AcceptedSnapshot, Mirror, Run
 from runs import execute
 from runs.guard import Facts, objection
 from tests import invariants, scene
@@ -163,7 +163,7 @@ def test_sections_of_the_source_before_do_not_come_back_when_more_is_asked_for(
         scene.run_now(mirror)
         services.edit(mirror, {"filters": {"subdirs": []}}, actor="admin")
         scene.publish(channel)
-        assert not Accepted.objects.filter(section="linux-64").exists()
+        assert not AcceptedSnapshot.objects.filter(section="linux-64").exists()
         assert set(scene.listed(channel)) == {"tiny-1-0.conda"}
         invariants.check(channel, fetch=True)
     assert Run.objects.count() == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from channels.models import Channel, Withheld
+from channels.models import Channel, UnavailableFile
 from mirrors import warnings
 from mirrors.models import Mirror
 from tests import scene
@@ -169,7 +169,7 @@ def test_another_hash_in_the_index_ends_it(simple: FakeSimple) -> None:
     simple.publish()
     scene.run_now(what)
     assert offered(channel)
-    assert not Withheld.objects.exists()
+    assert not UnavailableFile.objects.exists()
 
 
 def test_a_mirror_of_an_own_channel_follows(simple: FakeSimple, settings: Any) -> None:

@@ -131,7 +131,7 @@ def test_a_filter_edited_in_the_middle_acts_at_once_and_on_nothing_else(
     conda: FakeConda, channel: Channel, mirror: Mirror, middle: tuple[Run, Behaviour, Any]
 ) -> None:
     body = {"filters": {"exclude_specs": ["c"]}}
-    scene.manage.edit(mirror, body, actor="admin")
+    scene.services.edit(mirror, body, actor="admin")
     publish_now(channel)
     assert set(scene.listed(channel)) >= OLD - {"c-1.0-0.conda"}
     assert "c-1.0-0.conda" not in scene.listed(channel)

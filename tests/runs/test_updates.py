@@ -188,7 +188,7 @@ def test_a_rules_exclusion_acts_at_once_also_on_what_stays(conda: FakeConda) -> 
     for name in NEW:
         conda.behave(conda.path("noarch", name), failing(404))
     scene.run_now(mirror)
-    mirror = scene.manage.edit(mirror, {"filters": {"exclude_specs": ["c"]}}, actor="admin")
+    mirror = scene.services.edit(mirror, {"filters": {"exclude_specs": ["c"]}}, actor="admin")
     scene.publish(channel)
     assert set(scene.listed(channel)) == OLD - {"c-1.0-0.conda"}
     counts = mirror_schemas.one(Mirror.objects.get(pk=mirror.pk))["sync_state"]["count"]
@@ -275,7 +275,7 @@ def test_another_source_replaces_the_first_only_when_it_is_here(
             other.add("noarch", name, "1.0")
             other.behave(other.path("noarch", f"{name}-1.0-0.conda"), failing(404, times=1))
         other.publish()
-        mirror = scene.manage.edit(mirror, {"source_root": other.channel}, actor="admin")
+        mirror = scene.services.edit(mirror, {"source_root": other.channel}, actor="admin")
         scene.run_now(mirror)
         assert set(scene.listed(channel)) == OLD
         assert set(scene.listed(channel, "linux-64")) == {"q-1.0-0.conda"}

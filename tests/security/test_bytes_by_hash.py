@@ -48,8 +48,8 @@ def quick(settings: Any) -> Iterator[None]:
 def channel(name: str, privacy: str, upstream: FakeUpstream, root: str = "") -> Channel:
     """A channel that lists the file, from `root` of the upstream."""
     found = factory.channel(name, privacy=privacy, owner=scene.admin())
-    origin = factory.origin(f"{upstream.url}{root}/noarch/")
-    factory.publish(found, {"noarch": [SECRET]}, origin=origin, here=False)
+    origin = factory.file_source(f"{upstream.url}{root}/noarch/")
+    factory.publish(found, {"noarch": [SECRET]}, file_source=origin, here=False)
     return found
 
 

@@ -96,7 +96,7 @@ def test_runs_by_hand_are_limited_per_mirror_and_the_schedule_is_not(
 
     def begin(mirror: Any, cause: str) -> None:
         row = run_control.request_run(mirror, cause=cause, actor="admin")
-        type(row).objects.filter(pk=row.pk).update(state="completed", ended=timezone.now())
+        type(row).objects.filter(pk=row.pk).update(state="completed", ended_at=timezone.now())
 
     assert refused(begin, first, "manual") == 8
     assert refused(begin, first, "schedule") == 0
@@ -115,7 +115,7 @@ def test_runs_asked_for_with_a_change_count_as_runs_by_hand(settings: LazySettin
 
     def change(**body: Any) -> int:
         status, _ = api.put(f"/channels/main/mirrors/{mirror.pk}", body)
-        mirror.runs.filter(state="pending").update(state="completed", ended=timezone.now())
+        mirror.runs.filter(state="pending").update(state="completed", ended_at=timezone.now())
         return status
 
     assert [change(run_now=True) for _ in range(4)] == [202, 202, 429, 429]

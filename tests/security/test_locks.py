@@ -165,12 +165,12 @@ def test_D03_who_reads_waits_for_nothing() -> None:
         assert client.get("/channels/shared/").status_code == 200
         assert not [one for one in waited if one > AT_ONCE]
         token.refresh_from_db()
-        assert token.last_used is None
+        assert token.last_used_at is None
     assert client.get("/channels/shared/").status_code == 200
     assert client.session[USED] > session[USED]
     assert client.get("/api/channels", headers={"X-Auth": secret}).status_code == 200
     token.refresh_from_db()
-    assert token.last_used is not None
+    assert token.last_used_at is not None
 
 
 def test_a_connection_opens_while_the_database_is_locked() -> None:

@@ -102,7 +102,7 @@ def test_a_publication_that_failed_is_tried_again_only_after_a_while(
 ) -> None:
     channel = scene.channel()
     scene.mirror(channel, small.channel)
-    Publication.objects.create(channel=channel, state="failed", ended=timezone.now())
+    Publication.objects.create(channel=channel, state="failed", ended_at=timezone.now())
     enqueued.clear()
     dispatch.dispatch_round()
     assert enqueued == []

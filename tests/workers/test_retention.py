@@ -20,7 +20,7 @@ from channels.models import (
     Blob,
     Channel,
     Document,
-    Origin,
+    FileSource,
     Package,
     Provenance,
     Publication,
@@ -30,7 +30,7 @@ from channels.models import (
 from channels.revision_changes import Changes
 from delivery import lookup
 from mirrors import run_control, services
-from mirrors.models import Accepted, Failure, Mirror, Run, Snapshot, Upstream
+from mirrors.models import AcceptedSnapshot, Failure, Mirror, Run, Snapshot, Upstream
 from tests import invariants, machine, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
@@ -50,9 +50,9 @@ def hurried(settings: LazySettings) -> None:
 
 def age() -> None:
     """Let a hundred days pass."""
-    Snapshot.objects.update(created=timezone.now() - OLD)
-    Revision.objects.exclude(retired=None).update(
-        created=timezone.now() - OLD, retired=timezone.now() - OLD
+    Snapshot.objects.update(created_at=timezone.now() - OLD)
+    Revision.objects.exclude(retired_at=None).update(
+        created_at=timezone.now() - OLD, retired_at=timezone.now() - OLD
     )
 
 
@@ -136,7 +136,7 @@ def test_one_revision_a_day_stays_for_a_month(small: FakeConda, settings: LazySe
         for number, days in ages.items()
     }
     for number, moment in begun.items():
-        fields = {"created": moment, "retired": begun.get(number + 1)}
+        fields = {"created_at": moment, "retired_at": begun.get(number + 1)}
         channel.revisions.filter(number=number).update(**fields)
     retention.clean_up()
     numbers = list(channel.revisions.order_by("number").values_list("number", flat=True))
@@ -155,7 +155,7 @@ def test_a_source_that_was_changed_does_not_stop_clean_up(small: FakeConda) -> N
     scene.publish(channel)
     rounds()
     assert invariants.served(channel) == before
-    assert Accepted.objects.count() == 2
+    assert AcceptedSnapshot.objects.count() == 2
     invariants.check(channel, fetch=True)
 
 
@@ -208,7 +208,7 @@ def test_a_deleted_mirror_and_channel_leave_nothing(small: FakeConda, data: Path
     rounds()
     for model in (Channel, Package, Document, Revision, Publication, Shard, Blob, Snapshot):
         assert not model.objects.exists(), model
-    assert not Origin.objects.exists()
+    assert not FileSource.objects.exists()
     assert not Upstream.objects.exists()
     assert files(data) == set()
 
@@ -261,7 +261,7 @@ def test_who_may_have_bytes_is_forgotten_with_them_and_not_before(small: FakeCon
 def test_bytes_somebody_has_just_found_are_not_taken(data: Path) -> None:
     blob = scene.stored(b"found again")
     since = timezone.now() - OLD
-    Blob.objects.filter(pk=blob.pk).update(unreferenced=since, deleting=True)
+    Blob.objects.filter(pk=blob.pk).update(unreferenced_at=since, deleting=True)
     os.utime(blobs.path(blob.sha256), (since.timestamp() - 10,) * 2)
     blob.refresh_from_db()
     assert blobs.found(blob.sha256, blob.size)
@@ -342,7 +342,7 @@ def test_a_server_that_is_never_idle_frees_its_disk(small: FakeConda, data: Path
         # One run ends as the next begins, so that there is always one.
         Run.objects.filter(mirror=other).update(state="completed")
         run_control.request_run(other, cause="manual", actor="admin").claim(
-            state="running", started=timezone.now()
+            state="running", started_at=timezone.now()
         )
         age()
         retention.clean_up()
@@ -357,7 +357,7 @@ def test_bytes_that_a_run_may_have_found_stay_until_it_ends(data: Path) -> None:
     os.utime(blobs.path(blob.sha256), (0, 0))
     collect_blobs.sweep_blobs()
     at_work = Publication.objects.create(
-        channel=scene.channel(), state="running", started=timezone.now()
+        channel=scene.channel(), state="running", started_at=timezone.now()
     )
     for _ in range(3):
         collect_blobs.sweep_blobs()
@@ -405,7 +405,7 @@ def test_failures_and_log_of_old_runs_go_and_their_counts_stay(
         scene.run_now(mirror)
     retention.clean_up()
     assert Failure.objects.count() == 11, "a month is not over"
-    Run.objects.update(ended=timezone.now() - OLD)
+    Run.objects.update(ended_at=timezone.now() - OLD)
     retention.clean_up()
     first, *others = mirror.runs.order_by("number")
     assert (first.failures.count(), first.log.count(), first.counts["failed"]) == (0, 0, 1)

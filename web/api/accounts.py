@@ -212,9 +212,9 @@ def _token(token: Token) -> dict[str, Any]:
     return {
         "id": token.pk,
         "name": token.name,
-        "metadata": {"prefix": token.prefix, "last_used_at": stamp(token.last_used)},
+        "metadata": {"prefix": token.prefix, "last_used_at": stamp(token.last_used_at)},
         "type": "resource" if token.resources else "scope",
-        "created_at": stamp(token.created),
+        "created_at": stamp(token.created_at),
         "expires_at": token.expires.isoformat() if token.expires else None,
         "scopes": token.scopes,
         "resources": token.resources,

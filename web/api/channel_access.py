@@ -54,7 +54,7 @@ def knows(who: Caller, channel: Channel) -> bool:
 
 def _find(who: Caller, where: Where) -> Channel | None:
     name = where.sub or where.channel
-    rows = Channel.objects.filter(deleted=None, name=name)
+    rows = Channel.objects.filter(deleted_at=None, name=name)
     rows = rows.filter(parent__name=where.channel) if where.sub else rows.filter(parent=None)
     found = rows.select_related("parent__filter", "parent__owner", "filter", "owner").first()
     return found if found and knows(who, found) else None

@@ -23,8 +23,10 @@ CHANNEL_KEYS = frozenset(
 def counted(channels: QuerySet[Channel]) -> QuerySet[Channel]:
     """With all that `channel_list` reads, in one query."""
     return channels.select_related("parent", "filter", "owner").annotate(
-        subchannel_count=Count("subchannels", filter=Q(subchannels__deleted=None), distinct=True),
-        mirror_count=Count("mirrors", filter=Q(mirrors__deleted=None), distinct=True),
+        subchannel_count=Count(
+            "subchannels", filter=Q(subchannels__deleted_at=None), distinct=True
+        ),
+        mirror_count=Count("mirrors", filter=Q(mirrors__deleted_at=None), distinct=True),
     )
 
 
@@ -58,12 +60,12 @@ def _channel(channel: Channel, revision: Revision | None) -> dict[str, Any]:
         "mirror_count": getattr(channel, "mirror_count", 0),
         "filters": channel.filter.terms,
         "owners": [channel.owner.get_username()] if channel.owner else [],
-        "created": stamp(channel.created),
-        "updated": stamp(channel.updated),
-        "indexing_behavior": "frozen" if channel.frozen else "default",
+        "created": stamp(channel.created_at),
+        "updated": stamp(channel.updated_at),
+        "indexing_behavior": "frozen" if channel.frozen_at else "default",
         "frozen": frozen(channel),
         "current_revision": channel.current,
-        "publishing": channel.wanted > channel.published,
+        "publishing": channel.requested_version > channel.published_version,
     }
     # The vendor's client takes the key's presence for "this is a subchannel".
     return {**shape, "parent": channel.parent.name} if channel.parent else shape
@@ -71,19 +73,19 @@ def _channel(channel: Channel, revision: Revision | None) -> dict[str, Any]:
 
 def frozen(channel: Channel) -> dict[str, Any] | None:
     """Since when, by whom, and the revision a rollback froze the channel at."""
-    if not channel.frozen:
+    if not channel.frozen_at:
         return None
     return {
-        "since": stamp(channel.frozen),
+        "since": stamp(channel.frozen_at),
         "by": channel.frozen_by,
-        "rolled_back_to": channel.frozen_at,
+        "rolled_back_to": channel.frozen_revision,
     }
 
 
 def revision(row: Revision, current: int) -> dict[str, Any]:
     return {
         "number": row.number,
-        "created": stamp(row.created),
+        "created": stamp(row.created_at),
         "reason": row.reason,
         "current": row.number == current,
         "added": row.added,

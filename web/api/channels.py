@@ -151,7 +151,7 @@ def change_channel(
 def remove_channel(request: HttpRequest, where: Path[Where]) -> Status[Shape]:
     """Delete a channel with its mirrors and packages."""
     channel = asked(request, where, "delete", level="manage")
-    if channel.mirrors.filter(deleted=None).exists():
+    if channel.mirrors.filter(deleted_at=None).exists():
         # It deletes them, too, so it asks what that asks.
         mirrors_of(request, where, "write")
     expected = expected_version(request, channel.pk)

@@ -61,7 +61,7 @@ def event_shape(event: Event, *, settings: bool) -> dict[str, Any]:
         "event_id": event.pk,
         "event_type": event.type,
         "title": event.get_type_display(),
-        "created": stamp(event.created),
+        "created": stamp(event.created_at),
         "actor": event.actor,
         "data": _without_null({"ckey": "", "artifact_family": event.family, **event.data}),
         "meta": _without_null(event.meta) if settings or not about_mirrors(event) else dict(HIDDEN),

@@ -76,7 +76,7 @@ def with_source(request: HttpRequest, where: OfMirror) -> Mirror:
 
 def find(channel: Channel, text: str) -> Mirror:
     """A channel's mirror by its id or its name (which never looks like an id)."""
-    rows = Mirror.objects.filter(channel=channel, deleted=None)
+    rows = Mirror.objects.filter(channel=channel, deleted_at=None)
     rows = rows.select_related("channel__parent", "upstream__channel__parent", "filter", "owner")
     if text.isascii() and text.isdecimal():
         found = rows.filter(pk=int(text)).first() if len(text) < 19 else None

@@ -39,7 +39,7 @@ class Sorted(Paging):
 def list_mirrors(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
     """The mirrors of a channel."""
     channel = mirrors_of(request, where, "read")
-    rows = Mirror.objects.filter(channel=channel, deleted=None).order_by("name")
+    rows = Mirror.objects.filter(channel=channel, deleted_at=None).order_by("name")
     return listed(
         mirror_schemas.prefixed(part(mirror_schemas.with_all(rows), paging)), rows.count()
     )
@@ -120,8 +120,8 @@ def all_mirrors(request: HttpRequest, paging: Query[Sorted]) -> Shape:
         raise invalid(
             "sort", f"Mirrors are sorted by {', '.join(SORTS)}; - in front for downwards."
         )
-    field = {"mirror_name": "name", "created_at": "created", "updated_at": "updated"}.get(key, key)
-    rows = Mirror.objects.filter(deleted=None, channel__in=seen(who).values("pk"))
+    field = "name" if key == "mirror_name" else key
+    rows = Mirror.objects.filter(deleted_at=None, channel__in=seen(who).values("pk"))
     rows = rows.order_by(("-" if paging.sort.startswith("-") else "") + field, "pk")
     return listed(mirror_schemas.short(part(mirror_schemas.with_all(rows), paging)), rows.count())
 

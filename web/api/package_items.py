@@ -107,7 +107,7 @@ def records_of(row: Package) -> list[Record]:
     ecosystem = registry.of_family(row.family)
     listed = ecosystem.records(body, section=row.section, name=row.name)
     found = [record for record in listed if isinstance(record, Record)]
-    pins.fill((origin_of(row.origins, record.filename) or 0, record) for record in found)
+    pins.fill((origin_of(row.sources, record.filename) or 0, record) for record in found)
     return found
 
 

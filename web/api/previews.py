@@ -102,7 +102,7 @@ def _preview_shape(row: Preview) -> Shape:
         "id": row.pk,
         "state": row.state,
         "percentage": row.percent,
-        "doing": row.doing,
+        "doing": row.activity,
         "error": row.error or None,
         "result": row.result or None,
     }

@@ -48,8 +48,8 @@ def _shape(link: SourceLink) -> Shape:
         "mirror_id": link.mirror,
         readership.FIELD: link.more_readers,
         "granted_by": link.granted_by or None,
-        "granted_at": stamp(link.granted),
-        "created_at": stamp(link.created),
+        "granted_at": stamp(link.granted_at),
+        "created_at": stamp(link.created_at),
     }
 
 

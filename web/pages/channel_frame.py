@@ -85,8 +85,8 @@ def _frame(request: HttpRequest, channel: Channel, here: str) -> dict[str, Any]:
     revision = Revision.objects.filter(channel=channel, number=channel.current).first()
     counts = {
         "channel-packages": revision.packages if revision else 0,
-        "channel-mirrors": Mirror.objects.filter(channel=channel, deleted=None).count(),
-        "channel-subchannels": channel.subchannels.filter(deleted=None).count(),
+        "channel-mirrors": Mirror.objects.filter(channel=channel, deleted_at=None).count(),
+        "channel-subchannels": channel.subchannels.filter(deleted_at=None).count(),
     }
     return {
         "revision": revision,
@@ -96,7 +96,8 @@ def _frame(request: HttpRequest, channel: Channel, here: str) -> dict[str, Any]:
         "create_mirror": may_write
         and role_can(request.user, "mirror", "write")
         and _address(channel, "mirror-create"),
-        "publishing": channel.wanted > channel.published and not channel.frozen,
+        "publishing": channel.requested_version > channel.published_version
+        and not channel.frozen_at,
         "tabs": [
             Tab(words, url, name == here, counts.get(name))
             for name, words in TABS

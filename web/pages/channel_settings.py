@@ -149,11 +149,11 @@ def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
 def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Delete a channel with its mirrors and packages."""
     channel = shown(request, c, s, level="manage")
-    if channel.subchannels.filter(deleted=None).exists():
+    if channel.subchannels.filter(deleted_at=None).exists():
         raise PermissionDenied(
             f"The channel {channel.path} has subchannels. Delete them first, then this one."
         )
-    if Mirror.objects.filter(channel=channel, deleted=None).exists():
+    if Mirror.objects.filter(channel=channel, deleted_at=None).exists():
         # It deletes them, too, so it asks what that asks.
         need(request, "mirror", "write")
     if request.method == "POST":
@@ -186,7 +186,7 @@ def _counted(number: int, noun: str) -> str:
 def _losses(channel: Channel) -> list[str]:
     now = Revision.objects.filter(channel=channel, number=channel.current).first()
     names = list(
-        Mirror.objects.filter(channel=channel, deleted=None).values_list("name", flat=True)[:4]
+        Mirror.objects.filter(channel=channel, deleted_at=None).values_list("name", flat=True)[:4]
     )
     losses = []
     if now:

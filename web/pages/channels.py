@@ -23,7 +23,7 @@ from web.pages.common import need, paged, render, signed_in, text_in, user_of
 from web.pages.mirror_access import may_write
 from web.pages.snippets import TOKEN, snippets
 
-SORTS = {"name": "name", "updated": "updated", "downloads": "download_count"}
+SORTS = {"name": "name", "updated": "updated_at", "downloads": "download_count"}
 
 
 @signed_in

@@ -46,7 +46,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     if not can(user, "channel", "manage"):
         mine = visible.filter(Q(owner=user) | Q(parent__owner=user))
     owned = mine.exists()
-    some = list((mine if owned else visible).order_by("-updated", "pk")[:CHANNELS])
+    some = list((mine if owned else visible).order_by("-updated_at", "pk")[:CHANNELS])
     counts, mirrors = _mirrors_of(request, some)
     busy, wrong = _noted(request, visible)
     channel = some[0] if some else None
@@ -77,7 +77,7 @@ def _mirrors_of(
     user = request.user
     if not can(user, "mirror", "read"):
         channels = [one for one in channels if access.is_owner(user, one)]
-    all_ = Mirror.objects.filter(channel__in=channels, deleted=None).order_by()
+    all_ = Mirror.objects.filter(channel__in=channels, deleted_at=None).order_by()
     counts = dict(all_.values_list("channel_id").annotate(count=Count("pk")))
     place = Window(RowNumber(), partition_by="channel_id", order_by="name")
     first = all_.annotate(place=place).filter(place__lte=MIRRORS_EACH).values_list("pk", flat=True)
@@ -92,7 +92,7 @@ def _noted(request: HttpRequest, visible: QuerySet[Channel]) -> tuple[list[Row],
     if not can(request.user, "mirror", "read"):
         return [], []
     last = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
-    rows = Mirror.objects.filter(deleted=None, channel__in=visible.values("pk")).order_by("name")
+    rows = Mirror.objects.filter(deleted_at=None, channel__in=visible.values("pk")).order_by("name")
     busy = rows.filter(runs__state__in=Run.ACTIVE)
     wrong = rows.annotate(
         last=Subquery(last.values("state")[:1]), outcome=Subquery(last.values("outcome")[:1])

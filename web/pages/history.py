@@ -76,10 +76,10 @@ class Asked:
         if self.actor:
             rows = rows.filter(actor__icontains=self.actor)
         if self.first:
-            rows = rows.filter(created__gte=datetime.combine(self.first, time(), UTC))
+            rows = rows.filter(created_at__gte=datetime.combine(self.first, time(), UTC))
         if self.last:
             end = datetime.combine(self.last, time(), UTC) + timedelta(days=1)
-            rows = rows.filter(created__lt=end)
+            rows = rows.filter(created_at__lt=end)
         return rows
 
 
@@ -180,7 +180,7 @@ def _csv(rows: QuerySet[Event], *, settings: bool) -> Iterator[str]:
                 one.pk,
                 one.get_type_display(),
                 one.family,
-                f"{one.created.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+                f"{one.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
                 cell(one.actor),
                 cell(subject(one)),
                 json.dumps(event_shape(one, settings=settings)["meta"], ensure_ascii=False),

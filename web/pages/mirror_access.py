@@ -34,7 +34,7 @@ def channel_of(request: HttpRequest, c: str, s: str | None, *, level: Level) -> 
 def mirror_of(request: HttpRequest, c: str, s: str | None, pk: int, *, level: Level) -> Mirror:
     """The mirror with this id in the channel, if the user has `level` on it."""
     channel = channel_of(request, c, s, level=level)
-    rows = Mirror.objects.filter(pk=pk, channel=channel, deleted=None)
+    rows = Mirror.objects.filter(pk=pk, channel=channel, deleted_at=None)
     found = rows.select_related("upstream__channel__parent", "filter", "owner").first()
     if found is None:
         raise Http404(f"The channel {channel.path} has no such mirror any more.")

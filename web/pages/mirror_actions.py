@@ -170,7 +170,7 @@ def _losses(mirror: Mirror) -> list[str]:
         losses.append("It has not brought anything yet.")
     if mirror.runs.filter(state__in=Run.ACTIVE).exists():
         losses.append("Its run is stopped.")
-    if mirror.channel.frozen:
+    if mirror.channel.frozen_at:
         losses.append("The channel is frozen: clients keep what they have until it is unfrozen.")
     elif _revision(mirror.channel):
         losses.append(

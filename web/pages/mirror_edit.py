@@ -101,7 +101,7 @@ def _done(request: HttpRequest, mirror: Mirror, words: str) -> HttpResponse:
     running = mirror.runs.filter(state__in=("pending", "running")).exists()
     more = " It runs now; its row shows how far it is." if running else ""
     messages.success(request, words + more)
-    before = Mirror.objects.filter(channel=mirror.channel, deleted=None, name__lt=mirror.name)
+    before = Mirror.objects.filter(channel=mirror.channel, deleted_at=None, name__lt=mirror.name)
     page = before.count() // SIZE + 1
     where = address(mirror.channel, "channel-mirrors")
     return redirect(f"{where}{f'?page={page}' if page > 1 else ''}#mirror-{mirror.pk}")

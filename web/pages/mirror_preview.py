@@ -144,7 +144,7 @@ def _mine(request: HttpRequest, channel: Channel, number: int) -> Preview:
 def form_of(request: HttpRequest, channel: Channel) -> MirrorForm:
     """The form as it was sent, of the mirror that is edited if it names one."""
     text = request.POST.get("mirror", "")
-    rows = Mirror.objects.filter(channel=channel, deleted=None)
+    rows = Mirror.objects.filter(channel=channel, deleted_at=None)
     rows = rows.select_related("upstream__channel", "filter", "owner")
     mirror = rows.filter(pk=int(text[:18])).first() if text.isdecimal() else None
     return MirrorForm(request.POST, mirror=mirror)

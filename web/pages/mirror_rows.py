@@ -105,7 +105,7 @@ class Row:
 def mirrors() -> QuerySet[Mirror]:
     """All living mirrors with what a line shows, and with `latest_run` and `latest_state`."""
     latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
-    rows = Mirror.objects.filter(deleted=None, channel__deleted=None)
+    rows = Mirror.objects.filter(deleted_at=None, channel__deleted_at=None)
     return rows.select_related("channel__parent", "upstream__channel__parent", "owner").annotate(
         latest_run=Subquery(latest.values("pk")[:1]),
         latest_outcome=Subquery(latest.values("outcome")[:1]),

@@ -121,7 +121,7 @@ def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -
         return redirect(address(channel, "channel-revisions"))
     now = channel.revisions.filter(number=channel.current).first()
     losses = [
-        f"Clients get the {target.files:,} files of {target.created:%Y-%m-%d %H:%M} UTC again"
+        f"Clients get the {target.files:,} files of {target.created_at:%Y-%m-%d %H:%M} UTC again"
         + (f" instead of today's {now.files:,}." if now else "."),
         "The channel is frozen there: what mirrors bring waits until it is unfrozen. "
         "No revision is lost.",

@@ -40,7 +40,7 @@ def snippets(channel: Channel) -> list[Snippet]:
 def _kinds(channel: Channel) -> list[str]:
     allowed = set(channel.filter.terms.get("types") or ())
     if not allowed:
-        mirrors = Mirror.objects.filter(channel=channel, deleted=None)
+        mirrors = Mirror.objects.filter(channel=channel, deleted_at=None)
         allowed = set(mirrors.order_by().values_list("upstream__kind", flat=True).distinct())
     return [kind for kind in MAKERS if kind in (allowed or {"conda"})]
 

@@ -107,9 +107,9 @@ def test_the_menu_has_what_the_state_allows_and_nothing_else(channel: Channel) -
     assert menu() == always
     run = run_control.request_run(mirror, cause="manual", actor="admin")
     assert menu() == always | {"stop"}
-    Run.objects.filter(pk=run.pk).update(state="stopping", stop_asked=timezone.now())
+    Run.objects.filter(pk=run.pk).update(state="stopping", stop_requested_at=timezone.now())
     assert menu() == always
-    Run.objects.filter(pk=run.pk).update(stop_asked=timezone.now() - Run.STUCK)
+    Run.objects.filter(pk=run.pk).update(stop_requested_at=timezone.now() - Run.STUCK)
     assert menu() == always | {"marked"}
     Run.objects.filter(pk=run.pk).update(state="stopped")
     assert menu() == always | {"restart"}
@@ -127,18 +127,20 @@ def test_a_run_that_does_not_stop_is_marked_as_stopped_after_ten_minutes(
     run = run_control.request_run(mirror, cause="manual", actor="admin")
     asked = timezone.now() - Run.STUCK + timedelta(minutes=1)
     going = Run.objects.filter(pk=run.pk)
-    going.update(state="stopping", step=1, steps=[[1, asked.isoformat(), None]], stop_asked=asked)
+    going.update(
+        state="stopping", step=1, steps=[[1, asked.isoformat(), None]], stop_requested_at=asked
+    )
     client = browser()
     address = f"{TAB}{mirror.pk}/mark-stopped/"
     assert "10 minutes after it was asked" in text(client.post(address, follow=True))
     assert going.get().state == "stopping"
 
-    going.update(stop_asked=timezone.now() - Run.STUCK)
+    going.update(stop_requested_at=timezone.now() - Run.STUCK)
     assert "Mark m as stopped?" in text(client.get(address))
     assert "m is marked as stopped." in text(client.post(address, follow=True))
     marked = going.get()
     assert (marked.state, marked.fence) == ("stopped", run.fence + 1)
-    assert marked.steps[0][2] == marked.ended.isoformat()
+    assert marked.steps[0][2] == marked.ended_at.isoformat()
     event = Event.objects.get(type="mirror_stopped")
     assert (event.actor, event.run_id, event.meta["marked"]) == ("admin", run.pk, True)
     assert "10 minutes after it was asked" in text(client.post(address, follow=True))
@@ -207,7 +209,7 @@ def test_delete_names_what_is_lost(channel: Channel, conda: FakeConda) -> None:
     asked = text(client.get(f"{TAB}{mirror.pk}/delete/"))
     assert "The 3 files that it brought to main leave the channel" in asked
     assert client.post(f"{TAB}{mirror.pk}/delete/").status_code == 302
-    assert not Mirror.objects.filter(pk=mirror.pk, deleted=None).exists()
+    assert not Mirror.objects.filter(pk=mirror.pk, deleted_at=None).exists()
 
 
 def test_all_repository_mirrors_is_for_mirror_manage_only(channel: Channel) -> None:
@@ -683,7 +685,9 @@ def test_details_say_why_nothing_was_counted(
 ) -> None:
     mirror = scene.mirror(channel, SOURCE, "m", mirror_mode="passive", mirror_type=kind)
     run = run_control.request_run(mirror, cause="manual", actor="admin")
-    Run.objects.filter(pk=run.pk).update(state=state, started=timezone.now(), ended=timezone.now())
+    Run.objects.filter(pk=run.pk).update(
+        state=state, started_at=timezone.now(), ended_at=timezone.now()
+    )
     page = text(browser().get(f"{TAB}{mirror.pk}/"))
     assert sentence in " ".join(page.split())
 
