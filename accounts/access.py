@@ -5,21 +5,27 @@ from __future__ import annotations
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 
-from accounts.models import LEVELS, User
+from accounts.models import User
+from accounts.permissions import Attribute, Level
+
+AnyUser = AbstractBaseUser | AnonymousUser
 
 
-def level(user: AbstractBaseUser | AnonymousUser, what: str) -> str:
-    """The level (`none`, `read`, `write`, `manage`) that `user` has for the attribute `what`."""
+def level(user: AnyUser, attribute: Attribute) -> Level:
+    """The level that the user's role has for `attribute`; superusers manage everything."""
     if not isinstance(user, User) or not user.is_active:
-        return "none"
+        return Level.NONE
     if user.is_superuser:
-        return "manage"
+        return Level.MANAGE
     if user.role is None:
-        return "none"
-    value = user.role.attributes.get(what, "none")
-    return value if value in LEVELS else "none"
+        return Level.NONE
+    try:
+        return Level(user.role.attributes.get(attribute, Level.NONE))
+    except ValueError:
+        # A row that somebody wrote by hand: what it does not clearly allow, it does not allow.
+        return Level.NONE
 
 
-def can(user: AbstractBaseUser | AnonymousUser, what: str, needed: str) -> bool:
-    """Whether `user` has at least the level `needed` for the attribute `what`."""
-    return LEVELS.index(level(user, what)) >= LEVELS.index(needed)
+def can(user: AnyUser, attribute: Attribute, needed: Level) -> bool:
+    """Whether the user's role has at least the level `needed` for `attribute`."""
+    return level(user, attribute).includes(needed)

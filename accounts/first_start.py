@@ -8,12 +8,23 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts.models import ATTRIBUTES, Role, User
+from accounts.models import Role, User
+from accounts.permissions import Attribute, Level
 
 ROLES = {
-    "admin": dict.fromkeys(ATTRIBUTES, "manage"),
-    "author": {"channel": "write", "mirror": "write", "artifact": "write", "cve": "read"},
-    "reader": {"channel": "read", "mirror": "read", "artifact": "read", "cve": "read"},
+    "admin": dict.fromkeys(Attribute, Level.MANAGE),
+    "author": {
+        Attribute.CHANNEL: Level.WRITE,
+        Attribute.MIRROR: Level.WRITE,
+        Attribute.ARTIFACT: Level.WRITE,
+        Attribute.CVE: Level.READ,
+    },
+    "reader": {
+        Attribute.CHANNEL: Level.READ,
+        Attribute.MIRROR: Level.READ,
+        Attribute.ARTIFACT: Level.READ,
+        Attribute.CVE: Level.READ,
+    },
 }
 
 

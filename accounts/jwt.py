@@ -22,6 +22,7 @@ from django.utils import timezone
 from accounts import audit, client_ip
 from accounts.access import can
 from accounts.models import ApiSession, SecurityEventType, User
+from accounts.permissions import Attribute, Level
 
 ALGORITHM = "HS256"
 LIFETIME = timedelta(hours=12)
@@ -94,7 +95,7 @@ def purge() -> None:
 def roles(user: User) -> list[str]:
     """The names of the roles `user` has; `admin` is among them for every administrator."""
     names = [_plain(user.role.name)] if user.role else []
-    if can(user, "roles", "manage") and "admin" not in names:
+    if can(user, Attribute.ROLES, Level.MANAGE) and "admin" not in names:
         names.append("admin")
     return names
 

@@ -8,12 +8,9 @@ from typing import Any, NoReturn
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
-LEVELS = ("none", "read", "write", "manage")
-ATTRIBUTES = ("channel", "mirror", "artifact", "cve", "roles")
-
 
 class Role(models.Model):
-    """A named set of attributes, each with one of `LEVELS`."""
+    """A named set of attributes, each `permissions.Attribute` with a `Level`."""
 
     name = models.CharField(max_length=64, unique=True)
     attributes = models.JSONField(default=dict)

@@ -6,22 +6,17 @@ A token narrows what its user may do and never widens it.
 
 from __future__ import annotations
 
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 
 from accounts import access
-from accounts.models import LEVELS, Token, User
+from accounts.models import Token, User
+from accounts.permissions import READING_SCOPES, Attribute, Level
 from channels.blobs import Audience
 from channels.models import Channel, SourceLink
 
-Caller = AbstractBaseUser | AnonymousUser | None
+AnyUser = access.AnyUser | None
 
 _STRICTNESS = (Channel.Privacy.PUBLIC, Channel.Privacy.AUTHENTICATED, Channel.Privacy.PRIVATE)
-READING_SCOPES = frozenset(
-    {"artifact:download", "artifact:view", "channel:view", "channel:view-artifacts"}
-    | {"subchannel:view", "subchannel:view-artifacts"}
-)
 
 
 def privacy(channel: Channel) -> str:
@@ -82,7 +77,7 @@ def audience(channel: Channel) -> Audience:
     return Audience(channel.pk, len(_STRICTNESS) - 1 - _STRICTNESS.index(privacy(channel)))
 
 
-def is_owner(user: Caller, channel: Channel) -> bool:
+def is_owner(user: AnyUser, channel: Channel) -> bool:
     """Whether `user` owns the channel or its parent."""
     if not isinstance(user, User) or not user.is_active:
         return False
@@ -90,21 +85,22 @@ def is_owner(user: Caller, channel: Channel) -> bool:
     return user.pk in owners
 
 
-def level(user: Caller, channel: Channel) -> str:
-    """`none`, `read`, `write` or `manage`: what `user` may do with this channel."""
+def level(user: AnyUser, channel: Channel) -> Level:
+    """What `user` may do with this channel."""
     someone = isinstance(user, User) and user.is_active
-    role = access.level(user, "channel") if user is not None else "none"
-    if is_owner(user, channel) or role == "manage":
-        return "manage"
+    role = access.level(user, Attribute.CHANNEL) if user is not None else Level.NONE
+    if is_owner(user, channel) or role == Level.MANAGE:
+        return Level.MANAGE
     kind = privacy(channel)
     if kind == Channel.Privacy.PRIVATE or (kind == Channel.Privacy.AUTHENTICATED and not someone):
-        return "none"
-    return role if role == "write" else "read"
+        return Level.NONE
+    # Whoever may know of a channel may read it, whatever their role says.
+    return Level.WRITE if role == Level.WRITE else Level.READ
 
 
-def can(user: Caller, channel: Channel, needed: str) -> bool:
+def can(user: AnyUser, channel: Channel, needed: Level) -> bool:
     """Whether `user` has at least the level `needed` on this channel."""
-    return LEVELS.index(level(user, channel)) >= LEVELS.index(needed)
+    return level(user, channel).includes(needed)
 
 
 def covers(token: Token, channel: Channel) -> bool:
@@ -115,7 +111,7 @@ def covers(token: Token, channel: Channel) -> bool:
     return any(resource["channel"] in (channel.path, parent) for resource in token.resources)
 
 
-def may_read(user: Caller, token: Token | None, channel: Channel) -> bool:
+def may_read(user: AnyUser, token: Token | None, channel: Channel) -> bool:
     """Whether this channel's index and files may be read; anybody may read a public one."""
     if privacy(channel) == Channel.Privacy.PUBLIC:
         return True
@@ -126,24 +122,24 @@ def may_read(user: Caller, token: Token | None, channel: Channel) -> bool:
             return False
     # Also its owner gets what came from another channel only while they may read that one.
     sources = [one for one in restricting(channel) if one is not None]
-    return can(user, channel, "read") and all(can(user, one, "read") for one in sources)
+    return can(user, channel, Level.READ) and all(can(user, one, Level.READ) for one in sources)
 
 
-def reaches(token: Token, channel: Channel, needed: str) -> bool:
+def reaches(token: Token, channel: Channel, needed: Level) -> bool:
     """Whether the token's resources cover `needed` on the channel; without any they cover all."""
     names = {channel.path, channel.parent.name if channel.parent else channel.name}
     return not token.resources or any(
-        one["channel"] in names and LEVELS.index(one["level"]) >= LEVELS.index(needed)
-        for one in token.resources
+        resource["channel"] in names and Level(resource["level"]).includes(needed)
+        for resource in token.resources
     )
 
 
-def visible_channels(user: Caller) -> QuerySet[Channel]:
+def visible_channels(user: AnyUser) -> QuerySet[Channel]:
     """The channels and subchannels `user` may know of."""
     channels = Channel.objects.filter(deleted_at=None).select_related("parent")
     if not isinstance(user, User) or not user.is_active:
         return channels.filter(_at_most(Channel.Privacy.PUBLIC))
-    if access.can(user, "channel", "manage"):
+    if access.can(user, Attribute.CHANNEL, Level.MANAGE):
         return channels
     owned = Q(owner=user) | Q(parent__owner=user)
     return channels.filter(owned | _at_most(Channel.Privacy.PUBLIC, Channel.Privacy.AUTHENTICATED))

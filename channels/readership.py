@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.caller import Caller
 from accounts.models import User
+from accounts.permissions import Level
 from channels import access
 from channels.models import Channel, Generation, SourceLink
 from channels.services import tell
@@ -37,8 +38,8 @@ def may_mirror(source: Channel, *, owner: User | None, actor: Caller | None) -> 
 def may_grant(actor: Caller, source: Channel) -> bool:
     """Whether `actor` may let a mirror publish `source` to more readers than it has."""
     token = actor.token
-    return access.can(actor.user, source, "manage") and (
-        token is None or access.reaches(token, source, "manage")
+    return access.can(actor.user, source, Level.MANAGE) and (
+        token is None or access.reaches(token, source, Level.MANAGE)
     )
 
 

@@ -18,7 +18,7 @@ from channels.errors import Missing
 from channels.models import Blob, Channel
 from channels.services import is_reserved
 from delivery import auth, cache, download_counts, lookup, on_demand, paths, ranges
-from delivery.auth import Caller
+from delivery.auth import Identity
 from delivery.cache import Caches
 from delivery.lookup import Listed
 from delivery.paths import Address, BadAddress
@@ -199,7 +199,7 @@ def _root(address: Address) -> Answer:
     return Answer(FOREVER, refusal=Problem(404, detail), page=page)
 
 
-def _closed(caller: Caller, path: str) -> Answer:
+def _closed(caller: Identity, path: str) -> Answer:
     """The same for a channel that is not there and for one that the caller may not know of."""
     if caller.user is None and _nameable(path):
         detail = f"The channel {path} does not exist, or it needs a valid token."

@@ -5,14 +5,13 @@ A credential that is wrong counts as none: a public channel must be readable wit
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from accounts import jwt, tokens
+from accounts import credentials
+from accounts.caller import Caller, caller_with
 from accounts.models import Token, User
 from delivery import cache
 from delivery.cache import Caches
@@ -22,28 +21,35 @@ REMEMBERED_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A user and the token that stands for them; nobody when `user` is None."""
+class Identity:
+    """Whom credentials speak for, None for nobody, and until when that need not be asked again."""
 
-    user: User | None = None
-    token: Token | None = None
+    caller: Caller | None = None
     until: float = float("inf")
 
     @property
+    def user(self) -> User | None:
+        return self.caller.user if self.caller else None
+
+    @property
+    def token(self) -> Token | None:
+        return self.caller.token if self.caller else None
+
+    @property
     def name(self) -> str:
-        return self.user.get_username() if self.user else ""
+        return self.caller.name if self.caller else ""
 
 
-NOBODY = Caller()
+ANONYMOUS = Identity()
 
 
-def identify(environ: Mapping[str, Any], token: str, caches: Caches) -> Caller:
+def identify(environ: Mapping[str, Any], token: str, caches: Caches) -> Identity:
     """The first valid credential's user; `token` is the one in the address."""
     for secret in _secrets(environ, token):
-        found = _known(secret, caches)
-        if found.user is not None:
-            return found
-    return NOBODY
+        identity = _remembered(secret, caches)
+        if identity.caller is not None:
+            return identity
+    return ANONYMOUS
 
 
 def _secrets(environ: Mapping[str, Any], token: str) -> Iterator[str]:
@@ -51,33 +57,19 @@ def _secrets(environ: Mapping[str, Any], token: str) -> Iterator[str]:
         yield token
     if header := environ.get("HTTP_X_AUTH"):
         yield header.strip()
-    scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() in ("bearer", "token"):
-        yield text.strip()
-    elif scheme.lower() == "basic":
-        yield _user_name(text)
+    scheme, text = credentials.authorization(environ.get("HTTP_AUTHORIZATION", ""))
+    if scheme in credentials.TOKEN_SCHEMES:
+        yield text
+    elif scheme == credentials.BASIC and (pair := credentials.basic_pair(text)):
+        # Clients write their token as the user name, with any password.
+        yield pair[0]
 
 
-def _user_name(text: str) -> str:
-    """The user name of Basic credentials, where clients write their token."""
-    try:
-        return base64.b64decode(text.strip(), validate=True).decode().partition(":")[0]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-
-
-def _known(secret: str, caches: Caches) -> Caller:
+def _remembered(secret: str, caches: Caches) -> Identity:
     now = time.monotonic()
     digest = cache.key(secret)
-    known: Caller | None = caches.callers.items.get(digest)
-    if known is None or known.until < now:
-        known = _find(secret, now + REMEMBERED_SECONDS)
-        caches.callers.put(digest, known, cache.ROW_BYTES)
-    return known
-
-
-def _find(secret: str, until: float) -> Caller:
-    if "." in secret:
-        return Caller(jwt.verify(secret), until=until)
-    token = tokens.find(secret)
-    return Caller(token.user, token, until) if token else Caller(until=until)
+    identity: Identity | None = caches.callers.items.get(digest)
+    if identity is None or identity.until < now:
+        identity = Identity(caller_with(secret), now + REMEMBERED_SECONDS)
+        caches.callers.put(digest, identity, cache.ROW_BYTES)
+    return identity

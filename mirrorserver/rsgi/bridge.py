@@ -17,9 +17,9 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest
 
-from accounts.caller import Basic, Bearer, XAuth
 from accounts.errors import ApiError
 from mirrorserver.rsgi.protocol import Headers, Scope
+from web.api.authentication import Basic, Bearer, XAuth
 
 IN_MEMORY = 1024 * 1024
 CHUNK = 256 * 1024

@@ -13,9 +13,10 @@ from ninja import Field, Query, Router, Schema, Status
 
 from accounts import audit, jwt, passwords, tokens
 from accounts.access import level
-from accounts.caller import SCOPES, caller
+from accounts.caller import caller
 from accounts.errors import ApiError
-from accounts.models import ATTRIBUTES, SecurityEventType, Token, User
+from accounts.models import SecurityEventType, Token, User
+from accounts.permissions import Attribute, Level, Scope
 from history.models import EventType
 from web.api.common import ERRORS, Body, ItemList, Paging, invalid, listed, not_found, part, stamp
 from web.pages.account_events import tell_token
@@ -43,7 +44,7 @@ class Resource(Body):
     """A channel (or `channel/subchannel`; a channel covers what is in it) and a level."""
 
     channel: str
-    level: Literal["read", "write", "manage"] = "read"
+    level: Literal[Level.READ, Level.WRITE, Level.MANAGE] = Level.READ
 
 
 class NewToken(Body):
@@ -105,7 +106,7 @@ def me(request: HttpRequest) -> dict[str, Any]:
 @router.get("/account/scopes", response={200: dict[str, list[str]], **ERRORS})
 def scopes(request: HttpRequest) -> dict[str, list[str]]:
     """The scopes a token may be limited to."""
-    return {"scopes": list(SCOPES)}
+    return {"scopes": list(Scope)}
 
 
 @router.get("/account/token-info", response={200: dict[str, Any], **ERRORS})
@@ -132,7 +133,7 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
     who.need_whole()
     if body.scopes and body.resources:
         raise invalid("resources", "A token has scopes or resources, not both.")
-    unknown = sorted(set(body.scopes or ()) - set(SCOPES))
+    unknown = sorted(set(body.scopes or ()) - set(Scope))
     if unknown:
         raise invalid("scopes", f"There is no scope {unknown[0]!r}; see /account/scopes.")
     for resource in body.resources or ():
@@ -204,7 +205,7 @@ def _account(user: User) -> dict[str, Any]:
         "roles": roles,
         "dbroles": roles,
         "default_channel_name": None,
-        "permissions": {what: level(user, what) for what in ATTRIBUTES},
+        "permissions": {attribute: level(user, attribute) for attribute in Attribute},
     }
 
 

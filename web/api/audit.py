@@ -11,6 +11,7 @@ from ninja import Field, Query, Router
 from accounts.audit_query import Asked, shape
 from accounts.caller import caller
 from accounts.models import SecurityEventType
+from accounts.permissions import Attribute, Level
 from web.api.common import ERRORS, Behind, CountedList, behind, counted, invalid
 
 router = Router(tags=["audit"])
@@ -35,7 +36,7 @@ def audit_log(request: HttpRequest, which: Query[Which]) -> dict[str, Any]:
     """
     who = caller(request)
     who.need_whole()
-    who.need_level("roles", "manage")
+    who.need_level(Attribute.ROLES, Level.MANAGE)
     if which.type and which.type not in SecurityEventType.values:
         raise invalid("type", f"There is no event type {which.type!r}.")
     asked = Asked(

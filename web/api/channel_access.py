@@ -6,7 +6,6 @@ The rule: 404 for what the caller may not know of, 403 for what they may see but
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -14,15 +13,14 @@ from ninja import Schema
 
 from accounts.caller import Caller, caller
 from accounts.errors import ApiError
-from accounts.models import LEVELS, Token
+from accounts.models import Token
+from accounts.permissions import Level, Scope
 from channels import access
 from channels.models import Channel
 from web.api.common import not_found
 
 CHANNEL = "/channels/{channel}"
 SUBCHANNEL = CHANNEL + "/subchannels/{sub}"
-
-Level = Literal["read", "write", "manage"]
 
 
 class Where(Schema):
@@ -49,7 +47,7 @@ def knows(who: Caller, channel: Channel) -> bool:
     """Whether the caller may know of this channel."""
     public = access.privacy(channel) == Channel.Privacy.PUBLIC
     covered = public or not who.token or access.covers(who.token, channel)
-    return covered and access.can(who.user, channel, "read")
+    return covered and access.can(who.user, channel, Level.READ)
 
 
 def _find(who: Caller, where: Where) -> Channel | None:
@@ -75,12 +73,12 @@ def seen(who: Caller) -> QuerySet[Channel]:
     return channels
 
 
-def asked(request: HttpRequest, where: Where, *verbs: str, level: Level = "read") -> Channel:
+def asked(request: HttpRequest, where: Where, *verbs: str, level: Level = Level.READ) -> Channel:
     """The visible channel, if the caller has `level` on it and a scope for one of `verbs`."""
     who = caller(request)
     channel = visible(who, where)
     thing = "subchannel" if channel.parent_id else "channel"
-    who.need(*(f"{thing}:{verb}" for verb in verbs))
+    who.need(*(Scope(f"{thing}:{verb}") for verb in verbs))
     need_level(who, channel, level)
     return channel
 
@@ -89,14 +87,14 @@ def need_level(who: Caller, channel: Channel, level: Level) -> None:
     """Raise 403 unless user and token may do `level` on the channel."""
     if not access.can(who.user, channel, level):
         raise ApiError(403, f"You may see the channel {channel.path}, but not change it this way.")
-    if level != "read" and who.token and not access.reaches(who.token, channel, level):
+    if level != Level.READ and who.token and not access.reaches(who.token, channel, level):
         raise ApiError(403, f"This token does not have {level} for the channel {channel.path}.")
 
 
 def writes_somewhere(token: Token) -> bool:
     """Whether the token may change any channel; without resources it may what its user may."""
-    levels = [LEVELS.index(one["level"]) for one in token.resources]
-    return not levels or max(levels) >= LEVELS.index("write")
+    levels = [Level(resource["level"]) for resource in token.resources]
+    return not levels or any(level.includes(Level.WRITE) for level in levels)
 
 
 def expected_version(request: HttpRequest, pk: int) -> int | None:

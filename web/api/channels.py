@@ -11,6 +11,7 @@ from ninja import Field, Path, Query, Router, Status
 
 from accounts.caller import Caller, caller
 from accounts.errors import ApiError
+from accounts.permissions import Attribute, Level, Scope
 from channels import filter_forms, services
 from channels.models import Channel
 from mirrors import form_warnings
@@ -75,7 +76,7 @@ class NewNamespaceChannel(Body):
 def my_channels(request: HttpRequest, paging: Query[Listed]) -> Shape:
     """The channels you own, and your subchannels where they are asked for."""
     who = caller(request)
-    who.need("channel:view")
+    who.need(Scope.CHANNEL_VIEW)
     mine = seen(who).filter(Q(owner=who.user) | Q(parent__owner=who.user))
     if not paging.include_subchannels:
         mine = mine.filter(parent=None)
@@ -86,7 +87,7 @@ def my_channels(request: HttpRequest, paging: Query[Listed]) -> Shape:
 def list_channels(request: HttpRequest, paging: Query[Listed]) -> Shape:
     """All channels you may know of."""
     who = caller(request)
-    who.need("channel:view")
+    who.need(Scope.CHANNEL_VIEW)
     found = seen(who)
     if not paging.include_subchannels:
         found = found.filter(parent=None)
@@ -120,7 +121,7 @@ def create_namespace_channel(request: HttpRequest, body: NewNamespaceChannel) ->
     path = {"channel_path": "/".join(names)}
     where = Where(channel=names[0], sub=names[1] if body.namespace else None)
     if is_visible(who, where):
-        who.need("channel:view", "subchannel:view")
+        who.need(Scope.CHANNEL_VIEW, Scope.SUBCHANNEL_VIEW)
         return Status(200, path)
     new = NewChannel(name=body.channel_name, privacy=body.privacy)
     if body.namespace:
@@ -139,29 +140,29 @@ def change_channel(
     request: HttpRequest, where: Path[Where], body: ChannelChange, response: HttpResponse
 ) -> Shape:
     """Change, freeze or unfreeze a channel."""
-    channel = asked(request, where, "edit", level="write")
+    channel = asked(request, where, "edit", level=Level.WRITE)
     sent = body.model_dump(exclude_unset=True)
     if body.name not in (None, channel.name):
         raise invalid("name", "The name of a channel never changes; clients have it in addresses.")
     if sent.get("privacy"):
-        need_level(caller(request), channel, "manage")
+        need_level(caller(request), channel, Level.MANAGE)
     return _shown(channel, response, changed=_change(request, channel, sent))
 
 
 def remove_channel(request: HttpRequest, where: Path[Where]) -> Status[Shape]:
     """Delete a channel with its mirrors and packages."""
-    channel = asked(request, where, "delete", level="manage")
+    channel = asked(request, where, "delete", level=Level.MANAGE)
     if channel.mirrors.filter(deleted_at=None).exists():
         # It deletes them, too, so it asks what that asks.
-        mirrors_of(request, where, "write")
+        mirrors_of(request, where, Level.WRITE)
     expected = expected_version(request, channel.pk)
     delete_channel(channel, actor=caller(request).name, expected=expected)
     return Status(202, {"deleted": channel.path})
 
 
 def _create_top(who: Caller, body: NewChannel) -> Shape:
-    who.need("channel:create")
-    who.need_level("channel", "write")
+    who.need(Scope.CHANNEL_CREATE)
+    who.need_level(Attribute.CHANNEL, Level.WRITE)
     if who.token and who.token.resources:
         raise ApiError(403, "A token that is limited to some channels cannot create another.")
     return _create(who, body, None)
@@ -169,8 +170,8 @@ def _create_top(who: Caller, body: NewChannel) -> Shape:
 
 def _create_below(who: Caller, name: str, body: NewChannel) -> Shape:
     parent = visible(who, Where(channel=name))
-    who.need("subchannel:create", "channel:edit")
-    need_level(who, parent, "write")
+    who.need(Scope.SUBCHANNEL_CREATE, Scope.CHANNEL_EDIT)
+    need_level(who, parent, Level.WRITE)
     return _create(who, body, parent)
 
 

@@ -10,6 +10,7 @@ from ninja import Path, Query, Router
 
 from accounts.access import can
 from accounts.caller import caller
+from accounts.permissions import Attribute, Level, Scope
 from history.models import Event, EventType
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
 from web.api.common import ERRORS, Behind, CountedList, behind, counted, invalid, stamp
@@ -33,8 +34,8 @@ def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> di
     """
     channel = asked(request, where, "history")
     who = caller(request)
-    scopes = ("channel.mirror:view", "channel.mirror:edit")
-    settings = can(who.user, "mirror", "read") and who.has(*scopes)
+    scopes = (Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
+    settings = can(who.user, Attribute.MIRROR, Level.READ) and who.has(*scopes)
     rows = Event.objects.filter(channel_id=channel.pk)
     rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))
     if which.type:

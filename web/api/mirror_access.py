@@ -12,10 +12,11 @@ from ninja import Field
 
 from accounts.caller import caller
 from accounts.errors import ApiError
+from accounts.permissions import Attribute, Level, Scope
 from channels.models import Channel
 from mirrors.models import Mirror
 from mirrors.services import NOT_READABLE, may_read_source
-from web.api.channel_access import Level, Where, need_level, visible
+from web.api.channel_access import Where, need_level, visible
 from web.api.common import Body, not_found
 from web.api.mirror_schemas import MIRROR_KEYS
 
@@ -54,9 +55,9 @@ def mirrors_of(request: HttpRequest, where: Where, level: Level) -> Channel:
     who = caller(request)
     channel = visible(who, where)
     thing = "subchannel" if channel.parent_id else "channel"
-    edit = f"{thing}.mirror:edit"
-    who.need(*((edit, f"{thing}.mirror:view") if level == "read" else (edit,)))
-    who.need_level("mirror", level)
+    edit = Scope(f"{thing}.mirror:edit")
+    who.need(*((edit, Scope(f"{thing}.mirror:view")) if level == Level.READ else (edit,)))
+    who.need_level(Attribute.MIRROR, level)
     need_level(who, channel, level)
     return channel
 
@@ -68,7 +69,7 @@ def of_request(request: HttpRequest, where: OfMirror, level: Level) -> Mirror:
 
 def with_source(request: HttpRequest, where: OfMirror) -> Mirror:
     """The mirror, if the caller may change it and read what it reads: for all that makes it run."""
-    mirror = of_request(request, where, "write")
+    mirror = of_request(request, where, Level.WRITE)
     if not may_read_source(mirror, caller(request)):
         raise ApiError(403, NOT_READABLE)
     return mirror

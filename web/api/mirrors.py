@@ -11,6 +11,7 @@ from pydantic import ValidationError as BadPaging
 
 from accounts.caller import caller
 from accounts.errors import ApiError
+from accounts.permissions import Attribute, Level, Scope
 from mirrors import run_control, services
 from mirrors.models import Cause, Mirror
 from web.api import mirror_schemas
@@ -38,7 +39,7 @@ class Sorted(Paging):
 
 def list_mirrors(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
     """The mirrors of a channel."""
-    channel = mirrors_of(request, where, "read")
+    channel = mirrors_of(request, where, Level.READ)
     rows = Mirror.objects.filter(channel=channel, deleted_at=None).order_by("name")
     return listed(
         mirror_schemas.prefixed(part(mirror_schemas.with_all(rows), paging)), rows.count()
@@ -49,7 +50,7 @@ def create_mirror(
     request: HttpRequest, where: Path[Where], body: MirrorBody, response: HttpResponse
 ) -> Status[Shape]:
     """Create a mirror; with `run_now` its first run begins at once."""
-    channel = mirrors_of(request, where, "write")
+    channel = mirrors_of(request, where, Level.WRITE)
     who = caller(request)
     mirror = services.create(channel, sent_keys(body), owner=who.user, actor=who)
     return Status(201, _shown(mirror, response))
@@ -57,14 +58,14 @@ def create_mirror(
 
 def get_mirror(request: HttpRequest, where: Path[OfMirror], response: HttpResponse) -> Shape:
     """A mirror; its ETag is what If-Match wants."""
-    return _shown(of_request(request, where, "read"), response, with_names=True)
+    return _shown(of_request(request, where, Level.READ), response, with_names=True)
 
 
 def change_mirror(
     request: HttpRequest, where: Path[OfMirror], body: MirrorBody, response: HttpResponse
 ) -> Status[Shape]:
     """Change a mirror. Filters act at once; with `run_now` a run follows."""
-    mirror = of_request(request, where, "write")
+    mirror = of_request(request, where, Level.WRITE)
     expected = expected_version(request, mirror.pk)
     mirror = services.edit(mirror, sent_keys(body), actor=caller(request), expected=expected)
     return Status(202, _shown(mirror, response))
@@ -72,7 +73,7 @@ def change_mirror(
 
 def delete_mirror(request: HttpRequest, where: Path[OfMirror]) -> Status[None]:
     """Delete a mirror; its packages leave the channel."""
-    mirror = of_request(request, where, "write")
+    mirror = of_request(request, where, Level.WRITE)
     expected = expected_version(request, mirror.pk)
     services.delete(mirror, actor=caller(request).name, expected=expected)
     return Status(204, None)
@@ -87,7 +88,7 @@ def run(request: HttpRequest, where: Path[OfMirror]) -> Shape:
 
 def stop_mirror_sync(request: HttpRequest, where: Path[OfMirror]) -> Shape:
     """Stop the run that is going; without one, nothing happens."""
-    mirror = of_request(request, where, "write")
+    mirror = of_request(request, where, Level.WRITE)
     stopped = run_control.stop(mirror, actor=caller(request).name)
     return {**mirror_schemas.one(mirror), "run_id": stopped.pk if stopped else None}
 
@@ -110,8 +111,8 @@ def release(request: HttpRequest, where: Path[OfMirror]) -> Shape:
 def all_mirrors(request: HttpRequest, paging: Query[Sorted]) -> Shape:
     """The mirrors of all channels that you may know of. Paging may stand in a JSON body, too."""
     who = caller(request)
-    who.need("channel.mirror:view", "channel.mirror:edit")
-    who.need_level("mirror", "manage")
+    who.need(Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
+    who.need_level(Attribute.MIRROR, Level.MANAGE)
     if who.token and who.token.resources:
         raise ApiError(403, "A token that is limited to some channels cannot see all mirrors.")
     paging = _paging(request, paging)

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from ninja import Field, Path, Query, Router
 
 from accounts.caller import caller
+from accounts.permissions import Scope
 from ecosystems import registry
 from web.api import package_schemas
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked, seen
@@ -68,7 +69,7 @@ def list_files(
 def search_artifacts(request: HttpRequest, search: Query[Search]) -> Shape:
     """Packages over all channels you may know of."""
     who = caller(request)
-    who.need("artifact:view", "channel:view-artifacts", "channel:view")
+    who.need(Scope.ARTIFACT_VIEW, Scope.CHANNEL_VIEW_ARTIFACTS, Scope.CHANNEL_VIEW)
     return _found(seen(who).values("pk"), search)
 
 

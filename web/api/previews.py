@@ -11,6 +11,7 @@ from accounts import presence
 from accounts.caller import caller
 from accounts.errors import ApiError
 from accounts.models import User
+from accounts.permissions import Attribute, Level, Scope
 from ecosystems.errors import EcosystemError
 from mirrors import services, source_urls
 from mirrors.models import Kind, Preview, Upstream
@@ -41,7 +42,7 @@ class PreviewBody(MirrorBody):
 def start_preview(request: HttpRequest, body: PreviewBody) -> Status[Shape]:
     """Judge how a mirror would turn out, without saving it."""
     top, _, sub = body.channel.partition("/")
-    channel = mirrors_of(request, Where(channel=top, sub=sub or None), "write")
+    channel = mirrors_of(request, Where(channel=top, sub=sub or None), Level.WRITE)
     mirror = find(channel, body.mirror) if body.mirror else None
     sent = sent_keys(body)
     sent.pop("channel", None)
@@ -67,8 +68,8 @@ def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
 def test_connection(request: HttpRequest, body: Tested) -> Shape:
     """What is at an address, found with a handful of small requests within ten seconds."""
     who = caller(request)
-    who.need("channel.mirror:edit", "subchannel.mirror:edit")
-    who.need_level("mirror", "write")
+    who.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
+    who.need_level(Attribute.MIRROR, Level.WRITE)
     if who.token and not writes_somewhere(who.token):
         raise ApiError(403, "This token does not have write for any channel.")
     services.check_kind(body.mirror_type)
@@ -87,7 +88,7 @@ def _probed(upstream: Upstream, asker: User, gone: presence.Gone) -> Shape:
 
 def _preview(request: HttpRequest, preview_id: int) -> Preview:
     who = caller(request)
-    who.need("channel.mirror:edit", "subchannel.mirror:edit")
+    who.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
     found = None
     if 0 < preview_id <= LARGEST:
         rows = Preview.objects.select_related("channel__parent")

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from ninja import Field, Path, Router, Status
 
 from accounts.caller import caller
+from accounts.permissions import Level
 from channels import readership
 from channels.models import SourceLink
 from mirrors import form_warnings
@@ -25,14 +26,14 @@ class OfLink(Where):
 
 def list_readers(request: HttpRequest, where: Path[Where]) -> Shape:
     """The channels of this server that mirror this one; for who manages it."""
-    source = asked(request, where, "view", "edit", level="manage")
+    source = asked(request, where, "view", "edit", level=Level.MANAGE)
     found = readership.links_to(source)
     return listed([_shape(link) for link in found], len(found))
 
 
 def revoke_readers(request: HttpRequest, where: Path[OfLink]) -> Status[None]:
     """Take back that a channel publishes this one to more readers than this one has."""
-    source = asked(request, where, "edit", level="manage")
+    source = asked(request, where, "edit", level=Level.MANAGE)
     found = next((one for one in readership.links_to(source) if one.pk == where.link), None)
     if found is None:
         raise not_found("mirror of this channel")

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema
 
 from accounts.caller import caller
+from accounts.permissions import Level
 from channels import rollback, services
 from channels.models import Channel
 from channels.revisions import KINDS, difference
@@ -70,7 +71,7 @@ def compare_revisions(
 
 def roll_back(request: HttpRequest, where: Path[Where], number: int) -> Shape:
     """Show clients the content of an older revision again, and freeze the channel there."""
-    channel = asked(request, where, "edit", level="write")
+    channel = asked(request, where, "edit", level=Level.WRITE)
     _revision(channel, number)
     row = rollback.roll_back(channel, number, actor=caller(request).name)
     return channel_schemas.revision(row, row.number)
@@ -80,7 +81,7 @@ def pin_revision(
     request: HttpRequest, where: Path[Where], number: int, body: Pinning | None = None
 ) -> Shape:
     """Keep a revision for ever; `{"pinned": false}` lets it go again."""
-    channel = asked(request, where, "edit", level="write")
+    channel = asked(request, where, "edit", level=Level.WRITE)
     _revision(channel, number)
     pinned = body.pinned if body else True
     row = services.pin(channel, number, pinned=pinned, actor=caller(request).name)

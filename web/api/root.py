@@ -23,7 +23,7 @@ from ninja.renderers import JSONRenderer
 from redis import RedisError
 
 from accounts import audit
-from accounts.caller import AUTH, Caller
+from accounts.caller import Caller
 from accounts.errors import ApiError
 from accounts.limits import TooMany
 from channels.errors import NoSpace, WrongState
@@ -34,6 +34,7 @@ from web.api.absent import router as absent
 from web.api.absent import why
 from web.api.accounts import router as accounts
 from web.api.audit import router as audit_log
+from web.api.authentication import AUTH
 from web.api.channels import router as channels
 from web.api.common import with_text_ids
 from web.api.history import router as history

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema
 
+from accounts.permissions import Level
 from mirrors.models import LogLine, Run
 from publishing import explain as why
 from publishing import file_lists
@@ -50,7 +51,7 @@ class Lines(Schema):
 
 def list_runs(request: HttpRequest, where: Path[OfMirror], paging: Query[Paging]) -> Shape:
     """Past runs and the one that is going, newest first."""
-    rows = Run.objects.filter(mirror=of_request(request, where, "read")).order_by("-number")
+    rows = Run.objects.filter(mirror=of_request(request, where, Level.READ)).order_by("-number")
     return listed([mirror_schemas.run_shape(row) for row in part(rows, paging)], rows.count())
 
 
@@ -78,7 +79,7 @@ def run_log(request: HttpRequest, where: Path[OfRun], paging: Query[Paging]) -> 
 
 def mirror_log(request: HttpRequest, where: Path[OfMirror], paging: Query[Paging]) -> Shape:
     """The log of the last run."""
-    mirror = of_request(request, where, "read")
+    mirror = of_request(request, where, Level.READ)
     return _log(Run.objects.filter(mirror=mirror).order_by("-number").first(), paging)
 
 
@@ -94,7 +95,7 @@ def explain(request: HttpRequest, where: Path[Where], question: Query[Question])
 
 
 def _run(request: HttpRequest, where: OfRun) -> Run:
-    mirror = of_request(request, where, "read")
+    mirror = of_request(request, where, Level.READ)
     rows = Run.objects.filter(mirror=mirror, number=where.number).select_related("mirror__upstream")
     found = rows.first()
     if found is None:

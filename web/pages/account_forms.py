@@ -14,8 +14,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 
 from accounts import tokens
-from accounts.caller import SCOPES
-from accounts.models import ATTRIBUTES, LEVELS, Role, User
+from accounts.models import Role, User
+from accounts.permissions import Attribute, Level, Scope
 
 CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
 LONGEST_PASSWORD = 1000
@@ -151,12 +151,14 @@ class NewToken(Styled):
     )
     resources = Lines(label="Channels", help_text="Like main or main/staging.")
     level = forms.ChoiceField(
-        label="Level in these channels", choices=[(one, one) for one in LEVELS[1:]], required=False
+        label="Level in these channels",
+        choices=[(level, level) for level in Level if level != Level.NONE],
+        required=False,
     )
     scopes = forms.MultipleChoiceField(
         label="Scopes",
         required=False,
-        choices=[(scope, scope) for scope in SCOPES],
+        choices=[(scope, scope) for scope in Scope],
         widget=forms.SelectMultiple(attrs={"data-choices": "", "size": 6}),
     )
 
@@ -192,11 +194,16 @@ class NewToken(Styled):
         """Scopes and resources that are meant; both empty for everything."""
         limit = self.cleaned_data["limit"]
         if limit == "read":
-            return ["artifact:view", "artifact:download", "channel:view", "subchannel:view"], []
+            return [
+                Scope.ARTIFACT_VIEW,
+                Scope.ARTIFACT_DOWNLOAD,
+                Scope.CHANNEL_VIEW,
+                Scope.SUBCHANNEL_VIEW,
+            ], []
         if limit == "scopes":
             return self.cleaned_data["scopes"], []
         paths = self.cleaned_data["resources"] if limit == "channels" else []
-        level = self.cleaned_data["level"] or "read"
+        level = self.cleaned_data["level"] or Level.READ
         return [], [{"channel": path, "level": level} for path in paths]
 
 
@@ -230,11 +237,11 @@ class RoleForm(Styled):
     def __init__(self, *args: Any, role: Role | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.role = role
-        for attribute in ATTRIBUTES:
+        for attribute in Attribute:
             self.fields[attribute] = forms.ChoiceField(
                 label=attribute,
-                choices=[(level, level) for level in LEVELS],
-                initial=role.attributes.get(attribute, "none") if role else "none",
+                choices=[(level, level) for level in Level],
+                initial=role.attributes.get(attribute, Level.NONE) if role else Level.NONE,
                 widget=forms.Select(attrs={"class": "form-select"}),
             )
 
@@ -246,4 +253,4 @@ class RoleForm(Styled):
         return name
 
     def attributes(self) -> dict[str, str]:
-        return {attribute: self.cleaned_data[attribute] for attribute in ATTRIBUTES}
+        return {attribute: self.cleaned_data[attribute] for attribute in Attribute}

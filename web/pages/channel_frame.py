@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 
 from accounts.access import can as role_can
+from accounts.permissions import Attribute, Level
 from channels import access
 from channels.models import Channel, Revision
 from mirrors.models import Mirror
@@ -40,12 +41,14 @@ class Tab:
     count: int | None = None
 
 
-def shown(request: HttpRequest, c: str, s: str | None = None, *, level: str = "read") -> Channel:
+def shown(
+    request: HttpRequest, c: str, s: str | None = None, *, level: Level = Level.READ
+) -> Channel:
     """The channel at `/channels/<c>/[<s>/]`, if the user may do `level` with it."""
     path = f"{c}/{s}" if s else c
     rows = Channel.objects.at(path)
     found = rows.select_related("parent__filter", "filter", "owner").first()
-    if found is None or not access.can(request.user, found, "read"):
+    if found is None or not access.can(request.user, found, Level.READ):
         raise Http404(f"There is no channel {path} here that you may see.")
     channel: Channel = found
     if not access.can(request.user, channel, level):
@@ -81,7 +84,7 @@ def tab(
 
 
 def _frame(request: HttpRequest, channel: Channel, here: str) -> dict[str, Any]:
-    may_write = access.can(request.user, channel, "write")
+    may_write = access.can(request.user, channel, Level.WRITE)
     revision = Revision.objects.filter(channel=channel, number=channel.current).first()
     counts = {
         "channel-packages": revision.packages if revision else 0,
@@ -92,9 +95,9 @@ def _frame(request: HttpRequest, channel: Channel, here: str) -> dict[str, Any]:
         "revision": revision,
         "counts": counts,
         "may_write": may_write,
-        "may_manage": access.can(request.user, channel, "manage"),
+        "may_manage": access.can(request.user, channel, Level.MANAGE),
         "create_mirror": may_write
-        and role_can(request.user, "mirror", "write")
+        and role_can(request.user, Attribute.MIRROR, Level.WRITE)
         and _address(channel, "mirror-create"),
         "publishing": channel.requested_version > channel.published_version
         and not channel.frozen_at,

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from accounts.permissions import Attribute, Level
 from channels import access, readership, services
 from channels.errors import WrongState
 from channels.filter_forms import Stale
@@ -26,7 +27,7 @@ from web.pages.common import confirm, need, signed_in, user_of
 @signed_in
 def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Privacy, description and filter of a channel; read-only for who may not change them."""
-    channel = shown(request, c, s, level="write" if request.method == "POST" else "read")
+    channel = shown(request, c, s, level=Level.WRITE if request.method == "POST" else Level.READ)
     form = ChannelSettings(
         request.POST or None,
         terms=channel.filter.terms,
@@ -36,10 +37,10 @@ def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
             "version": channel.version,
         },
     )
-    if not access.can(request.user, channel, "write"):
+    if not access.can(request.user, channel, Level.WRITE):
         for field in form.fields.values():
             field.disabled = True
-    elif not access.can(request.user, channel, "manage"):
+    elif not access.can(request.user, channel, Level.MANAGE):
         form.fields["privacy"].disabled = True
     if request.method == "POST" and form.is_valid() and _saved(request, channel, form):
         messages.success(request, f"The settings of {channel.path} are saved.")
@@ -55,13 +56,13 @@ def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
 
 def _readers(request: HttpRequest, channel: Channel) -> list[SourceLink]:
     """Which channels mirror this one, for who manages it."""
-    return readership.links_to(channel) if access.can(request.user, channel, "manage") else []
+    return readership.links_to(channel) if access.can(request.user, channel, Level.MANAGE) else []
 
 
 @signed_in
 def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Take back that another channel publishes this one to more readers than this one has."""
-    channel = shown(request, c, s, level="manage")
+    channel = shown(request, c, s, level=Level.MANAGE)
     link = next((one for one in readership.links_to(channel) if one.pk == pk), None)
     if link is None:
         raise Http404("No channel mirrors this one in that way any more.")
@@ -105,7 +106,7 @@ def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> boo
 @signed_in
 def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Keep clients at the current revision."""
-    channel = shown(request, c, s, level="write")
+    channel = shown(request, c, s, level=Level.WRITE)
     if request.method == "POST":
         done = f"{channel.path} is frozen at revision {channel.current}."
         _do(request, channel, services.freeze, done=done)
@@ -127,7 +128,7 @@ def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @signed_in
 def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Let clients get what mirrors and filters say now."""
-    channel = shown(request, c, s, level="write")
+    channel = shown(request, c, s, level=Level.WRITE)
     if request.method == "POST":
         done = f"{channel.path} is no longer frozen; it is being published."
         _do(request, channel, services.unfreeze, done=done)
@@ -148,14 +149,14 @@ def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
 @signed_in
 def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Delete a channel with its mirrors and packages."""
-    channel = shown(request, c, s, level="manage")
+    channel = shown(request, c, s, level=Level.MANAGE)
     if channel.subchannels.filter(deleted_at=None).exists():
         raise PermissionDenied(
             f"The channel {channel.path} has subchannels. Delete them first, then this one."
         )
     if Mirror.objects.filter(channel=channel, deleted_at=None).exists():
         # It deletes them, too, so it asks what that asks.
-        need(request, "mirror", "write")
+        need(request, Attribute.MIRROR, Level.WRITE)
     if request.method == "POST":
         _do(request, channel, delete_channel, done=f"The channel {channel.path} is deleted.")
         parent = channel.parent

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.access import can as role_can
+from accounts.permissions import Attribute, Level
 from channels import access, services
 from channels.errors import WrongState
 from channels.models import Channel
@@ -48,7 +49,7 @@ def channels(request: HttpRequest) -> HttpResponse:
         "privacy": privacy,
         "privacies": Channel.Privacy.choices,
         "sort": sort,
-        "may_create": role_can(request.user, "channel", "write"),
+        "may_create": role_can(request.user, Attribute.CHANNEL, Level.WRITE),
     }
     return render(request, "channels/list.html", context)
 
@@ -56,14 +57,14 @@ def channels(request: HttpRequest) -> HttpResponse:
 @signed_in
 def create(request: HttpRequest) -> HttpResponse:
     """A new channel, which belongs to its creator."""
-    need(request, "channel", "write")
+    need(request, Attribute.CHANNEL, Level.WRITE)
     return _create(request, None)
 
 
 @signed_in
 def create_subchannel(request: HttpRequest, c: str) -> HttpResponse:
     """A new subchannel."""
-    return _create(request, shown(request, c, level="write"))
+    return _create(request, shown(request, c, level=Level.WRITE))
 
 
 def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
@@ -139,7 +140,9 @@ def _shapes(rows: Any) -> list[dict[str, Any]]:
 
 
 def _mirrors(request: HttpRequest, channel: Channel) -> list[mirror_rows.Row]:
-    if not role_can(request.user, "mirror", "read") and not access.is_owner(request.user, channel):
+    if not role_can(request.user, Attribute.MIRROR, Level.READ) and not access.is_owner(
+        request.user, channel
+    ):
         return []
     some = mirror_rows.mirrors().filter(channel=channel).order_by("name")[:10]
     return mirror_rows.lines(some, may_write=may_write(request, channel))

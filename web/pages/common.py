@@ -20,6 +20,7 @@ from django.utils.cache import patch_vary_headers
 
 from accounts.access import can
 from accounts.models import User
+from accounts.permissions import Attribute, Level
 from web.api.common import COUNTED
 
 P = ParamSpec("P")
@@ -111,11 +112,11 @@ def signed_in(view: View[P]) -> View[P]:
     return guarded
 
 
-def need(request: HttpRequest, what: str, level: str) -> None:
+def need(request: HttpRequest, attribute: Attribute, level: Level) -> None:
     """Raise PermissionDenied, which names the attribute, unless the user's role has it."""
-    if not can(request.user, what, level):
+    if not can(request.user, attribute, level):
         raise PermissionDenied(
-            f"This needs a role whose attribute “{what}” is “{level}”. "
+            f"This needs a role whose attribute “{attribute}” is “{level}”. "
             "An administrator can give you such a role."
         )
 

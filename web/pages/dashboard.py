@@ -18,6 +18,7 @@ from accounts import audit
 from accounts.access import can
 from accounts.limits import TooMany
 from accounts.models import User
+from accounts.permissions import Attribute, Level
 from channels import access
 from channels.models import Channel
 from mirrors.models import Mirror, Outcome, Run
@@ -43,7 +44,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     visible = access.visible_channels(user)
     mine = visible
-    if not can(user, "channel", "manage"):
+    if not can(user, Attribute.CHANNEL, Level.MANAGE):
         mine = visible.filter(Q(owner=user) | Q(parent__owner=user))
     owned = mine.exists()
     some = list((mine if owned else visible).order_by("-updated_at", "pk")[:CHANNELS])
@@ -64,8 +65,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "starting": not (channel and counts and ready),
         "next": request.path,
         "snippet": snippets(ready or channel)[0] if channel else None,
-        "may_mirror": can(user, "mirror", "write"),
-        "may_create": can(user, "channel", "write"),
+        "may_mirror": can(user, Attribute.MIRROR, Level.WRITE),
+        "may_create": can(user, Attribute.CHANNEL, Level.WRITE),
     }
     return render(request, "dashboard.html", context)
 
@@ -75,7 +76,7 @@ def _mirrors_of(
 ) -> tuple[dict[int, int], dict[int, list[Row]]]:
     """How many mirrors these channels have, and the first of them, by the channel's id."""
     user = request.user
-    if not can(user, "mirror", "read"):
+    if not can(user, Attribute.MIRROR, Level.READ):
         channels = [one for one in channels if access.is_owner(user, one)]
     all_ = Mirror.objects.filter(channel__in=channels, deleted_at=None).order_by()
     counts = dict(all_.values_list("channel_id").annotate(count=Count("pk")))
@@ -89,7 +90,7 @@ def _mirrors_of(
 
 def _noted(request: HttpRequest, visible: QuerySet[Channel]) -> tuple[list[Row], list[Row]]:
     """What runs now and what needs somebody."""
-    if not can(request.user, "mirror", "read"):
+    if not can(request.user, Attribute.MIRROR, Level.READ):
         return [], []
     last = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
     rows = Mirror.objects.filter(deleted_at=None, channel__in=visible.values("pk")).order_by("name")

@@ -17,6 +17,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from accounts.access import can
+from accounts.permissions import Attribute, Level
 from channels.models import Channel
 from history.models import Event, EventType
 from web.api.common import COUNTED
@@ -168,7 +169,7 @@ class _Echo:
 
 def _settings(request: HttpRequest) -> bool:
     """Whether the user may see the settings of mirrors, as on the pages of mirrors."""
-    return can(request.user, "mirror", "read")
+    return can(request.user, Attribute.MIRROR, Level.READ)
 
 
 def _csv(rows: QuerySet[Event], *, settings: bool) -> Iterator[str]:

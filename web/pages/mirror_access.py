@@ -6,13 +6,12 @@ channel. 404 for what one may not know of, 403 for what one may see but not do.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 
 from accounts.access import can
 from accounts.caller import Caller
+from accounts.permissions import Attribute, Level
 from accounts.redirects import inside
 from channels import access
 from channels.models import Channel
@@ -21,14 +20,12 @@ from mirrors.services import NOT_READABLE, may_read_source
 from web.pages.channel_frame import address, shown
 from web.pages.common import need, user_of
 
-Level = Literal["read", "write", "manage"]
-
 
 def channel_of(request: HttpRequest, c: str, s: str | None, *, level: Level) -> Channel:
     """The channel, if the user has `level` on its mirrors."""
     channel = shown(request, c, s)
-    need(request, "mirror", level)
-    return shown(request, c, s, level=level) if level != "read" else channel
+    need(request, Attribute.MIRROR, level)
+    return shown(request, c, s, level=level) if level != Level.READ else channel
 
 
 def mirror_of(request: HttpRequest, c: str, s: str | None, pk: int, *, level: Level) -> Mirror:
@@ -44,7 +41,7 @@ def mirror_of(request: HttpRequest, c: str, s: str | None, pk: int, *, level: Le
 
 def runnable(request: HttpRequest, c: str, s: str | None, pk: int) -> Mirror:
     """The mirror, if the user may change it and read what it reads: for all that makes it run."""
-    mirror = mirror_of(request, c, s, pk, level="write")
+    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
     if not may_read_source(mirror, Caller(user_of(request))):
         raise PermissionDenied(NOT_READABLE)
     return mirror
@@ -63,7 +60,9 @@ def run_of(mirror: Mirror, number: int | None) -> Run | None:
 
 def may_write(request: HttpRequest, channel: Channel) -> bool:
     """Whether the user may change the channel's mirrors."""
-    return can(request.user, "mirror", "write") and access.can(request.user, channel, "write")
+    return can(request.user, Attribute.MIRROR, Level.WRITE) and access.can(
+        request.user, channel, Level.WRITE
+    )
 
 
 def back(request: HttpRequest, channel: Channel, *, mirror: Mirror | None = None) -> str:

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
+from accounts.permissions import Level
 from channels.errors import WrongState
 from channels.models import Channel, Revision
 from mirrors import run_control, services, warnings
@@ -23,7 +24,7 @@ from web.pages.mirror_access import back, mirror_of, run_of, runnable
 @signed_in
 def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Stop the run that is going."""
-    mirror = mirror_of(request, c, s, pk, level="write")
+    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         run = run_control.stop(mirror, actor=_actor(request))
         if run is None:
@@ -49,7 +50,7 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
 @signed_in
 def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """End a run that was asked to stop and does not."""
-    mirror = mirror_of(request, c, s, pk, level="write")
+    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         try:
             run_control.mark_stopped(mirror, actor=_actor(request))
@@ -124,7 +125,7 @@ def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
 @signed_in
 def delete(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Delete a mirror; its packages leave the channel."""
-    mirror = mirror_of(request, c, s, pk, level="write")
+    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         try:
             services.delete(mirror, actor=_actor(request))

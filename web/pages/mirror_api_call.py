@@ -13,6 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
+from accounts.permissions import Level
 from channels.models import Channel
 from mirrors.models import Mirror
 from web.pages.common import render, signed_in
@@ -27,7 +28,7 @@ FIXED = ("mirror_mode", "mirror_type")
 @require_POST
 def call(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What the form would send, as a line of curl."""
-    channel = channel_of(request, c, s, level="write")
+    channel = channel_of(request, c, s, level=Level.WRITE)
     form = form_of(request, channel)
     if not form.is_valid():
         return render(request, "mirrors/call.html", {"problems": problems_of(form, form.errors)})

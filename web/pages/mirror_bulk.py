@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from accounts.caller import Caller
+from accounts.permissions import Attribute, Level
 from accounts.redirects import inside
 from channels.errors import WrongState
 from mirrors import run_control, services
@@ -47,7 +48,7 @@ class Action:
 @signed_in
 def of_channel(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Several mirrors of one channel."""
-    channel = channel_of(request, c, s, level="write")
+    channel = channel_of(request, c, s, level=Level.WRITE)
     where = address(channel, "channel-mirrors")
     return _bulk(request, mirror_rows.mirrors().filter(channel=channel), where)
 
@@ -55,7 +56,7 @@ def of_channel(request: HttpRequest, c: str, s: str | None = None) -> HttpRespon
 @signed_in
 def of_all(request: HttpRequest) -> HttpResponse:
     """Several mirrors of all channels."""
-    need(request, "mirror", "manage")
+    need(request, Attribute.MIRROR, Level.MANAGE)
     return _bulk(request, mirror_rows.visible(request.user), reverse("all-mirrors"))
 
 

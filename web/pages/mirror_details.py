@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 
+from accounts.permissions import Level
 from channels.models import Revision
 from mirrors import warnings
 from mirrors.models import LogLine, Mirror, Run, reasons
@@ -26,7 +27,7 @@ def details(
     request: HttpRequest, pk: int, c: str, s: str | None = None, number: int | None = None
 ) -> HttpResponse:
     """A run of a mirror: the one of this number, else the last."""
-    mirror = mirror_of(request, c, s, pk, level="read")
+    mirror = mirror_of(request, c, s, pk, level=Level.READ)
     context = _context(request, mirror, run_of(mirror, number))
     return tab(
         request,
@@ -40,7 +41,7 @@ def details(
 @signed_in
 def live(request: HttpRequest, pk: int, number: int, c: str, s: str | None = None) -> HttpResponse:
     """What the page shows of the run, as it is now."""
-    mirror = mirror_of(request, c, s, pk, level="read")
+    mirror = mirror_of(request, c, s, pk, level=Level.READ)
     return render(request, "mirrors/live.html", _context(request, mirror, run_of(mirror, number)))
 
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from accounts.caller import Caller
+from accounts.permissions import Level
 from channels import access
 from channels.errors import WrongState
 from channels.filter_forms import Stale
@@ -57,9 +58,9 @@ LACKS = {
 @signed_in
 def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The Create mirror form; filled in as another mirror of the channel, where one is named."""
-    channel = channel_of(request, c, s, level="write")
+    channel = channel_of(request, c, s, level=Level.WRITE)
     number = number_in(request, "like", most=LARGEST, default=0)
-    like = mirror_of(request, c, s, number, level="write") if number else None
+    like = mirror_of(request, c, s, number, level=Level.WRITE) if number else None
     form = MirrorForm(request.POST or None, like=like)
     if request.method == "POST" and form.is_valid():
         mirror = _saved(request, form, channel, None)
@@ -71,7 +72,7 @@ def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @signed_in
 def edit(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """The Edit mirror form: everything as it was; mode and type are locked."""
-    mirror = mirror_of(request, c, s, pk, level="write")
+    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
     form = MirrorForm(request.POST or None, mirror=mirror)
     if request.method == "POST" and form.is_valid():
         saved = _saved(request, form, mirror.channel, mirror)

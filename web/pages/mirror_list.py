@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
+from accounts.permissions import Attribute, Level
 from mirrors.models import Mirror
 from web.pages import mirror_rows
 from web.pages.channel_frame import address, tab
@@ -20,7 +21,7 @@ from web.pages.mirror_access import may_write as writable
 @signed_in
 def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The mirrors of a channel, with what they do now."""
-    channel = channel_of(request, c, s, level="read")
+    channel = channel_of(request, c, s, level=Level.READ)
     mine = mirror_rows.mirrors().filter(channel=channel)
     context = _context(request, mine, may_write=writable(request, channel))
     context["bulk"] = address(channel, "mirrors-bulk")
@@ -32,7 +33,7 @@ def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
 @signed_in
 def all_page(request: HttpRequest) -> HttpResponse:
     """The mirrors of all channels that the user may know of, for roles with mirror = manage."""
-    need(request, "mirror", "manage")
+    need(request, Attribute.MIRROR, Level.MANAGE)
     context = _context(request, mirror_rows.visible(request.user), may_write=True)
     context |= {"everywhere": True, "bulk": reverse("all-bulk")}
     return render(request, "mirrors/all.html", context)
@@ -42,7 +43,7 @@ def all_page(request: HttpRequest) -> HttpResponse:
 def row(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """One row as it is now; nothing where the mirror is gone, which removes it from the page."""
     try:
-        mirror = mirror_of(request, c, s, pk, level="read")
+        mirror = mirror_of(request, c, s, pk, level=Level.READ)
     except Http404:
         return HttpResponse("")
     line = mirror_rows.lines(

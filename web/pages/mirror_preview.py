@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import presence
 from accounts.caller import Caller
+from accounts.permissions import Level
 from channels import filter_forms
 from channels.models import Channel
 from ecosystems.errors import EcosystemError, SpecError
@@ -38,7 +39,7 @@ EXAMPLES = 20
 @require_POST
 def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What is at the address in the form."""
-    channel = channel_of(request, c, s, level="write")
+    channel = channel_of(request, c, s, level=Level.WRITE)
     form = form_of(request, channel)
     form.is_valid()
     context: dict[str, Any] = {
@@ -64,7 +65,7 @@ def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @require_POST
 def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What the form means so far: specs that cannot be read, conflicts, when it would run."""
-    channel = channel_of(request, c, s, level="write")
+    channel = channel_of(request, c, s, level=Level.WRITE)
     form = form_of(request, channel)
     form.is_valid()
     lists = ("only_specs", "exclude_specs", "include_specs")
@@ -80,7 +81,7 @@ def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @require_POST
 def begin(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Start a preview of the form, checked as if it were saved."""
-    channel = channel_of(request, c, s, level="write")
+    channel = channel_of(request, c, s, level=Level.WRITE)
     form = form_of(request, channel)
     if form.is_valid() or set(form.errors) <= {"mirror_name"}:
         try:
@@ -98,7 +99,7 @@ def begin(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @signed_in
 def follow(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """How far a preview is; then what it found."""
-    channel = channel_of(request, c, s, level="write")
+    channel = channel_of(request, c, s, level=Level.WRITE)
     return _shown(request, channel, _mine(request, channel, number))
 
 
@@ -106,7 +107,7 @@ def follow(request: HttpRequest, number: int, c: str, s: str | None = None) -> H
 @require_POST
 def cancel(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """End a preview."""
-    channel = channel_of(request, c, s, level="write")
+    channel = channel_of(request, c, s, level=Level.WRITE)
     row = _mine(request, channel, number)
     preview.cancel(row)
     row.refresh_from_db()

@@ -116,7 +116,7 @@ def mirrors() -> QuerySet[Mirror]:
     )
 
 
-def visible(user: access.Caller) -> QuerySet[Mirror]:
+def visible(user: access.AnyUser) -> QuerySet[Mirror]:
     """Those of the channels that the user may know of."""
     return mirrors().filter(channel__in=access.visible_channels(user).values("pk"))
 

@@ -13,7 +13,8 @@ from django.views.decorators.http import require_POST
 
 from accounts import tokens
 from accounts.access import level
-from accounts.models import ATTRIBUTES, Token
+from accounts.models import Token
+from accounts.permissions import Attribute
 from accounts.redirects import inside
 from history.models import EventType
 from web.pages.account_events import tell_token
@@ -52,7 +53,7 @@ def _shown(request: HttpRequest, form: NewToken, **more: Any) -> HttpResponse:
     context = {
         "form": form,
         "tokens": Token.objects.filter(user=user).order_by("-id"),
-        "levels": [(what, level(user, what)) for what in ATTRIBUTES],
+        "levels": [(attribute, level(user, attribute)) for attribute in Attribute],
         **more,
     }
     return render(request, "accounts/profile.html", context)

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
+from accounts.permissions import Level
 from channels import rollback, services
 from channels.errors import WrongState
 from channels.models import Channel, Revision
@@ -89,7 +90,7 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
 @require_POST
 def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """Keep a revision for ever, or no longer."""
-    channel = shown(request, c, s, level="write")
+    channel = shown(request, c, s, level=Level.WRITE)
     pinned = request.POST.get("pinned") == "yes"
     actor = user_of(request).get_username()
     try:
@@ -105,7 +106,7 @@ def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> Http
 @signed_in
 def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """Show clients an older revision's content again, and freeze the channel there."""
-    channel = shown(request, c, s, level="write")
+    channel = shown(request, c, s, level=Level.WRITE)
     target = _kept(channel, number)
     if request.method == "POST":
         try:

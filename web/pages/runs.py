@@ -11,6 +11,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from accounts.permissions import Level
 from channels.errors import WrongState
 from mirrors.models import LogLine, Mirror, Run
 from publishing import file_lists
@@ -35,7 +36,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 @signed_in
 def past(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """All runs of a mirror, newest first."""
-    mirror = mirror_of(request, c, s, pk, level="read")
+    mirror = mirror_of(request, c, s, pk, level=Level.READ)
     rows = mirror.runs.order_by("-number").defer("terms", "steps")
     return tab(
         request,
@@ -160,7 +161,7 @@ def _json(lines: Iterator[Line]) -> Iterator[str]:
 def _run(
     request: HttpRequest, pk: int, number: int, *, c: str, s: str | None
 ) -> tuple[Mirror, Run]:
-    mirror = mirror_of(request, c, s, pk, level="read")
+    mirror = mirror_of(request, c, s, pk, level=Level.READ)
     run = run_of(mirror, number)
     assert run is not None
     run.mirror = mirror

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 
-from accounts.caller import TOKEN_PASSWORD
+from accounts.credentials import TOKEN_PASSWORD
 from channels import access
 from channels.models import Channel
 from ecosystems.conda.channel import client_setup, with_token

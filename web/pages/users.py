@@ -16,7 +16,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from accounts import audit, revocation
-from accounts.models import ATTRIBUTES, Role, SecurityEventType, User
+from accounts.models import Role, SecurityEventType, User
+from accounts.permissions import Attribute, Level
 from web.pages.account_forms import RoleForm, UserForm
 from web.pages.common import View, confirm, need, paged, render, signed_in, text_in, user_of
 
@@ -29,7 +30,7 @@ def administrators(view: View[P]) -> View[P]:
     @signed_in
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        need(request, "roles", "manage")
+        need(request, Attribute.ROLES, Level.MANAGE)
         return view(request, *args, **kwargs)
 
     return guarded
@@ -70,7 +71,7 @@ def edit_user(request: HttpRequest, pk: int) -> HttpResponse:
     form = UserForm(request.POST or None, user=user, initial=initial)
     if request.method == "POST" and form.is_valid():
         role: Role = form.cleaned_data["role"]
-        if role.attributes.get("roles") != "manage":
+        if role.attributes.get(Attribute.ROLES) != Level.MANAGE:
             _keep_one(user)
         before = _facts(user)
         user.username, user.email = form.cleaned_data["username"], form.cleaned_data["email"]
@@ -168,7 +169,7 @@ def _show_password(request: HttpRequest, user: User, password: str, done: str) -
 def roles(request: HttpRequest) -> HttpResponse:
     """All roles and what they allow."""
     rows = Role.objects.annotate(users=Count("user")).order_by("name")
-    context = {"roles": rows, "attributes": ATTRIBUTES}
+    context = {"roles": rows, "attributes": list(Attribute)}
     return render(request, "accounts/roles.html", context)
 
 
@@ -253,12 +254,12 @@ def _note(
 def _keep_one(user: User) -> None:
     """Refuse what would leave this server without an administrator."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
-    if not others.filter(Q(is_superuser=True) | Q(role__attributes__roles="manage")).exists():
+    if not others.filter(Q(is_superuser=True) | Q(role__attributes__roles=Level.MANAGE)).exists():
         raise PermissionDenied("This is the last administrator; make another one first.")
 
 
 def _check_own_role(request: HttpRequest, role: Role, attributes: dict[str, str]) -> None:
     user = user_of(request)
     own = user.role_id == role.pk and role.pk is not None and not user.is_superuser
-    if own and attributes["roles"] != "manage":
+    if own and attributes[Attribute.ROLES] != Level.MANAGE:
         raise PermissionDenied("You cannot take roles = manage from your own role.")

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import now
 
 from accounts.access import can
+from accounts.permissions import Attribute, Level
 from web.pages.common import DIALOG
 
 register = template.Library()
@@ -225,9 +226,14 @@ def menu(context: dict[str, Any]) -> list[dict[str, Any]]:
     entries = [
         ("Dashboard", "dashboard", "home", True),
         ("Channels", "channels", "stack-2", True),
-        ("All Repository Mirrors", "all-mirrors", "refresh", can(request.user, "mirror", "manage")),
-        ("Users", "users", "users", can(request.user, "roles", "manage")),
-        ("Roles", "roles", "shield", can(request.user, "roles", "manage")),
+        (
+            "All Repository Mirrors",
+            "all-mirrors",
+            "refresh",
+            can(request.user, Attribute.MIRROR, Level.MANAGE),
+        ),
+        ("Users", "users", "users", can(request.user, Attribute.ROLES, Level.MANAGE)),
+        ("Roles", "roles", "shield", can(request.user, Attribute.ROLES, Level.MANAGE)),
     ]
     shown = []
     for words, name, picture, allowed in entries:
