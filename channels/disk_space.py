@@ -21,6 +21,7 @@ from django.db import connection, transaction
 
 from channels.errors import NoSpace
 from channels.lease import Reserving, gone
+from channels.states import OWNED
 
 WRITE_SECONDS = 1.0
 """How often a row is told what has come since."""
@@ -60,7 +61,7 @@ def _alive() -> Iterator[Reserving]:
     """
     for model in apps.get_models():
         if issubclass(model, Reserving):
-            for row in model._default_manager.filter(state__in=model.HELD, reserved__gt=0):
+            for row in model._default_manager.filter(state__in=OWNED, reserved__gt=0):
                 if not gone(row):
                     yield row
 

@@ -15,11 +15,13 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import F
+
+from channels.states import JobState
 
 HOST = socket.gethostname()
 REMEMBERED = 1000
@@ -31,9 +33,11 @@ class Fenced(Exception):
 
 
 class Leased(models.Model):
-    """What a claimable row has. States are the subclass's; `pending` and `running` exist."""
+    """What a claimable row has. Its states are `JobState`'s."""
 
-    state = models.CharField(max_length=12, default="pending", db_index=True)
+    state = models.CharField(
+        max_length=12, choices=JobState.choices, default=JobState.PENDING, db_index=True
+    )
     fence = models.IntegerField(default=0)
     attempt = models.IntegerField(default=0)
     owner = models.CharField(max_length=200, blank=True)
@@ -42,8 +46,6 @@ class Leased(models.Model):
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     error = models.TextField(blank=True)
-
-    ACTIVE: ClassVar[tuple[str, ...]] = ("pending", "running")
 
     class Meta:
         abstract = True
@@ -63,7 +65,7 @@ class Leased(models.Model):
         for name, value in fields.items():
             setattr(self, name, value)
 
-    def claim(self, *, from_states: tuple[str, ...] = ("pending",), **fields: Any) -> bool:
+    def claim(self, *, from_states: tuple[str, ...] = (JobState.PENDING,), **fields: Any) -> bool:
         """Become the owner: True for exactly one of any number of claimants."""
         model = type(self)
         owner = f"{HOST}:{os.getpid()}:{threading.get_ident()}"
@@ -81,13 +83,10 @@ class Reserving(Leased):
     reserved = models.BigIntegerField(default=0)
     """So many bytes its owner is still going to write to the disk."""
 
-    HELD: ClassVar[tuple[str, ...]] = ("running", "stopping")
-    """States in which it has an owner."""
-
     class Meta:
         abstract = True
 
-    def claim(self, *, from_states: tuple[str, ...] = ("pending",), **fields: Any) -> bool:
+    def claim(self, *, from_states: tuple[str, ...] = (JobState.PENDING,), **fields: Any) -> bool:
         """As `Leased.claim`; what the owner before had reserved is free again."""
         return super().claim(from_states=from_states, reserved=0, **fields)
 

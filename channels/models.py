@@ -15,6 +15,7 @@ from django.db.models import F, Q
 
 from channels import notify
 from channels.lease import Leased, Reserving
+from channels.states import ACTIVE
 from filters.models import Filter
 
 FOREVER = 2_147_483_647
@@ -336,7 +337,7 @@ class Publication(Leased):
         constraints = [
             models.UniqueConstraint(
                 fields=["channel"],
-                condition=Q(state__in=("pending", "running")),
+                condition=Q(state__in=ACTIVE),
                 name="one_publication",
             )
         ]

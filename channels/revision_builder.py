@@ -44,6 +44,7 @@ from channels.package_rows import (
     shard_row,
 )
 from channels.revision_changes import Changes
+from channels.states import JobState
 from ecosystems import registry
 from ecosystems.base import Ecosystem
 from ecosystems.progress import Stop
@@ -177,7 +178,7 @@ class Build:
                 current = channel.revisions.filter(number=channel.current)
                 current.update(inputs=inputs, **totals)
             Channel.objects.filter(pk=channel.pk).update(**published)
-            self.publication.write(state="completed", ended_at=now, revision=None)
+            self.publication.write(state=JobState.COMPLETED, ended_at=now, revision=None)
         self.channel.refresh_from_db()
         return revision
 
@@ -322,7 +323,9 @@ def _keep_tallies(channel: Channel, number: int) -> None:
 
 def publish_first(channel: Channel) -> Revision:
     """Revision 1: an empty `noarch`, so that clients find a channel at once."""
-    publication = Publication.objects.create(channel=channel, state="running", requested_version=0)
+    publication = Publication.objects.create(
+        channel=channel, state=JobState.RUNNING, requested_version=0
+    )
     build = Build(publication, Heart(publication), stop=lambda: None)
     root = registry.at_root()
     for section in root.permanent_sections:

@@ -19,6 +19,7 @@ from channels.models import Channel, Document, Package, Publication, Revision, S
 from channels.package_rows import BATCH_NAMES, Listing
 from channels.revision_builder import Build
 from channels.services import tell
+from channels.states import ACTIVE, JobState
 from ecosystems import registry
 from ecosystems.base import Ecosystem
 from ecosystems.progress import never_stop
@@ -33,7 +34,9 @@ def roll_back(channel: Channel, number: int, *, actor: str) -> Revision:
             return _rebuild(publication, heart, number, actor=actor)
         except BaseException:
             ended = Publication.objects.filter(pk=publication.pk, fence=publication.fence)
-            ended.exclude(state="completed").update(state="failed", ended_at=timezone.now())
+            ended.exclude(state=JobState.COMPLETED).update(
+                state=JobState.FAILED, ended_at=timezone.now()
+            )
             raise
 
 
@@ -44,12 +47,14 @@ def _take_over(channel: Channel) -> Publication:
         with transaction.atomic():
             # Channel before publication, as whoever commits one locks them.
             Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
-            going = Publication.objects.filter(channel=channel, state__in=Publication.ACTIVE)
-            going.update(state="stopped", fence=F("fence") + 1, ended_at=now, error="rolled back")
+            going = Publication.objects.filter(channel=channel, state__in=ACTIVE)
+            going.update(
+                state=JobState.STOPPED, fence=F("fence") + 1, ended_at=now, error="rolled back"
+            )
             publication = Publication.objects.create(
                 channel=channel, requested_version=channel.published_version
             )
-            publication.claim(state="running", started_at=now)
+            publication.claim(state=JobState.RUNNING, started_at=now)
     except IntegrityError as error:
         raise WrongState(f"{channel.path} is being published; try again.") from error
     publication.channel = Channel.objects.select_related("parent").get(pk=channel.pk)

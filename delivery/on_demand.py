@@ -35,6 +35,7 @@ from channels.disk_space import Part, Room
 from channels.errors import Missing, NoSpace
 from channels.lease import Fenced, Heart, Watch
 from channels.models import Blob, Channel, Fetch, FileSource, Package, Refusal, UnavailableFile
+from channels.states import JobState
 from delivery import lookup
 from delivery.lookup import Listed
 from ecosystems import registry
@@ -217,7 +218,7 @@ def local(
 
 def reap(watch: Watch) -> None:
     """Forget fetches whose leader died with nobody waiting, and refusals that are over."""
-    for row in Fetch.objects.filter(state="running"):
+    for row in Fetch.objects.filter(state=JobState.RUNNING):
         if watch.dead(row) and Fetch.objects.filter(pk=row.pk, fence=row.fence).delete()[0]:
             _part(row).unlink(missing_ok=True)
     over = Refusal.objects.filter(until__lt=timezone.now())
@@ -262,8 +263,8 @@ class Flight:
         try:
             if row is None:
                 self._begin()
-            elif row.state == "pending":
-                self._lead(row, "pending")
+            elif row.state == JobState.PENDING:
+                self._lead(row, JobState.PENDING)
             else:
                 self.part = _part(row)
                 self._replace_dead(row)
@@ -276,14 +277,14 @@ class Flight:
             _raise_refusal(self.what)
             if _free(self.what):
                 row, _ = Fetch.objects.get_or_create(key=self.what.key)
-                self._lead(row, "pending")
+                self._lead(row, JobState.PENDING)
 
     def _replace_dead(self, row: Fetch) -> None:
         now = time.monotonic()
         if now - self._looked >= LOOK_SECONDS:
             self._looked = now
             if self._watch.dead(row):
-                self._lead(row, "running")
+                self._lead(row, JobState.RUNNING)
 
     def _lead(self, row: Fetch, state: str) -> None:
         """Claim the row and fetch, unless this process does as much as it may already."""
@@ -296,7 +297,7 @@ class Flight:
         begun = False
         try:
             begun = row.claim(
-                from_states=(state,), state="running", path=part, size=size, started_at=now
+                from_states=(state,), state=JobState.RUNNING, path=part, size=size, started_at=now
             )
             if begun:
                 self.part = _part(row)

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from channels.lease import Leased, Reserving
 from channels.models import Blob, Channel, FileSource
+from channels.states import ACTIVE, JobState
 from filters.models import Filter
 
 
@@ -202,7 +203,6 @@ class Run(Reserving):
     was asked to stop and has not ended yet.
     """
 
-    ACTIVE = ("pending", "running", "stopping")
     STUCK = timedelta(minutes=10)
     STEPS = (
         "Fetch remote index",
@@ -244,7 +244,7 @@ class Run(Reserving):
         constraints = [
             models.UniqueConstraint(
                 fields=["mirror"],
-                condition=Q(state__in=("pending", "running", "stopping")),
+                condition=Q(state__in=ACTIVE),
                 name="one_run",
             ),
             models.UniqueConstraint(fields=["mirror", "slot"], name="one_run_a_slot"),
@@ -269,7 +269,7 @@ class Run(Reserving):
     @property
     def stuck(self) -> bool:
         """Whether it should have stopped long ago, so that people may say it has."""
-        asked = self.stop_requested_at if self.state == "stopping" else None
+        asked = self.stop_requested_at if self.state == JobState.STOPPING else None
         return asked is not None and asked + self.STUCK <= timezone.now()
 
     def steps_until(self, now: datetime) -> list[list[Any]]:

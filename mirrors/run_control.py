@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts import limits
 from channels import notify
 from channels.errors import WrongState
+from channels.states import ACTIVE, JobState
 from history.models import EventType, record
 from mirrors.models import AcceptedSnapshot, Cause, Mirror, Run, Snapshot
 
@@ -69,7 +70,7 @@ def count_run(mirror: Mirror) -> None:
 
 def active_run(mirror: Mirror) -> Run | None:
     """The run of the mirror that is not final, if any."""
-    return mirror.runs.filter(state__in=Run.ACTIVE).first()
+    return mirror.runs.filter(state__in=ACTIVE).first()
 
 
 def stop(mirror: Mirror, *, actor: str) -> Run | None:
@@ -79,15 +80,15 @@ def stop(mirror: Mirror, *, actor: str) -> Run | None:
     """
     with transaction.atomic():
         # Locked, because a worker that shuts down turns a running run into a pending one.
-        run = mirror.runs.select_for_update().filter(state__in=Run.ACTIVE).first()
+        run = mirror.runs.select_for_update().filter(state__in=ACTIVE).first()
         if run is None:
             return None
-        if run.state == "pending":
-            run.state, run.ended_at = "stopped", timezone.now()
+        if run.state == JobState.PENDING:
+            run.state, run.ended_at = JobState.STOPPED, timezone.now()
             run.save(update_fields=["state", "ended_at"])
             tell(run, EventType.MIRROR_STOPPED, actor=actor)
-        elif run.state == "running":
-            run.state, run.stop_requested_at = "stopping", timezone.now()
+        elif run.state == JobState.RUNNING:
+            run.state, run.stop_requested_at = JobState.STOPPING, timezone.now()
             run.save(update_fields=["state", "stop_requested_at"])
     return run
 
@@ -106,9 +107,9 @@ def mark_stopped(mirror: Mirror, *, actor: str) -> Run:
             run_id=run.pk if run else None,
         )
     with transaction.atomic():
-        rows = Run.objects.filter(pk=run.pk, fence=run.fence, state="stopping")
+        rows = Run.objects.filter(pk=run.pk, fence=run.fence, state=JobState.STOPPING)
         steps = run.steps_until(now)
-        if not rows.update(state="stopped", ended_at=now, steps=steps, fence=F("fence") + 1):
+        if not rows.update(state=JobState.STOPPED, ended_at=now, steps=steps, fence=F("fence") + 1):
             raise WrongState(f"The run of {mirror.name} has ended meanwhile.")
         tell(run, EventType.MIRROR_STOPPED, actor=actor, marked=True)
     run.refresh_from_db()
@@ -119,11 +120,11 @@ def mark_stopped(mirror: Mirror, *, actor: str) -> Run:
 def restart(mirror: Mirror, *, actor: str) -> Run:
     """A new run of a mirror whose last run was stopped."""
     last = mirror.runs.order_by("-number").first()
-    if last is None or last.state != "stopped":
+    if last is None or last.state != JobState.STOPPED:
         state = last.state if last else "not run yet"
         raise WrongState(
             f"Only a stopped mirror can be restarted; {mirror.name} is {state}.",
-            run_id=last.pk if last and last.state in Run.ACTIVE else None,
+            run_id=last.pk if last and last.state in ACTIVE else None,
         )
     return request_run(mirror, cause=Cause.RESTART, actor=actor)
 

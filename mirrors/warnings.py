@@ -26,6 +26,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, Q, Subquery
 
 from channels.models import UnavailableFile
+from channels.states import JobState
 from ecosystems.sentences import SHOWN_NAMES, first_names
 from mirrors.models import AcceptedSnapshot, Mirror, Run
 
@@ -120,7 +121,9 @@ def of_withheld(ids: list[int]) -> dict[int, list[str]]:
 
 def _of_runs(ids: list[int]) -> dict[int, list[str]]:
     """What the last completed run of each mirror had to say."""
-    last = Run.objects.filter(mirror=OuterRef("mirror"), state="completed").order_by("-number")
+    last = Run.objects.filter(mirror=OuterRef("mirror"), state=JobState.COMPLETED).order_by(
+        "-number"
+    )
     rows = Run.objects.filter(mirror__in=ids, pk=Subquery(last.values("pk")[:1]))
     found: dict[int, list[str]] = defaultdict(list)
     found.update(rows.values_list("mirror_id", "warnings"))

@@ -19,6 +19,7 @@ from channels.lease import Fenced, Heart
 from channels.models import Channel, Document, Package, Publication
 from channels.package_rows import Listing
 from channels.revision_builder import Build
+from channels.states import ACTIVE, JobState
 from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import Ecosystem
@@ -61,20 +62,20 @@ def publish(
                 mirror_counts.recount(publication.channel)
         except Fenced:
             # Another has the publication now; or only the run that it was done for.
-            if _end(publication, "stopped", ""):
+            if _end(publication, JobState.STOPPED, ""):
                 raise
         except WrongState as error:
-            _end(publication, "stopped", str(error))
+            _end(publication, JobState.STOPPED, str(error))
         except Interrupted:
             # The channel still wants it: the next round of the dispatcher begins it anew.
-            _end(publication, "stopped", "")
+            _end(publication, JobState.STOPPED, "")
             raise
         except internal_errors.EXPLAINED as error:
-            _end(publication, "failed", str(error))
+            _end(publication, JobState.FAILED, str(error))
             raise
         except Exception as error:
             what = f"publication {publication.pk}"
-            _end(publication, "failed", internal_errors.words(error, what))
+            _end(publication, JobState.FAILED, internal_errors.words(error, what))
             raise
     return True
 
@@ -95,14 +96,14 @@ def wanting() -> QuerySet[Channel]:
 def _claim(channel: Channel) -> Publication | None:
     if not wants(channel):
         return None
-    waiting = Publication.objects.filter(channel=channel, state="pending").first()
+    waiting = Publication.objects.filter(channel=channel, state=JobState.PENDING).first()
     if waiting is None:
         try:
             with transaction.atomic():
                 waiting = Publication.objects.create(channel=channel)
         except IntegrityError:
             return None
-    if not waiting.claim(state="running", started_at=timezone.now()):
+    if not waiting.claim(state=JobState.RUNNING, started_at=timezone.now()):
         return None
     # Read after the claim: whatever was saved until now is judged, and whatever comes
     # later raises `wanted` beyond this.
@@ -112,9 +113,11 @@ def _claim(channel: Channel) -> Publication | None:
     return waiting
 
 
-def _end(publication: Publication, state: str, error: str) -> bool:
+def _end(publication: Publication, state: JobState, error: str) -> bool:
     """Whether it was still ours to end. One whose commit was made stays completed."""
-    rows = Publication.objects.filter(pk=publication.pk, fence=publication.fence, state="running")
+    rows = Publication.objects.filter(
+        pk=publication.pk, fence=publication.fence, state=JobState.RUNNING
+    )
     fields = {"state": state, "error": error, "ended_at": timezone.now()}
     try:
         return bool(rows.update(**fields))
@@ -148,7 +151,7 @@ def _build(
 def _covered(publication: Publication) -> Run | None:
     """The run that this publication is for, whoever does it; None where that is not one."""
     channel = publication.channel
-    asked = Run.objects.filter(mirror__channel=channel, state__in=Run.ACTIVE)
+    asked = Run.objects.filter(mirror__channel=channel, state__in=ACTIVE)
     asked = asked.filter(
         requested_version__gt=channel.published_version,
         requested_version__lte=publication.requested_version,
@@ -173,7 +176,7 @@ def _estimate(publication: Publication, *, stop: Stop) -> None:
     )
     awaiting = {"added": found.added, "replaced": found.replaced, "removed": found.removed}
     with transaction.atomic():
-        publication.write(state="completed", ended_at=timezone.now())
+        publication.write(state=JobState.COMPLETED, ended_at=timezone.now())
         Channel.objects.filter(pk=channel.pk).update(
             pending_changes=awaiting, estimated_version=publication.requested_version
         )

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from channels.errors import Interrupted
 from channels.lease import Heart
+from channels.states import JobState
 from channels.texts import storable
 from mirrors.models import LogLine, Run
 
@@ -49,7 +50,7 @@ class Work:
         if self._interrupted():
             raise HandBack
         state = Run.objects.filter(pk=self.run.pk).values_list("state", flat=True).first()
-        if state != "running":
+        if state != JobState.RUNNING:
             raise Stopped
 
     def step(self, number: int) -> None:

@@ -17,6 +17,7 @@ from channels.blobs import scratch
 from channels.lease import Fenced, Heart
 from channels.models import Channel
 from channels.rules import narrowed
+from channels.states import JobState
 from channels.texts import storable
 from delivery import on_demand
 from ecosystems.sentences import SHOWN_NAMES, first_names
@@ -38,9 +39,9 @@ from runs.fetch import Fetch
 log = logging.getLogger(__name__)
 
 ENDED = {
-    "completed": EventType.MIRROR_COMPLETED,
-    "failed": EventType.MIRROR_FAILED,
-    "stopped": EventType.MIRROR_STOPPED,
+    JobState.COMPLETED: EventType.MIRROR_COMPLETED,
+    JobState.FAILED: EventType.MIRROR_FAILED,
+    JobState.STOPPED: EventType.MIRROR_STOPPED,
 }
 
 
@@ -58,16 +59,16 @@ def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
         try:
             _steps(work)
         except Stopped:
-            _end(work, "stopped")
+            _end(work, JobState.STOPPED)
         except HandBack:
             _hand_back(work)
         except Fenced:
             log.warning("run %s has another owner; this process leaves it", run.pk)
         except internal_errors.EXPLAINED as error:
-            _end(work, "failed", str(error))
+            _end(work, JobState.FAILED, str(error))
         except Exception as error:  # noqa: BLE001 - `crash.words` writes it to the log
             # The one broad handler: whatever happens, the run's row must say how it ended.
-            _end(work, "failed", internal_errors.words(error, f"run {run.pk}"))
+            _end(work, JobState.FAILED, internal_errors.words(error, f"run {run.pk}"))
 
 
 def _claim(run: Run) -> bool:
@@ -76,7 +77,13 @@ def _claim(run: Run) -> bool:
     with transaction.atomic():
         _lock_mirror(run)
         if not run.claim(
-            state="running", started_at=now, step=0, percent=0, steps=[], error="", warnings=[]
+            state=JobState.RUNNING,
+            started_at=now,
+            step=0,
+            percent=0,
+            steps=[],
+            error="",
+            warnings=[],
         ):
             return False
         run.failures.all().delete()
@@ -158,7 +165,7 @@ def _complete(work: Work, taken: accept.Taken, brought: Brought) -> bool:
         return False
     with transaction.atomic():
         _lock_mirror(work.run)
-        mine = Run.objects.filter(pk=work.run.pk, fence=work.run.fence, state="running")
+        mine = Run.objects.filter(pk=work.run.pk, fence=work.run.fence, state=JobState.RUNNING)
         if not mine.update(owner=work.run.owner):
             # Asked to stop in this moment: a stopped run removes nothing.
             raise Stopped
@@ -290,7 +297,7 @@ def _finish(work: Work, counts: dict[str, Any]) -> None:
     for text in warnings.of_withheld([work.run.mirror_id])[work.run.mirror_id]:
         work.log(text, level="warning")
     left_out.keep(work.run, stop=work.check)
-    _end(work, "completed")
+    _end(work, JobState.COMPLETED)
 
 
 def _warn(work: Work) -> None:
@@ -317,7 +324,7 @@ def _outcome(run: Run) -> Outcome:
     return Outcome.HELD if run.held else Outcome.OK
 
 
-def _end(work: Work, state: str, error: str = "") -> None:
+def _end(work: Work, state: JobState, error: str = "") -> None:
     """The run's last write, with its event, and what follows from it."""
     run = work.run
     now = timezone.now()
@@ -326,7 +333,7 @@ def _end(work: Work, state: str, error: str = "") -> None:
     try:
         with transaction.atomic():
             _lock_mirror(run)
-            outcome = _outcome(run) if state == "completed" else ""
+            outcome = _outcome(run) if state == JobState.COMPLETED else ""
             _log_end(work, state, outcome, error)
             run.write(
                 state=state,
@@ -336,10 +343,10 @@ def _end(work: Work, state: str, error: str = "") -> None:
                 bytes=work.bytes,
                 outcome=outcome,
             )
-            fields: dict[str, Any] = {"last_success_at": now} if state == "completed" else {}
+            fields: dict[str, Any] = {"last_success_at": now} if state == JobState.COMPLETED else {}
             Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=run.started_at, **fields)
             tell(run, ENDED[state], counts=run.counts, error=error)
-            if state == "completed":
+            if state == JobState.COMPLETED:
                 on_demand.forgive(run.mirror.channel, run.mirror.upstream.url)
     except Fenced:
         log.warning("run %s ended as %s after it was given to another owner", run.pk, state)
@@ -347,9 +354,9 @@ def _end(work: Work, state: str, error: str = "") -> None:
     run_control.follow(run.mirror)
 
 
-def _log_end(work: Work, state: str, outcome: str, error: str) -> None:
+def _log_end(work: Work, state: JobState, outcome: str, error: str) -> None:
     """The last line of the log: how the run ended, for whoever reads nothing else."""
-    if state == "completed":
+    if state == JobState.COMPLETED:
         counts = work.run.counts
         kept = counts["active"] + counts["passive"]
         work.log(
@@ -358,7 +365,7 @@ def _log_end(work: Work, state: str, outcome: str, error: str) -> None:
             f" {counts['added']:,} added, {counts['replaced']:,} replaced,"
             f" {counts['removed']:,} removed."
         )
-    elif state == "failed":
+    elif state == JobState.FAILED:
         work.log(f"Failed: {error}", level="error")
     else:
         work.log("Stopped.")
@@ -367,9 +374,9 @@ def _log_end(work: Work, state: str, outcome: str, error: str) -> None:
 def _hand_back(work: Work) -> None:
     """Leave the run for another worker, which begins it anew and finds what is here."""
     run = work.run
-    mine = Run.objects.filter(pk=run.pk, fence=run.fence, state="running")
-    if mine.update(state="pending", attempt=run.attempt - 1, owner=""):
+    mine = Run.objects.filter(pk=run.pk, fence=run.fence, state=JobState.RUNNING)
+    if mine.update(state=JobState.PENDING, attempt=run.attempt - 1, owner=""):
         notify.run(run.pk)
     else:
         # Somebody asked for a stop while the worker was told to shut down.
-        _end(work, "stopped")
+        _end(work, JobState.STOPPED)

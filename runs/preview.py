@@ -23,6 +23,7 @@ from channels.blobs import scratch
 from channels.lease import Fenced, Heart
 from channels.models import Channel
 from channels.rules import narrowed
+from channels.states import ACTIVE, JobState
 from ecosystems.base import Ecosystem
 from ecosystems.errors import BadIndex
 from filters.models import Filter
@@ -103,7 +104,7 @@ def _lock(asker: int) -> None:
 
 
 def _check_room(asker: User) -> None:
-    waiting = Preview.objects.filter(asker=asker, state__in=Preview.ACTIVE).count()
+    waiting = Preview.objects.filter(asker=asker, state__in=ACTIVE).count()
     if waiting >= settings.LIMIT_PREVIEWS:
         raise TooMany(
             f"You have {waiting} previews that wait or run, and more are not taken. Cancel one, "
@@ -114,8 +115,8 @@ def _check_room(asker: User) -> None:
 
 def cancel(preview: Preview) -> None:
     """Nobody wants it any more; the worker sees it within a second."""
-    rows = Preview.objects.filter(pk=preview.pk, state__in=("pending", "running"))
-    rows.update(state="cancelled", ended_at=timezone.now())
+    rows = Preview.objects.filter(pk=preview.pk, state__in=ACTIVE)
+    rows.update(state=JobState.CANCELLED, ended_at=timezone.now())
 
 
 def execute(pk: int, *, interrupted: Callable[[], bool]) -> None:
@@ -137,14 +138,14 @@ def _claimed(preview: Preview) -> bool:
     """Whether it is this process's now; of each user one runs at a time."""
     with transaction.atomic():
         _lock(preview.asker_id)
-        others = Preview.objects.filter(asker=preview.asker_id, state="running")
+        others = Preview.objects.filter(asker=preview.asker_id, state=JobState.RUNNING)
         if others.exists():
             return False
-        return preview.claim(state="running", started_at=timezone.now())
+        return preview.claim(state=JobState.RUNNING, started_at=timezone.now())
 
 
 def _wake_next(ended: Preview) -> None:
-    rows = Preview.objects.filter(asker=ended.asker_id, state="pending").order_by("pk")
+    rows = Preview.objects.filter(asker=ended.asker_id, state=JobState.PENDING).order_by("pk")
     following = rows.values_list("pk", flat=True).first()
     if following is not None and following != ended.pk:
         notify.preview(following)
@@ -155,15 +156,15 @@ def _work(preview: Preview, interrupted: Callable[[], bool]) -> None:
     with Heart(preview) as heart:
         try:
             result = _result(preview, _Progress(preview, heart, interrupted))
-            _end(preview, "completed", result=result, percent=100)
+            _end(preview, JobState.COMPLETED, result=result, percent=100)
         except Cancelled:
             log.info("preview %s was cancelled", pk)
         except Fenced:
             return
         except internal_errors.EXPLAINED as error:
-            _end(preview, "failed", error=str(error))
+            _end(preview, JobState.FAILED, error=str(error))
         except Exception as error:  # noqa: BLE001 - `crash.words` writes it to the log
-            _end(preview, "failed", error=internal_errors.words(error, f"preview {pk}"))
+            _end(preview, JobState.FAILED, error=internal_errors.words(error, f"preview {pk}"))
 
 
 def check_source(preview: Preview, upstream: Upstream, actor: Caller) -> None:
@@ -201,9 +202,9 @@ class _Progress:
         if self._interrupted():
             # Unless it was cancelled meanwhile.
             mine = Preview.objects.filter(
-                pk=self.preview.pk, fence=self.preview.fence, state="running"
+                pk=self.preview.pk, fence=self.preview.fence, state=JobState.RUNNING
             )
-            mine.update(state="pending", owner="")
+            mine.update(state=JobState.PENDING, owner="")
             raise Cancelled
         self._write(None)
 
@@ -216,7 +217,9 @@ class _Progress:
         if now - self._written < LOOK_SECONDS:
             return
         self._written = now
-        rows = Preview.objects.filter(pk=self.preview.pk, fence=self.preview.fence, state="running")
+        rows = Preview.objects.filter(
+            pk=self.preview.pk, fence=self.preview.fence, state=JobState.RUNNING
+        )
         fields: dict[str, Any] = {"activity": self.activity}
         if percent is not None:
             fields["percent"] = int(percent)
@@ -224,8 +227,8 @@ class _Progress:
             raise Cancelled
 
 
-def _end(preview: Preview, state: str, **fields: Any) -> None:
-    rows = Preview.objects.filter(pk=preview.pk, fence=preview.fence, state="running")
+def _end(preview: Preview, state: JobState, **fields: Any) -> None:
+    rows = Preview.objects.filter(pk=preview.pk, fence=preview.fence, state=JobState.RUNNING)
     rows.update(state=state, ended_at=timezone.now(), **fields)
 
 

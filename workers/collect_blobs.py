@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from channels import blobs, pins
 from channels.models import Blob, Channel, Document, Package, Publication
+from channels.states import OWNED
 from ecosystems import registry
 from ecosystems.progress import never_stop
 from ecosystems.records import Record
@@ -59,7 +60,7 @@ def begun_since() -> datetime:
     """Everybody who is at work now, and may rely on what was here then, began at or after this."""
     earliest: datetime = timezone.now()
     for model in (Run, Publication, Preview):
-        rows = model._default_manager.filter(state__in=("running", "stopping"))
+        rows = model._default_manager.filter(state__in=OWNED)
         for moment in rows.values_list(Coalesce("started_at", "created_at"), flat=True):
             earliest = min(earliest, moment)
     return earliest

@@ -19,6 +19,7 @@ from channels import notify
 from channels.errors import WrongState
 from channels.lease import Leased, Watch
 from channels.models import Channel, Publication
+from channels.states import ACTIVE, OWNED, JobState
 from delivery import on_demand
 from history.models import EventType, record
 from mirrors import form_warnings, periodic_tasks, run_control
@@ -43,9 +44,9 @@ def dispatch_round() -> None:
     reap()
     start_due()
     start_again()
-    for run in Run.objects.filter(state="pending").values_list("pk", flat=True):
+    for run in Run.objects.filter(state=JobState.PENDING).values_list("pk", flat=True):
         _enqueue("run", run)
-    for preview in Preview.objects.filter(state="pending").values_list("pk", flat=True):
+    for preview in Preview.objects.filter(state=JobState.PENDING).values_list("pk", flat=True):
         _enqueue("preview", preview)
     for channel in _channels_to_publish():
         _enqueue("publication", channel)
@@ -53,15 +54,15 @@ def dispatch_round() -> None:
 
 def reap() -> None:
     """Take rows from owners that died."""
-    for run in Run.objects.filter(state__in=("running", "stopping")).select_related("mirror"):
+    for run in Run.objects.filter(state__in=OWNED).select_related("mirror"):
         if _watch.dead(run):
             _reap_run(run)
-    for publication in Publication.objects.filter(state="running"):
+    for publication in Publication.objects.filter(state=JobState.RUNNING):
         if _watch.dead(publication):
-            _take_over(publication, state="lost", error=LOST, ended_at=timezone.now())
-    for preview in Preview.objects.filter(state="running"):
+            _take_over(publication, state=JobState.LOST, error=LOST, ended_at=timezone.now())
+    for preview in Preview.objects.filter(state=JobState.RUNNING):
         if _watch.dead(preview):
-            _take_over(preview, state="failed", error=LOST, ended_at=timezone.now())
+            _take_over(preview, state=JobState.FAILED, error=LOST, ended_at=timezone.now())
     on_demand.reap(_watch)
 
 
@@ -97,7 +98,7 @@ def _start(due: QuerySet[Mirror]) -> None:
 def start_again() -> None:
     """Begin runs asked for while another was going, whose end nobody saw to."""
     waiting = Mirror.objects.filter(run_again=True, deleted_at=None)
-    for mirror in waiting.exclude(runs__state__in=Run.ACTIVE).select_related("filter", "owner"):
+    for mirror in waiting.exclude(runs__state__in=ACTIVE).select_related("filter", "owner"):
         run_control.follow(mirror)
 
 
@@ -146,13 +147,15 @@ def _tell_skipped(mirror: Mirror, slot: datetime | None, going: Run) -> None:
 def _reap_run(run: Run) -> None:
     now = timezone.now()
     with transaction.atomic():
-        if run.state == "stopping":
-            if _take_over(run, state="stopped", ended_at=now):
+        if run.state == JobState.STOPPING:
+            if _take_over(run, state=JobState.STOPPED, ended_at=now):
                 tell(run, EventType.MIRROR_STOPPED, counts=run.counts)
         elif run.attempt < settings.RUN_ATTEMPTS:
-            if _take_over(run, state="pending", owner=""):
+            if _take_over(run, state=JobState.PENDING, owner=""):
                 log.warning("%s lost its worker and is begun again", run)
-        elif _take_over(run, state="failed", error=f"{LOST} {run.attempt} times.", ended_at=now):
+        elif _take_over(
+            run, state=JobState.FAILED, error=f"{LOST} {run.attempt} times.", ended_at=now
+        ):
             tell(run, EventType.MIRROR_FAILED, error=run.error)
 
 
@@ -174,8 +177,8 @@ def _channels_to_publish() -> list[int]:
             channel.request_publication()
             Channel.objects.filter(pk=channel.pk).update(next_judge_at=None)
     lately = now - timedelta(seconds=settings.PUBLISH_AGAIN_SECONDS)
-    failed = Publication.objects.filter(state="failed", ended_at__gt=lately)
-    busy = Publication.objects.filter(state="running")
+    failed = Publication.objects.filter(state=JobState.FAILED, ended_at__gt=lately)
+    busy = Publication.objects.filter(state=JobState.RUNNING)
     return list(
         publish.wanting()
         .exclude(pk__in=failed.values("channel"))

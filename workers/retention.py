@@ -31,6 +31,7 @@ from channels.models import (
     Shard,
     SourceLink,
 )
+from channels.states import ACTIVE, JobState
 from mirrors.models import (
     AcceptedSnapshot,
     Failure,
@@ -81,7 +82,7 @@ def forget_mirrors() -> None:
         shown = channel.deleted_at is None and (
             channel.frozen_at is not None or channel.requested_version > channel.published_version
         )
-        if shown or mirror.runs.filter(state__in=Run.ACTIVE).exists():
+        if shown or mirror.runs.filter(state__in=ACTIVE).exists():
             continue
         with transaction.atomic():
             for rows in (
@@ -99,7 +100,7 @@ def forget_mirrors() -> None:
 def forget_channels() -> None:
     """Delete deleted channels, their rows in small batches."""
     for channel in Channel.objects.exclude(deleted_at=None).filter(mirrors=None, subchannels=None):
-        if Publication.objects.filter(channel=channel, state="running").exists():
+        if Publication.objects.filter(channel=channel, state=JobState.RUNNING).exists():
             continue
         for rows in (
             Package.objects.filter(channel=channel),
@@ -237,7 +238,7 @@ def forget_small_things() -> None:
     used = set(Snapshot.objects.values_list("file_source_id", flat=True))
     for origins in Package.objects.values_list("sources", flat=True).distinct().iterator():
         used.update(origin for origin, *_ in origins)
-    if not Run.objects.filter(state__in=Run.ACTIVE).exists():
+    if not Run.objects.filter(state__in=ACTIVE).exists():
         FileSource.objects.exclude(pk__in=used).delete()
 
 

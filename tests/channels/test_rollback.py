@@ -10,6 +10,7 @@ from channels import rollback, services
 from channels.errors import WrongState
 from channels.models import Channel, Document, Package, Publication
 from channels.revision_builder import Build
+from channels.states import ACTIVE
 from history.models import Event
 from tests import scene
 from tests.condatree import FakeConda
@@ -113,4 +114,4 @@ def test_a_revision_forgotten_while_it_is_rolled_back_to_leaves_all_as_it_was(
     channel.refresh_from_db()
     assert (channel.current, channel.frozen_at) == (3, None)
     assert shards(channel, 3) == before
-    assert not Publication.objects.filter(state__in=Publication.ACTIVE).exists()
+    assert not Publication.objects.filter(state__in=ACTIVE).exists()

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from channels import readership
+from channels.states import ACTIVE, JobState
 from filters.rules.model import CHANNEL_RULES, MIRROR_RULES
 from mirrors import cron, source_urls, warnings
 from mirrors.models import Mirror, Outcome, Run, reasons
@@ -131,7 +132,7 @@ def counts(found: Shape) -> Shape:
 def logs(run: Run) -> Shape:
     """The first names of the files left out; none while it runs."""
     empty = _empty_logs()
-    if run.state in Run.ACTIVE:
+    if run.state in ACTIVE:
         return empty
     found = left_out.kept(run)
     return {key: {**empty[key], **found.get(key, {})} for key in empty}
@@ -157,7 +158,7 @@ def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
 def _common(mirror: Mirror, run: Run | None, said: list[str]) -> Shape:
     return {
         "source_root": source_urls.shown(mirror.upstream),
-        "state": run.state if run else "pending",
+        "state": run.state if run else JobState.PENDING,
         "last_run_at": stamp(mirror.last_run_at),
         "last_success_at": stamp(mirror.last_success_at),
         "next_run_at": stamp(mirror.next_run_at),
@@ -207,7 +208,7 @@ def _held(mirror: Mirror) -> str | None:
 
 def _outcome(mirror: Mirror, run: Run | None) -> str | None:
     """How the last run turned out; `held` also where the guard holds something since."""
-    if run is None or run.state != "completed":
+    if run is None or run.state != JobState.COMPLETED:
         return None
     if run.outcome == Outcome.HELD and not mirror.held:
         return str(Outcome.OK)

@@ -21,6 +21,7 @@ from accounts.models import User
 from accounts.permissions import Attribute, Level
 from channels import access
 from channels.models import Channel
+from channels.states import ACTIVE, JobState
 from mirrors.models import Mirror, Outcome, Run
 from web.pages.common import render, signed_in, user_of
 from web.pages.mirror_access import may_write
@@ -94,10 +95,10 @@ def _noted(request: HttpRequest, visible: QuerySet[Channel]) -> tuple[list[Row],
         return [], []
     last = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
     rows = Mirror.objects.filter(deleted_at=None, channel__in=visible.values("pk")).order_by("name")
-    busy = rows.filter(runs__state__in=Run.ACTIVE)
+    busy = rows.filter(runs__state__in=ACTIVE)
     wrong = rows.annotate(
         last=Subquery(last.values("state")[:1]), outcome=Subquery(last.values("outcome")[:1])
-    ).filter(Q(last="failed") | Q(outcome=Outcome.ERRORS) | ~Q(held={}) | ~Q(waiting={}))
+    ).filter(Q(last=JobState.FAILED) | Q(outcome=Outcome.ERRORS) | ~Q(held={}) | ~Q(waiting={}))
     running, failed = (set(part.values_list("pk", flat=True)[:NOTED]) for part in (busy, wrong))
     found = _rows(request, mirrors().filter(pk__in=running | failed))
     return (

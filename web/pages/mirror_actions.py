@@ -14,8 +14,9 @@ from django.views.decorators.http import require_POST
 from accounts.permissions import Level
 from channels.errors import WrongState
 from channels.models import Channel, Revision
+from channels.states import ACTIVE, JobState
 from mirrors import run_control, services, warnings
-from mirrors.models import Cause, Mirror, Run, reasons
+from mirrors.models import Cause, Mirror, reasons
 from web.pages.channel_frame import address
 from web.pages.common import confirm, signed_in, user_of
 from web.pages.mirror_access import back, mirror_of, run_of, runnable
@@ -29,7 +30,7 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
         run = run_control.stop(mirror, actor=_actor(request))
         if run is None:
             messages.info(request, f"{mirror.name} had ended already; there was nothing to stop.")
-        elif run.state == "stopped":
+        elif run.state == JobState.STOPPED:
             messages.success(request, f"{mirror.name} is stopped.")
         else:
             messages.success(request, f"{mirror.name} is stopping.")
@@ -169,7 +170,7 @@ def _losses(mirror: Mirror) -> list[str]:
         )
     else:
         losses.append("It has not brought anything yet.")
-    if mirror.runs.filter(state__in=Run.ACTIVE).exists():
+    if mirror.runs.filter(state__in=ACTIVE).exists():
         losses.append("Its run is stopped.")
     if mirror.channel.frozen_at:
         losses.append("The channel is frozen: clients keep what they have until it is unfrozen.")
@@ -182,7 +183,7 @@ def _losses(mirror: Mirror) -> list[str]:
 
 
 def _last_counts(mirror: Mirror) -> dict[str, int]:
-    last = mirror.runs.filter(state="completed").order_by("-number").first()
+    last = mirror.runs.filter(state=JobState.COMPLETED).order_by("-number").first()
     return dict(last.counts) if last else {}
 
 

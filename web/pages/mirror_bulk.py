@@ -14,6 +14,7 @@ from accounts.caller import Caller
 from accounts.permissions import Attribute, Level
 from accounts.redirects import inside
 from channels.errors import WrongState
+from channels.states import JobState
 from mirrors import run_control, services
 from mirrors.models import Cause, Mirror
 from web.pages import mirror_rows
@@ -108,7 +109,7 @@ def _stop(mirror: Mirror, actor: str) -> Outcome:
     run = run_control.stop(mirror, actor=actor)
     if run is None:
         return _outcome(mirror, "was not running", done=False)
-    return _outcome(mirror, "is stopped" if run.state == "stopped" else "is stopping")
+    return _outcome(mirror, "is stopped" if run.state == JobState.STOPPED else "is stopping")
 
 
 def _run(mirror: Mirror, actor: str) -> Outcome:

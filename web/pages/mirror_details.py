@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from accounts.permissions import Level
 from channels.models import Revision
+from channels.states import ACTIVE, JobState
 from mirrors import warnings
 from mirrors.models import LogLine, Mirror, Run, reasons
 from web.pages.channel_frame import tab
@@ -57,12 +58,14 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         return context
     run.mirror = mirror
     last = _is_last(mirror, run)
-    earlier = mirror.runs.filter(number__lt=run.number, state="completed").order_by("-number")
+    earlier = mirror.runs.filter(number__lt=run.number, state=JobState.COMPLETED).order_by(
+        "-number"
+    )
     log = LogLine.objects.filter(run=run)
     lines = list(log.order_by("-id")[:LINES])[::-1]
     return {
         **context,
-        "live": run.state in Run.ACTIVE,
+        "live": run.state in ACTIVE,
         "held": reasons(run.held),
         "holds": last and bool(mirror.held or mirror.waiting),
         "said": _said(mirror, run),
@@ -108,7 +111,7 @@ def _steps(run: Run) -> list[dict[str, Any]]:
         {
             "number": number,
             "words": words,
-            "failed": run.state == "failed" and number == run.step,
+            "failed": run.state == JobState.FAILED and number == run.step,
             "done": bool(found.get(number, (None, None))[1]),
             "here": number in found and not found[number][1],
             "lasted": _between(*found[number]) if number in found else None,

@@ -16,6 +16,7 @@ from channels import access
 from channels.errors import WrongState
 from channels.filter_forms import Stale
 from channels.models import Channel
+from channels.states import STOPPABLE
 from ecosystems import registry
 from mirrors import services
 from mirrors.models import Kind, Mirror
@@ -99,7 +100,7 @@ def _saved(
 
 def _done(request: HttpRequest, mirror: Mirror, words: str) -> HttpResponse:
     """On to the mirror's row."""
-    running = mirror.runs.filter(state__in=("pending", "running")).exists()
+    running = mirror.runs.filter(state__in=STOPPABLE).exists()
     more = " It runs now; its row shows how far it is." if running else ""
     messages.success(request, words + more)
     before = Mirror.objects.filter(channel=mirror.channel, deleted_at=None, name__lt=mirror.name)

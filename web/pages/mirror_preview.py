@@ -18,6 +18,7 @@ from accounts.caller import Caller
 from accounts.permissions import Level
 from channels import filter_forms
 from channels.models import Channel
+from channels.states import JobState
 from ecosystems.errors import EcosystemError, SpecError
 from filters.rules import conflicts
 from filters.rules.form import SPEC_LISTS, kind_of
@@ -116,7 +117,7 @@ def cancel(request: HttpRequest, number: int, c: str, s: str | None = None) -> H
 
 def _shown(request: HttpRequest, channel: Channel, row: Preview) -> HttpResponse:
     context: dict[str, Any] = {"preview": row, "channel": channel, "result": row.result}
-    if row.state == "completed":
+    if row.state == JobState.COMPLETED:
         count = row.result["count"]
         examples = row.result["examples"]
         context["reasons"] = [

@@ -14,13 +14,14 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, QueryDict
 
 from channels import access
+from channels.states import ACTIVE, RUN_STATES, STOPPABLE, JobState
 from mirrors import warnings
 from mirrors.models import Kind, Mirror, Outcome, Run, reasons
 
 NEVER = "never run"
-HELD = "held"
-ERRORS = "errors"
-STATES = ("pending", "running", "stopping", "stopped", "completed", ERRORS, "failed", NEVER, HELD)
+HELD = Outcome.HELD
+ERRORS = Outcome.ERRORS
+STATES = (*RUN_STATES, ERRORS, NEVER, HELD)
 SORTS = {
     "name": "name",
     "channel": "channel__name",
@@ -53,11 +54,11 @@ class Row:
     @property
     def live(self) -> bool:
         """Whether it can change without anybody's doing, so that the page asks again."""
-        return self.state in Run.ACTIVE or self.mirror.run_again
+        return self.state in ACTIVE or self.mirror.run_again
 
     @property
     def stoppable(self) -> bool:
-        return self.state in ("pending", "running")
+        return self.state in STOPPABLE
 
     @property
     def stuck(self) -> bool:
@@ -65,7 +66,7 @@ class Row:
 
     @property
     def restartable(self) -> bool:
-        return self.state == "stopped"
+        return self.state == JobState.STOPPED
 
     @property
     def step(self) -> int:
@@ -93,7 +94,7 @@ class Row:
     @property
     def cause(self) -> str:
         """The first line of why the run failed."""
-        error = self.run.error if self.run and self.run.state == "failed" else ""
+        error = self.run.error if self.run and self.run.state == JobState.FAILED else ""
         return error.strip().splitlines()[0] if error.strip() else ""
 
     @property

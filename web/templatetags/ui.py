@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import template
+from django.db.models import TextChoices
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
@@ -16,26 +17,33 @@ from django.utils.timezone import now
 
 from accounts.access import can
 from accounts.permissions import Attribute, Level
+from channels.models import Channel
+from channels.states import JobState
+from mirrors.models import Mirror, Outcome
 from web.pages.common import DIALOG
 
 register = template.Library()
 
+LOOKS: dict[TextChoices, tuple[str, str]] = {
+    JobState.PENDING: ("hourglass", "secondary"),
+    JobState.RUNNING: ("player-play", "blue"),
+    JobState.STOPPING: ("loader-2", "orange"),
+    JobState.STOPPED: ("player-stop", "secondary"),
+    JobState.COMPLETED: ("circle-check", "green"),
+    Outcome.ERRORS: ("alert-triangle", "orange"),
+    JobState.FAILED: ("circle-x", "red"),
+    Channel.Privacy.PUBLIC: ("world", "green"),
+    Channel.Privacy.AUTHENTICATED: ("key", "blue"),
+    Channel.Privacy.PRIVATE: ("lock", "secondary"),
+    Mirror.Mode.ACTIVE: ("cloud-download", "blue"),
+    Mirror.Mode.PASSIVE: ("cloud", "secondary"),
+}
+"""Icon and colour of what has its words already."""
 BADGES = {
     # state or word: (icon, colour, words)
-    "pending": ("hourglass", "secondary", "Pending"),
-    "running": ("player-play", "blue", "Running"),
-    "stopping": ("loader-2", "orange", "Stopping"),
-    "stopped": ("player-stop", "secondary", "Stopped"),
-    "completed": ("circle-check", "green", "Completed"),
-    "errors": ("alert-triangle", "orange", "Completed with errors"),
-    "failed": ("circle-x", "red", "Failed"),
+    **{str(value): (*look, str(value.label)) for value, look in LOOKS.items()},
     "held": ("shield", "orange", "Held"),
     "frozen": ("snowflake", "azure", "Frozen"),
-    "public": ("world", "green", "Public"),
-    "authenticated": ("key", "blue", "Authenticated"),
-    "private": ("lock", "secondary", "Private"),
-    "active": ("cloud-download", "blue", "Active"),
-    "passive": ("cloud", "secondary", "Passive"),
     "downloaded": ("check", "green", "Downloaded"),
     "on demand": ("cloud", "secondary", "On demand"),
     "missing": ("clock", "orange", "Not downloaded yet"),
