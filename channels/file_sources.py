@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote, urljoin
 
 from django.conf import settings
 
 from channels import connection_slots, retry_after
+from channels.listed_from import ListedFrom, entry_of
 from channels.models import Channel, FileSource
 from channels.secrets import unseal
 from ecosystems import registry
@@ -149,15 +150,10 @@ def confirms(
     return False
 
 
-def origin_of(origins: Iterable[Sequence[Any]], filename: str) -> int | None:
-    """Which of a package row's `origins` this file comes from, by id."""
-    others = None
-    for pk, _, names in origins:
-        if names is None:
-            others = others or pk
-        elif filename in names:
-            return int(pk)
-    return others
+def origin_of(sources: Iterable[ListedFrom], filename: str) -> int | None:
+    """The id of the file source that this file of a package row comes from."""
+    entry = entry_of(sources, filename)
+    return entry.file_source_id if entry else None
 
 
 def remember(

@@ -15,6 +15,7 @@ from django.db.models import F, Q
 
 from channels import notify
 from channels.lease import Leased, Reserving
+from channels.listed_from import ListedFromField
 from channels.states import ACTIVE
 from filters.models import Filter
 
@@ -43,9 +44,16 @@ class Channel(models.Model):
     """
 
     class Privacy(models.TextChoices):
+        """Who may read a channel; from the most readers to the fewest."""
+
         PUBLIC = "public", "Public"
         AUTHENTICATED = "authenticated", "Authenticated"
         PRIVATE = "private", "Private"
+
+        @property
+        def openness(self) -> int:
+            """0 for private, more for more readers: the one order of the three."""
+            return len(Channel.Privacy) - 1 - list(Channel.Privacy).index(self)
 
     name = models.CharField(max_length=64)
     parent = models.ForeignKey(
@@ -251,8 +259,8 @@ class Package(Interval):
     """True: files may have come or be missing, so the next publication judges it again."""
     tally = models.JSONField(default=dict)
     """{mirror id: {"active" | "passive" | "missing" | "mirror.<rule>" | "channel.<rule>": n}}"""
-    sources = models.JSONField(default=list)
-    """[[origin id, mirror id, [file names] or None for all the others], ...]"""
+    sources = ListedFromField(default=list)
+    """Where its files come from: a list of `ListedFrom`."""
 
     objects = IntervalQuerySet.as_manager()
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import zstandard
 
+from channels.listed_from import ListedFrom
 from channels.models import Channel, Package, Shard
 from ecosystems.base import Ecosystem
 
@@ -37,7 +37,7 @@ class Listing:
     present: int = 0
     stale: bool = False
     tally: dict[str, dict[str, int]] = field(default_factory=dict)
-    sources: list[list[Any]] = field(default_factory=list)
+    sources: list[ListedFrom] = field(default_factory=list)
     digest: str = ""
     packed: bytes = b""
 

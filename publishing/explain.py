@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 import zstandard
 
+from channels.listed_from import entry_of
 from channels.models import Channel, Package
 from channels.texts import UNREADABLE
 from ecosystems import registry
@@ -204,9 +205,8 @@ def _from_row(inputs: Inputs, row: Package, filename: str) -> tuple[bool, Verdic
     records = ecosystem.records(body, section=row.section, name=row.name)
     if all(record.filename != filename for record in records):
         return False, None
-    mirror_id = next(
-        (mirror for _, mirror, files in row.sources if files is None or filename in files), None
-    )
+    entry = entry_of(row.sources, filename)
+    mirror_id = entry.mirror_id if entry else None
     for one in inputs.mirrors:
         if one.mirror.pk == mirror_id:
             reasons = judge(

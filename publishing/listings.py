@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from channels.listed_from import ListedFrom
 from channels.package_rows import Listing
 from ecosystems.progress import Stop
 from ecosystems.records import Record
@@ -82,11 +83,12 @@ def _name_origins(part: Part, listed: list[Record], result: Listing, *, several:
     for filename, old in part.stays.items():
         if old.file_source_id != part.source.file_source_id:
             stays.setdefault(old.file_source_id, []).append(filename)
-    result.sources += [[origin, mirror_id, files] for origin, files in stays.items()]
+    result.sources += [ListedFrom(pk, mirror_id, filenames) for pk, filenames in stays.items()]
     elsewhere = {filename for files in stays.values() for filename in files}
     rest = [record.filename for record in listed if record.filename not in elsewhere]
     if rest:
-        result.sources.append([part.source.file_source_id, mirror_id, rest if several else None])
+        filenames = rest if several else None
+        result.sources.append(ListedFrom(part.source.file_source_id, mirror_id, filenames))
 
 
 def tally_of(part: Part) -> dict[str, int]:

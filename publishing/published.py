@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import zstandard
 from django.db.models import QuerySet
 
+from channels.listed_from import ListedFrom
 from channels.models import Package
 from ecosystems.base import Ecosystem
 from ecosystems.records import Record
@@ -48,8 +48,8 @@ class Earlier:
         expand = zstandard.ZstdDecompressor()
         values = self._rows().filter(name__in=names)
         return {
-            name: self._by_mirror(name, expand.decompress(bytes(body)), origins)
-            for name, body, origins in values.values_list("name", "shard__body", "sources")
+            name: self._by_mirror(name, expand.decompress(bytes(body)), sources)
+            for name, body, sources in values.values_list("name", "shard__body", "sources")
         }
 
     def _rows(self) -> QuerySet[Package]:
@@ -61,14 +61,13 @@ class Earlier:
             shard__isnull=False,
         )
 
-    def _by_mirror(self, name: str, body: bytes, origins: list[list[Any]]) -> ByMirror:
+    def _by_mirror(self, name: str, body: bytes, sources: list[ListedFrom]) -> ByMirror:
         found: ByMirror = {}
-        places = {
-            file: (origin, mirror) for origin, mirror, files in origins for file in files or ()
-        }
-        others = next(((one[0], one[1]) for one in origins if one[2] is None), None)
+        named = {filename: entry for entry in sources for filename in entry.filenames or ()}
+        rest = next((entry for entry in sources if entry.filenames is None), None)
         for record in self.ecosystem.records(body, section=self.section, name=name):
-            place = places.get(record.filename, others)
-            if place is not None and isinstance(record, Record):
-                found.setdefault(place[1], []).append(Listed(record, body, place[0]))
+            entry = named.get(record.filename, rest)
+            if entry is not None and isinstance(record, Record):
+                listed = Listed(record, body, entry.file_source_id)
+                found.setdefault(entry.mirror_id, []).append(listed)
         return found

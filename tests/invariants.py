@@ -29,6 +29,7 @@ from accounts import jwt
 from accounts.models import User
 from channels import access, blobs
 from channels.lease import Watch
+from channels.listed_from import entry_of
 from channels.models import Blob, Channel, Document, Package, Publication
 from delivery import download_counts
 from ecosystems import registry
@@ -304,13 +305,11 @@ def _named(channel: Channel, section: str) -> dict[str, dict[str, State]]:
     for row in rows.filter(shard__isnull=False).select_related("shard"):
         states = found[row.name] = {}
         for record in _records(row):
-            origin, mirror = next(
-                (one, mirror)
-                for one, mirror, files in row.sources
-                if files is None or record.filename in files
-            )
-            here = judge.present([(origin, record)], audience)
-            states[record.filename] = State(judge.complete(record, here), mirror in active)
+            entry = entry_of(row.sources, record.filename)
+            assert entry is not None, f"{row} does not say where {record.filename} comes from"
+            here = judge.present([(entry.file_source_id, record)], audience)
+            complete = judge.complete(record, here)
+            states[record.filename] = State(complete, entry.mirror_id in active)
     return found
 
 

@@ -106,13 +106,13 @@ def _listed_files() -> set[str]:
     found: set[str] = set()
     seen: set[tuple[str, str]] = set()
     values = rows.values_list("family", "section", "name", "sources", "shard_id", "shard__body")
-    for family, section, name, origins, shard, body in values.iterator(chunk_size=100):
+    for family, section, name, sources, shard, body in values.iterator(chunk_size=100):
         # Only of the same origin has the same body the same files.
-        if (shard, str(origins)) not in seen:
-            seen.add((shard, str(origins)))
+        if (shard, str(sources)) not in seen:
+            seen.add((shard, str(sources)))
             raw = expand.decompress(bytes(body))
             records = registry.of_family(family).records(raw, section=section, name=name)
-            found.update(_digests(records, [pk for pk, *_ in origins]))
+            found.update(_digests(records, [entry.file_source_id for entry in sources]))
     return found
 
 

@@ -236,8 +236,8 @@ def forget_small_things() -> None:
     packages = Package.objects.filter(shard=OuterRef("pk"))
     _delete(Shard.objects.exclude(Exists(packages)))
     used = set(Snapshot.objects.values_list("file_source_id", flat=True))
-    for origins in Package.objects.values_list("sources", flat=True).distinct().iterator():
-        used.update(origin for origin, *_ in origins)
+    for sources in Package.objects.values_list("sources", flat=True).distinct().iterator():
+        used.update(entry.file_source_id for entry in sources)
     if not Run.objects.filter(state__in=ACTIVE).exists():
         FileSource.objects.exclude(pk__in=used).delete()
 

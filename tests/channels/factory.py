@@ -11,6 +11,7 @@ from typing import Any
 from accounts.models import Role, User
 from channels import blobs, file_sources
 from channels.lease import Heart
+from channels.listed_from import ListedFrom
 from channels.models import Channel, FileSource, Publication, Revision
 from channels.package_rows import Listing
 from channels.revision_builder import Build
@@ -103,7 +104,7 @@ def _listings(files: list[Made], origin: FileSource | None) -> Iterator[Listing]
             body=CONDA.build([(file.filename, file.record) for file in mine], []),
             filenames=[file.filename for file in mine],
             size=sum(len(file.content) for file in mine),
-            sources=[[origin.pk, 1, None]] if origin else [],
+            sources=[ListedFrom(origin.pk, 1, None)] if origin else [],
         )
 
 
