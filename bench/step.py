@@ -137,7 +137,9 @@ def _file(folder: Path, name: str, seed: int, conda: Ecosystem) -> Listing:
     (folder / filename).write_bytes(content)
     temporary = blobs.temporary("bench")
     temporary.write_bytes(content)
-    blobs.keep(temporary, sha256, file=True, audiences=[blobs.Audience(0, blobs.PUBLIC)])
+    blobs.keep(
+        temporary, sha256, file=True, audiences=[blobs.Audience(0, Channel.Privacy.PUBLIC.openness)]
+    )
     body = conda.build([(filename, json.dumps(record).encode())], [])
     return Listing(name, body, [filename], len(content), present=1)
 

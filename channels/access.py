@@ -16,18 +16,17 @@ from channels.models import Channel, SourceLink
 
 AnyUser = access.AnyUser | None
 
-_STRICTNESS = (Channel.Privacy.PUBLIC, Channel.Privacy.AUTHENTICATED, Channel.Privacy.PRIVATE)
 
-
-def privacy(channel: Channel) -> str:
+def privacy(channel: Channel) -> Channel.Privacy:
     """The strictest of the channel's own privacy, its parent's, and that of its sources.
 
     A source counts that is a channel of this server, unless who manages it allows more readers.
     """
     family = [channel, *([channel.parent] if channel.parent else []), *restricting(channel)]
-    return max(
-        (declared(one) if one else Channel.Privacy.PRIVATE for one in family),
-        key=_STRICTNESS.index,
+    return min(
+        # Of a source that is gone nobody can say who might read it.
+        (declared(source) if source else Channel.Privacy.PRIVATE for source in family),
+        key=lambda privacy: privacy.openness,
     )
 
 
@@ -40,12 +39,12 @@ def is_public_at_once(channel: Channel) -> bool:
 def declared(channel: Channel) -> Channel.Privacy:
     """The stricter of the channel's own privacy and its parent's, whatever its sources are."""
     kinds = [channel.privacy, *([channel.parent.privacy] if channel.parent else [])]
-    return max(map(Channel.Privacy, kinds), key=_STRICTNESS.index)
+    return min(map(Channel.Privacy, kinds), key=lambda privacy: privacy.openness)
 
 
-def is_more_open(one: str, other: str) -> bool:
-    """Whether the privacy `one` lets more people read than `other`."""
-    return _STRICTNESS.index(Channel.Privacy(one)) < _STRICTNESS.index(Channel.Privacy(other))
+def is_more_open(privacy: str, other: str) -> bool:
+    """Whether the first privacy lets more people read than the other."""
+    return Channel.Privacy(privacy).openness > Channel.Privacy(other).openness
 
 
 def restricting(channel: Channel) -> list[Channel | None]:
@@ -74,7 +73,7 @@ def restricting(channel: Channel) -> list[Channel | None]:
 
 def audience(channel: Channel) -> Audience:
     """Whom the channel's bytes are for."""
-    return Audience(channel.pk, len(_STRICTNESS) - 1 - _STRICTNESS.index(privacy(channel)))
+    return Audience(channel.pk, privacy(channel).openness)
 
 
 def is_owner(user: AnyUser, channel: Channel) -> bool:

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from channels.models import Blob, Provenance
+from channels.models import Blob, Channel, Provenance
 
 BATCH = 500
 
@@ -40,10 +40,7 @@ class Audience:
 
     @property
     def public(self) -> bool:
-        return self.openness == PUBLIC
-
-
-PUBLIC = 2
+        return self.openness == Channel.Privacy.PUBLIC.openness
 
 
 def servable(audience: Audience) -> QuerySet[Blob]:

@@ -36,7 +36,6 @@ RESERVED = frozenset(
     )
 )
 LONGEST_DESCRIPTION = 10_000
-OPENNESS = [Channel.Privacy.PRIVATE, Channel.Privacy.AUTHENTICATED, Channel.Privacy.PUBLIC]
 
 
 def is_reserved(name: str) -> bool:
@@ -261,9 +260,9 @@ def _privacy(chosen: str, parent: Channel | None) -> str:
     """The privacy that is meant; a subchannel's is its parent's unless it asks for less."""
     if not chosen:
         return parent.privacy if parent else Channel.Privacy.AUTHENTICATED
-    if chosen not in OPENNESS:
+    if chosen not in Channel.Privacy.values:
         raise ValidationError({"privacy": "A channel is public, authenticated or private."})
-    if parent and OPENNESS.index(Channel.Privacy(chosen)) > _openness(parent):
+    if parent and Channel.Privacy(chosen).openness > _openness(parent):
         raise ValidationError(
             {"privacy": f"A subchannel cannot be more open than its channel ({parent.privacy})."}
         )
@@ -271,7 +270,7 @@ def _privacy(chosen: str, parent: Channel | None) -> str:
 
 
 def _openness(channel: Channel) -> int:
-    return OPENNESS.index(Channel.Privacy(channel.privacy))
+    return Channel.Privacy(channel.privacy).openness
 
 
 def _close_subchannels(channel: Channel, actor: str) -> None:

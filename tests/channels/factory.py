@@ -65,7 +65,7 @@ def store(file: Made) -> None:
     temp.write_bytes(file.content)
     digest = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
     # As if a public channel had brought them: anybody may have these bytes.
-    anybody = blobs.Audience(0, blobs.PUBLIC)
+    anybody = blobs.Audience(0, Channel.Privacy.PUBLIC.openness)
     blobs.keep(temp, file.sha256, md5=digest, file=True, audiences=[anybody])
 
 
