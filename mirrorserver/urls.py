@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from mirrorserver import health
 from web.api.root import api, bad_request
-from web.pages import dashboard
+from web.pages import dashboard, errors
 from web.pages import mirror_urls as mirrors
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -20,8 +20,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 handler400 = bad_request
-handler403 = dashboard.forbidden
-handler404 = dashboard.not_found
+handler403 = errors.forbidden
+handler404 = errors.not_found
 # Django has no such handler; django-allauth asks for it.
-handler429 = dashboard.too_many_tries
-handler500 = dashboard.server_error
+handler429 = errors.too_many_attempts
+handler500 = errors.server_error

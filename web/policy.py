@@ -1,6 +1,6 @@
 """The strict content-security policy on whatever leaves without one.
 
-The rule: pages set it themselves (`web.pages.common.render`); this is for what no view of ours
+The rule: pages set it themselves (`web.pages.rendering.render`); this is for what no view of ours
 renders: errors before a view, the page after a failure, the browsable API, static files.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
-from web.pages.common import POLICY
+from web.pages.rendering import POLICY
 
 HEADER = "Content-Security-Policy"
 DOCS = "/api/docs"

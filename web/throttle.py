@@ -17,7 +17,7 @@ from ninja.throttling import BaseThrottle
 from accounts import client_ip, limits
 from accounts.caller import Caller
 from accounts.limits import TooMany
-from web.pages import dashboard
+from web.pages import errors
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -72,9 +72,9 @@ class Pages:
         try:
             count_write(request, getattr(request.user, "pk", None))
         except TooMany as error:
-            return dashboard.too_many(request, error)
+            return errors.too_many(request, error)
         return None
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Limits that a view counts itself."""
-        return dashboard.too_many(request, error) if isinstance(error, TooMany) else None
+        return errors.too_many(request, error) if isinstance(error, TooMany) else None

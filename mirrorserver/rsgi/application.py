@@ -21,8 +21,8 @@ from mirrorserver.rsgi.generations import Generations
 from mirrorserver.rsgi.pool import Busy, ClientShares, Pool, Share
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
 from mirrorserver.rsgi.waits import Flying, Waits
-from web.api import absent
-from web.pages.dashboard import BUSY_SECONDS, DATABASE_BUSY
+from web.api import unsupported
+from web.pages.errors import DATABASE_BUSY, RETRY_SECONDS
 from web.throttle import SAFE
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ UNPACKERS = 1
 """Threads that unpack for clients of old forms: nobody else waits behind them."""
 _LOOKS = ("/mirrors/test/", "/mirrors/test", "/mirrors/check/")
 BUSY = "The server has too much to do now. Try again."
-BUSY_DATABASE = Problem(503, DATABASE_BUSY, [("Retry-After", str(BUSY_SECONDS))])
+BUSY_DATABASE = Problem(503, DATABASE_BUSY, [("Retry-After", str(RETRY_SECONDS))])
 
 
 class Application:
@@ -183,13 +183,16 @@ class Application:
                 return await self._changes.run(bridge.known, environ)
             except (Error, ApiError) as error:
                 logger.exception("The database did not say whose request this is.")
-                again = BUSY_SECONDS
+                again = RETRY_SECONDS
                 raise bodies.Refused(503, DATABASE_BUSY, again=again) from error
 
         content = await body.read(scope, proto, known)
         if request.get("CONTENT_TYPE", "").lower().startswith(bodies.MULTIPART):
             # No view takes a file; what is not here says so itself.
-            if absent.why(scope.method, request["PATH_INFO"].removeprefix("/api/")) is None:
+            if (
+                unsupported.explain(scope.method, request["PATH_INFO"].removeprefix("/api/"))
+                is None
+            ):
                 raise bodies.Refused(415, "This server takes no multipart bodies: no files.")
             del request["CONTENT_TYPE"]
             content = b""

@@ -257,7 +257,7 @@ def test_a_reader_sees_no_way_to_change_and_gets_a_reason(
     page.goto(f"{live_server.url}/channels/main/settings/freeze/")
     expect(page.get_by_text("attribute “channel” is “write”")).to_be_visible()
     page.goto(f"{live_server.url}/channels/frozen/")
-    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+    expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
 def test_pages_can_be_read_and_sent_without_scripts(

@@ -50,5 +50,5 @@ def test_every_icon_that_pages_name_is_in_the_sprite_and_no_other_is() -> None:
     for path in (ROOT / "templates").rglob("*.html"):
         named.update(re.findall(r'{% icon "([^"]+)"', path.read_text("utf-8")))
     assert named <= sprite
-    source = (ROOT / "mirrorserver" / "templatetags" / "ui.py").read_text("utf-8")
+    source = (ROOT / "web" / "templatetags" / "ui.py").read_text("utf-8")
     assert sprite - named <= set(re.findall(r'"([a-z0-9-]+)"', source))

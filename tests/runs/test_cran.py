@@ -25,7 +25,7 @@ from tests.crantree import BUILT, FakeCran
 from tests.rogue import Behaviour
 from tests.wsgi import Client, application
 from web.api import channel_schemas, package_schemas
-from web.api.common import Paging
+from web.api.pagination import Paging
 from web.pages.snippets import snippets
 from workers import retention
 

@@ -102,7 +102,7 @@ SIGNED_IN = {
 }
 """For everybody who is signed in; they hold what the caller may see anyway."""
 EVERYBODY = {("GET", "/system"), ("POST", "/auth/login"), ("POST", "/auth/refresh")}
-NO_OPERATION = {"openapi-json", "openapi-view", "absent", "api-root"}
+NO_OPERATION = {"openapi-json", "openapi-view", "unsupported", "api-root"}
 
 
 @dataclass(frozen=True)

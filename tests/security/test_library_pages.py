@@ -84,7 +84,7 @@ def test_too_many_tries_to_change_a_password_end_in_this_servers_look() -> None:
         answer = client.post(PASSWORD_PAGE, form)
         assert "This is not your password." in ours(answer, 200)
     answer = client.post(PASSWORD_PAGE, {**form, "current": PASSWORD})
-    assert "Too many tries" in ours(answer, 429)
+    assert "Too many attempts" in ours(answer, 429)
     assert answer["Retry-After"] == "60"
     assert User.objects.get(username="ann").check_password(PASSWORD)
 

@@ -14,7 +14,7 @@ from history.models import Event
 from tests import machine
 from tests.channels import factory
 from tests.web.client import Api, person
-from web.api import common, package_schemas
+from web.api import package_schemas, pagination
 from web.pages import packages as pages
 
 pytestmark = pytest.mark.django_db
@@ -64,9 +64,9 @@ def visitor(channel: Channel) -> Client:
 @pytest.fixture
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting stops at 50 rows."""
-    for module in (common, pages):
-        monkeypatch.setattr(module, "COUNTED", 50)
-    monkeypatch.setattr("web.api.packages.COUNTED", 50)
+    for module in (pagination, pages):
+        monkeypatch.setattr(module, "COUNT_LIMIT", 50)
+    monkeypatch.setattr("web.api.packages.COUNT_LIMIT", 50)
 
 
 @pytest.mark.parametrize("path", ["/channels/tools/artifacts", "/artifacts"])
@@ -85,7 +85,9 @@ def test_what_is_searched_for_is_counted_up_to_a_bound_and_it_is_said(api: Api, 
 def test_a_page_by_name_has_the_sums_of_its_packages_and_of_no_others(channel: Channel) -> None:
     rows = package_schemas.listed([channel])
     with CaptureQueriesContext(connection) as queries:
-        shown = package_schemas.page(rows, sort="-name", paging=common.Paging(offset=10, limit=3))
+        shown = package_schemas.page(
+            rows, sort="-name", paging=pagination.Paging(offset=10, limit=3)
+        )
     assert [one["name"] for one in shown] == ["p289", "p288", "p287"]
     assert [(one["file_count"], one["size"]) for one in shown] == [(2, 578), (2, 576), (2, 574)]
     [summed] = [one["sql"] for one in queries if "SUM" in one["sql"] and "files" in one["sql"]]

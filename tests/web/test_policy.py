@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 from redis import RedisError
 
 from tests import scene
-from web.pages.common import POLICY
+from web.pages.rendering import POLICY
 from web.policy import HEADER, set_policy
 
 pytestmark = pytest.mark.django_db

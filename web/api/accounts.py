@@ -18,7 +18,9 @@ from accounts.errors import ApiError
 from accounts.models import SecurityEventType, Token, User
 from accounts.permissions import Attribute, Level, Scope
 from history.models import EventType
-from web.api.common import ERRORS, Body, ItemList, Paging, invalid, listed, not_found, part, stamp
+from web.api.errors import ERRORS, invalid, not_found
+from web.api.pagination import Paging, item_list, paginate
+from web.api.schemas import ItemList, RequestBody, timestamp
 from web.pages.account_events import tell_token
 
 router = Router(tags=["account"])
@@ -26,7 +28,7 @@ router = Router(tags=["account"])
 CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
 
 
-class Login(Body):
+class Login(RequestBody):
     username: str = Field(max_length=200)
     password: str = Field(max_length=1000)
 
@@ -36,25 +38,25 @@ class LoginAnswer(Schema):
     refresh_token: str
 
 
-class Refresh(Body):
+class Refresh(RequestBody):
     refresh_token: str = Field(max_length=5000)
 
 
-class Resource(Body):
+class Resource(RequestBody):
     """A channel (or `channel/subchannel`; a channel covers what is in it) and a level."""
 
     channel: str
     level: Literal[Level.READ, Level.WRITE, Level.MANAGE] = Level.READ
 
 
-class NewToken(Body):
+class NewToken(RequestBody):
     name: str = Field(min_length=1, max_length=200)
     expires_at: date | None = None
     scopes: list[str] | None = None
     resources: list[Resource] | None = None
 
 
-class Rotation(Body):
+class Rotation(RequestBody):
     expires_at: date | None = None
 
 
@@ -123,7 +125,7 @@ def list_tokens(request: HttpRequest, paging: Query[Paging]) -> dict[str, Any]:
     mine = Token.objects.filter(user=who.user).order_by("id")
     if who.token and who.limited:
         mine = mine.filter(pk=who.token.pk)
-    return listed([_token(token) for token in part(mine, paging)], mine.count())
+    return item_list([_token(token) for token in paginate(mine, paging)], mine.count())
 
 
 @router.post("/account/tokens", response={200: Secret, **ERRORS})
@@ -213,9 +215,9 @@ def _token(token: Token) -> dict[str, Any]:
     return {
         "id": token.pk,
         "name": token.name,
-        "metadata": {"prefix": token.prefix, "last_used_at": stamp(token.last_used_at)},
+        "metadata": {"prefix": token.prefix, "last_used_at": timestamp(token.last_used_at)},
         "type": "resource" if token.resources else "scope",
-        "created_at": stamp(token.created_at),
+        "created_at": timestamp(token.created_at),
         "expires_at": token.expires.isoformat() if token.expires else None,
         "scopes": token.scopes,
         "resources": token.resources,

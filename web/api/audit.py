@@ -12,12 +12,14 @@ from accounts.audit_query import Asked, shape
 from accounts.caller import caller
 from accounts.models import SecurityEventType
 from accounts.permissions import Attribute, Level
-from web.api.common import ERRORS, Behind, CountedList, behind, counted, invalid
+from web.api.errors import ERRORS, invalid
+from web.api.pagination import EventPaging, counted_list, paginate_events
+from web.api.schemas import CountedList
 
 router = Router(tags=["audit"])
 
 
-class Which(Behind):
+class Which(EventPaging):
     order: Literal["asc", "desc"] = "desc"
     type: str = Field("", max_length=200)
     actor: str = Field("", max_length=200)
@@ -48,5 +50,5 @@ def audit_log(request: HttpRequest, which: Query[Which]) -> dict[str, Any]:
         last=which.last,
     )
     rows = asked.rows()
-    some = behind(rows, which, downwards=which.order == "desc")
-    return counted([shape(event) for event in some], rows)
+    some = paginate_events(rows, which, descending=which.order == "desc")
+    return counted_list([shape(event) for event in some], rows)

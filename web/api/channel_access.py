@@ -17,7 +17,7 @@ from accounts.models import Token
 from accounts.permissions import Level, Scope
 from channels import access
 from channels.models import Channel
-from web.api.common import not_found
+from web.api.errors import not_found
 
 CHANNEL = "/channels/{channel}"
 SUBCHANNEL = CHANNEL + "/subchannels/{sub}"

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from channels.models import Channel, Revision
-from web.api.common import stamp
+from web.api.schemas import timestamp
 
 CHANNEL_KEYS = frozenset(
     {
@@ -60,8 +60,8 @@ def _channel(channel: Channel, revision: Revision | None) -> dict[str, Any]:
         "mirror_count": getattr(channel, "mirror_count", 0),
         "filters": channel.filter.terms,
         "owners": [channel.owner.get_username()] if channel.owner else [],
-        "created": stamp(channel.created_at),
-        "updated": stamp(channel.updated_at),
+        "created": timestamp(channel.created_at),
+        "updated": timestamp(channel.updated_at),
         "indexing_behavior": "frozen" if channel.frozen_at else "default",
         "frozen": frozen(channel),
         "current_revision": channel.current,
@@ -76,7 +76,7 @@ def frozen(channel: Channel) -> dict[str, Any] | None:
     if not channel.frozen_at:
         return None
     return {
-        "since": stamp(channel.frozen_at),
+        "since": timestamp(channel.frozen_at),
         "by": channel.frozen_by,
         "rolled_back_to": channel.frozen_revision,
     }
@@ -85,7 +85,7 @@ def frozen(channel: Channel) -> dict[str, Any] | None:
 def revision(row: Revision, current: int) -> dict[str, Any]:
     return {
         "number": row.number,
-        "created": stamp(row.created_at),
+        "created": timestamp(row.created_at),
         "reason": row.reason,
         "current": row.number == current,
         "added": row.added,

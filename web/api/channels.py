@@ -29,8 +29,10 @@ from web.api.channel_access import (
     seen,
     visible,
 )
-from web.api.common import ERRORS, Body, ItemList, Paging, invalid, listed, part
+from web.api.errors import ERRORS, invalid
 from web.api.mirror_access import mirrors_of
+from web.api.pagination import Paging, item_list, paginate
+from web.api.schemas import ItemList, RequestBody
 
 router = Router(tags=["channels"])
 
@@ -38,8 +40,8 @@ Shape = dict[str, Any]
 Filters = dict[str, Any]
 
 
-class NewChannel(Body):
-    SHOWN = channel_schemas.CHANNEL_KEYS
+class NewChannel(RequestBody):
+    READ_ONLY = channel_schemas.CHANNEL_KEYS
 
     name: str
     description: str | None = None
@@ -48,10 +50,10 @@ class NewChannel(Body):
     filters: Filters | None = None
 
 
-class ChannelChange(Body):
+class ChannelChange(RequestBody):
     """Absent keys keep their value; `filters` replaces the whole filter."""
 
-    SHOWN = channel_schemas.CHANNEL_KEYS
+    READ_ONLY = channel_schemas.CHANNEL_KEYS
 
     name: str | None = Field(None, description="never changes")
     description: str | None = None
@@ -64,7 +66,7 @@ class Listed(Paging):
     include_subchannels: bool = False
 
 
-class NewNamespaceChannel(Body):
+class NewNamespaceChannel(RequestBody):
     """`namespace` is the parent; a channel without one has none."""
 
     channel_name: str
@@ -229,9 +231,9 @@ def _shown(channel: Channel, response: HttpResponse, **extra: Any) -> Shape:
 
 
 def _list(channels: Any, paging: Paging, **extra: Any) -> Shape:
-    rows = part(channel_schemas.counted(channels), paging)
+    rows = paginate(channel_schemas.counted(channels), paging)
     items = [{**shape, **extra} for shape in channel_schemas.channel_list(rows)]
-    return listed(items, channels.count())
+    return item_list(items, channels.count())
 
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):

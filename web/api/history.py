@@ -13,14 +13,16 @@ from accounts.caller import caller
 from accounts.permissions import Attribute, Level, Scope
 from history.models import Event, EventType
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
-from web.api.common import ERRORS, Behind, CountedList, behind, counted, invalid, stamp
+from web.api.errors import ERRORS, invalid
+from web.api.pagination import EventPaging, counted_list, paginate_events
+from web.api.schemas import CountedList, timestamp
 
 router = Router(tags=["history"])
 
 HIDDEN = {"hidden": "This needs a role whose attribute “mirror” is “read”."}
 
 
-class Which(Behind):
+class Which(EventPaging):
     order: Literal["asc", "desc"] = "asc"
     type: str = ""
     family: str = ""
@@ -46,10 +48,12 @@ def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> di
         rows = rows.filter(type__in=types)
     if which.family:
         rows = rows.filter(family__in=which.family.split(","))
-    some = behind(rows, which, downwards=which.order == "desc")
+    some = paginate_events(rows, which, descending=which.order == "desc")
     # Clients go through the whole history by its count, which an index gives.
-    whole = not which.type and not which.family
-    return counted([event_shape(event, settings=settings) for event in some], rows, whole=whole)
+    count_all = not which.type and not which.family
+    return counted_list(
+        [event_shape(event, settings=settings) for event in some], rows, count_all=count_all
+    )
 
 
 def event_shape(event: Event, *, settings: bool) -> dict[str, Any]:
@@ -62,7 +66,7 @@ def event_shape(event: Event, *, settings: bool) -> dict[str, Any]:
         "event_id": event.pk,
         "event_type": event.type,
         "title": event.get_type_display(),
-        "created": stamp(event.created_at),
+        "created": timestamp(event.created_at),
         "actor": event.actor,
         "data": _without_null({"ckey": "", "artifact_family": event.family, **event.data}),
         "meta": _without_null(event.meta) if settings or not about_mirrors(event) else dict(HIDDEN),

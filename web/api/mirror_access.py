@@ -17,16 +17,17 @@ from channels.models import Channel
 from mirrors.models import Mirror
 from mirrors.services import NOT_READABLE, may_read_source
 from web.api.channel_access import Where, need_level, visible
-from web.api.common import Body, not_found
+from web.api.errors import not_found
 from web.api.mirror_schemas import MIRROR_KEYS
+from web.api.schemas import RequestBody
 
 MIRROR = "/mirrors/{mirror}"
 
 
-class MirrorBody(Body):
+class MirrorBody(RequestBody):
     """A mirror's form. Absent keys keep their value (or get their default, when created)."""
 
-    SHOWN = MIRROR_KEYS
+    READ_ONLY = MIRROR_KEYS
 
     mirror_name: str | None = None
     source_root: str | None = None

@@ -17,7 +17,7 @@ from filters.rules.model import CHANNEL_RULES, MIRROR_RULES
 from mirrors import cron, source_urls, warnings
 from mirrors.models import Mirror, Outcome, Run, reasons
 from runs import left_out
-from web.api.common import stamp
+from web.api.schemas import timestamp
 
 COUNTS = ("active", "passive", "failed", "removed", "active_planned")
 MIRROR_KEYS = frozenset(
@@ -86,9 +86,9 @@ def run_shape(run: Run) -> Shape:
         "state": run.state,
         "cause": run.cause,
         "actor": run.actor,
-        "created": stamp(run.created_at),
-        "started": stamp(run.started_at),
-        "ended": stamp(run.ended_at),
+        "created": timestamp(run.created_at),
+        "started": timestamp(run.started_at),
+        "ended": timestamp(run.ended_at),
         "held": run.held,
         "warnings": run.warnings,
         "outcome": run.outcome or None,
@@ -159,11 +159,11 @@ def _common(mirror: Mirror, run: Run | None, said: list[str]) -> Shape:
     return {
         "source_root": source_urls.shown(mirror.upstream),
         "state": run.state if run else JobState.PENDING,
-        "last_run_at": stamp(mirror.last_run_at),
-        "last_success_at": stamp(mirror.last_success_at),
-        "next_run_at": stamp(mirror.next_run_at),
-        "created_at": stamp(mirror.created_at),
-        "updated_at": stamp(mirror.updated_at),
+        "last_run_at": timestamp(mirror.last_run_at),
+        "last_success_at": timestamp(mirror.last_success_at),
+        "next_run_at": timestamp(mirror.next_run_at),
+        "created_at": timestamp(mirror.created_at),
+        "updated_at": timestamp(mirror.updated_at),
         "cron": mirror.cron,
         "cron_timezone": mirror.cron_timezone,
         "frequency": cron.describe(mirror.cron),

@@ -16,7 +16,7 @@ from mirrors import run_control, services
 from mirrors.models import Cause, Mirror
 from web.api import mirror_schemas
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, etag, expected_version, seen
-from web.api.common import ERRORS, ItemList, Paging, invalid, listed, part
+from web.api.errors import ERRORS, invalid
 from web.api.mirror_access import (
     MIRROR,
     MirrorBody,
@@ -26,6 +26,8 @@ from web.api.mirror_access import (
     sent_keys,
     with_source,
 )
+from web.api.pagination import Paging, item_list, paginate
+from web.api.schemas import ItemList
 
 router = Router(tags=["mirrors"])
 
@@ -41,8 +43,8 @@ def list_mirrors(request: HttpRequest, where: Path[Where], paging: Query[Paging]
     """The mirrors of a channel."""
     channel = mirrors_of(request, where, Level.READ)
     rows = Mirror.objects.filter(channel=channel, deleted_at=None).order_by("name")
-    return listed(
-        mirror_schemas.prefixed(part(mirror_schemas.with_all(rows), paging)), rows.count()
+    return item_list(
+        mirror_schemas.prefixed(paginate(mirror_schemas.with_all(rows), paging)), rows.count()
     )
 
 
@@ -124,7 +126,9 @@ def all_mirrors(request: HttpRequest, paging: Query[Sorted]) -> Shape:
     field = "name" if key == "mirror_name" else key
     rows = Mirror.objects.filter(deleted_at=None, channel__in=seen(who).values("pk"))
     rows = rows.order_by(("-" if paging.sort.startswith("-") else "") + field, "pk")
-    return listed(mirror_schemas.short(part(mirror_schemas.with_all(rows), paging)), rows.count())
+    return item_list(
+        mirror_schemas.short(paginate(mirror_schemas.with_all(rows), paging)), rows.count()
+    )
 
 
 def _paging(request: HttpRequest, query: Sorted) -> Sorted:

@@ -17,8 +17,8 @@ from channels import channeldata
 from channels.models import Channel, Download, Package
 from ecosystems import registry
 from web.api import package_items
-from web.api.common import LARGEST, Paging
 from web.api.package_items import Packages, file_items, records_of
+from web.api.pagination import MAX_NUMBER, Paging
 
 KEYS = ("channel_id", "family", "name")
 TIES = ("channel_id", "family")
@@ -98,7 +98,7 @@ def files(
         return None
     if paging.limit == 0:
         return [], total
-    end = paging.offset + (LARGEST if paging.limit is None else paging.limit)
+    end = paging.offset + (MAX_NUMBER if paging.limit is None else paging.limit)
     records = [
         (row.section, record)
         for row in rows.select_related("shard").order_by("section")

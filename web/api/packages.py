@@ -12,16 +12,9 @@ from accounts.permissions import Scope
 from ecosystems import registry
 from web.api import package_schemas
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked, seen
-from web.api.common import (
-    COUNTED,
-    ERRORS,
-    CountedList,
-    ItemList,
-    Paging,
-    invalid,
-    listed,
-    not_found,
-)
+from web.api.errors import ERRORS, invalid, not_found
+from web.api.pagination import COUNT_LIMIT, Paging, item_list
+from web.api.schemas import CountedList, ItemList
 
 router = Router(tags=["packages"])
 
@@ -62,7 +55,7 @@ def list_files(
     found = package_schemas.files(channel, family, name=_normal(family, name), paging=paging)
     if found is None:
         raise not_found("package")
-    return listed(*found)
+    return item_list(*found)
 
 
 @router.get("/artifacts", response={200: CountedList, **ERRORS})
@@ -75,12 +68,15 @@ def search_artifacts(request: HttpRequest, search: Query[Search]) -> Shape:
 
 def _found(channels: Any, search: Search) -> Shape:
     rows, sort = _matching(channels, search), _sort(search.sort)
-    total = package_schemas.count(rows, most=COUNTED if search.q else None)
-    exact = not search.q or total <= COUNTED
+    total = package_schemas.count(rows, most=COUNT_LIMIT if search.q else None)
+    exact = not search.q or total <= COUNT_LIMIT
     # Nothing is looked for behind the last one.
     behind = exact and search.offset >= total
     items = [] if behind else package_schemas.page(rows, sort=sort, paging=search)
-    return {**listed(items, min(total, COUNTED) if not exact else total), "count_exact": exact}
+    return {
+        **item_list(items, min(total, COUNT_LIMIT) if not exact else total),
+        "count_exact": exact,
+    }
 
 
 def _matching(channels: Any, search: Search) -> Any:

@@ -17,15 +17,17 @@ from mirrors import services, source_urls
 from mirrors.models import Kind, Preview, Upstream
 from runs import connection_test, preview
 from web.api.channel_access import Where, knows, writes_somewhere
-from web.api.common import ERRORS, LARGEST, Body, ErrorAnswer, not_found
+from web.api.errors import ERRORS, ErrorResponse, not_found
 from web.api.mirror_access import MirrorBody, find, mirrors_of, sent_keys
+from web.api.pagination import MAX_NUMBER
+from web.api.schemas import RequestBody
 
 router = Router(tags=["previews"])
 
 Shape = dict[str, Any]
 
 
-class Tested(Body):
+class Tested(RequestBody):
     """Where to look: an address and what is expected there."""
 
     source_root: str
@@ -64,7 +66,7 @@ def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/mirrors/test", response={200: Shape, 502: ErrorAnswer, **ERRORS})
+@router.post("/mirrors/test", response={200: Shape, 502: ErrorResponse, **ERRORS})
 def test_connection(request: HttpRequest, body: Tested) -> Shape:
     """What is at an address, found with a handful of small requests within ten seconds."""
     who = caller(request)
@@ -90,7 +92,7 @@ def _preview(request: HttpRequest, preview_id: int) -> Preview:
     who = caller(request)
     who.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
     found = None
-    if 0 < preview_id <= LARGEST:
+    if 0 < preview_id <= MAX_NUMBER:
         rows = Preview.objects.select_related("channel__parent")
         found = rows.filter(pk=preview_id, asker=who.user).first()
     if found is None or not knows(who, found.channel) or not preview.may_see(found, who):

@@ -13,7 +13,9 @@ from channels import readership
 from channels.models import SourceLink
 from mirrors import form_warnings
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
-from web.api.common import ERRORS, LARGEST, ItemList, listed, not_found, stamp
+from web.api.errors import ERRORS, not_found
+from web.api.pagination import MAX_NUMBER, item_list
+from web.api.schemas import ItemList, timestamp
 
 router = Router(tags=["channels"])
 
@@ -21,14 +23,14 @@ Shape = dict[str, Any]
 
 
 class OfLink(Where):
-    link: int = Field(ge=1, le=LARGEST)
+    link: int = Field(ge=1, le=MAX_NUMBER)
 
 
 def list_readers(request: HttpRequest, where: Path[Where]) -> Shape:
     """The channels of this server that mirror this one; for who manages it."""
     source = asked(request, where, "view", "edit", level=Level.MANAGE)
     found = readership.links_to(source)
-    return listed([_shape(link) for link in found], len(found))
+    return item_list([_shape(link) for link in found], len(found))
 
 
 def revoke_readers(request: HttpRequest, where: Path[OfLink]) -> Status[None]:
@@ -49,8 +51,8 @@ def _shape(link: SourceLink) -> Shape:
         "mirror_id": link.mirror,
         readership.FIELD: link.more_readers,
         "granted_by": link.granted_by or None,
-        "granted_at": stamp(link.granted_at),
-        "created_at": stamp(link.created_at),
+        "granted_at": timestamp(link.granted_at),
+        "created_at": timestamp(link.created_at),
     }
 
 

@@ -15,7 +15,9 @@ from channels.models import Channel
 from channels.revisions import KINDS, difference
 from web.api import channel_schemas
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
-from web.api.common import ERRORS, LARGEST, Body, ItemList, Paging, invalid, listed, not_found, part
+from web.api.errors import ERRORS, invalid, not_found
+from web.api.pagination import MAX_NUMBER, Paging, item_list, paginate
+from web.api.schemas import ItemList, RequestBody
 
 router = Router(tags=["channels"])
 
@@ -30,7 +32,7 @@ class Told(Schema):
     after: str = Field("", max_length=200)
 
 
-class Pinning(Body):
+class Pinning(RequestBody):
     pinned: bool = True
 
 
@@ -38,8 +40,8 @@ def list_revisions(request: HttpRequest, where: Path[Where], paging: Query[Pagin
     """The kept revisions, newest first."""
     channel = asked(request, where, "history", "view")
     rows = channel.revisions.filter(number__lte=channel.current).order_by("-number")
-    items = [channel_schemas.revision(row, channel.current) for row in part(rows, paging)]
-    return listed(items, rows.count())
+    items = [channel_schemas.revision(row, channel.current) for row in paginate(rows, paging)]
+    return item_list(items, rows.count())
 
 
 def compare_revisions(
@@ -89,7 +91,7 @@ def pin_revision(
 
 
 def _revision(channel: Channel, number: int) -> int:
-    kept = 0 < number <= min(channel.current, LARGEST)
+    kept = 0 < number <= min(channel.current, MAX_NUMBER)
     if not kept or not channel.revisions.filter(number=number).exists():
         raise not_found(f"revision {number}")
     return number

@@ -14,18 +14,10 @@ from publishing import explain as why
 from publishing import file_lists
 from web.api import mirror_schemas
 from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
-from web.api.common import (
-    ERRORS,
-    LARGEST,
-    CountedList,
-    ItemList,
-    Paging,
-    listed,
-    not_found,
-    part,
-    stamp,
-)
+from web.api.errors import ERRORS, not_found
 from web.api.mirror_access import MIRROR, OfMirror, of_request
+from web.api.pagination import MAX_NUMBER, Paging, item_list, paginate
+from web.api.schemas import CountedList, ItemList, timestamp
 
 router = Router(tags=["runs"])
 
@@ -38,21 +30,23 @@ class Question(Schema):
 
 
 class OfRun(OfMirror):
-    number: int = Field(ge=1, le=LARGEST)
+    number: int = Field(ge=1, le=MAX_NUMBER)
 
 
 class Lines(Schema):
     """A part of a run's list of files; `reason` is one of the counts, e.g. `mirror.license`."""
 
     reason: str | None = None
-    offset: int = Field(0, ge=0, le=LARGEST)
+    offset: int = Field(0, ge=0, le=MAX_NUMBER)
     limit: int = Field(100, ge=0, le=MOST_LINES)
 
 
 def list_runs(request: HttpRequest, where: Path[OfMirror], paging: Query[Paging]) -> Shape:
     """Past runs and the one that is going, newest first."""
     rows = Run.objects.filter(mirror=of_request(request, where, Level.READ)).order_by("-number")
-    return listed([mirror_schemas.run_shape(row) for row in part(rows, paging)], rows.count())
+    return item_list(
+        [mirror_schemas.run_shape(row) for row in paginate(rows, paging)], rows.count()
+    )
 
 
 def get_run(request: HttpRequest, where: Path[OfRun]) -> Shape:
@@ -91,7 +85,7 @@ def explain(request: HttpRequest, where: Path[Where], question: Query[Question])
     channel = asked(request, where, "view-artifacts", "view")
     query = question.q.strip()
     answers = why.why(channel, query) if query else why.Answers([])
-    return {**listed(answers.items, len(answers.items)), "count_exact": not answers.more}
+    return {**item_list(answers.items, len(answers.items)), "count_exact": not answers.more}
 
 
 def _run(request: HttpRequest, where: OfRun) -> Run:
@@ -106,10 +100,10 @@ def _run(request: HttpRequest, where: OfRun) -> Run:
 def _log(found: Run | None, paging: Paging) -> Shape:
     rows = LogLine.objects.filter(run=found).order_by("id")
     items = [
-        {"at": stamp(line.at), "level": line.level, "text": line.text}
-        for line in part(rows, paging)
+        {"at": timestamp(line.at), "level": line.level, "text": line.text}
+        for line in paginate(rows, paging)
     ]
-    return {**listed(items, rows.count()), "run": found.number if found else None}
+    return {**item_list(items, rows.count()), "run": found.number if found else None}
 
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):

@@ -12,9 +12,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 
 from accounts.audit_query import COLUMNS, Asked, shape
 from accounts.models import SecurityEvent, SecurityEventType
-from web.pages.common import paged, render
+from web.pages.guards import administrators
 from web.pages.history import cell
-from web.pages.users import administrators
+from web.pages.pagination import paginate
+from web.pages.rendering import render
 
 CHUNK = 2000
 
@@ -27,7 +28,7 @@ def events(request: HttpRequest) -> HttpResponse:
     query.pop("page", None)
     context = {
         "asked": asked,
-        "page": paged(request, asked.rows().order_by("-pk")),
+        "page": paginate(request, asked.rows().order_by("-pk")),
         "types": SecurityEventType.choices,
         "query": query.urlencode(),
     }

@@ -18,7 +18,7 @@ from accounts.permissions import Attribute, Level
 from channels import access
 from channels.models import Channel, Revision
 from mirrors.models import Mirror
-from web.pages.common import render
+from web.pages.rendering import render
 
 TABS = (
     ("channel", "Overview"),

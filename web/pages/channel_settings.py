@@ -21,7 +21,8 @@ from mirrors.models import Mirror
 from mirrors.services import delete_channel
 from web.pages.channel_forms import ChannelSettings, tell
 from web.pages.channel_frame import address, shown, tab
-from web.pages.common import confirm, need, signed_in, user_of
+from web.pages.guards import require_level, signed_in, user_of
+from web.pages.rendering import confirm
 
 
 @signed_in
@@ -156,7 +157,7 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         )
     if Mirror.objects.filter(channel=channel, deleted_at=None).exists():
         # It deletes them, too, so it asks what that asks.
-        need(request, Attribute.MIRROR, Level.WRITE)
+        require_level(request, Attribute.MIRROR, Level.WRITE)
     if request.method == "POST":
         _do(request, channel, delete_channel, done=f"The channel {channel.path} is deleted.")
         parent = channel.parent

@@ -20,8 +20,10 @@ from web.api import channel_schemas
 from web.pages import mirror_rows
 from web.pages.channel_forms import NewChannel, tell
 from web.pages.channel_frame import address, shown, tab
-from web.pages.common import need, paged, render, signed_in, text_in, user_of
+from web.pages.guards import require_level, signed_in, user_of
 from web.pages.mirror_access import may_write
+from web.pages.pagination import paginate, text_parameter
+from web.pages.rendering import render
 from web.pages.snippets import TOKEN, snippets
 
 SORTS = {"name": "name", "updated": "updated_at", "downloads": "download_count"}
@@ -30,7 +32,7 @@ SORTS = {"name": "name", "updated": "updated_at", "downloads": "download_count"}
 @signed_in
 def channels(request: HttpRequest) -> HttpResponse:
     """All channels the user may know of."""
-    query = text_in(request, "q")
+    query = text_parameter(request, "q")
     privacy = request.GET.get("privacy", "")
     sort = request.GET.get("sort", "name")
     if sort.removeprefix("-") not in SORTS:
@@ -41,7 +43,7 @@ def channels(request: HttpRequest) -> HttpResponse:
     if privacy in Channel.Privacy.values:
         rows = rows.filter(privacy=privacy)
     order = ("-" if sort.startswith("-") else "") + SORTS[sort.removeprefix("-")]
-    page = paged(request, rows.order_by(order, "pk"))
+    page = paginate(request, rows.order_by(order, "pk"))
     context = {
         "page": page,
         "items": _shapes(page.rows),
@@ -57,7 +59,7 @@ def channels(request: HttpRequest) -> HttpResponse:
 @signed_in
 def create(request: HttpRequest) -> HttpResponse:
     """A new channel, which belongs to its creator."""
-    need(request, Attribute.CHANNEL, Level.WRITE)
+    require_level(request, Attribute.CHANNEL, Level.WRITE)
     return _create(request, None)
 
 
@@ -112,7 +114,7 @@ def subchannels(request: HttpRequest, c: str) -> HttpResponse:
     """The subchannels of a channel."""
     channel = shown(request, c)
     rows = access.visible_channels(request.user).filter(parent=channel).order_by("name")
-    page = paged(request, rows)
+    page = paginate(request, rows)
     return tab(
         request,
         channel,

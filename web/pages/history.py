@@ -20,10 +20,11 @@ from accounts.access import can
 from accounts.permissions import Attribute, Level
 from channels.models import Channel
 from history.models import Event, EventType
-from web.api.common import COUNTED
 from web.api.history import event_shape
+from web.api.pagination import COUNT_LIMIT
 from web.pages.channel_frame import shown, tab
-from web.pages.common import SIZE, signed_in, text_in
+from web.pages.guards import signed_in
+from web.pages.pagination import PAGE_SIZE, text_parameter
 
 FAMILIES = ("conda", "python", "cran")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -52,7 +53,7 @@ class Asked:
         return cls(
             type=get.get("type", "") if get.get("type", "") in EventType.values else "",
             family=get.get("family", "") if get.get("family", "") in FAMILIES else "",
-            actor=text_in(request, "actor"),
+            actor=text_parameter(request, "actor"),
             first=_day(get.get("from", "")),
             last=_day(get.get("to", "")),
             run=_id(get.get("run", "")),
@@ -100,7 +101,7 @@ def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         "types": EventType.choices,
         "families": FAMILIES,
         "total": _total(request, rows, found) if found else 0,
-        "counted": COUNTED,
+        "counted": COUNT_LIMIT,
         "before": before,
         "after": after,
         "query": _query(request),
@@ -213,8 +214,8 @@ def _window(
     cursor = back or on
     if cursor:
         rows = rows.filter(**{"pk__lt" if key == "-pk" else "pk__gt": cursor})
-    found = list(rows.order_by(key)[: SIZE + 1])
-    more, found = len(found) > SIZE, found[:SIZE]
+    found = list(rows.order_by(key)[: PAGE_SIZE + 1])
+    more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
     if backwards:
         found.reverse()
     if not found:
@@ -230,9 +231,9 @@ def _window(
 
 def _total(request: HttpRequest, rows: QuerySet[Event], found: list[Event]) -> int:
     """How many events there are; a first page that is not full says so itself."""
-    if len(found) < SIZE and not {"before", "after", "end"} & set(request.GET):
+    if len(found) < PAGE_SIZE and not {"before", "after", "end"} & set(request.GET):
         return len(found)
-    return rows.order_by()[: COUNTED + 1].count()
+    return rows.order_by()[: COUNT_LIMIT + 1].count()
 
 
 def _query(request: HttpRequest) -> str:

@@ -18,13 +18,13 @@ from channels.models import Channel
 from mirrors.models import Mirror, Run
 from mirrors.services import NOT_READABLE, may_read_source
 from web.pages.channel_frame import address, shown
-from web.pages.common import need, user_of
+from web.pages.guards import require_level, user_of
 
 
 def channel_of(request: HttpRequest, c: str, s: str | None, *, level: Level) -> Channel:
     """The channel, if the user has `level` on its mirrors."""
     channel = shown(request, c, s)
-    need(request, Attribute.MIRROR, level)
+    require_level(request, Attribute.MIRROR, level)
     return shown(request, c, s, level=level) if level != Level.READ else channel
 
 

@@ -18,8 +18,9 @@ from channels.states import ACTIVE, JobState
 from mirrors import run_control, services, warnings
 from mirrors.models import Cause, Mirror, reasons
 from web.pages.channel_frame import address
-from web.pages.common import confirm, signed_in, user_of
+from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import back, mirror_of, run_of, runnable
+from web.pages.rendering import confirm
 
 
 @signed_in

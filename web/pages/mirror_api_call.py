@@ -16,9 +16,10 @@ from django.views.decorators.http import require_POST
 from accounts.permissions import Level
 from channels.models import Channel
 from mirrors.models import Mirror
-from web.pages.common import render, signed_in
+from web.pages.guards import signed_in
 from web.pages.mirror_access import channel_of
 from web.pages.mirror_preview import form_of, problems_of
+from web.pages.rendering import render
 from web.pages.snippets import TOKEN
 
 FIXED = ("mirror_mode", "mirror_type")

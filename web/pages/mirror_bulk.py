@@ -19,8 +19,9 @@ from mirrors import run_control, services
 from mirrors.models import Cause, Mirror
 from web.pages import mirror_rows
 from web.pages.channel_frame import address
-from web.pages.common import confirm, need, render, signed_in, user_of
+from web.pages.guards import require_level, signed_in, user_of
 from web.pages.mirror_access import channel_of, may_write
+from web.pages.rendering import confirm, render
 
 MOST = 1000
 NAMED = 5
@@ -57,7 +58,7 @@ def of_channel(request: HttpRequest, c: str, s: str | None = None) -> HttpRespon
 @signed_in
 def of_all(request: HttpRequest) -> HttpResponse:
     """Several mirrors of all channels."""
-    need(request, Attribute.MIRROR, Level.MANAGE)
+    require_level(request, Attribute.MIRROR, Level.MANAGE)
     return _bulk(request, mirror_rows.visible(request.user), reverse("all-mirrors"))
 
 

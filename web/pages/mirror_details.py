@@ -14,8 +14,9 @@ from channels.states import ACTIVE, JobState
 from mirrors import warnings
 from mirrors.models import LogLine, Mirror, Run, reasons
 from web.pages.channel_frame import tab
-from web.pages.common import render, signed_in
+from web.pages.guards import signed_in
 from web.pages.mirror_access import may_write, mirror_of, run_of
+from web.pages.rendering import render
 from web.pages.run_counts import funnel
 
 LINES = 200

@@ -22,10 +22,11 @@ from mirrors import services
 from mirrors.models import Kind, Mirror
 from web.pages.channel_forms import tell
 from web.pages.channel_frame import address, tab
-from web.pages.common import SIZE, number_in, signed_in, user_of
 from web.pages.filter_words import channel_filters
+from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import channel_of, mirror_of
 from web.pages.mirror_forms import CONDA_ONLY, MirrorForm
+from web.pages.pagination import PAGE_SIZE, number_parameter
 
 OWN_CHANNELS = 100
 LARGEST = 999_999_999
@@ -60,7 +61,7 @@ LACKS = {
 def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The Create mirror form; filled in as another mirror of the channel, where one is named."""
     channel = channel_of(request, c, s, level=Level.WRITE)
-    number = number_in(request, "like", most=LARGEST, default=0)
+    number = number_parameter(request, "like", maximum=LARGEST, default=0)
     like = mirror_of(request, c, s, number, level=Level.WRITE) if number else None
     form = MirrorForm(request.POST or None, like=like)
     if request.method == "POST" and form.is_valid():
@@ -104,7 +105,7 @@ def _done(request: HttpRequest, mirror: Mirror, words: str) -> HttpResponse:
     more = " It runs now; its row shows how far it is." if running else ""
     messages.success(request, words + more)
     before = Mirror.objects.filter(channel=mirror.channel, deleted_at=None, name__lt=mirror.name)
-    page = before.count() // SIZE + 1
+    page = before.count() // PAGE_SIZE + 1
     where = address(mirror.channel, "channel-mirrors")
     return redirect(f"{where}{f'?page={page}' if page > 1 else ''}#mirror-{mirror.pk}")
 

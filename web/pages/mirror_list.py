@@ -13,9 +13,11 @@ from accounts.permissions import Attribute, Level
 from mirrors.models import Mirror
 from web.pages import mirror_rows
 from web.pages.channel_frame import address, tab
-from web.pages.common import need, paged, render, signed_in
+from web.pages.guards import require_level, signed_in
 from web.pages.mirror_access import channel_of, mirror_of
 from web.pages.mirror_access import may_write as writable
+from web.pages.pagination import paginate
+from web.pages.rendering import render
 
 
 @signed_in
@@ -33,7 +35,7 @@ def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
 @signed_in
 def all_page(request: HttpRequest) -> HttpResponse:
     """The mirrors of all channels that the user may know of, for roles with mirror = manage."""
-    need(request, Attribute.MIRROR, Level.MANAGE)
+    require_level(request, Attribute.MIRROR, Level.MANAGE)
     context = _context(request, mirror_rows.visible(request.user), may_write=True)
     context |= {"everywhere": True, "bulk": reverse("all-bulk")}
     return render(request, "mirrors/all.html", context)
@@ -58,7 +60,9 @@ def _context(request: HttpRequest, all_: QuerySet[Mirror], *, may_write: bool) -
     found = mirror_rows.matching(all_, request.GET)
     chosen = mirror_rows.chosen(request)
     sort = mirror_rows.sort_of(request)
-    page = paged(request, mirror_rows.in_order(mirror_rows.in_state(found, chosen["state"]), sort))
+    page = paginate(
+        request, mirror_rows.in_order(mirror_rows.in_state(found, chosen["state"]), sort)
+    )
     return {
         **chosen,
         "sort": sort,

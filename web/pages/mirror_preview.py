@@ -27,9 +27,10 @@ from mirrors import services, source_urls
 from mirrors.models import Kind, Mirror, Preview, Upstream
 from runs import connection_test, preview
 from web.pages.channel_forms import tell
-from web.pages.common import render, signed_in, user_of
+from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import channel_of
 from web.pages.mirror_forms import CUSTOM, MirrorForm, split
+from web.pages.rendering import render
 
 TIMES = 3
 PROBLEMS = 20

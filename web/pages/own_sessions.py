@@ -13,7 +13,8 @@ from django.utils import timezone
 from accounts import audit, revocation
 from accounts import sessions as alive
 from accounts.models import ApiSession, SecurityEvent, SecurityEventType, User
-from web.pages.common import confirm, render, signed_in, user_of
+from web.pages.guards import signed_in, user_of
+from web.pages.rendering import confirm, render
 
 NEWEST = 20
 

@@ -11,9 +11,10 @@ from channels.models import Channel, Package
 from filters.rules.model import Rule
 from publishing.explain import Answers, why
 from web.api import package_schemas
-from web.api.common import COUNTED, Paging
+from web.api.pagination import COUNT_LIMIT, Paging
 from web.pages.channel_frame import shown, tab
-from web.pages.common import SIZE, Page, page_number, signed_in, text_in
+from web.pages.guards import signed_in
+from web.pages.pagination import PAGE_SIZE, Page, page_number, text_parameter
 
 STATES = {
     "listed": "kept",
@@ -40,8 +41,8 @@ RULES = {
 def list_packages(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The packages clients can get now."""
     channel = shown(request, c, s)
-    query = text_in(request, "q")
-    platform = text_in(request, "platform")
+    query = text_parameter(request, "q")
+    platform = text_parameter(request, "platform")
     sort = request.GET.get("sort", "name")
     if sort.removeprefix("-") not in package_schemas.SORTS:
         sort = "name"
@@ -76,7 +77,7 @@ def package(
     found = package_schemas.listed([channel]).filter(family=family.replace("\x00", ""), name=name)
     some = package_schemas.page(found, sort="name", paging=Paging(offset=0, limit=1))
     number = page_number(request)
-    paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
+    paging = Paging(offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE)
     files = package_schemas.files(channel, family, name=name, paging=paging) if some else None
     if not files or not files[0]:
         raise Http404(f"The channel {channel.path} lists no package {name} now.")
@@ -102,9 +103,9 @@ def package(
 def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Why is it (not) here? For any package or file name."""
     channel = shown(request, c, s)
-    query = text_in(request, "q")
+    query = text_parameter(request, "q")
     answers = why(channel, query) if query else Answers([])
-    page = Page(answers.items[:SIZE], 1, min(len(answers.items), SIZE))
+    page = Page(answers.items[:PAGE_SIZE], 1, min(len(answers.items), PAGE_SIZE))
     context = {
         "query": query,
         "total": len(answers.items),
@@ -118,10 +119,10 @@ def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 
 
 def _page(request: HttpRequest, rows: Any, sort: str) -> Page:
-    number, total = page_number(request), package_schemas.count(rows, most=COUNTED)
-    if (number - 1) * SIZE >= total:
+    number, total = page_number(request), package_schemas.count(rows, most=COUNT_LIMIT)
+    if (number - 1) * PAGE_SIZE >= total:
         number = 1
-    paging = Paging(offset=(number - 1) * SIZE, limit=SIZE)
+    paging = Paging(offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE)
     return Page(package_schemas.page(rows, sort=sort, paging=paging), number, total)
 
 

@@ -19,7 +19,8 @@ from accounts.redirects import inside
 from history.models import EventType
 from web.pages.account_events import tell_token
 from web.pages.account_forms import NewToken
-from web.pages.common import confirm, render, signed_in, user_of
+from web.pages.guards import signed_in, user_of
+from web.pages.rendering import confirm, render
 
 THEMES = ("system", "light", "dark")
 

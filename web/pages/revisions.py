@@ -16,7 +16,9 @@ from channels.errors import WrongState
 from channels.models import Channel, Revision
 from channels.revisions import KINDS, difference
 from web.pages.channel_frame import address, shown, tab
-from web.pages.common import confirm, number_in, paged, signed_in, text_in, user_of
+from web.pages.guards import signed_in, user_of
+from web.pages.pagination import number_parameter, paginate, text_parameter
+from web.pages.rendering import confirm
 
 TOLD = 500
 """How many file names are shown on a page."""
@@ -28,7 +30,7 @@ def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpRespons
     """The kept revisions, newest first."""
     channel = shown(request, c, s)
     kept = channel.revisions.filter(number__lte=channel.current).order_by("-number")
-    page = paged(request, kept)
+    page = paginate(request, kept)
     older = _older(page.rows, channel)
     rows = [{"revision": row, "older": older.get(row.number)} for row in page.rows]
     base = f"{django_settings.PUBLIC_URL}/api/repo/{channel.path}"
@@ -52,8 +54,8 @@ def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpRespons
 def compare(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Go to the difference of the two revisions that were chosen."""
     channel = shown(request, c, s)
-    a = number_in(request, "a", most=LARGEST)
-    b = number_in(request, "b", most=LARGEST)
+    a = number_parameter(request, "a", maximum=LARGEST)
+    b = number_parameter(request, "b", maximum=LARGEST)
     return redirect(address(channel, "channel-difference", a=min(a, b), b=max(a, b)))
 
 
@@ -62,7 +64,7 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
     """What changed from one revision to another."""
     channel = shown(request, c, s)
     first, last = _kept(channel, a), _kept(channel, b)
-    after = text_in(request, "after")
+    after = text_parameter(request, "after")
     try:
         found = difference(channel, first.number, last.number, limit=TOLD, after=after)
     except ValueError as error:

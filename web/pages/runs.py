@@ -17,8 +17,9 @@ from mirrors.models import LogLine, Mirror, Run
 from publishing import file_lists
 from publishing.file_lists import Line
 from web.pages.channel_frame import tab
-from web.pages.common import number_in, paged, signed_in
+from web.pages.guards import signed_in
 from web.pages.mirror_access import mirror_of, run_of
+from web.pages.pagination import number_parameter, paginate
 from web.pages.run_counts import REASONS
 
 SIZE = 100
@@ -43,7 +44,7 @@ def past(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
         mirror.channel,
         "channel-mirrors",
         template="mirrors/runs.html",
-        context={"mirror": mirror, "page": paged(request, rows)},
+        context={"mirror": mirror, "page": paginate(request, rows)},
     )
 
 
@@ -52,7 +53,7 @@ def files(request: HttpRequest, pk: int, number: int, c: str, s: str | None = No
     """The files behind one of a run's numbers."""
     mirror, run = _run(request, pk, number, c=c, s=s)
     reason = request.GET.get("reason", "")
-    page = number_in(request, "page", most=MOST_PAGES)
+    page = number_parameter(request, "page", maximum=MOST_PAGES)
     context: dict[str, Any] = {"mirror": mirror, "run": run, "reason": reason, "number": page}
     context["title"] = words(reason)
     start = (page - 1) * SIZE

@@ -14,7 +14,8 @@ from django.views.generic.base import TemplateResponseMixin
 
 from accounts.limits import TooMany
 from accounts.redirects import inside
-from web.pages.common import render, signed_in, user_of
+from web.pages.guards import signed_in, user_of
+from web.pages.rendering import render
 
 
 class Rendered(TemplateResponseMixin):
@@ -26,7 +27,7 @@ class Rendered(TemplateResponseMixin):
     def render_to_response(
         self, context: dict[str, Any], status: int = 200, **_: Any
     ) -> HttpResponse:
-        """The page, under the policy that `web.pages.common.render` sets."""
+        """The page, under the policy that `web.pages.rendering.render` sets."""
         return render(self.request, self.template_name, context, status=status)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from functools import wraps
-from typing import ParamSpec
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
@@ -19,31 +17,19 @@ from accounts import audit, revocation
 from accounts.models import Role, SecurityEventType, User
 from accounts.permissions import Attribute, Level
 from web.pages.account_forms import RoleForm, UserForm
-from web.pages.common import View, confirm, need, paged, render, signed_in, text_in, user_of
-
-P = ParamSpec("P")
-
-
-def administrators(view: View[P]) -> View[P]:
-    """Only for roles with roles = manage."""
-
-    @signed_in
-    @wraps(view)
-    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        need(request, Attribute.ROLES, Level.MANAGE)
-        return view(request, *args, **kwargs)
-
-    return guarded
+from web.pages.guards import administrators, user_of
+from web.pages.pagination import paginate, text_parameter
+from web.pages.rendering import confirm, render
 
 
 @administrators
 def users(request: HttpRequest) -> HttpResponse:
     """All local accounts."""
-    query = text_in(request, "q")
+    query = text_parameter(request, "q")
     rows: QuerySet[User] = User.objects.select_related("role").order_by("username")
     if query:
         rows = rows.filter(Q(username__icontains=query) | Q(email__icontains=query))
-    return render(request, "accounts/users.html", {"page": paged(request, rows), "query": query})
+    return render(request, "accounts/users.html", {"page": paginate(request, rows), "query": query})
 
 
 @administrators

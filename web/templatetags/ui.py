@@ -20,7 +20,7 @@ from accounts.permissions import Attribute, Level
 from channels.models import Channel
 from channels.states import JobState
 from mirrors.models import Mirror, Outcome
-from web.pages.common import DIALOG
+from web.pages.rendering import DIALOG
 
 register = template.Library()
 

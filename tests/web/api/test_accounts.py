@@ -233,7 +233,10 @@ def test_addresses_that_do_not_exist_are_404_with_a_sentence(admin: User) -> Non
         for method in ("GET", "DELETE"):
             status, _ = message(Api(admin).ask(method, path))
             assert status in (404, 405), path
-    assert message(Api(admin).ask("PATCH", "/account")) == (405, "PATCH is not possible here.")
+    assert message(Api(admin).ask("PATCH", "/account")) == (
+        405,
+        "This address does not support PATCH.",
+    )
 
 
 @pytest.mark.parametrize(

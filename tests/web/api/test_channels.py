@@ -144,7 +144,7 @@ def test_a10_what_cannot_be_set_is_refused_or_ignored_as_shown(api: Api) -> None
     shown = api.post("/channels", {"name": "main"})[1]
     for field in ("owner", "owner_id", "mode", "filter", "deleted", "current"):
         status, text = message(api.put("/channels/main", {field: 7}))
-        assert (status, text) == (422, f"{field}: There is no such field here.")
+        assert (status, text) == (422, f"{field}: This field is unknown.")
         assert message(api.post("/channels", {"name": "other", field: 7}))[0] == 422
     assert message(api.put("/channels/main", {"name": "renamed"}))[0] == 422
     # What was read may be sent back as it is, whatever of it others count.

@@ -483,7 +483,7 @@ def test_a10_what_cannot_be_set_is_refused_or_ignored_as_shown(api: Api) -> None
     shown = api.post(MIRRORS, body())[1]
     for field in ("channel", "owner", "mode", "name", "held_since", "filter", "exclude_specs"):
         status, text = message(api.put(f"{MIRRORS}/m", {field: "x"}))
-        assert (status, text) == (422, f"{field}: There is no such field here.")
+        assert (status, text) == (422, f"{field}: This field is unknown.")
         assert message(api.post(MIRRORS, {**body("other"), field: "x"}))[0] == 422
     other = {**shown, "state": "completed", "mirror_id": 77, "last_run_at": "2020-01-01"}
     status, after = api.put(f"{MIRRORS}/m", other)

@@ -1,4 +1,4 @@
-"""What the vendor's API has and this one does not: 405, with a sentence that says so.
+"""Operations of the vendor's API that this server does not have: 405, with a sentence.
 
 Not 404: the vendor's client reads that as "sign in again".
 """
@@ -14,10 +14,11 @@ from accounts.errors import ApiError
 
 router = Router()
 
+NOTHING_HERE = "There is nothing at this address."
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _CHANNEL = r"channels/[^/]+(/subchannels/[^/]+|/[^/]+)?"
 
-MISSING = (
+UNSUPPORTED = (
     (rf"POST {_CHANNEL}/artifacts", "This server does not take uploads."),
     (
         rf"PUT {_CHANNEL}/artifacts/bulk",
@@ -50,19 +51,19 @@ MISSING = (
 )
 
 
-def why(method: str, path: str) -> str | None:
-    """The sentence for a request to a part of the vendor's API that is not here."""
-    asked = f"{method} {path.strip('/')}"
-    for pattern, sentence in MISSING:
-        if re.fullmatch(pattern, asked):
+def explain(method: str, path: str) -> str | None:
+    """Why this server does not have an operation; None for one that the vendor has neither."""
+    operation = f"{method} {path.strip('/')}"
+    for pattern, sentence in UNSUPPORTED:
+        if re.fullmatch(pattern, operation):
             return sentence
     return None
 
 
-@router.api_operation(METHODS, "/{path:rest}", auth=None, include_in_schema=False)
-def absent(request: HttpRequest, rest: str) -> None:
+@router.api_operation(METHODS, "/{path:path}", auth=None, include_in_schema=False)
+def unsupported(request: HttpRequest, path: str) -> None:
     """Every address that no other operation has."""
-    sentence = why(request.method or "GET", rest)
+    sentence = explain(request.method or "GET", path)
     if sentence:
         raise ApiError(405, sentence)
-    raise ApiError(404, "There is nothing at this address.")
+    raise ApiError(404, NOTHING_HERE)

@@ -1,0 +1,64 @@
+"""Pages of lists: by `offset` and `limit`, or by the id of the last event that was read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from ninja import Field, Schema
+
+MAX_NUMBER = 1_000_000_000
+"""Of a number in an address or a query; databases refuse much larger ones."""
+DEFAULT_EVENTS, MAX_EVENTS = 100, 1000
+"""Events in one answer."""
+COUNT_LIMIT = 10_000
+"""Counting stops here: beyond it nobody pages, and a database would have to read every row."""
+
+
+class Paging(Schema):
+    """`limit` absent = everything; 0 = nothing but the total."""
+
+    offset: int = Field(0, ge=0, le=MAX_NUMBER)
+    limit: int | None = Field(None, ge=0, le=MAX_NUMBER)
+
+
+class EventPaging(Schema):
+    """A place in a list that has no end: `offset` rows are read and skipped, `after` seeks."""
+
+    offset: int = Field(0, ge=0, le=10 * COUNT_LIMIT)
+    limit: int | None = Field(DEFAULT_EVENTS, ge=0, le=MAX_NUMBER)
+    after: int | None = Field(None, ge=0, le=2**63 - 1)
+    """The `event_id` that the page before ended with."""
+
+
+def paginate(rows: QuerySet[Any] | list[Any], paging: Paging) -> list[Any]:
+    """The rows of one page."""
+    if paging.limit == 0:
+        return []
+    end = None if paging.limit is None else paging.offset + paging.limit
+    return list(rows[paging.offset : end])
+
+
+def paginate_events(rows: QuerySet[Any], paging: EventPaging, *, descending: bool) -> list[Any]:
+    """At most `MAX_EVENTS` of these events, in the order of their ids."""
+    if paging.after is not None:
+        rows = rows.filter(**{"pk__lt" if descending else "pk__gt": paging.after})
+    limit = DEFAULT_EVENTS if paging.limit is None else min(paging.limit, MAX_EVENTS)
+    ordered = rows.order_by("-pk" if descending else "pk")
+    return paginate(ordered, Paging(offset=paging.offset, limit=limit))
+
+
+def item_list(items: list[dict[str, Any]], total: int) -> dict[str, Any]:
+    """An `ItemList` of one page's items."""
+    return {"total_count": total, "items": items}
+
+
+def counted_list(
+    items: list[dict[str, Any]], rows: QuerySet[Any], *, count_all: bool = False
+) -> dict[str, Any]:
+    """A `CountedList` of some of these rows; `count_all`: counted to their end."""
+    if count_all:
+        return {**item_list(items, rows.order_by().count()), "count_exact": True}
+    # Ordering would have the database sort what is only counted.
+    total = rows.order_by()[: COUNT_LIMIT + 1].count()
+    return {**item_list(items, min(total, COUNT_LIMIT)), "count_exact": total <= COUNT_LIMIT}
