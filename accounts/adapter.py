@@ -10,6 +10,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from typing_extensions import override
 
 from accounts import client_ip, passwords
 from accounts.models import User
@@ -27,7 +28,8 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
         "enter_current_password": "This is not your password.",
     }
 
-    def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002
+    @override
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Nobody makes an account for themselves."""
         return False
 
@@ -45,11 +47,13 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
         request: HttpRequest = self.request
         return bool(inside(request, url, ""))
 
-    def is_ajax(self, request: HttpRequest) -> bool:  # noqa: ARG002
+    @override
+    def is_ajax(self, request: HttpRequest) -> bool:
         """Pages are answered as pages; scripts have the REST API."""
         return False
 
-    def respond_user_inactive(self, request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:  # noqa: ARG002
+    @override
+    def respond_user_inactive(self, request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:
         """Disabled while they signed in: the library's page about that is not served."""
         return redirect("sign-in")
 

@@ -91,7 +91,7 @@ def difference(
         raise ValueError(f'"{after}" is no place between the revisions {a} and {b}')
     walk = _Walk(channel, low, high, limit, start)
     walk.go()
-    counts, exact = dict(walk.counts), walk.ended_at
+    counts, exact = dict(walk.counts), walk.ended
     if not exact and (stored := _stored(channel, low, high)):
         counts, exact = stored, True
     kinds = dict(zip(KINDS, KINDS if a <= b else KINDS[::-1], strict=True))
@@ -161,7 +161,7 @@ class _Walk:
         self.start = start
         self.files: dict[str, list[str]] = {kind: [] for kind in KINDS}
         self.counts = Counter({kind: getattr(start, kind) for kind in KINDS})
-        self.ended_at = False
+        self.ended = False
         self.following = ""
         self._rows = self._records = self._told = 0
         self._behind = start
@@ -182,10 +182,10 @@ class _Walk:
                     break
         else:
             self._compare(pending)
-            self.ended_at = self._rows < ROWS
+            self.ended = self._rows < ROWS
             if self._last:
                 self._behind = self._place(*self._last)
-        if not self.ended_at and not self.following:
+        if not self.ended and not self.following:
             self.following = str(self._behind)
 
     def _pairs(self) -> Iterator[_Pair]:
