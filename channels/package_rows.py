@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import zstandard
-
+from channels import shards
 from channels.listed_from import ListedFrom
 from channels.models import Channel, Package, Shard
 from ecosystems.base import Ecosystem
@@ -85,10 +84,9 @@ def adopt(row: Package, item: Listing) -> bool:
 
 def bodies_of(rows: Iterable[Package]) -> dict[str, bytes]:
     """The shard bodies of these rows by their hash."""
-    expand = zstandard.ZstdDecompressor()
-    wanted = {row.shard_id for row in rows if row.shard_id}
-    stored = Shard.objects.filter(pk__in=wanted).values_list("pk", "body")
-    return {pk: expand.decompress(bytes(body)) for pk, body in stored}
+    hashes = {row.shard_id for row in rows if row.shard_id}
+    stored = Shard.objects.filter(pk__in=hashes).values_list("pk", "body")
+    return {pk: shards.decompress(body) for pk, body in stored}
 
 
 def batches(listings: Iterable[Listing]) -> Iterator[list[Listing]]:

@@ -14,13 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import zstandard
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Max, Sum
 from django.utils import timezone
 
-from channels import blobs
+from channels import blobs, shards
 from channels.errors import WrongState
 from channels.lease import Heart
 from channels.models import (
@@ -72,7 +71,6 @@ class Build:
         self.documents_changed = False
         self._resized = False
         """Whether sizes of listed files are known that were not."""
-        self._compress = zstandard.ZstdCompressor(level=1)
         with transaction.atomic():
             undo(self.channel)
             last = self.channel.revisions.aggregate(last=Max("number"))["last"] or 0
@@ -108,23 +106,22 @@ class Build:
         if section:
             rows = rows.filter(section=section)
 
-        def shards() -> Iterator[tuple[str, bytes, str]]:
-            expand = zstandard.ZstdDecompressor()
+        def bodies() -> Iterator[tuple[str, bytes, str]]:
             if not section or ecosystem.names_only:
                 # The root's documents name the packages of all sections.
                 for name in rows.values_list("name", flat=True).distinct():
                     yield name, b"", ""
                 return
             values = rows.values_list("name", "shard__body", "shard__served_sha256")
-            for name, body, served in values.iterator(chunk_size=100):
+            for name, stored, served in values.iterator(chunk_size=100):
                 self.stop()
-                yield name, expand.decompress(bytes(body)), served
+                yield name, shards.decompress(stored), served
 
         scratch = Path(settings.DATA) / "tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=scratch, prefix="documents-") as folder:
             written = []
-            for document in ecosystem.documents(section, shards, Path(folder), extras):
+            for document in ecosystem.documents(section, bodies, Path(folder), extras):
                 self.heart.check()
                 self._document(section, document)
                 written.append(document.name)
@@ -207,8 +204,8 @@ class Build:
             self.changes.compare(ecosystem, item.name, item.filenames, item.body, old)
         with transaction.atomic():
             self.publication.write(revision=self.number)
-            shards = self._new_shards(ecosystem, [item for item, _ in fresh if item.body])
-            Shard.objects.bulk_create(shards, ignore_conflicts=True)
+            new_shards = self._new_shards(ecosystem, [item for item, _ in fresh if item.body])
+            Shard.objects.bulk_create(new_shards, ignore_conflicts=True)
             Package.objects.bulk_update(update, ADOPTED)
             gone = [row.pk for _, row in fresh if row is not None]
             Package.objects.filter(pk__in=gone).update(removed_in=self.number)
@@ -224,13 +221,13 @@ class Build:
         there = Shard.objects.select_for_update(no_key=True).order_by("pk")
         there = there.filter(pk__in=[item.digest for item in items])
         known = set(there.values_list("pk", flat=True))
-        shards = []
+        rows = []
         for item in items:
             if item.digest not in known:
                 known.add(item.digest)
-                body = item.packed or self._compress.compress(item.body)
-                shards.append(shard_row(ecosystem, item, body))
-        return shards
+                body = item.packed or shards.compress(item.body)
+                rows.append(shard_row(ecosystem, item, body))
+        return rows
 
     def _remove_others(self, ecosystem: Ecosystem, section: str, seen: set[str]) -> None:
         rows = Package.objects.at(self.channel.current).filter(
@@ -297,7 +294,7 @@ def insert(
     """
     if item.body:
         item.digest = hashlib.sha256(item.body).hexdigest()
-        shard = shard_row(ecosystem, item, zstandard.compress(item.body, 1))
+        shard = shard_row(ecosystem, item, shards.compress(item.body))
         Shard.objects.bulk_create([shard], ignore_conflicts=True)
     row = package_row(channel, ecosystem.family, section, item, added_in=at)
     row.removed_in = until

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from channels.file_difference import FileDifference, file_difference
 from channels.models import Channel
 from ecosystems.base import Ecosystem
 from history.models import Event, EventType
@@ -44,35 +45,26 @@ class Changes:
     ) -> None:
         """Note how a package's body `new` (listing `filenames`) differs from `old`."""
         if not old:
-            self.note(ecosystem.family, name, added=filenames, replaced=[], removed=[])
+            # What is new as a whole need not be decoded.
+            self._note(ecosystem.family, name, FileDifference(filenames, [], []))
             return
-        before = ecosystem.entries(old)
-        after = ecosystem.entries(new) if new else {}
-        self.note(
-            ecosystem.family,
-            name,
-            added=[file for file in after if file not in before],
-            replaced=[file for file in after if file in before and before[file] != after[file]],
-            removed=[file for file in before if file not in after],
-        )
+        records = ecosystem.entries(new) if new else {}
+        self._note(ecosystem.family, name, file_difference(ecosystem.entries(old), records))
         # `removed` lists of the upstream are in the body too: a difference, though of no file.
         self.total += new != old and bool(new)
 
-    def note(
-        self, family: str, name: str, *, added: list[str], replaced: list[str], removed: list[str]
-    ) -> None:
+    def _note(self, family: str, name: str, files: FileDifference) -> None:
         """Add to a package's counts."""
-        count = len(added) + len(replaced) + len(removed)
-        if not count:
+        if not files.total:
             return
-        self.total += count
+        self.total += files.total
         change = self._by_name.setdefault((family, name), Change(family))
-        change.added += len(added)
-        change.replaced += len(replaced)
-        change.removed += len(removed)
+        change.added += len(files.added)
+        change.replaced += len(files.replaced)
+        change.removed += len(files.removed)
         room = FILES_TOLD - change.told
         if room > 0:
-            told = [*added, *replaced, *removed][:room]
+            told = [*files.added, *files.replaced, *files.removed][:room]
             change.told += len(told)
             change.files += "\n".join(told) + "\n"
 

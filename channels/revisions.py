@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-import zstandard
 from django.db.models import QuerySet
 
+from channels import shards
+from channels.file_difference import file_difference
 from channels.models import Channel, Package, Revision, Shard
 from ecosystems import registry
 
@@ -166,7 +167,6 @@ class _Walk:
         self._rows = self._records = self._told = 0
         self._behind = start
         self._last: tuple[_Phase, _Row] | None = None
-        self._expand = zstandard.ZstdDecompressor()
 
     def go(self) -> None:
         """Count and tell what differs."""
@@ -232,16 +232,16 @@ class _Walk:
 
     def _paired(self, phase: _Phase, rows: list[_Row]) -> Iterator[_Pair]:
         other = self.low if phase == _Phase.CAME else self.high
-        shards: dict[tuple[str, str], tuple[str, int]] = {}
+        others: dict[tuple[str, str], tuple[str, int]] = {}
         for section in {row.section for row in rows}:
             names = [row.name for row in rows if row.section == section]
             there = Package.objects.at(other).filter(
                 channel=self.channel, section=section, name__in=names, shard__isnull=False
             )
             for name, shard, files in there.values_list("name", "shard_id", "files"):
-                shards[section, name] = shard, files
+                others[section, name] = shard, files
         for row in rows:
-            shard, files = shards.get((row.section, row.name), ("", 0))
+            shard, files = others.get((row.section, row.name), ("", 0))
             # What both revisions list is told where it came.
             if shard != row.shard and not (shard and phase == _Phase.WENT):
                 yield _Pair(phase, row, shard, files)
@@ -259,10 +259,10 @@ class _Walk:
             self._behind = self._place(pair.phase, pair.row)
 
     def _bodies(self, pairs: list[_Pair]) -> dict[str, bytes]:
-        wanted = {shard for pair in pairs for shard in (pair.row.shard, pair.other) if shard}
+        hashes = {shard for pair in pairs for shard in (pair.row.shard, pair.other) if shard}
         self._records += sum(pair.row.files + pair.other_files for pair in pairs)
-        rows = Shard.objects.filter(pk__in=wanted).values_list("pk", "body")
-        return {pk: self._expand.decompress(bytes(body)) for pk, body in rows} if wanted else {}
+        rows = Shard.objects.filter(pk__in=hashes).values_list("pk", "body")
+        return {pk: shards.decompress(body) for pk, body in rows} if hashes else {}
 
     def _lines(self, pair: _Pair, bodies: dict[str, bytes]) -> list[tuple[str, str]]:
         """What became of the files of a package, by name."""
@@ -271,11 +271,9 @@ class _Walk:
         if pair.whole:
             return [(pair.whole, file) for file in sorted(new)]
         old = entries(bodies[pair.other]) if pair.other in bodies else {}
-        return [
-            ("added" if file not in old else "removed" if file not in new else "replaced", file)
-            for file in sorted({*old, *new})
-            if old.get(file) != new.get(file)
-        ]
+        changes = file_difference(old, new)._asdict().items()
+        lines = [(kind, filename) for kind, filenames in changes for filename in filenames]
+        return sorted(lines, key=lambda line: line[1])
 
     def _tell(self, pair: _Pair, lines: list[tuple[str, str]]) -> None:
         done = self._done(pair)

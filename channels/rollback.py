@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import zstandard
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from channels import shards
 from channels.errors import WrongState
 from channels.lease import Heart
 from channels.models import Channel, Document, Package, Publication, Revision, Shard
@@ -137,11 +137,10 @@ def _batch(
     differing = [
         row for row in rows if row.name not in current or current[row.name] != row.shard_id
     ]
-    shards = Shard.objects.in_bulk([row.shard_id for row in differing if row.shard_id])
-    expand = zstandard.ZstdDecompressor()
+    stored = Shard.objects.in_bulk([row.shard_id for row in differing if row.shard_id])
     for row in rows:
-        shard = shards.get(row.shard_id or "")
-        body = expand.decompress(bytes(shard.body)) if shard else b""
+        shard = stored.get(row.shard_id or "")
+        body = shards.decompress(shard.body) if shard else b""
         yield Listing(
             name=row.name,
             body=body,

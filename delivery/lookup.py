@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
-import zstandard
 from django.conf import settings
 from django.db.models import Min, QuerySet
 from django.utils import timezone
 
-from channels import blobs, pins
+from channels import blobs, pins, shards
 from channels.access import audience, privacy
 from channels.errors import Missing
 from channels.file_sources import origin_of
@@ -95,7 +94,7 @@ _shard = Prepared(lambda sha256: Shard.objects.filter(pk=sha256).only("body"), s
 
 def _read(package: Package, key: str) -> dict[str, Told]:
     (shard,) = _shard(key)
-    plain = zstandard.ZstdDecompressor().decompress(bytes(shard.body))
+    plain = shards.decompress(shard.body)
     ecosystem = registry.of_family(package.family)
     records = ecosystem.records(plain, section=package.section, name=package.name)
     return {

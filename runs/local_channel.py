@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import zstandard
 from django.db.models import QuerySet
 
-from channels import blobs
+from channels import blobs, shards
 from channels.models import Channel, Document, Package
 from ecosystems import registry
 from ecosystems.errors import BadIndex
@@ -46,7 +45,6 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
     """A section of the source channel's current revision, grouped like any index."""
     channel = _source(upstream)
     ecosystem = registry.get(upstream.kind)
-    expand = zstandard.ZstdDecompressor()
     target = work / f"{section.replace('/', '-')}.pack"
     old = Pack(blobs.path(before.pack_id)) if before else None
     listed = newest = names = 0
@@ -57,7 +55,7 @@ def read(upstream: Upstream, section: str, before: Snapshot | None, *, work: Pat
     writer = PackWriter(target, records=checked)
     rows = _rows(upstream, channel, section).values_list("name", "shard_id", "shard__body")
     for name, digest, body in rows.iterator(chunk_size=100):
-        raw = expand.decompress(bytes(body))
+        raw = shards.decompress(body)
         records = ecosystem.records(raw, section=section, name=name)
         listed += len(records)
         names += 1

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import zstandard
 from django.conf import settings
 from django.db.models import Q, Sum
 
-from channels import access, pins
+from channels import access, pins, shards
 from channels.blobs import servable
 from channels.channeldata import Words
 from channels.file_sources import origin_of
@@ -103,7 +102,7 @@ def records_of(row: Package) -> list[Record]:
     """The records of a package row, with the hashes that are known from their first bytes."""
     if row.shard is None:
         return []
-    body = zstandard.ZstdDecompressor().decompress(bytes(row.shard.body))
+    body = shards.decompress(row.shard.body)
     ecosystem = registry.of_family(row.family)
     listed = ecosystem.records(body, section=row.section, name=row.name)
     found = [record for record in listed if isinstance(record, Record)]
