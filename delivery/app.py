@@ -37,7 +37,7 @@ from delivery.responses import (
 )
 from ecosystems.base import Ecosystem
 from ecosystems.documents import Location
-from publishing import lazy_records
+from publishing import on_demand_packages
 
 logger = logging.getLogger(__name__)
 signals.connect()
@@ -269,7 +269,7 @@ def _behind_prefix(
     try:
         return _of_package(channel, spot, number, ecosystem=ecosystem, form=form, until=until)
     except Missing:
-        if not lazy_records.bring(channel, spot.section, spot.name, number):
+        if not on_demand_packages.ensure_package(channel, spot.section, spot.name, number):
             raise
     return _of_package(channel, spot, number, ecosystem=ecosystem, form=form, until=until)
 

@@ -14,10 +14,12 @@ from typing import Self
 import msgspec
 
 from channels import blobs
+from ecosystems.records import Record
+from publishing.outcomes import SourceRecords, State
 
 
-class Beside(msgspec.Struct, frozen=True, array_like=True):
-    """A small file that goes with a wanted one."""
+class CompanionItem(msgspec.Struct, frozen=True, array_like=True):
+    """A small file that is downloaded with the one that it belongs to."""
 
     filename: str
     size: int
@@ -26,8 +28,8 @@ class Beside(msgspec.Struct, frozen=True, array_like=True):
     address: str = ""
 
 
-class Wanted(msgspec.Struct, frozen=True, array_like=True):
-    """One file to be fetched, with those beside it."""
+class DownloadItem(msgspec.Struct, frozen=True, array_like=True):
+    """One file to be fetched, with its companions. Texts, sizes, addresses as in `Record`."""
 
     section: str
     name: str
@@ -37,29 +39,28 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
     md5: str
     file_source_id: int
     address: str = ""
-    """As in `Record`."""
-    beside: tuple[Beside, ...] = ()
-    instead: Wanted | None = None
+    companions: tuple[CompanionItem, ...] = ()
+    fallback: DownloadItem | None = None
     """The file to fetch should this one fail: a package's older form."""
     stored: bool = False
     """Its bytes lie here: they came for another channel, and are tried before a download."""
 
     @property
-    def need(self) -> int:
-        """How much room it takes with those beside it, as far as the index states sizes."""
-        beside = sum(max(file.size, 0) for file in self.beside)
-        return beside if self.stored else beside + max(self.size, 0)
+    def room(self) -> int:
+        """How many bytes it takes on the disk with its companions, as far as sizes are known."""
+        companions = sum(max(file.size, 0) for file in self.companions)
+        return companions if self.stored else companions + max(self.size, 0)
 
 
-class Plan:
-    """The files a run wants, and how many bytes they are."""
+class DownloadPlan:
+    """The files that a run downloads, and how many bytes they are."""
 
     def __init__(self, purpose: str) -> None:
         self.path: Path = blobs.temporary(purpose)
         self.files = 0
         self.bytes = 0
-        self._need = 0
-        self._new: list[Wanted] = []
+        self._room = 0
+        self._unwritten: list[DownloadItem] = []
         self._file = self.path.open("wb")
 
     def __enter__(self) -> Self:
@@ -74,32 +75,59 @@ class Plan:
         self._file.close()
         self.path.unlink(missing_ok=True)
 
-    def add(self, wanted: Wanted) -> None:
+    def add_missing(self, section: str, name: str, part: SourceRecords) -> None:
+        """Plan a package's missing files: of conda's two forms the new one, while it can be had."""
+        for record in part.in_state(State.MISSING):
+            item = _item(section, name, part, record)
+            legacy = part.fallbacks.get(record.filename)
+            if legacy is not None:
+                item = msgspec.structs.replace(item, fallback=_item(section, name, part, legacy))
+            self.add(item)
+
+    def add(self, item: DownloadItem) -> None:
         """Append one file."""
-        self._new.append(wanted)
+        self._unwritten.append(item)
         self.files += 1
-        self.bytes += max(wanted.size, 0)
-        if len(self._new) >= blobs.BATCH:
+        self.bytes += max(item.size, 0)
+        if len(self._unwritten) >= blobs.BATCH:
             self._write()
 
     @property
-    def need(self) -> int:
-        """How much room on the disk it takes; see `Wanted.need`."""
+    def room(self) -> int:
+        """How many bytes it takes on the disk; see `DownloadItem.room`."""
         self._write()
-        return self._need
+        return self._room
 
     def _write(self) -> None:
-        stored = blobs.stored(wanted.sha256 for wanted in self._new)
-        for wanted in self._new:
-            told = msgspec.structs.replace(wanted, stored=wanted.sha256 in stored)
-            self._file.write(msgspec.json.encode(told) + b"\n")
-            self._need += told.need
-        self._new.clear()
+        # One query for a batch tells which bytes are here.
+        stored = blobs.stored(item.sha256 for item in self._unwritten)
+        for item in self._unwritten:
+            line = msgspec.structs.replace(item, stored=item.sha256 in stored)
+            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._room += line.room
+        self._unwritten.clear()
 
-    def __iter__(self) -> Iterator[Wanted]:
+    def __iter__(self) -> Iterator[DownloadItem]:
         self._write()
         self._file.flush()
-        decoder = msgspec.json.Decoder(Wanted)
+        decoder = msgspec.json.Decoder(DownloadItem)
         with self.path.open("rb") as lines:
             for line in lines:
                 yield decoder.decode(line)
+
+
+def _item(section: str, name: str, part: SourceRecords, record: Record) -> DownloadItem:
+    return DownloadItem(
+        section,
+        name,
+        record.filename,
+        record.size,
+        record.sha256,
+        record.md5,
+        part.source.file_source_id,
+        record.address,
+        tuple(
+            CompanionItem(file.filename, file.size, file.sha256, file.md5, file.address)
+            for file in record.companions
+        ),
+    )

@@ -1,7 +1,7 @@
-"""Why is a file (not) in a channel? The rule, and the value it looked at.
+"""Why is a file (not) in a channel? The outcome, and the value that the rule looked at.
 
-The rule: only the records of the package that is asked for are read, and of those no more than
-`RECORDS`, whatever there are of sections and mirrors.
+Only the records of the package that is asked for are read, and of those no more than `RECORDS`,
+whatever there are of sections and mirrors.
 """
 
 from __future__ import annotations
@@ -9,31 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
-import zstandard
-
+from channels import shards
 from channels.listed_from import entry_of
 from channels.models import Channel, Package
 from channels.texts import UNREADABLE
 from ecosystems import registry
 from ecosystems.base import Ecosystem
-from filters.rules import Reason, judge
+from ecosystems.records import Invalid, Record
+from filters.rules import Reason
 from filters.rules.model import Rule
 from publishing.inputs import Inputs, gather
-from publishing.judge import judge_name, resolve
-from publishing.outcomes import Case, Part, State
+from publishing.judge import apply_rules, decide_batch, rule_reasons
+from publishing.outcomes import Outcome, SectionInputs, SourceRecords, State, excluded
 
-MOST = 1000
+MOST_FILES = 1000
 """Files that one question is answered for."""
 RECORDS = 20_000
 """Records that one question reads; what a first mirror has of a package is read whole."""
+ROWS = 20
+"""Published rows that are searched for a file that no upstream lists."""
 OLDER = "It is listed as it was before; what the upstream lists now is not downloaded yet."
 DROPPED = "The upstream no longer lists it; it stays until a run of the mirror is complete."
-ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one mirror's and the channel's rules say about one file."""
+    """What becomes of one file of one mirror."""
 
     filename: str
     section: str
@@ -41,7 +42,7 @@ class Answer:
     mirror: str
     kept: bool
     state: str
-    """As `publishing.outcomes.State`."""
+    """A `State`."""
     by: str = ""
     rule: str = ""
     detail: str = ""
@@ -66,14 +67,14 @@ class Answers:
 def why(channel: Channel, query: str) -> Answers:
     """An answer per file for a package name or a file name; none where no upstream lists it."""
     inputs, budget = gather(channel), _Budget()
-    found: list[dict[str, object]] = []
+    items: list[dict[str, object]] = []
     for ecosystem in inputs.ecosystems():
         for section in inputs.sections(ecosystem):
-            for answer in _asked(inputs, ecosystem, section, query, budget):
-                if len(found) == MOST:
-                    return Answers(found, more=True)
-                found.append(asdict(answer))
-    return Answers(found, more=budget.exceeded)
+            for answer in _answers_in(inputs, ecosystem, section, query, budget):
+                if len(items) == MOST_FILES:
+                    return Answers(items, more=True)
+                items.append(asdict(answer))
+    return Answers(items, more=budget.exceeded)
 
 
 class _Budget:
@@ -83,13 +84,13 @@ class _Budget:
         self._left = RECORDS
         self.exceeded = False
 
-    def within(self, case: Case, name: str) -> Case:
-        """The case with as many of its sources as may be read.
+    def within(self, section: SectionInputs, name: str) -> SectionInputs:
+        """The section with as many of its sources as may be read.
 
         The oldest ones: what becomes of a file does not depend on newer mirrors.
         """
         sources = []
-        for source in case.sources:
+        for source in section.sources:
             entry = source.pack.names().get(name)
             records = entry.count if entry else 0
             if records > self._left and self._left < RECORDS:
@@ -97,36 +98,45 @@ class _Budget:
                 break
             self._left -= records
             sources.append(source)
-        return case if len(sources) == len(case.sources) else replace(case, sources=tuple(sources))
+        if len(sources) == len(section.sources):
+            return section
+        return replace(section, sources=tuple(sources))
 
 
-def _asked(
-    inputs: Inputs, ecosystem: Ecosystem, section: str, query: str, budget: _Budget
+def _answers_in(
+    inputs: Inputs, ecosystem: Ecosystem, section_name: str, query: str, budget: _Budget
 ) -> Iterator[Answer]:
     """Of a package's files, or of the one file that `query` names, whatever its name is like."""
-    name = ecosystem.package_name(query)
-    plain = ecosystem.normalize_name(query) if name is None else name
-    case = inputs.case(ecosystem, section, names=[plain])
-    answers = _answers(budget.within(case, plain), plain)
-    if name is not None:
-        yield from (one for one in answers if one.filename == query)
+    file_of = ecosystem.package_name(query)
+    name = ecosystem.normalize_name(query) if file_of is None else file_of
+    section = inputs.section(ecosystem, section_name, names=[name])
+    answers = _answers(budget.within(section, name), name)
+    if file_of is not None:
+        yield from (answer for answer in answers if answer.filename == query)
         return
     yield from answers
-    # A file whose name is no file name of this type: it is among what was left out.
-    for odd in sorted(_left_out_of(case, plain)):
-        some = _answers(budget.within(case, odd), odd)
-        yield from (one for one in some if one.filename == query)
-    for one in inputs.mirrors:
-        snapshot = one.snapshots.get(section) if one.ecosystem.kind == ecosystem.kind else None
+    yield from _invalid_answers(inputs, section, query, name, budget)
+
+
+def _invalid_answers(
+    inputs: Inputs, section: SectionInputs, query: str, name: str, budget: _Budget
+) -> Iterator[Answer]:
+    """Of a file whose name is no file name of this type: it is among the invalid records."""
+    for package in sorted(_packages_with_invalid(section, name)):
+        answers = _answers(budget.within(section, package), package)
+        yield from (answer for answer in answers if answer.filename == query)
+    for mirror in inputs.mirrors:
+        same_type = mirror.ecosystem.kind == section.ecosystem.kind
+        snapshot = mirror.snapshots.get(section.section) if same_type else None
         if snapshot is not None and query in snapshot.invalid_names:
-            reason = ("mirror", Rule.INVALID, UNREADABLE)
-            yield Answer(query, section, "", one.mirror.name, False, "left_out", *reason)
+            outcome = excluded(Reason("mirror", Rule.INVALID, UNREADABLE))
+            yield _answer(query, section.section, "", mirror.mirror.name, outcome)
 
 
-def _left_out_of(case: Case, text: str) -> set[str]:
+def _packages_with_invalid(section: SectionInputs, text: str) -> set[str]:
     """The packages with invalid records whose name `text` begins with."""
     beginnings = {text[:end] for end in range(1, len(text))}
-    return {name for source in case.sources for name in beginnings & source.pack.left_out.keys()}
+    return {name for source in section.sources for name in beginnings & source.pack.left_out.keys()}
 
 
 def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
@@ -134,55 +144,66 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
     inputs = gather(channel)
     for ecosystem in inputs.ecosystems():
         name = ecosystem.package_name(filename) if ecosystem.owns_section(section) else None
-        if name is None:
-            continue
-        if section not in inputs.sections(ecosystem):
-            return _from_rows(inputs, section, name, filename)
-        case = inputs.case(ecosystem, section, names=[name])
-        answers = [answer for answer in _answers(case, name) if answer.filename == filename]
-        if not answers and _withdrawn(case, name):
-            return Verdict(True, f"The upstream has withdrawn all files of {name}.")
-        if not answers:
-            return _from_rows(inputs, section, name, filename)
-        kept = [answer for answer in answers if answer.kept]
-        if not kept:
-            first = answers[0]
-            reason = Reason(first.by, Rule(first.rule), first.detail)
-            return Verdict(True, _sentence(filename, first.mirror, reason))
-        if kept[0].state == "missing":
-            return Verdict(
-                False,
-                f"{filename} passes the filters; the mirror {kept[0].mirror} "
-                "has not downloaded it yet.",
-            )
-        return Verdict(False, f"{filename} passes the filters of {channel.path}.")
+        if name is not None:
+            return _verdict(inputs, ecosystem, section, name, filename)
     return None
 
 
-def _withdrawn(case: Case, name: str) -> bool:
+def _verdict(
+    inputs: Inputs, ecosystem: Ecosystem, section_name: str, name: str, filename: str
+) -> Verdict | None:
+    if section_name not in inputs.sections(ecosystem):
+        return _from_rows(inputs, section_name, name, filename)
+    section = inputs.section(ecosystem, section_name, names=[name])
+    answers = [answer for answer in _answers(section, name) if answer.filename == filename]
+    if not answers and _is_withdrawn(section, name):
+        return Verdict(True, f"The upstream has withdrawn all files of {name}.")
+    if not answers:
+        return _from_rows(inputs, section_name, name, filename)
+    kept = [answer for answer in answers if answer.kept]
+    if not kept:
+        first = answers[0]
+        reason = Reason(first.by, Rule(first.rule), first.detail)
+        return Verdict(True, _sentence(filename, first.mirror, reason))
+    if kept[0].state == State.MISSING:
+        mirror = kept[0].mirror
+        return Verdict(
+            False, f"{filename} passes the filters; the mirror {mirror} has not downloaded it yet."
+        )
+    return Verdict(False, f"{filename} passes the filters of {inputs.channel.path}.")
+
+
+def _is_withdrawn(section: SectionInputs, name: str) -> bool:
     """Whether an upstream says that nothing of the package may be used, and none has any of it."""
-    bodies = [one.pack.read(name) for one in case.sources if name in one.pack.names()]
-    return any(case.ecosystem.withdrawn(body) is None for body in bodies)
+    packs = [source.pack for source in section.sources if name in source.pack.names()]
+    return any(section.ecosystem.withdrawn(pack.read(name)) is None for pack in packs)
 
 
-def _answers(case: Case, name: str) -> list[Answer]:
-    judged = judge_name(case, name)
-    resolve(case, [judged])
-    return [answer for part in judged.parts for answer in _answers_of(case, name, part)]
+def _answers(section: SectionInputs, name: str) -> list[Answer]:
+    package = apply_rules(section, name)
+    decide_batch(section, [package])
+    return [
+        _answer(record.filename, section.section, name, part.source.mirror_name, outcome)
+        for part in package.sources
+        for record, outcome in _with_dropped(part)
+    ]
 
 
-def _answers_of(case: Case, name: str, part: Part) -> Iterator[Answer]:
-    for record, reason, state in zip(part.records, part.reasons, part.states, strict=True):
-        shared = (record.filename, case.section, name, part.source.mirror_name)
-        if reason is not None:
-            yield Answer(*shared, False, "left_out", *reason)
-        elif record.filename in part.stays:
-            yield Answer(*shared, True, "active", detail=OLDER)
-        else:
-            yield Answer(*shared, True, str(state))
-    for filename in part.dropped():
-        shared = (filename, case.section, name, part.source.mirror_name)
-        yield Answer(*shared, True, str(State.STAYS), detail=DROPPED)
+def _with_dropped(part: SourceRecords) -> Iterator[tuple[Record | Invalid, Outcome]]:
+    yield from part.decided()
+    for published in part.dropped.values():
+        yield published.record, Outcome(State.STAYS, published=published)
+
+
+def _answer(filename: str, section: str, name: str, mirror: str, outcome: Outcome) -> Answer:
+    if outcome.reason is not None:
+        state, reason = State.EXCLUDED, outcome.reason
+        return Answer(filename, section, name, mirror, False, str(state), *reason)
+    if outcome.state == State.STAYS:
+        return Answer(filename, section, name, mirror, True, str(State.STAYS), detail=DROPPED)
+    if outcome.published is not None:
+        return Answer(filename, section, name, mirror, True, str(State.PRESENT), detail=OLDER)
+    return Answer(filename, section, name, mirror, True, str(outcome.state))
 
 
 def _from_rows(inputs: Inputs, section: str, name: str, filename: str) -> Verdict | None:
@@ -191,36 +212,41 @@ def _from_rows(inputs: Inputs, section: str, name: str, filename: str) -> Verdic
         channel=inputs.channel, section=section, name=name, shard__isnull=False
     )
     for row in rows.select_related("shard").order_by("-added_in")[:ROWS]:
-        known, answer = _from_row(inputs, row, filename)
-        if known:
-            return answer
+        records = _records(row)
+        if any(record.filename == filename for record in records):
+            return _from_row(inputs, row, records, filename)
     return None
 
 
-def _from_row(inputs: Inputs, row: Package, filename: str) -> tuple[bool, Verdict | None]:
-    """Whether the row lists the file, and what the rules of the mirror it came from say."""
-    ecosystem = registry.of_family(row.family)
+def _records(row: Package) -> list[Record | Invalid]:
     assert row.shard is not None
-    body = zstandard.ZstdDecompressor().decompress(bytes(row.shard.body))
-    records = ecosystem.records(body, section=row.section, name=row.name)
-    if all(record.filename != filename for record in records):
-        return False, None
+    ecosystem = registry.of_family(row.family)
+    body = shards.decompress(row.shard.body)
+    return ecosystem.records(body, section=row.section, name=row.name)
+
+
+def _from_row(
+    inputs: Inputs, row: Package, records: list[Record | Invalid], filename: str
+) -> Verdict:
+    """What the rules say of a file that the row lists, by the mirror that it came from."""
+    ecosystem = registry.of_family(row.family)
     entry = entry_of(row.sources, filename)
     mirror_id = entry.mirror_id if entry else None
-    for one in inputs.mirrors:
-        if one.mirror.pk == mirror_id:
-            reasons = judge(
-                row.section,
-                row.name,
-                records,
-                mirror=one.rules,
-                channels=inputs.channel_rules[ecosystem.family],
-                kind=ecosystem.family,
-            )
-            for record, reason in zip(records, reasons, strict=True):
-                if record.filename == filename and reason is not None:
-                    return True, Verdict(True, _sentence(filename, one.mirror.name, reason))
-    return True, Verdict(False, f"The upstream no longer lists {filename}.")
+    for mirror in inputs.mirrors:
+        if mirror.mirror.pk != mirror_id:
+            continue
+        reasons = rule_reasons(
+            ecosystem,
+            row.section,
+            row.name,
+            records,
+            mirror_rules=mirror.rules,
+            channel_rules=inputs.channel_rules[ecosystem.family],
+        )
+        for record, reason in zip(records, reasons, strict=True):
+            if record.filename == filename and reason is not None:
+                return Verdict(True, _sentence(filename, mirror.mirror.name, reason))
+    return Verdict(False, f"The upstream no longer lists {filename}.")
 
 
 def _sentence(filename: str, mirror: str, reason: Reason) -> str:

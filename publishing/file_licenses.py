@@ -19,13 +19,13 @@ from filters.rules import Rules
 
 def path(sha256: str) -> Path | None:
     """Where a file lies that is here; asks no database, so that threads may."""
-    found = blobs.path(sha256) if sha256 else None
-    return found if found is not None and found.exists() else None
+    stored = blobs.path(sha256) if sha256 else None
+    return stored if stored is not None and stored.exists() else None
 
 
 def needed(rules: Sequence[Rules]) -> bool:
     """Whether any of these rules looks at licenses."""
-    return any(one.exclude_licenses or one.include_licenses for one in rules)
+    return any(filter_.exclude_licenses or filter_.include_licenses for filter_ in rules)
 
 
 def fill(ecosystem: Ecosystem, records: Sequence[Record | Invalid]) -> None:
@@ -35,13 +35,12 @@ def fill(ecosystem: Ecosystem, records: Sequence[Record | Invalid]) -> None:
         if isinstance(record, Record) and not record.license_known:
             releases.setdefault(record.version, []).append(record)
     for group in releases.values():
-        for one in group:
-            found = _license(ecosystem.kind, one.sha256, one.filename)
-            if found is not None:
-                for record in group:
-                    record.license, record.license_family = found
-                    record.license_known = True
-                break
+        licenses = (_license(ecosystem.kind, file.sha256, file.filename) for file in group)
+        stated = next((license for license in licenses if license is not None), None)
+        if stated is not None:
+            for record in group:
+                record.license, record.license_family = stated
+                record.license_known = True
 
 
 def _license(kind: str, sha256: str, filename: str) -> tuple[str, str] | None:
@@ -50,5 +49,5 @@ def _license(kind: str, sha256: str, filename: str) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=65536)
 def _read(kind: str, sha256: str, filename: str) -> tuple[str, str] | None:
-    """Kept, because equal hashes are equal files."""
+    """Cached, because equal hashes are equal files."""
     return registry.get(kind).read_license(blobs.path(sha256), filename)

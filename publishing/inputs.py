@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from channels import access, blobs
 from channels.models import Channel
@@ -16,12 +16,38 @@ from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
 from filters.rules import Rules
 from mirrors.models import AcceptedSnapshot, FetchedPackage, Mirror, Snapshot
-from publishing.outcomes import Case, Source
-from publishing.published import Earlier
+from publishing.outcomes import SectionInputs, Source
+from publishing.published_records import PublishedSection
+
+
+class MirrorIdentity(TypedDict):
+    """What a mirror's part of a channel's content depends on."""
+
+    rules: str
+    """Digest of its compiled filter."""
+    active: bool
+    sections: dict[str, int]
+    """Snapshot ids by section."""
+    extras: dict[str, dict[str, str]]
+    """SHA-256 of optional index files by section and name; "" is what lies beside the sections."""
+    stays: NotRequired[list[str]]
+    """Sections whose earlier optional files stay beside the new ones."""
+
+
+class Identity(TypedDict):
+    """What a channel's content depends on, as `Revision.inputs` keeps it.
+
+    Equal identities (and equal present files) mean equal content.
+    """
+
+    channel: list[str] | None
+    """Digests of the channel's compiled filters; None where nothing has been judged."""
+    mirrors: dict[str, MirrorIdentity]
+    """By mirror id."""
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class MirrorInputs:
     """One mirror of a channel: its compiled rules and its accepted snapshots by section."""
 
     mirror: Mirror
@@ -30,8 +56,8 @@ class Input:
     snapshots: dict[str, Snapshot]
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What its part of the content depends on, as `Revision.inputs` keeps it."""
+    def identity(self) -> MirrorIdentity:
+        """What its part of the content depends on."""
         return {
             "rules": self.rules.digest,
             "active": self.mirror.active,
@@ -41,8 +67,8 @@ class Input:
 
     def extras(self) -> list[tuple[str, dict[str, str]]]:
         """What goes with the index of each section; "" is what lies beside the sections."""
-        found = [(section, snap.extras) for section, snap in sorted(self.snapshots.items())]
-        return [("", self.mirror.upstream.extras), *found]
+        sections = [(section, snap.extras) for section, snap in sorted(self.snapshots.items())]
+        return [("", self.mirror.upstream.extras), *sections]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,61 +78,71 @@ class Inputs:
     channel: Channel
     channel_rules: dict[str, tuple[Rules, ...]]
     """By artifact family: each reads the specs in its own way."""
-    mirrors: tuple[Input, ...]
+    mirrors: tuple[MirrorInputs, ...]
 
-    def identity(self) -> dict[str, Any]:
-        """Equal identities (and equal present files) mean equal content."""
+    def identity(self) -> Identity:
+        """What the content depends on."""
         return {
             "channel": [
                 rules.digest
                 for ecosystem in self.ecosystems()
                 for rules in self.channel_rules[ecosystem.family]
             ],
-            "mirrors": {str(one.mirror.pk): one.identity for one in self.mirrors},
+            "mirrors": {str(inputs.mirror.pk): inputs.identity for inputs in self.mirrors},
         }
 
     def ecosystems(self) -> list[Ecosystem]:
         """The types that occur, each once."""
-        return list({one.ecosystem.kind: one.ecosystem for one in self.mirrors}.values())
+        return list({inputs.ecosystem.kind: inputs.ecosystem for inputs in self.mirrors}.values())
 
     def sections(self, ecosystem: Ecosystem) -> list[str]:
         """The sections of one type that any mirror has a snapshot of."""
-        found = {
+        names = {
             section
-            for one in self.mirrors
-            if one.ecosystem.kind == ecosystem.kind
-            for section in one.snapshots
+            for inputs in self.mirrors
+            if inputs.ecosystem.kind == ecosystem.kind
+            for section in inputs.snapshots
         }
-        return sorted(found)
+        return sorted(names)
 
-    def case(
+    def section(
         self, ecosystem: Ecosystem, section: str, *, names: Collection[str] | None = None
-    ) -> Case:
+    ) -> SectionInputs:
         """What is to be judged in one section.
 
         `names`: the packages that will be asked for, None = any.
         """
         sources = tuple(
             Source(
-                mirror_id=one.mirror.pk,
-                mirror_name=one.mirror.name,
-                active=one.mirror.active,
-                rules=one.rules,
-                pack=records(one.snapshots[section], names),
-                file_source_id=one.snapshots[section].file_source_id,
-                incomplete=one.mirror.active and one.mirror.incomplete,
+                mirror_id=inputs.mirror.pk,
+                mirror_name=inputs.mirror.name,
+                active=inputs.mirror.active,
+                rules=inputs.rules,
+                pack=records(inputs.snapshots[section], names),
+                file_source_id=inputs.snapshots[section].file_source_id,
+                incomplete=inputs.mirror.active and inputs.mirror.incomplete,
             )
-            for one in self.mirrors
-            if one.ecosystem.kind == ecosystem.kind and section in one.snapshots
+            for inputs in self.mirrors
+            if inputs.ecosystem.kind == ecosystem.kind and section in inputs.snapshots
         )
-        return Case(
+        return SectionInputs(
             ecosystem,
             section,
             sources,
             self.channel_rules[ecosystem.family],
-            Earlier(self.channel.pk, self.channel.current, ecosystem, section),
+            PublishedSection(self.channel.pk, self.channel.current, ecosystem, section),
             access.audience(self.channel),
         )
+
+
+def published_identity(channel: Channel) -> Identity:
+    """The identity that the current revision was judged by."""
+    current = channel.revisions.filter(number=channel.current).first()
+    # The first revision was built, not judged.
+    return Identity(**(current.inputs if current and current.inputs else _NOTHING))
+
+
+_NOTHING = Identity(channel=None, mirrors={})
 
 
 def gather(channel: Channel) -> Inputs:
@@ -121,17 +157,19 @@ def gather(channel: Channel) -> Inputs:
         channel=channel,
         channel_rules=channel_rules(channel),
         mirrors=tuple(
-            one_input(mirror, mirror.filter.terms, snapshots.get(mirror.pk, {}))
+            mirror_inputs(mirror, mirror.filter.terms, snapshots.get(mirror.pk, {}))
             for mirror in mirrors
         ),
     )
 
 
-def one_input(mirror: Mirror, terms: Mapping[str, Any], snapshots: dict[str, Snapshot]) -> Input:
+def mirror_inputs(
+    mirror: Mirror, terms: Mapping[str, Any], snapshots: dict[str, Snapshot]
+) -> MirrorInputs:
     """A mirror judged by `terms`; sections that the terms do not ask for fall away."""
     ecosystem = registry.get(mirror.kind)
     asked = set(ecosystem.sections(terms.get("subdirs") or []))
-    return Input(
+    return MirrorInputs(
         mirror=mirror,
         ecosystem=ecosystem,
         rules=mirror_rules(mirror.kind, terms),
@@ -139,14 +177,16 @@ def one_input(mirror: Mirror, terms: Mapping[str, Any], snapshots: dict[str, Sna
     )
 
 
-def as_begun(inputs: Inputs, mirror_id: int, terms: Mapping[str, Any]) -> Inputs:
+def with_terms(inputs: Inputs, mirror_id: int, terms: Mapping[str, Any]) -> Inputs:
     """The inputs with one mirror judged by the terms its run began with."""
     return Inputs(
         inputs.channel,
         inputs.channel_rules,
         tuple(
-            one_input(one.mirror, terms, one.snapshots) if one.mirror.pk == mirror_id else one
-            for one in inputs.mirrors
+            mirror_inputs(current.mirror, terms, current.snapshots)
+            if current.mirror.pk == mirror_id
+            else current
+            for current in inputs.mirrors
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Judge what the mirrors of a channel have in one section, name by name.
+"""Judges what the mirrors of a channel have in one section, package by package.
 
 Reads packs, rules and what is listed now; writes nothing. A run plans downloads from it, a
 publication lists from it, a preview only counts.
@@ -11,218 +11,219 @@ from itertools import islice
 
 from channels import blobs, pins, side_files
 from channels.blobs import Audience
+from ecosystems.base import Ecosystem
 from ecosystems.progress import Stop
 from ecosystems.records import Invalid, Record
-from filters.rules import Reason, judge, twins
-from filters.rules.model import Rule
+from filters.rules import Reason, Rules, judge
 from publishing import file_licenses
-from publishing.outcomes import Case, Judged, Part, Source, State, complete, digest, digests
-from publishing.published import ByMirror, Listed
+from publishing.outcomes import (
+    PackageRecords,
+    SectionInputs,
+    SourceRecords,
+    StayingRecords,
+    decide,
+    digest,
+    digests,
+    is_present,
+)
+from publishing.published_records import PublishedRecord, RecordsByMirror
 
 NAMES_AT_ONCE = 100
 
 
-def judged(
-    case: Case, names: Iterable[str], *, stop: Stop, expected: bool = False
-) -> Iterator[list[Judged]]:
-    """Verdicts in batches of names.
+def judge_packages(
+    section: SectionInputs, names: Iterable[str], *, stop: Stop, planning: bool = False
+) -> Iterator[list[PackageRecords]]:
+    """The outcomes of these packages' records, in batches.
 
-    `expected`: as if every file came that is to be downloaded, which is what a run plans.
+    `planning`: as if every file came that is to be downloaded, which is what a run plans.
     """
-    rest = iter(names)
-    while some := list(islice(rest, NAMES_AT_ONCE)):
+    remaining = iter(names)
+    while batch_names := list(islice(remaining, NAMES_AT_ONCE)):
         stop()
-        batch = [judge_name(case, name) for name in some]
-        resolve(case, batch, expected=expected)
+        batch = [apply_rules(section, name) for name in batch_names]
+        decide_batch(section, batch, planning=planning)
         yield batch
 
 
-def judge_name(case: Case, name: str) -> Judged:
-    """The verdict of every mirror's and the channel's rules on each record of `name`."""
-    result = Judged(name)
-    for source in case.sources:
+def apply_rules(section: SectionInputs, name: str) -> PackageRecords:
+    """The records of `name`, each with what the mirror's and the channel's rules say of it."""
+    package = PackageRecords(name)
+    for source in section.sources:
         body, records = b"", list[Record | Invalid]()
         if name in source.pack.names():
             body = source.pack.read(name)
-            records = case.ecosystem.records(body, section=case.section, name=name)
-        reasons = _verdicts(case, source, name, records)
-        licenses = file_licenses.needed((source.rules, *case.channel_rules))
-        result.parts.append(Part(source, body, records, reasons, licenses=licenses))
-    return result
+            records = section.ecosystem.records(body, section=section.section, name=name)
+        reasons = _reasons(section, source.rules, name, records)
+        licenses = file_licenses.needed((source.rules, *section.channel_rules))
+        package.sources.append(SourceRecords(source, body, records, reasons, licenses=licenses))
+    return package
 
 
-def resolve(case: Case, batch: Sequence[Judged], *, expected: bool = False) -> None:
-    """What becomes of each record, now that it is known whose bytes are here."""
-    parts = [part for one in batch for part in one.parts]
-    _detach(case, batch)
-    kept = ((part.source.file_source_id, record) for part in parts for record in part.kept())
-    here = present(kept, case.audience)
-    for part in parts:
-        part.states = [_state(part, at, here) for at in range(len(part.records))]
-    if not expected:
-        _keep_earlier(case, batch)
-    for one in batch:
-        claimed: dict[str, str] = {}
-        for part in one.parts:
-            if case.ecosystem.family == "conda" and not part.source.rules.keep_legacy:
-                _leave_out_twins(part, claimed, expected=expected)
-            _claim(part, claimed)
-        one.parts = [part for part in one.parts if part.records or part.stays]
+def decide_batch(
+    section: SectionInputs, batch: Sequence[PackageRecords], *, planning: bool = False
+) -> None:
+    """Compute the outcomes, now that it is known whose bytes are here."""
+    _strip_withheld_companions(section, batch)
+    passing = (
+        (part.source.file_source_id, record)
+        for package in batch
+        for part in package.sources
+        for record in part.passing()
+    )
+    present = present_digests(passing, section.audience)
+    staying = {} if planning else _staying(section, batch, present)
+    for package in batch:
+        decide(
+            package,
+            present,
+            staying.get(package.name, {}),
+            family=section.ecosystem.family,
+            planning=planning,
+        )
 
 
-def _detach(case: Case, batch: Sequence[Judged]) -> None:
+def rule_reasons(
+    ecosystem: Ecosystem,
+    section: str,
+    name: str,
+    records: Sequence[Record | Invalid],
+    *,
+    mirror_rules: Rules,
+    channel_rules: Sequence[Rules],
+) -> list[Reason | None]:
+    """Why today's rules exclude each of a package's records; None where none does."""
+    if not records:
+        return []
+    if file_licenses.needed((mirror_rules, *channel_rules)):
+        file_licenses.fill(ecosystem, records)
+    return judge(
+        section,
+        name,
+        records,
+        mirror=mirror_rules,
+        channels=channel_rules,
+        kind=ecosystem.family,
+    )
+
+
+def _reasons(
+    section: SectionInputs, mirror_rules: Rules, name: str, records: Sequence[Record | Invalid]
+) -> list[Reason | None]:
+    return rule_reasons(
+        section.ecosystem,
+        section.section,
+        name,
+        records,
+        mirror_rules=mirror_rules,
+        channel_rules=section.channel_rules,
+    )
+
+
+def _strip_withheld_companions(section: SectionInputs, batch: Sequence[PackageRecords]) -> None:
     """Let files be listed alone whose metadata cannot be had, so that it is not offered."""
-    parts = [(one.name, part) for one in batch for part in one.parts]
-    wanted = {
-        (part.source.file_source_id, name)
-        for name, part in parts
-        if any(record.companions for record in part.kept())
-    }
-    if not wanted:
+    with_companions = [
+        (package.name, part)
+        for package in batch
+        for part in package.sources
+        if any(record.companions for record in part.passing())
+    ]
+    if not with_companions:
         return
-    lost = side_files.known({origin for origin, _ in wanted}, {name for _, name in wanted})
-    for _, part in parts if lost else ():
+    withheld = side_files.known(
+        {part.source.file_source_id for _, part in with_companions},
+        {name for name, _ in with_companions},
+    )
+    for _, part in with_companions if withheld else ():
+        file_source_id = part.source.file_source_id
         for at, record in enumerate(part.records):
-            if (
-                isinstance(record, Record)
-                and side_files.key(part.source.file_source_id, record) in lost
-            ):
-                part.records[at] = case.ecosystem.without_companions(record)
+            if isinstance(record, Record) and side_files.key(file_source_id, record) in withheld:
+                part.records[at] = section.ecosystem.without_companions(record)
                 part.altered = True
 
 
-def present(records: Iterable[tuple[int, Record]], audience: Audience) -> Set[str]:
-    """Digests of those records (each with the id of its origin) that the audience may have now.
+def present_digests(records: Iterable[tuple[int, Record]], audience: Audience) -> Set[str]:
+    """Digests of those records (each with its file source's id) that the audience may have now.
 
     Records without a hash get that of the bytes that came first, and those without a size the one
     of the bytes that are here.
     """
-    some = list(records)
-    pins.fill(some)
-    here = blobs.present((known for _, record in some for known in digests(record)), audience)
-    for _, record in some:
+    sourced = list(records)
+    pins.fill(sourced)
+    sizes = blobs.present((name for _, record in sourced for name in digests(record)), audience)
+    for _, record in sourced:
         if record.size < 0:
-            record.size = here.get(digest(record), -1)
-    return here.keys()
+            record.size = sizes.get(digest(record), -1)
+    return sizes.keys()
 
 
-def _verdicts(
-    case: Case, source: Source, name: str, records: Sequence[Record | Invalid]
-) -> list[Reason | None]:
-    if not records:
-        return []
-    if file_licenses.needed((source.rules, *case.channel_rules)):
-        file_licenses.fill(case.ecosystem, records)
-    return judge(
-        case.section,
-        name,
-        records,
-        mirror=source.rules,
-        channels=case.channel_rules,
-        kind=case.ecosystem.family,
+def _staying(
+    section: SectionInputs, batch: Sequence[PackageRecords], present: Set[str]
+) -> dict[str, dict[int, StayingRecords]]:
+    """What may go on being listed as it is, by package and mirror.
+
+    Read only where an active mirror has nothing as good yet: of most packages there is none.
+    """
+    unfinished = {
+        package.name: parts
+        for package in batch
+        if (parts := [part for part in package.sources if _unfinished(part, present)])
+    }
+    if not unfinished:
+        return {}
+    published = section.published.by_mirror(list(unfinished))
+    records = [
+        (old.file_source_id, old.record)
+        for by_mirror in published.values()
+        for listed in by_mirror.values()
+        for old in listed
+    ]
+    published_present = present_digests(records, section.audience)
+    return {
+        name: _staying_of(section, name, unfinished[name], by_mirror, published_present)
+        for name, by_mirror in published.items()
+    }
+
+
+def _unfinished(part: SourceRecords, present: Set[str]) -> bool:
+    """Whether an active mirror has yet to bring a file of the package, or of its whole index."""
+    return part.source.active and (
+        part.source.incomplete or any(not is_present(record, present) for record in part.passing())
     )
 
 
-def _state(part: Part, at: int, here: Set[str]) -> State:
-    record = part.records[at]
-    if part.reasons[at] is not None or isinstance(record, Invalid):
-        return State.LEFT_OUT
-    if complete(record, here):
-        return State.ACTIVE
-    return State.MISSING if part.source.active else State.PASSIVE
-
-
-def _keep_earlier(case: Case, batch: Sequence[Judged]) -> None:
-    """Let records stay that are listed now, where an active mirror has nothing as good yet."""
-    names = [one.name for one in batch if any(map(_may_keep, one.parts))]
-    if not names:
-        return
-    listed = case.earlier.of(names)
-    known = [old for mirrors in listed.values() for some in mirrors.values() for old in some]
-    here = present(((old.file_source_id, old.record) for old in known), case.audience)
-    for one in batch:
-        for part in one.parts:
-            if one.name in listed and _may_keep(part):
-                _keep(case, one.name, part, listed[one.name], here)
-
-
-def _may_keep(part: Part) -> bool:
-    return part.source.active and (part.source.incomplete or State.MISSING in part.states)
-
-
-def _keep(case: Case, name: str, part: Part, listed: ByMirror, here: Set[str]) -> None:
+def _staying_of(
+    section: SectionInputs,
+    name: str,
+    parts: Iterable[SourceRecords],
+    published: RecordsByMirror,
+    present: Set[str],
+) -> dict[int, StayingRecords]:
     """Rules act at once, and so does what the upstream says it has taken back."""
-    mine = [old for old in listed.get(part.source.mirror_id, []) if complete(old.record, here)]
-    reasons = _verdicts(case, part.source, name, [old.record for old in mine])
-    old = {
-        one.record.filename: one for one, reason in zip(mine, reasons, strict=True) if not reason
-    }
-    if not old:
-        return
-    taken_back = case.ecosystem.withdrawn(part.body, mine[0].body)
-    if taken_back is None:
-        return
-    new = {
-        record.filename: state
-        for record, state in zip(part.records, part.states, strict=True)
-        if isinstance(record, Record)
-    }
-    for filename, one in old.items():
-        if new.get(filename) == State.MISSING or _is_current_alone(part, one, new):
-            part.stays[filename] = one
-    dropped = {key: one for key, one in old.items() if key not in new and key not in taken_back}
-    # Without them a package would be gone whose new files all failed.
-    alone = not part.stays and not any(part.in_state(State.ACTIVE))
-    if part.source.incomplete or (alone and State.MISSING in part.states):
-        part.stays.update(dropped)
-
-
-def _is_current_alone(part: Part, old: Listed, new: dict[str, State]) -> bool:
-    """Whether a version stays the current one, because the next one's bytes are not here."""
-    if old.record.archived or new.get(old.record.filename) != State.ACTIVE:
-        return False
-    kept = {state for record, state in _with_states(part) if not record.archived}
-    return State.MISSING in kept and State.ACTIVE not in kept
-
-
-def _with_states(part: Part) -> Iterator[tuple[Record, State]]:
-    for record, state in zip(part.records, part.states, strict=True):
-        if isinstance(record, Record):
-            yield record, state
-
-
-def _leave_out_twins(part: Part, claimed: dict[str, str], *, expected: bool) -> None:
-    """A `.tar.bz2` gives way to its `.conda` only where that is listed, or is expected to be."""
-    missing = {one.filename for one in part.in_state(State.MISSING)} if expected else set()
-    shown = part.filenames() | set(claimed) | missing
-    filenames = [record.filename for record in part.records]
-    for at, (old, new) in twins(filenames, shown).items():
-        if part.states[at] == State.LEFT_OUT:
+    staying: dict[int, StayingRecords] = {}
+    for part in parts:
+        mine = published.get(part.source.mirror_id, [])
+        records = _still_allowed(section, part, name, mine, present)
+        if not records:
             continue
-        record = part.records[at]
-        if new in missing and part.states[at] == State.MISSING:
-            assert isinstance(record, Record)
-            part.instead[new] = record
-        why = f"the same package is kept as {new}"
-        part.leave_out(at, Reason(part.source.rules.by, Rule.LEGACY, why))
-        part.stays.pop(old, None)
-    for old, _ in twins(list(part.stays), shown).values():
-        part.stays.pop(old)
+        withdrawn = section.ecosystem.withdrawn(part.body, next(iter(records.values())).body)
+        if withdrawn is not None:
+            staying[part.source.mirror_id] = StayingRecords(records, withdrawn)
+    return staying
 
 
-def _claim(part: Part, claimed: dict[str, str]) -> None:
-    """The older mirror that lists a file wins its name; the other's is left out, with that reason.
-
-    One that has yet to bring the file does not keep it from those that have it.
-    """
-    mine = part.source.mirror_name
-    for at, record in enumerate(part.records):
-        winner = claimed.get(record.filename, mine)
-        if part.states[at] != State.LEFT_OUT and winner != mine:
-            why = f"the mirror {winner} already provides this file"
-            part.leave_out(at, Reason("channel", Rule.DUPLICATE, why))
-    for filename in list(part.stays):
-        if claimed.get(filename, mine) != mine:
-            del part.stays[filename]
-    for filename in part.filenames():
-        claimed[filename] = mine
+def _still_allowed(
+    section: SectionInputs,
+    part: SourceRecords,
+    name: str,
+    published: Sequence[PublishedRecord],
+    present: Set[str],
+) -> dict[str, PublishedRecord]:
+    """Of the published records those whose bytes are here and that rules let through today."""
+    with_bytes = [old for old in published if is_present(old.record, present)]
+    reasons = _reasons(section, part.source.rules, name, [old.record for old in with_bytes])
+    return {
+        old.record.filename: old
+        for old, reason in zip(with_bytes, reasons, strict=True)
+        if reason is None
+    }

@@ -2,67 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypedDict
 
 from channels.models import Channel, Package, Revision
 from ecosystems import registry
 from mirrors.models import Mirror, Run
 from publishing.diff import compare
-from publishing.inputs import as_begun, gather
-from publishing.listings import UNKNOWN_LICENSE, count
-from publishing.mirror_counts import add_index
+from publishing.inputs import gather, with_terms
+from publishing.tallies import LICENSE_UNKNOWN, Tally, accepted_snapshots, file_counts, planned
 from runs.context import Work
 
 
-def listed(work: Work, channel: Channel) -> dict[str, Any]:
+class ChannelChanges(TypedDict):
+    """What the revisions that a run published changed in the channel, in files."""
+
+    added: int
+    replaced: int
+    removed: int
+    revisions: list[int]
+    """The one before, and the last; empty where there is none."""
+
+
+class RunCounts(ChannelChanges):
+    """`Run.counts`. active + passive + failed + all filtered = listed, once nothing is missing.
+
+    Filtered files are counted by rule, without zeros.
+    """
+
+    active: int
+    passive: int
+    failed: int
+    active_planned: int
+    """Of an active mirror: what is here or still to be downloaded."""
+    stays: int
+    license_unknown: int
+    mirror_filtered: dict[str, int]
+    channel_filtered: dict[str, int]
+    listed: int
+    unsettled: bool
+    """Whether a file is missing or failed, so that the next run has something to do."""
+
+
+NO_CHANGES = ChannelChanges(added=0, replaced=0, removed=0, revisions=[])
+
+
+def published(work: Work, channel: Channel, changes: ChannelChanges) -> RunCounts:
     """The counts as the publication wrote them."""
     rows = Package.objects.at(channel.current).filter(channel=channel)
     key = str(work.run.mirror_id)
     tallies = rows.values_list("tally", flat=True).iterator()
     saved = Mirror.objects.select_related("filter").get(pk=work.run.mirror_id)
-    return _counts(work, count(tally[key] for tally in tallies if key in tally), saved.filter.terms)
+    mine = (tally[key] for tally in tallies if key in tally)
+    return _counts(work.run, mine, saved.filter.terms, changes)
 
 
-def unpublished(work: Work, channel: Channel) -> dict[str, Any]:
+def unpublished(work: Work, channel: Channel, changes: ChannelChanges) -> RunCounts:
     """The counts where nothing is published: what a publication would count now."""
     run = work.run
-    inputs = as_begun(gather(channel), run.mirror_id, run.terms)
+    inputs = with_terms(gather(channel), run.mirror_id, run.terms)
     ecosystem = registry.get(run.mirror.kind)
     difference = compare(
         channel,
-        [(inputs.case(ecosystem, section), None) for section in inputs.sections(ecosystem)],
+        [(inputs.section(ecosystem, section), None) for section in inputs.sections(ecosystem)],
         stop=work.check,
         progress=work.progress,
         mirror_id=run.mirror_id,
-        here_only=True,
+        planning=False,
     )
-    work.log(difference.words)
-    return _counts(work, count([difference.tallies.get(run.mirror_id, {})]), run.terms)
+    work.log(str(difference))
+    return _counts(run, [difference.tallies.get(run.mirror_id, {})], run.terms, changes)
 
 
-def _counts(work: Work, counts: dict[str, Any], terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the counts of what `terms` ask for: failures, and records that are unreadable."""
-    run = work.run
-    add_index(counts, run.mirror, terms)
-    missing = counts.pop("missing")
-    counts["failed"] = run.failures.count()
-    counts["active_planned"] = counts["active"] + missing if run.mirror.active else 0
-    counts["unsettled"] = bool(missing or counts["failed"])
-    return counts
+def _counts(
+    run: Run, tallies: Iterable[Tally], terms: Mapping[str, Any], changes: ChannelChanges
+) -> RunCounts:
+    """The counts of what `terms` ask for, with the run's failures."""
+    counts = file_counts(tallies, accepted_snapshots(run.mirror, terms))
+    failed = run.failures.count()
+    return RunCounts(
+        active=counts["active"],
+        passive=counts["passive"],
+        failed=failed,
+        active_planned=planned(counts, run.mirror),
+        stays=counts["stays"],
+        license_unknown=counts["license_unknown"],
+        mirror_filtered=counts["mirror_filtered"],
+        channel_filtered=counts["channel_filtered"],
+        listed=counts["listed"],
+        unsettled=bool(counts["missing"] or failed),
+        **changes,
+    )
 
 
-def unlicensed(run: Run, *, most: int) -> list[str]:
+def packages_of_unknown_license(run: Run, *, most: int) -> list[str]:
     """The first packages with files whose license is unknown."""
     channel = Channel.objects.get(pk=run.mirror.channel_id)
     rows = Package.objects.at(channel.current).filter(channel=channel).order_by("name")
-    found = (
+    names = (
         name
         for name, tally in rows.values_list("name", "tally").iterator()
-        if tally.get(str(run.mirror_id), {}).get(UNKNOWN_LICENSE)
+        if tally.get(str(run.mirror_id), {}).get(LICENSE_UNKNOWN)
     )
-    return list(islice(found, most))
+    return list(islice(names, most))
 
 
 def files(number: int) -> str:
@@ -70,13 +113,13 @@ def files(number: int) -> str:
     return f"{number:,} file{'' if number == 1 else 's'}"
 
 
-NOTHING = {"added": 0, "replaced": 0, "removed": 0}
-"""What a run changed that published nothing."""
-
-
-def changes(mirror: Mirror, since: int) -> dict[str, Any]:
-    """What the revisions published during this run changed in the channel, and which these are."""
-    revisions = Revision.objects.filter(channel_id=mirror.channel_id, number__gt=since)
-    found = list(revisions.order_by("number"))
-    sums = {key: sum(getattr(one, key) for one in found) for key in NOTHING}
-    return {**sums, "revisions": [since, found[-1].number]} if found else sums
+def changes_since(mirror: Mirror, since: int) -> ChannelChanges:
+    """What the revisions after `since` changed in the mirror's channel."""
+    newer = Revision.objects.filter(channel_id=mirror.channel_id, number__gt=since)
+    revisions = list(newer.order_by("number"))
+    return ChannelChanges(
+        added=sum(revision.added for revision in revisions),
+        replaced=sum(revision.replaced for revision in revisions),
+        removed=sum(revision.removed for revision in revisions),
+        revisions=[since, revisions[-1].number] if revisions else [],
+    )

@@ -30,7 +30,7 @@ from ecosystems import registry
 from ecosystems.upstream import Client, Digest, DigestMismatch, UpstreamError, optional
 from history.models import Event, EventType, record
 from mirrors.models import Failure
-from publishing.download_plan import Beside, Plan, Wanted
+from publishing.download_plan import CompanionItem, DownloadItem, DownloadPlan
 from runs.context import Work
 
 ROWS_AT_ONCE = 200
@@ -47,7 +47,7 @@ class Got:
     """A file with those beside it, and which of these could not be had, with the reason."""
 
     digests: list[Digest]
-    lost: list[tuple[Beside, str]] = field(default_factory=list)
+    lost: list[tuple[CompanionItem, str]] = field(default_factory=list)
 
 
 class Download:
@@ -72,16 +72,16 @@ class Download:
         """What came of files that no index has a hash of."""
         self._failures: list[Failure] = []
         self._lost: list[UnavailableFile] = []
-        self._failed_over: deque[Wanted] = deque()
+        self._failed_over: deque[DownloadItem] = deque()
         self._names: dict[str, Counter[str]] = {}
         self._flushed = self._settled = time.monotonic()
 
-    def run(self, plan: Plan) -> None:
+    def run(self, plan: DownloadPlan) -> None:
         """Fetch everything in the plan; rows and failures are written as it goes."""
         self._make_room(plan)
         wanted = iter(plan)
         pool = ThreadPoolExecutor(settings.DOWNLOAD_THREADS, thread_name_prefix="download")
-        under_way: dict[Future[Got], Wanted] = {}
+        under_way: dict[Future[Got], DownloadItem] = {}
         try:
             while True:
                 room = settings.DOWNLOAD_THREADS * 4 - len(under_way)
@@ -105,20 +105,20 @@ class Download:
                 opened.close()
         self._room.close()
 
-    def _make_room(self, plan: Plan) -> None:
+    def _make_room(self, plan: DownloadPlan) -> None:
         if self._own:
             # Whoever fetches such a file reserves it.
-            disk_space.require(plan.need)
+            disk_space.require(plan.room)
             on_demand.forgive_room()
         else:
-            self._room.expect(plan.need)
+            self._room.expect(plan.room)
             self._room.settle()
 
-    def _parts(self, wanted: Wanted) -> list[Part]:
+    def _parts(self, wanted: DownloadItem) -> list[Part]:
         """The file and those beside it, as the room expects them."""
         if self._own:
-            return [Part(self._room, -1) for _ in (wanted, *wanted.beside)]
-        beside = (Part(self._room, file.size) for file in wanted.beside)
+            return [Part(self._room, -1) for _ in (wanted, *wanted.companions)]
+        beside = (Part(self._room, file.size) for file in wanted.companions)
         return [Part(self._room, -1 if wanted.stored else wanted.size), *beside]
 
     def events(self, *, channel_id: int, path: str, mirror_id: int) -> None:
@@ -142,19 +142,19 @@ class Download:
                 Event.objects.bulk_create(batch)
         self._names.clear()
 
-    def _fetch(self, wanted: Wanted) -> Got:
+    def _fetch(self, wanted: DownloadItem) -> Got:
         """The file and those beside it, which it can do without."""
         with ExitStack() as stack:
             whole, *others = map(stack.enter_context, self._parts(wanted))
             got = Got([self._bring(wanted, wanted, whole)])
-            for file, part in zip(wanted.beside, others, strict=True):
+            for file, part in zip(wanted.companions, others, strict=True):
                 try:
                     got.digests.append(self._small(wanted, file, part, got.digests[0].sha256))
                 except UpstreamError as error:
                     got.lost.append((file, str(error)))
             return got
 
-    def _small(self, wanted: Wanted, file: Beside, part: Part, whole: str) -> Digest:
+    def _small(self, wanted: DownloadItem, file: CompanionItem, part: Part, whole: str) -> Digest:
         known = side_files.out_of(
             whole,
             file.filename,
@@ -166,8 +166,8 @@ class Download:
 
     def _bring(
         self,
-        wanted: Wanted,
-        file: Wanted | Beside,
+        wanted: DownloadItem,
+        file: DownloadItem | CompanionItem,
         part: Part,
         *,
         patience: float | None = None,
@@ -206,7 +206,7 @@ class Download:
         finally:
             temp.unlink(missing_ok=True)
 
-    def _proven(self, wanted: Wanted, file: Wanted | Beside) -> Digest | None:
+    def _proven(self, wanted: DownloadItem, file: DownloadItem | CompanionItem) -> Digest | None:
         """A file that is durable, left by a killed run or brought by another channel.
 
         Only if the upstream proves that it has these bytes: a hash in an index proves nothing.
@@ -227,7 +227,7 @@ class Download:
             origin = FileSource.objects.get(pk=origin_id)
             self._clients[origin_id] = (origin, client(origin))
 
-    def _instead(self) -> Iterator[Wanted]:
+    def _instead(self) -> Iterator[DownloadItem]:
         """The older forms of packages whose newer ones failed."""
         while self._failed_over:
             yield self._failed_over.popleft()
@@ -236,7 +236,7 @@ class Download:
         if self._cancel.is_set():
             raise Cancelled
 
-    def _take(self, wanted: Wanted, future: Future[Got]) -> None:
+    def _take(self, wanted: DownloadItem, future: Future[Got]) -> None:
         try:
             got = future.result()
         except UpstreamError as error:
@@ -268,12 +268,12 @@ class Download:
         if len(self._arrived) >= ROWS_AT_ONCE:
             self._flush()
 
-    def _fail(self, wanted: Wanted, error: UpstreamError) -> None:
+    def _fail(self, wanted: DownloadItem, error: UpstreamError) -> None:
         self.failed += 1
-        if wanted.instead is not None:
+        if wanted.fallback is not None:
             if not self._own:
-                self._room.expect(wanted.instead.need)
-            self._failed_over.append(wanted.instead)
+                self._room.expect(wanted.fallback.room)
+            self._failed_over.append(wanted.fallback)
         message = str(error)
         file = (wanted.file_source_id, wanted.filename)
         if isinstance(error, DigestMismatch) and pins.known([file]):
@@ -288,7 +288,7 @@ class Download:
             )
         )
 
-    def _tell_held(self, wanted: Wanted, message: str) -> None:
+    def _tell_held(self, wanted: DownloadItem, message: str) -> None:
         mirror = self.work.run.mirror
         record(
             EventType.ARTIFACT_HELD,
@@ -320,7 +320,7 @@ class Download:
                 Failure.objects.bulk_create(self._failures, ignore_conflicts=True)
         self._arrived, self._failures, self._first, self._lost = [], [], [], []
 
-    def _show(self, plan: Plan) -> None:
+    def _show(self, plan: DownloadPlan) -> None:
         self.work.check()
         self.work.bytes = self._bytes
         self.work.progress(self.done + self.failed, plan.files)
@@ -332,7 +332,7 @@ class Download:
             self._pause()
 
 
-def _already(wanted: Wanted | Beside) -> Digest | None:
+def _already(wanted: DownloadItem | CompanionItem) -> Digest | None:
     """The file if its bytes lie here, whoever brought them; also without a row, after a crash."""
     if not wanted.sha256:
         return None

@@ -20,19 +20,22 @@ from channels.rules import narrowed
 from channels.states import JobState
 from channels.texts import storable
 from delivery import on_demand
+from ecosystems import registry
 from ecosystems.sentences import SHOWN_NAMES, first_names
 from history.models import EventType
 from mirrors import form_warnings, run_control, warnings
 from mirrors.models import Mirror, Outcome, Run
 from mirrors.run_control import tell
 from publishing import publish
+from publishing.changed_packages import changed_scopes
 from publishing.diff import compare
-from publishing.download_plan import Plan
-from publishing.inputs import as_begun, gather
-from publishing.listings import UNKNOWN_LICENSE
+from publishing.download_plan import DownloadPlan
+from publishing.inputs import gather, published_identity, with_terms
+from publishing.tallies import LICENSE_UNKNOWN
 from runs import accept, left_out, side_files
 from runs import counts as counted
 from runs.context import HandBack, Stopped, Work
+from runs.counts import RunCounts
 from runs.download import Download
 from runs.fetch import Fetch
 
@@ -134,8 +137,7 @@ def _steps(work: Work) -> None:
     brought = _download(work)
     work.step(7)
     ready = _complete(work, taken, brought)
-    counts = _publish(work)
-    counts |= counted.changes(mirror, first)
+    counts = _publish(work, first)
     if not ready:
         _wait(work, brought, counts)
     _finish(work, counts)
@@ -177,7 +179,7 @@ def _complete(work: Work, taken: accept.Taken, brought: Brought) -> bool:
     return True
 
 
-def _wait(work: Work, brought: Brought, counts: dict[str, Any]) -> None:
+def _wait(work: Work, brought: Brought, counts: RunCounts) -> None:
     """Say that dropped files stay because too many new ones failed; nothing to say, they are gone.
 
     Mirror.waiting is a fact about this run: the next one decides anew.
@@ -200,13 +202,13 @@ def _failed_names(work: Work) -> list[str]:
     return list(failures.values_list("filename", flat=True)[:SHOWN_NAMES])
 
 
-def _settled(work: Work) -> dict[str, Any] | None:
+def _settled(work: Work) -> RunCounts | None:
     """The counts, where the channel shows all that this run could bring; else None."""
     channel = Channel.objects.get(pk=work.run.mirror.channel_id)
     if channel.frozen_at or channel.requested_version != channel.published_version:
         return None
-    counts = counted.listed(work, channel)
-    return None if counts["unsettled"] else {**counts, **counted.NOTHING}
+    counts = counted.published(work, channel, counted.NO_CHANGES)
+    return None if counts["unsettled"] else counts
 
 
 def _download(work: Work) -> Brought:
@@ -218,24 +220,23 @@ def _download(work: Work) -> Brought:
         work.step(6)
         return Brought()
     channel = _channel(mirror)
-    inputs = as_begun(gather(channel), mirror.pk, run.terms)
-    known = channel.revisions.get(number=channel.current).inputs
-    with Plan(f"plan{run.pk}") as plan:
+    inputs = with_terms(gather(channel), mirror.pk, run.terms)
+    with DownloadPlan(f"plan{run.pk}") as plan:
         difference = compare(
             channel,
-            publish.cases(inputs, known, mirror.kind),
+            changed_scopes(inputs, published_identity(channel), mirror.kind),
             stop=work.check,
             progress=work.progress,
             mirror_id=mirror.pk,
             plan=plan,
         )
         work.step(5)
-        work.log(difference.words)
+        work.log(str(difference))
         work.step(6)
         return _fetch_files(work, channel, plan)
 
 
-def _fetch_files(work: Work, channel: Channel, plan: Plan) -> Brought:
+def _fetch_files(work: Work, channel: Channel, plan: DownloadPlan) -> Brought:
     last = time.monotonic()
 
     def pause() -> None:
@@ -247,7 +248,7 @@ def _fetch_files(work: Work, channel: Channel, plan: Plan) -> Brought:
         publish.publish(channel, stop=work.check, run=work.run)
         last = time.monotonic()
 
-    download = Download(work, family=publish.family(work.run.mirror), pause=pause)
+    download = Download(work, family=registry.get(work.run.mirror.kind).family, pause=pause)
     work.log(f"Downloading {plan.files:,} files, {plan.bytes:,} bytes")
     try:
         download.run(plan)
@@ -271,18 +272,19 @@ def _want(work: Work) -> None:
     work.run.write(requested_version=work.run.mirror.channel.request_publication())
 
 
-def _publish(work: Work) -> dict[str, Any]:
-    """Step 7: see to it that the channel is published; the counts of what was judged."""
+def _publish(work: Work, before: int) -> RunCounts:
+    """Step 7: see to it that the channel is published; counts what changed since `before`."""
     channel = _channel(work.run.mirror)
     while publish.wants(channel):
         work.check()
         if not publish.publish(channel, stop=work.check, progress=work.progress, run=work.run):
             time.sleep(publish.WAIT_SECONDS)
     channel = _channel(work.run.mirror)
+    changes = counted.changes_since(work.run.mirror, before)
     if channel.frozen_at is None:
-        return counted.listed(work, channel)
+        return counted.published(work, channel, changes)
     work.log("The channel is frozen: what was found is published when it is unfrozen.")
-    return counted.unpublished(work, channel)
+    return counted.unpublished(work, channel, changes)
 
 
 def _channel(mirror: Mirror) -> Channel:
@@ -290,7 +292,7 @@ def _channel(mirror: Mirror) -> Channel:
     return Channel.objects.select_related("filter", "parent__filter").get(pk=mirror.channel_id)
 
 
-def _finish(work: Work, counts: dict[str, Any]) -> None:
+def _finish(work: Work, counts: RunCounts) -> None:
     work.step(8)
     work.run.write(counts=counts, percent=100)
     _warn(work)
@@ -307,8 +309,8 @@ def _warn(work: Work) -> None:
     if counts["failed"]:
         some = first_names(_failed_names(work), counts["failed"])
         work.warn(f"{counted.files(counts['failed'])} could not be downloaded: {some}.")
-    if unknown := counts.get(UNKNOWN_LICENSE):
-        names = counted.unlicensed(work.run, most=SHOWN_NAMES)
+    if unknown := counts[LICENSE_UNKNOWN]:
+        names = counted.packages_of_unknown_license(work.run, most=SHOWN_NAMES)
         work.warn(
             f"The license of {counted.files(unknown)} is unknown, so license rules do not act on "
             f"them: the index states none, and no wheel is here to be read"

@@ -27,12 +27,11 @@ from channels.states import ACTIVE, JobState
 from ecosystems.base import Ecosystem
 from ecosystems.errors import BadIndex
 from filters.models import Filter
-from filters.rules.model import Rule
 from mirrors import form_warnings, services, source_urls
 from mirrors.models import Kind, Mirror, Preview, Snapshot, Upstream
-from publishing.diff import Difference, compare
-from publishing.inputs import Inputs, gather, on_demand, one_input
-from publishing.listings import count
+from publishing.diff import ContentDifference, compare
+from publishing.inputs import Inputs, gather, mirror_inputs, on_demand
+from publishing.tallies import file_counts, planned
 from runs.fetch import Fetch
 
 log = logging.getLogger(__name__)
@@ -244,14 +243,14 @@ def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
         pk=NEW, channel=channel, name="this mirror", filter=Filter(terms=terms)
     )
     mirror.upstream, mirror.mode = upstream, preview.body["mode"]
-    mine = one_input(mirror, terms, snapshots)
+    mine = mirror_inputs(mirror, terms, snapshots)
     now = gather(channel)
     others = [one for one in now.mirrors if one.mirror.pk != mirror.pk]
     inputs = Inputs(channel, now.channel_rules, (*others, mine))
     progress.activity, progress.share = "Filter remote packages", (60.0, 40.0)
     difference = compare(
         channel,
-        [(inputs.case(ecosystem, section), None) for section in inputs.sections(ecosystem)],
+        [(inputs.section(ecosystem, section), None) for section in inputs.sections(ecosystem)],
         stop=progress.stop,
         progress=progress.show,
         mirror_id=mirror.pk,
@@ -281,21 +280,24 @@ def _snapshots(
 
 
 def _shape(
-    difference: Difference, mirror: Mirror, snapshots: dict[str, Snapshot]
+    difference: ContentDifference, mirror: Mirror, snapshots: dict[str, Snapshot]
 ) -> dict[str, Any]:
-    counts = count([difference.tallies.get(mirror.pk, {})])
-    invalid = sum(snapshot.invalid for snapshot in snapshots.values())
-    if invalid:
-        filtered = counts["mirror_filtered"]
-        filtered[Rule.INVALID] = filtered.get(Rule.INVALID, 0) + invalid
-    missing = counts.pop("missing")
-    counts["active_planned"] = counts["active"] + missing if mirror.active else 0
+    counts = file_counts([difference.tallies.get(mirror.pk, {})], snapshots.values())
+    count = {
+        "active": counts["active"],
+        "passive": counts["passive"],
+        "active_planned": planned(counts, mirror),
+        "stays": counts["stays"],
+        "license_unknown": counts["license_unknown"],
+        "mirror_filtered": counts["mirror_filtered"],
+        "channel_filtered": counts["channel_filtered"],
+    }
     shown = asdict(difference)
     shown.pop("tallies")
     return {
         **shown,
-        "count": counts,
-        "listed": sum(snapshot.listed for snapshot in snapshots.values()),
+        "count": count,
+        "listed": counts["listed"],
         "sections": sorted(snapshots),
         "warnings": [
             text for one in snapshots.values() for text in (*one.warnings, *_unknown(one))

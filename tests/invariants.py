@@ -307,8 +307,8 @@ def _named(channel: Channel, section: str) -> dict[str, dict[str, State]]:
         for record in _records(row):
             entry = entry_of(row.sources, record.filename)
             assert entry is not None, f"{row} does not say where {record.filename} comes from"
-            here = judge.present([(entry.file_source_id, record)], audience)
-            complete = judge.complete(record, here)
+            here = judge.present_digests([(entry.file_source_id, record)], audience)
+            complete = judge.is_present(record, here)
             states[record.filename] = State(complete, entry.mirror_id in active)
     return found
 

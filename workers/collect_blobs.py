@@ -12,13 +12,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
-import zstandard
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from channels import blobs, pins
+from channels import blobs, pins, shards
 from channels.models import Blob, Channel, Document, Package, Publication
 from channels.states import OWNED
 from ecosystems import registry
@@ -26,8 +25,8 @@ from ecosystems.progress import never_stop
 from ecosystems.records import Record
 from mirrors.models import Mirror, Preview, Run, Snapshot, Upstream
 from publishing.inputs import gather
-from publishing.judge import judged
-from publishing.outcomes import Case, digest, digests
+from publishing.judge import judge_packages
+from publishing.outcomes import SectionInputs, digest, digests
 
 BATCH = 500
 NAMES_AT_ONCE = 100
@@ -42,13 +41,13 @@ def sweep_blobs() -> None:
     # Asked before the roots: what those who have ended by now wrote is among the roots.
     since = begun_since()
     grace = timedelta(hours=settings.BLOB_GRACE_HOURS)
-    loose = _loose(_roots())
+    unneeded = _unneeded(_roots())
     now = timezone.now()
-    for some in _batches(Blob.objects.order_by("pk").values_list("pk", flat=True).iterator()):
-        unneeded = [pk for pk in some if pk in loose]
-        marked = Blob.objects.filter(pk__in=some, unreferenced_at__isnull=False)
-        marked.exclude(pk__in=unneeded).update(unreferenced_at=None, deleting=False)
-        rows = Blob.objects.filter(pk__in=unneeded, deleting=False)
+    for batch in _batches(Blob.objects.order_by("pk").values_list("pk", flat=True).iterator()):
+        to_mark = [pk for pk in batch if pk in unneeded]
+        marked = Blob.objects.filter(pk__in=batch, unreferenced_at__isnull=False)
+        marked.exclude(pk__in=to_mark).update(unreferenced_at=None, deleting=False)
+        rows = Blob.objects.filter(pk__in=to_mark, deleting=False)
         rows.filter(unreferenced_at__lt=now - grace).update(deleting=True, unreferenced_at=now)
         rows.filter(unreferenced_at=None).update(unreferenced_at=now)
     before = since - min(grace, CLOCKS_DIFFER)
@@ -78,14 +77,14 @@ def _remove(blob: Blob) -> None:
             rows.update(deleting=False, unreferenced_at=None)
 
 
-def _loose(needed: set[str]) -> set[str]:
-    """The blobs that nothing needs."""
+def _unneeded(needed: set[str]) -> set[str]:
+    """The blobs that nothing needs, by SHA-256; `needed` are SHA-256 and MD5 hashes."""
     # Where an index has no SHA-256, what names a file is its MD5.
-    known = Blob.objects.values_list("pk", "md5", "file").iterator()
-    loose = {(pk, md5, file) for pk, md5, file in known if not {pk, md5} & needed}
-    names = {name for pk, md5, file in loose if file for name in (pk, md5) if name}
-    wanted = _wanted_by_mirrors(names) if names else set()
-    return {pk for pk, md5, _ in loose if not {pk, md5} & wanted}
+    rows = Blob.objects.values_list("pk", "md5", "file").iterator()
+    unreferenced = {(pk, md5, file) for pk, md5, file in rows if not {pk, md5} & needed}
+    hashes = {name for pk, md5, file in unreferenced if file for name in (pk, md5) if name}
+    kept_by_mirrors = _kept_by_mirrors(hashes) if hashes else set()
+    return {pk for pk, md5, _ in unreferenced if not {pk, md5} & kept_by_mirrors}
 
 
 def _roots() -> set[str]:
@@ -100,77 +99,78 @@ def _roots() -> set[str]:
 
 
 def _listed_files() -> set[str]:
-    """Files that any kept row lists, as far as they are here."""
+    """The hashes of the files that any row lists, as far as they are here."""
     rows = Package.objects.filter(shard__isnull=False).exclude(present=0, stale=False)
-    expand = zstandard.ZstdDecompressor()
-    found: set[str] = set()
-    seen: set[tuple[str, str]] = set()
+    hashes: set[str] = set()
+    visited: set[tuple[str, str]] = set()
     values = rows.values_list("family", "section", "name", "sources", "shard_id", "shard__body")
-    for family, section, name, sources, shard, body in values.iterator(chunk_size=100):
-        # Only of the same origin has the same body the same files.
-        if (shard, str(sources)) not in seen:
-            seen.add((shard, str(sources)))
-            raw = expand.decompress(bytes(body))
-            records = registry.of_family(family).records(raw, section=section, name=name)
-            found.update(_digests(records, [entry.file_source_id for entry in sources]))
-    return found
+    for family, section, name, sources, shard, stored in values.iterator(chunk_size=100):
+        # Only of the same sources has the same body the same files.
+        if (shard, str(sources)) not in visited:
+            visited.add((shard, str(sources)))
+            body = shards.decompress(stored)
+            records = registry.of_family(family).records(body, section=section, name=name)
+            hashes.update(_hashes(records, [entry.file_source_id for entry in sources]))
+    return hashes
 
 
-def _digests(records: Iterable[object], origins: list[int]) -> Iterator[str]:
-    """What names the bytes of these records, which come from any of these origins."""
-    bare: list[str] = []
+def _hashes(records: Iterable[object], sources: list[int]) -> Iterator[str]:
+    """What names the bytes of these records, which come from any of these sources."""
+    without_hash: list[str] = []
     for record in records:
         if isinstance(record, Record):
             yield from filter(None, digests(record))
             if not digest(record):
-                bare.append(record.filename)
-    yield from pins.known((pk, name) for pk in origins for name in bare).values()
+                without_hash.append(record.filename)
+    yield from pins.known((pk, name) for pk in sources for name in without_hash).values()
 
 
-def _wanted_by_mirrors(loose: set[str]) -> set[str]:
-    """Those of the `loose` files that an active mirror keeps, though nothing lists them yet."""
-    found: set[str] = set()
+def _kept_by_mirrors(hashes: set[str]) -> set[str]:
+    """Those of the hashes whose files an active mirror keeps, though nothing lists them yet."""
+    kept: set[str] = set()
     active = Mirror.objects.filter(mode=Mirror.Mode.ACTIVE, deleted_at=None)
     channels = Channel.objects.filter(pk__in=active.values("channel"))
     for channel in channels.select_related("filter", "parent__filter"):
         inputs = gather(channel)
         for ecosystem in inputs.ecosystems():
-            for section in inputs.sections(ecosystem):
-                case = inputs.case(ecosystem, section)
-                if any(source.active for source in case.sources):
-                    found.update(_wanted_in(case, loose))
-    return found
+            for name in inputs.sections(ecosystem):
+                section = inputs.section(ecosystem, name)
+                if any(source.active for source in section.sources):
+                    kept.update(_kept_in(section, hashes))
+    return kept
 
 
-def _wanted_in(case: Case, loose: set[str]) -> Iterator[str]:
-    """Judges only names of which a loose file is listed: of most there is none."""
-    for names in _batches(case.names(), NAMES_AT_ONCE):
-        some = [name for name, named in _named(case, names).items() if not loose.isdisjoint(named)]
-        for batch in judged(case, some, stop=never_stop):
-            for part in (part for one in batch for part in one.parts if part.source.active):
-                yield from _digests(part.kept(), [part.source.file_source_id])
+def _kept_in(section: SectionInputs, hashes: set[str]) -> Iterator[str]:
+    """Judges only packages of which such a file is listed: of most there is none."""
+    for names in _batches(section.names(), NAMES_AT_ONCE):
+        listed = _hashes_by_package(section, names)
+        suspects = [name for name in listed if not hashes.isdisjoint(listed[name])]
+        for batch in judge_packages(section, suspects, stop=never_stop):
+            for part in (part for package in batch for part in package.sources):
+                if part.source.active:
+                    yield from _hashes(part.kept(), [part.source.file_source_id])
 
 
-def _named(case: Case, names: list[str]) -> dict[str, set[str]]:
+def _hashes_by_package(section: SectionInputs, names: list[str]) -> dict[str, set[str]]:
     """What names the bytes of all that active mirrors' upstreams list, by package name."""
     records = [
         (name, source.file_source_id, record)
         for name in names
-        for source in case.sources
+        for source in section.sources
         if source.active and name in source.pack.names()
-        for record in case.ecosystem.records(
-            source.pack.read(name), section=case.section, name=name
+        for record in section.ecosystem.records(
+            source.pack.read(name), section=section.section, name=name
         )
         if isinstance(record, Record)
     ]
-    pins.fill((origin, record) for _, origin, record in records)
-    found: dict[str, set[str]] = {}
+    pins.fill((file_source_id, record) for _, file_source_id, record in records)
+    by_package: dict[str, set[str]] = {}
     for name, _, record in records:
-        found.setdefault(name, set()).update(digests(record))
-    return found
+        by_package.setdefault(name, set()).update(digests(record))
+    return by_package
 
 
 def _batches(items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
         yield batch

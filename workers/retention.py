@@ -227,7 +227,7 @@ def forget_details_of_runs() -> None:
 
 
 def forget_small_things() -> None:
-    """Previews, refusals, counts of limits, ended publications and unused shards and origins."""
+    """Previews, refusals, counts of limits, ended publications and unused shards and sources."""
     now = timezone.now()
     Preview.objects.filter(created_at__lt=now - timedelta(hours=settings.PREVIEW_HOURS)).delete()
     Refusal.objects.filter(until__lt=now).delete()

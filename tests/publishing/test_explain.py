@@ -65,11 +65,11 @@ def test_more_files_than_are_told_are_told_of(
         page = client.get("/channels/main/packages/why/?q=many").content.decode()
         return api.get("/channels/main/why?q=many")[1], page
 
-    monkeypatch.setattr(explain, "MOST", 4 * BUILDS)
+    monkeypatch.setattr(explain, "MOST_FILES", 4 * BUILDS)
     answer, page = asked()
     assert (answer["total_count"], answer["count_exact"]) == (4 * BUILDS, True)
     assert "of 12 files" in page
-    monkeypatch.setattr(explain, "MOST", 5)
+    monkeypatch.setattr(explain, "MOST_FILES", 5)
     answer, page = asked()
     assert (answer["total_count"], answer["count_exact"]) == (5, False)
     assert "of the first 5 files" in page

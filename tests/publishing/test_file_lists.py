@@ -13,7 +13,7 @@ from mirrors import services
 from mirrors.models import Mirror, Run, Snapshot
 from publishing import explain, file_lists
 from publishing.diff import compare
-from publishing.download_plan import Plan
+from publishing.download_plan import DownloadPlan
 from publishing.inputs import gather
 from tests import invariants, scene
 from tests.condatree import FakeConda
@@ -117,8 +117,8 @@ def test_what_is_compared_is_what_is_downloaded(
     channel = Channel.objects.get(pk=mirror.channel_id)
     inputs = gather(channel)
     [ecosystem] = inputs.ecosystems()
-    cases = [(inputs.case(ecosystem, one), None) for one in inputs.sections(ecosystem)]
-    with Plan("test") as plan:
+    cases = [(inputs.section(ecosystem, one), None) for one in inputs.sections(ecosystem)]
+    with DownloadPlan("test") as plan:
         found = compare(
             channel,
             cases,

@@ -135,13 +135,13 @@ def test_only_names_that_changed_are_judged(
     mirror = scene.mirror(channel, small.channel)
     scene.run_now(mirror)
     asked: list[str] = []
-    real = judge.judge_name
+    real = judge.apply_rules
 
-    def noting(case: judge.Case, name: str) -> judge.Judged:
+    def noting(section: judge.SectionInputs, name: str) -> judge.PackageRecords:
         asked.append(name)
-        return real(case, name)
+        return real(section, name)
 
-    monkeypatch.setattr(judge, "judge_name", noting)
+    monkeypatch.setattr(judge, "apply_rules", noting)
     small.add("linux-64", "zlib", "1.4")
     small.publish()
     scene.run_now(mirror)

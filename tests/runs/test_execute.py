@@ -97,7 +97,7 @@ def test_a_run_that_finds_nothing_new_writes_nothing(conda: FakeConda) -> None:
     again = scene.run_now(mirror)
     assert again.state == "completed"
     assert rows() == before
-    assert again.counts == {key: first.counts[key] for key in again.counts} | {"added": 0}
+    assert again.counts == first.counts | {"added": 0, "revisions": []}
 
 
 def last_line(run: Run) -> tuple[str, str]:

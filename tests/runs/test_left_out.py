@@ -81,14 +81,14 @@ def test_only_packages_with_the_reasons_are_judged_again(
         small.add("noarch", f"left-{number:03}", "1", license="GPL-3.0-only")
     small.publish()
     judged: list[str] = []
-    real = file_lists.judged
+    real = file_lists.judge_packages
 
     def noted(case: object, names: object, **more: object) -> object:
         names = list(names)  # type: ignore[call-overload]
         judged.extend(names)
         return real(case, names, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(file_lists, "judged", noted)
+    monkeypatch.setattr(file_lists, "judge_packages", noted)
     run = scene.run_now(mirror)
     found = left_out.kept(run)["mirror_filtered"]["license"]
     assert len(found) == left_out.NAMED

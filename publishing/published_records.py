@@ -1,6 +1,6 @@
-"""What a channel lists of a section now: an input of judging, as data.
+"""The records that a channel lists in a section now: an input of judging, as data.
 
-An update takes nothing away that works: a file whose new bytes are not here keeps the record that
+An update never takes away what works: a file whose new bytes are not here keeps the record that
 is listed, and what the upstream dropped stays until a run of its mirror is complete.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import zstandard
 from django.db.models import QuerySet
 
+from channels import shards
 from channels.listed_from import ListedFrom
 from channels.models import Package
 from ecosystems.base import Ecosystem
@@ -19,19 +19,19 @@ from ecosystems.records import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A record that is listed, the package's body it stands in, and where it came from."""
+class PublishedRecord:
+    """A record that is listed, the package's body it stands in, and where its file comes from."""
 
     record: Record
     body: bytes
     file_source_id: int
 
 
-ByMirror = dict[int, list[Listed]]
+RecordsByMirror = dict[int, list[PublishedRecord]]
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class PublishedSection:
     """The rows of one section in the revision that clients get."""
 
     channel_id: int
@@ -43,13 +43,12 @@ class Earlier:
         """The names of which anything is listed."""
         return list(self._rows().values_list("name", flat=True))
 
-    def of(self, names: Sequence[str]) -> dict[str, ByMirror]:
-        """The listed records of these packages, by the mirror that brought them."""
-        expand = zstandard.ZstdDecompressor()
-        values = self._rows().filter(name__in=names)
+    def by_mirror(self, names: Sequence[str]) -> dict[str, RecordsByMirror]:
+        """The listed records of these packages, by package and by the mirror that brought them."""
+        rows = self._rows().filter(name__in=names)
         return {
-            name: self._by_mirror(name, expand.decompress(bytes(body)), sources)
-            for name, body, sources in values.values_list("name", "shard__body", "sources")
+            name: self._records(name, shards.decompress(stored), sources)
+            for name, stored, sources in rows.values_list("name", "shard__body", "sources")
         }
 
     def _rows(self) -> QuerySet[Package]:
@@ -61,13 +60,14 @@ class Earlier:
             shard__isnull=False,
         )
 
-    def _by_mirror(self, name: str, body: bytes, sources: list[ListedFrom]) -> ByMirror:
-        found: ByMirror = {}
+    def _records(self, name: str, body: bytes, sources: list[ListedFrom]) -> RecordsByMirror:
+        records: RecordsByMirror = {}
+        # A row may have thousands of files, so they are looked up at once, not by `entry_of`.
         named = {filename: entry for entry in sources for filename in entry.filenames or ()}
-        rest = next((entry for entry in sources if entry.filenames is None), None)
+        unnamed = next((entry for entry in sources if entry.filenames is None), None)
         for record in self.ecosystem.records(body, section=self.section, name=name):
-            entry = named.get(record.filename, rest)
+            entry = named.get(record.filename, unnamed)
             if entry is not None and isinstance(record, Record):
-                listed = Listed(record, body, entry.file_source_id)
-                found.setdefault(entry.mirror_id, []).append(listed)
-        return found
+                published = PublishedRecord(record, body, entry.file_source_id)
+                records.setdefault(entry.mirror_id, []).append(published)
+        return records

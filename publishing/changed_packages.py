@@ -1,0 +1,126 @@
+"""Which packages a publication judges again: those whose records, rules or present files changed.
+
+The others keep the row that they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from channels.models import Channel, Document, Package
+from ecosystems import pack as packs
+from ecosystems import registry
+from ecosystems.base import Ecosystem
+from mirrors.models import Snapshot
+from publishing.inputs import Identity, Inputs, on_demand, pack
+from publishing.outcomes import SectionInputs
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedSection:
+    """A section of the channel, with the packages in it that are to be judged."""
+
+    inputs: SectionInputs
+    names: Collection[str]
+    whole: bool
+    """Whether these are all packages, so that what is not among them goes."""
+
+    @property
+    def section(self) -> str:
+        return self.inputs.section
+
+
+def changed_sections(channel: Channel, inputs: Inputs, published: Identity) -> list[ChangedSection]:
+    """All sections that the channel has, or had until now; the root of each type comes last."""
+    return [
+        _changed_section(inputs, published, inputs.section(ecosystem, section))
+        for ecosystem in _ecosystems(channel, inputs)
+        for section in _section_names(channel, inputs, ecosystem)
+    ]
+
+
+def changed_scopes(
+    inputs: Inputs, published: Identity, kind: str
+) -> list[tuple[SectionInputs, set[str] | None]]:
+    """The sections of one type, with the packages that `published` says nothing about."""
+    ecosystem = registry.get(kind)
+    sections = [inputs.section(ecosystem, name) for name in inputs.sections(ecosystem)]
+    return [(section, changed_names(inputs, published, section)) for section in sections]
+
+
+def _changed_section(inputs: Inputs, published: Identity, section: SectionInputs) -> ChangedSection:
+    # The root has documents only.
+    names = changed_names(inputs, published, section) if section.section else set()
+    if names is None:
+        return ChangedSection(section, section.names(), whole=True)
+    return ChangedSection(section, names, whole=False)
+
+
+def _ecosystems(channel: Channel, inputs: Inputs) -> list[Ecosystem]:
+    """The type at the root, then whatever other types a mirror has, or has had until now."""
+    rows = Package.objects.at(channel.current).filter(channel=channel)
+    families = set(rows.order_by().values_list("family", flat=True).distinct())
+    families.update(ecosystem.family for ecosystem in inputs.ecosystems())
+    root = registry.at_root()
+    return [root, *map(registry.of_family, sorted(families - {root.family}))]
+
+
+def _section_names(channel: Channel, inputs: Inputs, ecosystem: Ecosystem) -> list[str]:
+    listed = Package.objects.at(channel.current).filter(channel=channel, family=ecosystem.family)
+    served = Document.objects.at(channel.current).filter(channel=channel).exclude(section="")
+    names = {*inputs.sections(ecosystem), *listed.values_list("section", flat=True).distinct()}
+    names.update(
+        section
+        for section in served.values_list("section", flat=True).distinct()
+        if ecosystem.owns_section(section)
+    )
+    # The root comes last: its documents tell what the sections list.
+    return [*sorted(names - {""}), ""]
+
+
+def changed_names(inputs: Inputs, published: Identity, section: SectionInputs) -> set[str] | None:
+    """The packages to be judged again; None = all of the section."""
+    current = inputs.identity()
+    if published["channel"] != current["channel"]:
+        return None
+    names: set[str] = set()
+    before = {
+        key for key, mirror in published["mirrors"].items() if section.section in mirror["sections"]
+    }
+    if before != {str(source.mirror_id) for source in section.sources}:
+        return None
+    for mirror_id in before:
+        old, new = published["mirrors"][mirror_id], current["mirrors"][mirror_id]
+        if old["rules"] != new["rules"] or old["active"] != new["active"]:
+            return None
+        snapshots = (old["sections"][section.section], new["sections"][section.section])
+        changed = _changed_between(inputs.channel, section, *snapshots)
+        if changed is None:
+            return None
+        names |= changed
+    stale = Package.objects.at(inputs.channel.current).filter(
+        channel=inputs.channel, section=section.section, stale=True
+    )
+    return names | set(stale.values_list("name", flat=True))
+
+
+def _changed_between(
+    channel: Channel, section: SectionInputs, old_id: int, new_id: int
+) -> set[str] | None:
+    """The packages that differ between two snapshots; None where everything may."""
+    if old_id == new_id:
+        return set()
+    old = Snapshot.objects.filter(pk=old_id).first()
+    new = Snapshot.objects.get(pk=new_id)
+    if old is None or old.file_source_id != new.file_source_id:
+        return None
+    changes = packs.changed(pack(old.pack_id), pack(new.pack_id))
+    names = {*changes.added, *changes.replaced, *changes.removed}
+    return names | _gone(channel, section) if on_demand(new) else names
+
+
+def _gone(channel: Channel, section: SectionInputs) -> set[str]:
+    """Packages that are listed and that no source has: asked for between two snapshots."""
+    rows = Package.objects.at(channel.current).filter(channel=channel, section=section.section)
+    return set(rows.values_list("name", flat=True)).difference(section.names())
