@@ -17,6 +17,7 @@ from channels.models import Channel, Document, Publication
 from channels.package_rows import Listing
 from channels.revision_builder import Build
 from channels.states import ACTIVE, JobState
+from ecosystems import registry
 from ecosystems.progress import Progress, Stop, no_progress
 from mirrors.models import Run
 from publishing import optional_documents, tallies
@@ -195,7 +196,9 @@ def _publish_section(
     if section.whole or section.names:
         judged = count.over(listings(section.inputs, section.names, stop=build.stop))
         changed = build.section(ecosystem, name, judged, whole=section.whole)
-    if not section.inputs.sources and name not in ecosystem.permanent_sections:
+    # Also while another type is looked at: the channel's root belongs to all of them.
+    permanent = registry.at_root().permanent_sections
+    if not section.inputs.sources and name not in permanent:
         build.drop_documents(name)
     elif changed or _documents_changed(build, inputs, published, name):
         with blobs.scratch() as folder:
