@@ -70,6 +70,6 @@ class AuthenticatedRequest(HttpRequest):
     auth: Caller
 
 
-def caller(request: HttpRequest) -> Caller:
+def caller_of(request: HttpRequest) -> Caller:
     """Who sent this request; for views behind `web.api.authentication.AUTH`."""
     return cast(AuthenticatedRequest, request).auth

@@ -20,9 +20,9 @@ def collect() -> None:
 
 def _fingerprint() -> str:
     storage = settings.STORAGES["staticfiles"]["BACKEND"]
-    seen = hashlib.sha256(storage.encode())
+    digest = hashlib.sha256(storage.encode())
     for finder in get_finders():
         for path, source in finder.list([]):
             modified = source.get_modified_time(path).isoformat()
-            seen.update(f"{path}\0{source.size(path)}\0{modified}\n".encode())
-    return seen.hexdigest()
+            digest.update(f"{path}\0{source.size(path)}\0{modified}\n".encode())
+    return digest.hexdigest()

@@ -24,9 +24,12 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 def count_write(request: HttpRequest, account: int | None) -> None:
     """Count a request that changes something; `TooMany` beyond `LIMIT_WRITES`."""
-    who = f"account {account}" if account else limits.network(client_ip.of_client(request))
+    counted_by = f"account {account}" if account else limits.network(client_ip.of_client(request))
     limits.need_setting(
-        "writes", who, settings.LIMIT_WRITES, "Too many changes at once: at most {} for an account."
+        "writes",
+        counted_by,
+        settings.LIMIT_WRITES,
+        "Too many changes at once: at most {} for an account.",
     )
 
 
@@ -36,9 +39,9 @@ class Writes(BaseThrottle):
     def allow_request(self, request: HttpRequest) -> bool:
         if request.method in SAFE:
             return True
-        who = getattr(request, "auth", None)
+        caller = getattr(request, "auth", None)
         try:
-            count_write(request, who.user.pk if isinstance(who, Caller) else None)
+            count_write(request, caller.user.pk if isinstance(caller, Caller) else None)
         except TooMany as error:
             request.too_many = error  # type: ignore[attr-defined]
             return False
@@ -51,9 +54,11 @@ class Writes(BaseThrottle):
 
 def refusal(request: HttpRequest, error: Throttled) -> TooMany:
     """Why a request was throttled."""
-    found = getattr(request, "too_many", None)
+    refused = getattr(request, "too_many", None)
     return (
-        found if isinstance(found, TooMany) else TooMany("Too many requests.", int(error.wait or 1))
+        refused
+        if isinstance(refused, TooMany)
+        else TooMany("Too many requests.", int(error.wait or 1))
     )
 
 

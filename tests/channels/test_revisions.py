@@ -256,7 +256,7 @@ def test_a_place_that_no_answer_named_is_refused(channel: Channel, after: str) -
 def test_the_page_shows_a_part_and_leads_to_the_next(
     channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(views, "TOLD", 1)
+    monkeypatch.setattr(views, "MAX_FILES", 1)
     monkeypatch.setattr(revisions, "ROWS", 1)
     monkeypatch.setattr(revisions, "ROWS_AT_ONCE", 1)
     client, path, seen = Client(), "/channels/tools/revisions/1..4/", ""

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def shown(mirror: Mirror) -> dict[str, Any]:
-    return mirror_schemas.one(Mirror.objects.get(pk=mirror.pk))
+    return mirror_schemas.mirror_item(Mirror.objects.get(pk=mirror.pk))
 
 
 def page(path: str) -> str:

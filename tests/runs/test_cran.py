@@ -537,7 +537,7 @@ def test_the_api_shows_the_files_with_their_addresses(cran: FakeCran, client: Cl
     for file, name in ((old, "aa_1.0.tar.gz"), (new, "aa_1.1-2.tar.gz")):
         assert file["size"] == len(client.get(f"{BASE}/{SOURCE}/{name}").body)
     assert new["created_at"] == "2023-11-14T22:13:20+00:00"
-    rows = package_schemas.listed([channel])
+    rows = package_schemas.listed_packages([channel])
     shown, total = (
         package_schemas.page(rows, sort="name", paging=Paging()),
         package_schemas.count(rows),
@@ -561,7 +561,7 @@ def test_a_size_that_the_upstream_does_not_say_is_known_once_the_file_came(
     def sizes() -> list[int | None]:
         found = package_schemas.files(channel, "cran", name="bb", paging=Paging())
         shown = package_schemas.page(
-            package_schemas.listed([channel], query="bb"), sort="name", paging=Paging()
+            package_schemas.listed_packages([channel], query="bb"), sort="name", paging=Paging()
         )
         assert found is not None
         return [found[0][0]["size"], shown[0]["size"]]
@@ -585,7 +585,7 @@ def test_sums_have_the_true_sizes_of_what_came_though_the_index_states_them_in_p
         """As the page of the channel, the list of packages and the package itself show them."""
         channel.refresh_from_db()
         shown = package_schemas.page(
-            package_schemas.listed([channel]), sort="-size", paging=Paging()
+            package_schemas.listed_packages([channel]), sort="-size", paging=Paging()
         )
         rows = Package.objects.at(channel.current).filter(channel=channel)
         files = [
@@ -596,7 +596,7 @@ def test_sums_have_the_true_sizes_of_what_came_though_the_index_states_them_in_p
             )[0]
         ]
         return [
-            channel_schemas.one_channel(channel)["size"],
+            channel_schemas.channel_item(channel)["size"],
             sum(one["size"] for one in shown),
             sum(row.bytes for row in rows),
             sum(size or 0 for size in files),

@@ -57,7 +57,7 @@ def spoil(conda: FakeConda, name: str, behaviour: Behaviour) -> None:
 
 def warned(run: Run) -> str:
     run.mirror.refresh_from_db()
-    return " ".join(str(text) for text in mirror_schemas.one(run.mirror)["warnings"])
+    return " ".join(str(text) for text in mirror_schemas.mirror_item(run.mirror)["warnings"])
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 405, 406])

@@ -93,7 +93,7 @@ def stage(request: pytest.FixtureRequest, settings: LazySettings) -> Iterator[St
 
 def warned(mirror: Mirror) -> str:
     mirror.refresh_from_db()
-    return " ".join(str(text) for text in mirror_schemas.one(mirror)["warnings"])
+    return " ".join(str(text) for text in mirror_schemas.mirror_item(mirror)["warnings"])
 
 
 def test_what_is_invalid_is_a_warning_with_names_and_reasons(stage: Stage) -> None:

@@ -68,7 +68,7 @@ def test_showing_a_mirror_judges_nothing(mirror: Mirror, monkeypatch: pytest.Mon
     scene.run_now(mirror)
     monkeypatch.delattr(judge, "judge")
     with CaptureQueriesContext(connection) as queries:
-        shown = mirror_schemas.one(mirror, with_names=True)
+        shown = mirror_schemas.mirror_item(mirror, with_names=True)
     assert shown["sync_state"]["logs"]["mirror_filtered"]["license"] == ["numpy-2.0-0.conda"]
     assert len(queries) < 10
 

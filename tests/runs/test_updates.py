@@ -151,7 +151,7 @@ def test_when_all_new_files_fail_nothing_goes_until_it_is_released(conda: FakeCo
         "3 of 3 new files could not be downloaded; 2 files that the upstream dropped stay until a "
         "complete run."
     )
-    shape = mirror_schemas.one(Mirror.objects.get(pk=mirror.pk))
+    shape = mirror_schemas.mirror_item(Mirror.objects.get(pk=mirror.pk))
     assert any(one.startswith(text) for one in shape["warnings"])
     assert [line.filename for line in file_lists.files(run, "stays")] == [
         "a-1.0-0.conda",
@@ -191,7 +191,7 @@ def test_a_rules_exclusion_acts_at_once_also_on_what_stays(conda: FakeConda) -> 
     mirror = scene.services.edit(mirror, {"filters": {"exclude_specs": ["c"]}}, actor="admin")
     scene.publish(channel)
     assert set(scene.listed(channel)) == OLD - {"c-1.0-0.conda"}
-    counts = mirror_schemas.one(Mirror.objects.get(pk=mirror.pk))["sync_state"]["count"]
+    counts = mirror_schemas.mirror_item(Mirror.objects.get(pk=mirror.pk))["sync_state"]["count"]
     assert counts["failed"] == 3
 
 

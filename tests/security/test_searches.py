@@ -83,7 +83,7 @@ def test_what_is_searched_for_is_counted_up_to_a_bound_and_it_is_said(api: Api, 
 
 
 def test_a_page_by_name_has_the_sums_of_its_packages_and_of_no_others(channel: Channel) -> None:
-    rows = package_schemas.listed([channel])
+    rows = package_schemas.listed_packages([channel])
     with CaptureQueriesContext(connection) as queries:
         shown = package_schemas.page(
             rows, sort="-name", paging=pagination.Paging(offset=10, limit=3)
@@ -97,7 +97,11 @@ def test_a_page_by_name_has_the_sums_of_its_packages_and_of_no_others(channel: C
 
 def test_a_page_by_name_is_read_by_an_index_in_its_order(channel: Channel) -> None:
     machine.only_on("sqlite", "PostgreSQL reads so few rows without an index")
-    keys = package_schemas.listed([channel]).distinct().order_by("name", *package_schemas.TIES)[:5]
+    keys = (
+        package_schemas.listed_packages([channel])
+        .distinct()
+        .order_by("name", *package_schemas.TIES)[:5]
+    )
     plan = keys.explain()
     assert "channels_pa_channel_b59ee2_idx" in plan, plan
 

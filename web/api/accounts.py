@@ -13,7 +13,7 @@ from ninja import Field, Query, Router, Schema, Status
 
 from accounts import audit, jwt, passwords, tokens
 from accounts.access import level
-from accounts.caller import caller
+from accounts.caller import caller_of
 from accounts.errors import ApiError
 from accounts.models import SecurityEventType, Token, User
 from accounts.permissions import Attribute, Level, Scope
@@ -21,7 +21,7 @@ from history.models import EventType
 from web.api.errors import ERRORS, invalid, not_found
 from web.api.pagination import Paging, item_list, paginate
 from web.api.schemas import ItemList, RequestBody, timestamp
-from web.pages.account_events import tell_token
+from web.pages.account_events import record_token_event
 
 router = Router(tags=["account"])
 
@@ -33,7 +33,7 @@ class Login(RequestBody):
     password: str = Field(max_length=1000)
 
 
-class LoginAnswer(Schema):
+class LoginResponse(Schema):
     token: str
     refresh_token: str
 
@@ -60,12 +60,12 @@ class Rotation(RequestBody):
     expires_at: date | None = None
 
 
-class Secret(Schema):
+class TokenSecret(Schema):
     token: str
     id: str
 
 
-@router.post("/auth/login", auth=None, response={200: LoginAnswer, **ERRORS})
+@router.post("/auth/login", auth=None, response={200: LoginResponse, **ERRORS})
 def login(request: HttpRequest, body: Login) -> dict[str, str]:
     """A bearer token for a user name and a password."""
     user = passwords.sign_in(request, body.username, body.password)
@@ -76,7 +76,7 @@ def login(request: HttpRequest, body: Login) -> dict[str, str]:
     return {"token": token, "refresh_token": renewal}
 
 
-@router.post("/auth/refresh", auth=None, response={200: LoginAnswer, **ERRORS})
+@router.post("/auth/refresh", auth=None, response={200: LoginResponse, **ERRORS})
 def refresh(request: HttpRequest, body: Refresh) -> dict[str, str]:
     """New tokens for a refresh token, which can be used once."""
     try:
@@ -91,13 +91,13 @@ def refresh(request: HttpRequest, body: Refresh) -> dict[str, str]:
 @router.get("/account", response={200: dict[str, Any], **ERRORS})
 def account(request: HttpRequest) -> dict[str, Any]:
     """Who you are and what your role lets you do."""
-    return _account(caller(request).user)
+    return _account(caller_of(request).user)
 
 
 @router.get("/account/me", response={200: dict[str, Any], **ERRORS})
 def me(request: HttpRequest) -> dict[str, Any]:
     """The older form of /account."""
-    return _account(caller(request).user)
+    return _account(caller_of(request).user)
 
 
 @router.get(
@@ -114,25 +114,25 @@ def scopes(request: HttpRequest) -> dict[str, list[str]]:
 @router.get("/account/token-info", response={200: dict[str, Any], **ERRORS})
 def token_info(request: HttpRequest) -> dict[str, Any]:
     """The token this request was made with; without an opaque token, `expires_at` is null."""
-    token = caller(request).token
+    token = caller_of(request).token
     return _token(token) if token else {"expires_at": None}
 
 
 @router.get("/account/tokens", response={200: ItemList, **ERRORS})
 def list_tokens(request: HttpRequest, paging: Query[Paging]) -> dict[str, Any]:
     """Your tokens; their secrets are not kept. A limited token sees itself only."""
-    who = caller(request)
-    mine = Token.objects.filter(user=who.user).order_by("id")
-    if who.token and who.limited:
-        mine = mine.filter(pk=who.token.pk)
-    return item_list([_token(token) for token in paginate(mine, paging)], mine.count())
+    caller = caller_of(request)
+    own_tokens = Token.objects.filter(user=caller.user).order_by("id")
+    if caller.token and caller.limited:
+        own_tokens = own_tokens.filter(pk=caller.token.pk)
+    return item_list([_token(token) for token in paginate(own_tokens, paging)], own_tokens.count())
 
 
-@router.post("/account/tokens", response={200: Secret, **ERRORS})
+@router.post("/account/tokens", response={200: TokenSecret, **ERRORS})
 def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
     """Make a token; its secret is told now and never again."""
-    who = caller(request)
-    who.need_whole()
+    caller = caller_of(request)
+    caller.need_whole()
     if body.scopes and body.resources:
         raise invalid("resources", "A token has scopes or resources, not both.")
     unknown = sorted(set(body.scopes or ()) - set(Scope))
@@ -144,55 +144,55 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
     expires = _expiry(body.expires_at)
     with transaction.atomic():
         token, secret = tokens.issue(
-            who.user,
+            caller.user,
             body.name,
             expires=expires,
             scopes=body.scopes,
             resources=[resource.model_dump() for resource in body.resources or ()],
         )
-        tell_token(EventType.TOKEN_CREATED, token, request)
+        record_token_event(EventType.TOKEN_CREATED, token, request)
     return {"token": secret, "id": str(token.pk)}
 
 
-@router.put("/account/tokens/{token_id}", response={200: Secret, **ERRORS})
+@router.put("/account/tokens/{token_id}", response={200: TokenSecret, **ERRORS})
 def rotate_token(
     request: HttpRequest, token_id: str, body: Rotation | None = None
 ) -> dict[str, Any]:
     """A new secret under the same id; the old one is void at once."""
-    who = caller(request)
+    caller = caller_of(request)
     expires = _expiry(body.expires_at if body else None)
     with transaction.atomic():
-        token = _own(who.user, token_id)
-        if who.token != token or expires:
+        token = _own(caller.user, token_id)
+        if caller.token != token or expires:
             # A limited token may replace its own secret, and nothing of what limits it.
-            who.need_whole()
+            caller.need_whole()
         before = {"expires": str(token.expires), "prefix": token.prefix}
         secret = tokens.rotate(token)
         if expires or (token.expires and token.expires < tokens.today()):
             token.expires = expires or tokens.usual_expiry()
             token.save(update_fields=["expires"])
-        tell_token(EventType.TOKEN_CREATED, token, request, rotated_from=before)
+        record_token_event(EventType.TOKEN_CREATED, token, request, rotated_from=before)
     return {"token": secret, "id": str(token.pk)}
 
 
 @router.delete("/account/tokens/{token_id}", response={204: None, **ERRORS})
 def delete_token(request: HttpRequest, token_id: str) -> Status[None]:
     """Revoke one of your tokens."""
-    who = caller(request)
+    caller = caller_of(request)
     with transaction.atomic():
-        token = _own(who.user, token_id)
-        if who.token != token:
-            who.need_whole()
-        tell_token(EventType.TOKEN_REVOKED, token, request)
+        token = _own(caller.user, token_id)
+        if caller.token != token:
+            caller.need_whole()
+        record_token_event(EventType.TOKEN_REVOKED, token, request)
         token.delete()
     return Status(204, None)
 
 
 def _own(user: User, token_id: str) -> Token:
-    known = Token.objects.filter(user=user)
+    own_tokens = Token.objects.filter(user=user)
     if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 19):
         raise not_found("token")
-    token = known.select_for_update().filter(pk=int(token_id)).first()
+    token = own_tokens.select_for_update().filter(pk=int(token_id)).first()
     if token is None:
         raise not_found("token")
     return token

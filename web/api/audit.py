@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ninja import Field, Query, Router
 
 from accounts.audit_query import Asked, shape
-from accounts.caller import caller
+from accounts.caller import caller_of
 from accounts.models import SecurityEventType
 from accounts.permissions import Attribute, Level
 from web.api.errors import ERRORS, invalid
@@ -19,7 +19,7 @@ from web.api.schemas import CountedList
 router = Router(tags=["audit"])
 
 
-class Which(EventPaging):
+class AuditFilters(EventPaging):
     order: Literal["asc", "desc"] = "desc"
     type: str = Field("", max_length=200)
     actor: str = Field("", max_length=200)
@@ -30,25 +30,25 @@ class Which(EventPaging):
 
 
 @router.get("/audit-log", response={200: CountedList, **ERRORS})
-def audit_log(request: HttpRequest, which: Query[Which]) -> dict[str, Any]:
+def audit_log(request: HttpRequest, filters: Query[AuditFilters]) -> dict[str, Any]:
     """Sign-ins, refusals, and changes of users, roles, passwords, tokens and sessions.
 
     They are counted up to 10,000: beyond it `count_exact` is false. `after` names the event to go
     on behind.
     """
-    who = caller(request)
-    who.need_whole()
-    who.need_level(Attribute.ROLES, Level.MANAGE)
-    if which.type and which.type not in SecurityEventType.values:
-        raise invalid("type", f"There is no event type {which.type!r}.")
-    asked = Asked(
-        type=which.type,
-        actor=which.actor,
-        object=which.object,
-        address=which.address,
-        first=which.first,
-        last=which.last,
+    caller = caller_of(request)
+    caller.need_whole()
+    caller.need_level(Attribute.ROLES, Level.MANAGE)
+    if filters.type and filters.type not in SecurityEventType.values:
+        raise invalid("type", f"There is no event type {filters.type!r}.")
+    query = Asked(
+        type=filters.type,
+        actor=filters.actor,
+        object=filters.object,
+        address=filters.address,
+        first=filters.first,
+        last=filters.last,
     )
-    rows = asked.rows()
-    some = paginate_events(rows, which, descending=which.order == "desc")
-    return counted_list([shape(event) for event in some], rows)
+    rows = query.rows()
+    events = paginate_events(rows, filters, descending=filters.order == "desc")
+    return counted_list([shape(event) for event in events], rows)

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from ninja import Schema
 
-from accounts.caller import Caller, caller
+from accounts.caller import Caller, caller_of
 from accounts.errors import ApiError
 from accounts.models import Token
 from accounts.permissions import Level, Scope
@@ -23,75 +23,77 @@ CHANNEL = "/channels/{channel}"
 SUBCHANNEL = CHANNEL + "/subchannels/{sub}"
 
 
-class Where(Schema):
+class ChannelRef(Schema):
     """The path parameters that name a channel or subchannel."""
 
     channel: str
     sub: str | None = None
 
 
-def visible(who: Caller, where: Where) -> Channel:
+def visible_channel(caller: Caller, ref: ChannelRef) -> Channel:
     """The channel at this address, or 404 where the caller may not know of it."""
-    found = _find(who, where)
-    if found is None:
-        raise not_found("subchannel" if where.sub else "channel")
-    return found
-
-
-def is_visible(who: Caller, where: Where) -> bool:
-    """Whether there is a channel at this address that the caller may know of."""
-    return _find(who, where) is not None
-
-
-def knows(who: Caller, channel: Channel) -> bool:
-    """Whether the caller may know of this channel."""
-    public = access.privacy(channel) == Channel.Privacy.PUBLIC
-    covered = public or not who.token or access.covers(who.token, channel)
-    return covered and access.can(who.user, channel, Level.READ)
-
-
-def _find(who: Caller, where: Where) -> Channel | None:
-    name = where.sub or where.channel
-    rows = Channel.objects.filter(deleted_at=None, name=name)
-    rows = rows.filter(parent__name=where.channel) if where.sub else rows.filter(parent=None)
-    found = rows.select_related("parent__filter", "parent__owner", "filter", "owner").first()
-    return found if found and knows(who, found) else None
-
-
-def seen(who: Caller) -> QuerySet[Channel]:
-    """The channels the caller may know of; with a limited token, those it is for."""
-    channels = access.visible_channels(who.user)
-    if who.token and who.token.resources:
-        paths = [resource["channel"] for resource in who.token.resources]
-        tops = [path for path in paths if "/" not in path]
-        reach = Q(parent=None, name__in=tops) | Q(parent__name__in=tops)
-        for path in paths:
-            top, _, sub = path.partition("/")
-            if sub:
-                reach |= Q(parent__name=top, name=sub)
-        channels = channels.filter(reach)
-    return channels
-
-
-def asked(request: HttpRequest, where: Where, *verbs: str, level: Level = Level.READ) -> Channel:
-    """The visible channel, if the caller has `level` on it and a scope for one of `verbs`."""
-    who = caller(request)
-    channel = visible(who, where)
-    thing = "subchannel" if channel.parent_id else "channel"
-    who.need(*(Scope(f"{thing}:{verb}") for verb in verbs))
-    need_level(who, channel, level)
+    channel = _find(caller, ref)
+    if channel is None:
+        raise not_found("subchannel" if ref.sub else "channel")
     return channel
 
 
-def need_level(who: Caller, channel: Channel, level: Level) -> None:
+def is_visible(caller: Caller, ref: ChannelRef) -> bool:
+    """Whether there is a channel at this address that the caller may know of."""
+    return _find(caller, ref) is not None
+
+
+def can_see(caller: Caller, channel: Channel) -> bool:
+    """Whether the caller may know of this channel."""
+    public = access.privacy(channel) == Channel.Privacy.PUBLIC
+    covered = public or not caller.token or access.covers(caller.token, channel)
+    return covered and access.can(caller.user, channel, Level.READ)
+
+
+def _find(caller: Caller, ref: ChannelRef) -> Channel | None:
+    name = ref.sub or ref.channel
+    rows = Channel.objects.filter(deleted_at=None, name=name)
+    rows = rows.filter(parent__name=ref.channel) if ref.sub else rows.filter(parent=None)
+    channel = rows.select_related("parent__filter", "parent__owner", "filter", "owner").first()
+    return channel if channel and can_see(caller, channel) else None
+
+
+def visible_channels(caller: Caller) -> QuerySet[Channel]:
+    """The channels the caller may know of; with a limited token, those it is for."""
+    channels = access.visible_channels(caller.user)
+    if caller.token and caller.token.resources:
+        paths = [resource["channel"] for resource in caller.token.resources]
+        names = [path for path in paths if "/" not in path]
+        covered = Q(parent=None, name__in=names) | Q(parent__name__in=names)
+        for path in paths:
+            top, _, sub = path.partition("/")
+            if sub:
+                covered |= Q(parent__name=top, name=sub)
+        channels = channels.filter(covered)
+    return channels
+
+
+def get_channel(
+    request: HttpRequest, ref: ChannelRef, *verbs: str, level: Level = Level.READ
+) -> Channel:
+    """The visible channel, if the caller has `level` on it and a scope for one of `verbs`."""
+    caller = caller_of(request)
+    channel = visible_channel(caller, ref)
+    thing = "subchannel" if channel.parent_id else "channel"
+    caller.need(*(Scope(f"{thing}:{verb}") for verb in verbs))
+    require_level(caller, channel, level)
+    return channel
+
+
+def require_level(caller: Caller, channel: Channel, level: Level) -> None:
     """Raise 403 unless user and token may do `level` on the channel."""
-    if not access.can(who.user, channel, level):
+    if not access.can(caller.user, channel, level):
         raise ApiError(403, f"You may see the channel {channel.path}, but not change it this way.")
-    if level != Level.READ and who.token and not access.reaches(who.token, channel, level):
+    if level != Level.READ and caller.token and not access.reaches(caller.token, channel, level):
         raise ApiError(403, f"This token does not have {level} for the channel {channel.path}.")
 
 
-def writes_somewhere(token: Token) -> bool:
+def may_write_somewhere(token: Token) -> bool:
     """Whether the token may change any channel; without resources it may what its user may."""
     levels = [Level(resource["level"]) for resource in token.resources]
     return not levels or any(level.includes(Level.WRITE) for level in levels)

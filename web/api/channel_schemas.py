@@ -20,7 +20,7 @@ CHANNEL_KEYS = frozenset(
 """What a channel shows that nobody can set by sending it."""
 
 
-def counted(channels: QuerySet[Channel]) -> QuerySet[Channel]:
+def with_counts(channels: QuerySet[Channel]) -> QuerySet[Channel]:
     """With all that `channel_list` reads, in one query."""
     return channels.select_related("parent", "filter", "owner").annotate(
         subchannel_count=Count(
@@ -30,7 +30,7 @@ def counted(channels: QuerySet[Channel]) -> QuerySet[Channel]:
     )
 
 
-def channel_list(channels: Iterable[Channel]) -> list[dict[str, Any]]:
+def channel_items(channels: Iterable[Channel]) -> list[dict[str, Any]]:
     """Channels from `counted`, with their packages counted by their current revisions."""
     rows = list(channels)
     current = {row.pk: row.current for row in rows}
@@ -41,8 +41,8 @@ def channel_list(channels: Iterable[Channel]) -> list[dict[str, Any]]:
     return [_channel(row, now.get(row.pk)) for row in rows]
 
 
-def one_channel(channel: Channel) -> dict[str, Any]:
-    return channel_list(counted(Channel.objects.filter(pk=channel.pk)))[0]
+def channel_item(channel: Channel) -> dict[str, Any]:
+    return channel_items(with_counts(Channel.objects.filter(pk=channel.pk)))[0]
 
 
 def _channel(channel: Channel, revision: Revision | None) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _channel(channel: Channel, revision: Revision | None) -> dict[str, Any]:
         "created": timestamp(channel.created_at),
         "updated": timestamp(channel.updated_at),
         "indexing_behavior": "frozen" if channel.frozen_at else "default",
-        "frozen": frozen(channel),
+        "frozen": freeze_item(channel),
         "current_revision": channel.current,
         "publishing": channel.requested_version > channel.published_version,
     }
@@ -71,7 +71,7 @@ def _channel(channel: Channel, revision: Revision | None) -> dict[str, Any]:
     return {**shape, "parent": channel.parent.name} if channel.parent else shape
 
 
-def frozen(channel: Channel) -> dict[str, Any] | None:
+def freeze_item(channel: Channel) -> dict[str, Any] | None:
     """Since when, by whom, and the revision a rollback froze the channel at."""
     if not channel.frozen_at:
         return None
@@ -82,7 +82,7 @@ def frozen(channel: Channel) -> dict[str, Any] | None:
     }
 
 
-def revision(row: Revision, current: int) -> dict[str, Any]:
+def revision_item(row: Revision, current: int) -> dict[str, Any]:
     return {
         "number": row.number,
         "created": timestamp(row.created_at),

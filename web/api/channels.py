@@ -9,28 +9,27 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Path, Query, Router, Status
 
-from accounts.caller import Caller, caller
+from accounts.caller import Caller, caller_of
 from accounts.errors import ApiError
 from accounts.permissions import Attribute, Level, Scope
 from channels import filter_forms, services
 from channels.models import Channel
 from mirrors import form_warnings
 from mirrors.services import delete_channel
-from web.api import channel_schemas
+from web.api import channel_access, channel_schemas
 from web.api.channel_access import (
     CHANNEL,
     SUBCHANNEL,
-    Where,
-    asked,
+    ChannelRef,
     etag,
     expected_version,
     is_visible,
-    need_level,
-    seen,
-    visible,
+    require_level,
+    visible_channel,
+    visible_channels,
 )
 from web.api.errors import ERRORS, invalid
-from web.api.mirror_access import mirrors_of
+from web.api.mirror_access import channel_for_mirrors
 from web.api.pagination import Paging, item_list, paginate
 from web.api.schemas import ItemList, RequestBody
 
@@ -62,7 +61,7 @@ class ChannelChange(RequestBody):
     filters: Filters | None = None
 
 
-class Listed(Paging):
+class ChannelPaging(Paging):
     include_subchannels: bool = False
 
 
@@ -75,118 +74,124 @@ class NewNamespaceChannel(RequestBody):
 
 
 @router.get("/account/channels", tags=["account"], response={200: ItemList, **ERRORS})
-def my_channels(request: HttpRequest, paging: Query[Listed]) -> Shape:
+def my_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> Shape:
     """The channels you own, and your subchannels where they are asked for."""
-    who = caller(request)
-    who.need(Scope.CHANNEL_VIEW)
-    mine = seen(who).filter(Q(owner=who.user) | Q(parent__owner=who.user))
+    caller = caller_of(request)
+    caller.need(Scope.CHANNEL_VIEW)
+    own_channels = visible_channels(caller).filter(
+        Q(owner=caller.user) | Q(parent__owner=caller.user)
+    )
     if not paging.include_subchannels:
-        mine = mine.filter(parent=None)
-    return _list(mine.order_by("name", "id"), paging, access="owner")
+        own_channels = own_channels.filter(parent=None)
+    return _list(own_channels.order_by("name", "id"), paging, access="owner")
 
 
 @router.get("/channels", response={200: ItemList, **ERRORS})
-def list_channels(request: HttpRequest, paging: Query[Listed]) -> Shape:
+def list_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> Shape:
     """All channels you may know of."""
-    who = caller(request)
-    who.need(Scope.CHANNEL_VIEW)
-    found = seen(who)
+    caller = caller_of(request)
+    caller.need(Scope.CHANNEL_VIEW)
+    channels = visible_channels(caller)
     if not paging.include_subchannels:
-        found = found.filter(parent=None)
-    return _list(found.order_by("name", "id"), paging)
+        channels = channels.filter(parent=None)
+    return _list(channels.order_by("name", "id"), paging)
 
 
 @router.post("/channels", response={201: Shape, **ERRORS})
 def create_channel(request: HttpRequest, body: NewChannel) -> Status[Shape]:
     """Create a channel; you own it."""
-    return Status(201, _create_top(caller(request), body))
+    return Status(201, _create_top(caller_of(request), body))
 
 
 @router.get(CHANNEL + "/subchannels", response={200: ItemList, **ERRORS})
-def list_subchannels(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
+def list_subchannels(request: HttpRequest, ref: Path[ChannelRef], paging: Query[Paging]) -> Shape:
     """The subchannels of a channel that you may know of."""
-    parent = asked(request, where, "view")
-    return _list(seen(caller(request)).filter(parent=parent).order_by("name"), paging)
+    parent = channel_access.get_channel(request, ref, "view")
+    return _list(
+        visible_channels(caller_of(request)).filter(parent=parent).order_by("name"), paging
+    )
 
 
 @router.post(CHANNEL + "/subchannels", response={201: Shape, **ERRORS})
-def create_subchannel(request: HttpRequest, where: Path[Where], body: NewChannel) -> Status[Shape]:
+def create_subchannel(
+    request: HttpRequest, ref: Path[ChannelRef], body: NewChannel
+) -> Status[Shape]:
     """Create a subchannel."""
-    return Status(201, _create_below(caller(request), where.channel, body))
+    return Status(201, _create_below(caller_of(request), ref.channel, body))
 
 
 @router.post("/namespace-channels", response={200: Shape, 201: Shape, **ERRORS})
 def create_namespace_channel(request: HttpRequest, body: NewNamespaceChannel) -> Status[Shape]:
     """A channel, in a namespace if one is named; 200 where it exists and you may see it."""
-    who = caller(request)
+    caller = caller_of(request)
     names = [name for name in (body.namespace, body.channel_name) if name]
     path = {"channel_path": "/".join(names)}
-    where = Where(channel=names[0], sub=names[1] if body.namespace else None)
-    if is_visible(who, where):
-        who.need(Scope.CHANNEL_VIEW, Scope.SUBCHANNEL_VIEW)
+    ref = ChannelRef(channel=names[0], sub=names[1] if body.namespace else None)
+    if is_visible(caller, ref):
+        caller.need(Scope.CHANNEL_VIEW, Scope.SUBCHANNEL_VIEW)
         return Status(200, path)
     new = NewChannel(name=body.channel_name, privacy=body.privacy)
     if body.namespace:
-        _create_below(who, body.namespace, new)
+        _create_below(caller, body.namespace, new)
     else:
-        _create_top(who, new)
+        _create_top(caller, new)
     return Status(201, path)
 
 
-def get_channel(request: HttpRequest, where: Path[Where], response: HttpResponse) -> Shape:
+def get_channel(request: HttpRequest, ref: Path[ChannelRef], response: HttpResponse) -> Shape:
     """A channel; its ETag is what If-Match wants."""
-    return _shown(asked(request, where, "view", "edit"), response)
+    return _shown(channel_access.get_channel(request, ref, "view", "edit"), response)
 
 
 def change_channel(
-    request: HttpRequest, where: Path[Where], body: ChannelChange, response: HttpResponse
+    request: HttpRequest, ref: Path[ChannelRef], body: ChannelChange, response: HttpResponse
 ) -> Shape:
     """Change, freeze or unfreeze a channel."""
-    channel = asked(request, where, "edit", level=Level.WRITE)
+    channel = channel_access.get_channel(request, ref, "edit", level=Level.WRITE)
     sent = body.model_dump(exclude_unset=True)
     if body.name not in (None, channel.name):
         raise invalid("name", "The name of a channel never changes; clients have it in addresses.")
     if sent.get("privacy"):
-        need_level(caller(request), channel, Level.MANAGE)
+        require_level(caller_of(request), channel, Level.MANAGE)
     return _shown(channel, response, changed=_change(request, channel, sent))
 
 
-def remove_channel(request: HttpRequest, where: Path[Where]) -> Status[Shape]:
+def remove_channel(request: HttpRequest, ref: Path[ChannelRef]) -> Status[Shape]:
     """Delete a channel with its mirrors and packages."""
-    channel = asked(request, where, "delete", level=Level.MANAGE)
+    channel = channel_access.get_channel(request, ref, "delete", level=Level.MANAGE)
     if channel.mirrors.filter(deleted_at=None).exists():
         # It deletes them, too, so it asks what that asks.
-        mirrors_of(request, where, Level.WRITE)
+        channel_for_mirrors(request, ref, Level.WRITE)
     expected = expected_version(request, channel.pk)
-    delete_channel(channel, actor=caller(request).name, expected=expected)
+    delete_channel(channel, actor=caller_of(request).name, expected=expected)
     return Status(202, {"deleted": channel.path})
 
 
-def _create_top(who: Caller, body: NewChannel) -> Shape:
-    who.need(Scope.CHANNEL_CREATE)
-    who.need_level(Attribute.CHANNEL, Level.WRITE)
-    if who.token and who.token.resources:
+def _create_top(caller: Caller, body: NewChannel) -> Shape:
+    caller.need(Scope.CHANNEL_CREATE)
+    caller.need_level(Attribute.CHANNEL, Level.WRITE)
+    if caller.token and caller.token.resources:
         raise ApiError(403, "A token that is limited to some channels cannot create another.")
-    return _create(who, body, None)
+    return _create(caller, body, None)
 
 
-def _create_below(who: Caller, name: str, body: NewChannel) -> Shape:
-    parent = visible(who, Where(channel=name))
-    who.need(Scope.SUBCHANNEL_CREATE, Scope.CHANNEL_EDIT)
-    need_level(who, parent, Level.WRITE)
-    return _create(who, body, parent)
+def _create_below(caller: Caller, name: str, body: NewChannel) -> Shape:
+    parent = visible_channel(caller, ChannelRef(channel=name))
+    caller.need(Scope.SUBCHANNEL_CREATE, Scope.CHANNEL_EDIT)
+    require_level(caller, parent, Level.WRITE)
+    return _create(caller, body, parent)
 
 
-def _create(who: Caller, body: NewChannel, parent: Channel | None) -> Shape:
+def _create(caller: Caller, body: NewChannel, parent: Channel | None) -> Shape:
     channel = services.create(
         body.name,
-        who.user,
+        caller.user,
         parent=parent,
         description=body.description or "",
         privacy=body.privacy or "",
         filters=body.filters,
     )
-    return channel_schemas.one_channel(channel)
+    return channel_schemas.channel_item(channel)
 
 
 def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
@@ -204,7 +209,7 @@ def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
 
 
 def _changed(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
-    actor, expected = caller(request).name, expected_version(request, channel.pk)
+    actor, expected = caller_of(request).name, expected_version(request, channel.pk)
     changes: Shape = {
         key: sent[key] if key == "filters" else sent[key] or ""
         for key in ("description", "privacy", "filters")
@@ -212,14 +217,14 @@ def _changed(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
     }
     if changes.get("privacy") == "":
         raise invalid("privacy", "A channel is public, authenticated or private.")
-    wish = sent.get("indexing_behavior")
-    if wish:
-        verb = services.freeze if wish == "frozen" else services.unfreeze
+    behavior = sent.get("indexing_behavior")
+    if behavior:
+        verb = services.freeze if behavior == "frozen" else services.unfreeze
         changed = verb(channel, actor=actor, expected=expected)
         expected = None
     else:
         changed = False
-    if changes or not wish:
+    if changes or not behavior:
         changed |= services.edit(channel, changes, actor=actor, expected=expected)
     return changed
 
@@ -227,12 +232,12 @@ def _changed(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
 def _shown(channel: Channel, response: HttpResponse, **extra: Any) -> Shape:
     channel.refresh_from_db(fields=["version"])
     response["ETag"] = etag(channel.pk, channel.version)
-    return {**channel_schemas.one_channel(channel), **extra}
+    return {**channel_schemas.channel_item(channel), **extra}
 
 
 def _list(channels: Any, paging: Paging, **extra: Any) -> Shape:
-    rows = paginate(channel_schemas.counted(channels), paging)
-    items = [{**shape, **extra} for shape in channel_schemas.channel_list(rows)]
+    rows = paginate(channel_schemas.with_counts(channels), paging)
+    items = [{**shape, **extra} for shape in channel_schemas.channel_items(rows)]
     return item_list(items, channels.count())
 
 

@@ -9,10 +9,10 @@ from django.http import HttpRequest
 from ninja import Path, Query, Router
 
 from accounts.access import can
-from accounts.caller import caller
+from accounts.caller import caller_of
 from accounts.permissions import Attribute, Level, Scope
 from history.models import Event, EventType
-from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
+from web.api.channel_access import CHANNEL, SUBCHANNEL, ChannelRef, get_channel
 from web.api.errors import ERRORS, invalid
 from web.api.pagination import EventPaging, counted_list, paginate_events
 from web.api.schemas import CountedList, timestamp
@@ -22,41 +22,43 @@ router = Router(tags=["history"])
 HIDDEN = {"hidden": "This needs a role whose attribute “mirror” is “read”."}
 
 
-class Which(EventPaging):
+class EventFilters(EventPaging):
     order: Literal["asc", "desc"] = "asc"
     type: str = ""
     family: str = ""
 
 
-def history(request: HttpRequest, where: Path[Where], which: Query[Which]) -> dict[str, Any]:
+def history(
+    request: HttpRequest, ref: Path[ChannelRef], filters: Query[EventFilters]
+) -> dict[str, Any]:
     """The channel's events, oldest first; `type` and `family` may be lists with commas.
 
     Those of chosen types or families are counted up to 10,000: beyond it `count_exact` is false.
     `after` names the event to go on behind.
     """
-    channel = asked(request, where, "history")
-    who = caller(request)
+    channel = get_channel(request, ref, "history")
+    caller = caller_of(request)
     scopes = (Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
-    settings = can(who.user, Attribute.MIRROR, Level.READ) and who.has(*scopes)
+    settings = can(caller.user, Attribute.MIRROR, Level.READ) and caller.has(*scopes)
     rows = Event.objects.filter(channel_id=channel.pk)
     rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))
-    if which.type:
-        types = which.type.split(",")
+    if filters.type:
+        types = filters.type.split(",")
         unknown = sorted(set(types) - set(EventType.values))
         if unknown:
             raise invalid("type", f"There is no event type {unknown[0]!r}.")
         rows = rows.filter(type__in=types)
-    if which.family:
-        rows = rows.filter(family__in=which.family.split(","))
-    some = paginate_events(rows, which, descending=which.order == "desc")
+    if filters.family:
+        rows = rows.filter(family__in=filters.family.split(","))
+    events = paginate_events(rows, filters, descending=filters.order == "desc")
     # Clients go through the whole history by its count, which an index gives.
-    count_all = not which.type and not which.family
+    count_all = not filters.type and not filters.family
     return counted_list(
-        [event_shape(event, settings=settings) for event in some], rows, count_all=count_all
+        [event_item(event, settings=settings) for event in events], rows, count_all=count_all
     )
 
 
-def event_shape(event: Event, *, settings: bool) -> dict[str, Any]:
+def event_item(event: Event, *, settings: bool) -> dict[str, Any]:
     """One event, as the vendor's client reads it.
 
     `settings`: whether the reader may see those of mirrors; without, what an event tells of
@@ -81,9 +83,9 @@ def about_mirrors(event: Event) -> bool:
 def _without_null(value: Any) -> Any:
     """The vendor's client prints values as they are, and would print None."""
     if isinstance(value, dict):
-        return {key: _without_null(one) for key, one in value.items()}
+        return {key: _without_null(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_without_null(one) for one in value]
+        return [_without_null(member) for member in value]
     return "" if value is None else value
 
 

@@ -10,13 +10,13 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field
 
-from accounts.caller import caller
+from accounts.caller import caller_of
 from accounts.errors import ApiError
 from accounts.permissions import Attribute, Level, Scope
 from channels.models import Channel
 from mirrors.models import Mirror
 from mirrors.services import NOT_READABLE, may_read_source
-from web.api.channel_access import Where, need_level, visible
+from web.api.channel_access import ChannelRef, require_level, visible_channel
 from web.api.errors import not_found
 from web.api.mirror_schemas import MIRROR_KEYS
 from web.api.schemas import RequestBody
@@ -45,50 +45,50 @@ class MirrorBody(RequestBody):
     proxy: str | None = Field(None, description="http://[user:password@]host[:port]; '' for none")
 
 
-class OfMirror(Where):
+class MirrorRef(ChannelRef):
     """The path parameters that name a mirror: its channel, and its id or name."""
 
     mirror: str
 
 
-def mirrors_of(request: HttpRequest, where: Where, level: Level) -> Channel:
+def channel_for_mirrors(request: HttpRequest, ref: ChannelRef, level: Level) -> Channel:
     """The channel, if the caller has `level` on its mirrors; reading them is enough to read."""
-    who = caller(request)
-    channel = visible(who, where)
+    caller = caller_of(request)
+    channel = visible_channel(caller, ref)
     thing = "subchannel" if channel.parent_id else "channel"
     edit = Scope(f"{thing}.mirror:edit")
-    who.need(*((edit, Scope(f"{thing}.mirror:view")) if level == Level.READ else (edit,)))
-    who.need_level(Attribute.MIRROR, level)
-    need_level(who, channel, level)
+    caller.need(*((edit, Scope(f"{thing}.mirror:view")) if level == Level.READ else (edit,)))
+    caller.need_level(Attribute.MIRROR, level)
+    require_level(caller, channel, level)
     return channel
 
 
-def of_request(request: HttpRequest, where: OfMirror, level: Level) -> Mirror:
+def requested_mirror(request: HttpRequest, ref: MirrorRef, level: Level) -> Mirror:
     """The mirror that the address names, if the caller has `level` on its channel's mirrors."""
-    return find(mirrors_of(request, where, level), where.mirror)
+    return find_mirror(channel_for_mirrors(request, ref, level), ref.mirror)
 
 
-def with_source(request: HttpRequest, where: OfMirror) -> Mirror:
+def runnable_mirror(request: HttpRequest, ref: MirrorRef) -> Mirror:
     """The mirror, if the caller may change it and read what it reads: for all that makes it run."""
-    mirror = of_request(request, where, Level.WRITE)
-    if not may_read_source(mirror, caller(request)):
+    mirror = requested_mirror(request, ref, Level.WRITE)
+    if not may_read_source(mirror, caller_of(request)):
         raise ApiError(403, NOT_READABLE)
     return mirror
 
 
-def find(channel: Channel, text: str) -> Mirror:
+def find_mirror(channel: Channel, id_or_name: str) -> Mirror:
     """A channel's mirror by its id or its name (which never looks like an id)."""
     rows = Mirror.objects.filter(channel=channel, deleted_at=None)
     rows = rows.select_related("channel__parent", "upstream__channel__parent", "filter", "owner")
-    if text.isascii() and text.isdecimal():
-        found = rows.filter(pk=int(text)).first() if len(text) < 19 else None
+    if id_or_name.isascii() and id_or_name.isdecimal():
+        mirror = rows.filter(pk=int(id_or_name)).first() if len(id_or_name) < 19 else None
     else:
-        found = rows.filter(name=text).first()
-    if found is None:
+        mirror = rows.filter(name=id_or_name).first()
+    if mirror is None:
         raise not_found("mirror")
-    return found
+    return mirror
 
 
-def sent_keys(body: MirrorBody) -> dict[str, Any]:
+def sent_fields(body: MirrorBody) -> dict[str, Any]:
     """The keys that stand in the body, null or not."""
     return body.model_dump(exclude_unset=True)

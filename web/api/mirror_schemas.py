@@ -32,7 +32,7 @@ MIRROR_KEYS = frozenset(
 Shape = dict[str, Any]
 
 
-def with_all(mirrors: QuerySet[Mirror]) -> QuerySet[Mirror]:
+def with_related(mirrors: QuerySet[Mirror]) -> QuerySet[Mirror]:
     """With all that the shapes read, in one query."""
     latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number").values("pk")[:1]
     return mirrors.select_related("channel__parent", "upstream", "filter", "owner").annotate(
@@ -40,7 +40,7 @@ def with_all(mirrors: QuerySet[Mirror]) -> QuerySet[Mirror]:
     )
 
 
-def prefixed(mirrors: Iterable[Mirror]) -> list[Shape]:
+def mirror_items(mirrors: Iterable[Mirror]) -> list[Shape]:
     """The items of a channel's list."""
     return [
         {
@@ -54,7 +54,7 @@ def prefixed(mirrors: Iterable[Mirror]) -> list[Shape]:
     ]
 
 
-def short(mirrors: Iterable[Mirror]) -> list[Shape]:
+def server_mirror_items(mirrors: Iterable[Mirror]) -> list[Shape]:
     """The items of the list over all channels."""
     return [
         {
@@ -69,17 +69,17 @@ def short(mirrors: Iterable[Mirror]) -> list[Shape]:
     ]
 
 
-def one(mirror: Mirror, *, with_names: bool = False) -> Shape:
+def mirror_item(mirror: Mirror, *, with_names: bool = False) -> Shape:
     """One mirror; `with_names`: with those of the files left out (the first 100 a reason)."""
-    row = with_all(Mirror.objects.filter(pk=mirror.pk)).get()
-    shape = prefixed([row])[0]
+    row = with_related(Mirror.objects.filter(pk=mirror.pk)).get()
+    shape = mirror_items([row])[0]
     run = _latest([row]).get(row.pk) if with_names else None
     if run:
         shape["sync_state"]["logs"] = logs(run)
     return shape
 
 
-def run_shape(run: Run) -> Shape:
+def run_item(run: Run) -> Shape:
     return {
         "id": run.pk,
         "number": run.number,
@@ -117,14 +117,17 @@ def sync_state(run: Run | None) -> Shape:
     }
 
 
-def counts(found: Shape) -> Shape:
+def counts(run_counts: Shape) -> Shape:
     """Counts with every key, whatever the run has counted so far."""
     return {
-        **{key: found.get(key, 0) for key in ("listed", *COUNTS)},
-        "mirror_filtered": {**dict.fromkeys(MIRROR_RULES, 0), **found.get("mirror_filtered", {})},
+        **{key: run_counts.get(key, 0) for key in ("listed", *COUNTS)},
+        "mirror_filtered": {
+            **dict.fromkeys(MIRROR_RULES, 0),
+            **run_counts.get("mirror_filtered", {}),
+        },
         "channel_filtered": {
             **dict.fromkeys(CHANNEL_RULES, 0),
-            **found.get("channel_filtered", {}),
+            **run_counts.get("channel_filtered", {}),
         },
     }
 
@@ -134,8 +137,8 @@ def logs(run: Run) -> Shape:
     empty = _empty_logs()
     if run.state in ACTIVE:
         return empty
-    found = left_out.kept(run)
-    return {key: {**empty[key], **found.get(key, {})} for key in empty}
+    names = left_out.kept(run)
+    return {key: {**empty[key], **names.get(key, {})} for key in empty}
 
 
 def _empty_logs() -> Shape:
@@ -147,15 +150,21 @@ def _empty_logs() -> Shape:
 
 def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
     rows = list(mirrors)
-    latest, said = _latest(rows), warnings.of_all(rows)
-    wider = readership.granted(row.pk for row in rows if row.upstream.channel_id)
+    latest, warning_lists = _latest(rows), warnings.of_all(rows)
+    granted = readership.granted(row.pk for row in rows if row.upstream.channel_id)
     return [
-        (row, {**_common(row, latest.get(row.pk), said[row.pk]), readership.FIELD: row.pk in wider})
+        (
+            row,
+            {
+                **_common(row, latest.get(row.pk), warning_lists[row.pk]),
+                readership.FIELD: row.pk in granted,
+            },
+        )
         for row in rows
     ]
 
 
-def _common(mirror: Mirror, run: Run | None, said: list[str]) -> Shape:
+def _common(mirror: Mirror, run: Run | None, warning_list: list[str]) -> Shape:
     return {
         "source_root": source_urls.shown(mirror.upstream),
         "state": run.state if run else JobState.PENDING,
@@ -170,7 +179,7 @@ def _common(mirror: Mirror, run: Run | None, said: list[str]) -> Shape:
         "proxy": source_urls.shown_proxy(mirror.upstream),
         "filters": mirror.filter.terms,
         "held": _held(mirror),
-        "warnings": said,
+        "warnings": warning_list,
         "outcome": _outcome(mirror, run),
         "run_again": mirror.run_again,
         "run_number": run.number if run else None,
@@ -183,22 +192,22 @@ def _counted(mirror: Mirror, run: Run | None) -> Shape:
 
     A file that failed counts as failed for as long as it is asked for and not here.
     """
-    known = run.counts if run else {}
+    run_counts = run.counts if run else {}
     if not mirror.counts:
-        return known
-    failed = min(known.get("failed", 0), mirror.counts["missing"])
+        return run_counts
+    failed = min(run_counts.get("failed", 0), mirror.counts["missing"])
     planned = mirror.counts["active"] + mirror.counts["missing"] if mirror.active else 0
-    return {**known, **mirror.counts, "failed": failed, "active_planned": planned}
+    return {**run_counts, **mirror.counts, "failed": failed, "active_planned": planned}
 
 
 def _place(mirror: Mirror) -> Shape:
     channel = mirror.channel
-    top = channel.parent or channel
-    place: Shape = {"channel": {"name": top.name, "privacy": top.privacy}}
+    parent = channel.parent or channel
+    item: Shape = {"channel": {"name": parent.name, "privacy": parent.privacy}}
     if channel.parent:
         # The vendor's client stumbles over a subchannel that is null.
-        place["subchannel"] = {"name": channel.name}
-    return place
+        item["subchannel"] = {"name": channel.name}
+    return item
 
 
 def _held(mirror: Mirror) -> str | None:
@@ -218,8 +227,8 @@ def _outcome(mirror: Mirror, run: Run | None) -> str | None:
 def _latest(mirrors: list[Mirror]) -> dict[int, Run]:
     """The last run of each mirror, by the mirror's id."""
     ids = [mirror.latest_run for mirror in mirrors if mirror.latest_run]  # type: ignore[attr-defined]
-    found: dict[int, Run] = {}
+    runs: dict[int, Run] = {}
     for start in range(0, len(ids), 500):
         for run in Run.objects.filter(pk__in=ids[start : start + 500]).defer("steps"):
-            found[run.mirror_id] = run
-    return found
+            runs[run.mirror_id] = run
+    return runs

@@ -9,22 +9,29 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router, Status
 from pydantic import ValidationError as BadPaging
 
-from accounts.caller import caller
+from accounts.caller import caller_of
 from accounts.errors import ApiError
 from accounts.permissions import Attribute, Level, Scope
 from mirrors import run_control, services
 from mirrors.models import Cause, Mirror
 from web.api import mirror_schemas
-from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, etag, expected_version, seen
+from web.api.channel_access import (
+    CHANNEL,
+    SUBCHANNEL,
+    ChannelRef,
+    etag,
+    expected_version,
+    visible_channels,
+)
 from web.api.errors import ERRORS, invalid
 from web.api.mirror_access import (
     MIRROR,
     MirrorBody,
-    OfMirror,
-    mirrors_of,
-    of_request,
-    sent_keys,
-    with_source,
+    MirrorRef,
+    channel_for_mirrors,
+    requested_mirror,
+    runnable_mirror,
+    sent_fields,
 )
 from web.api.pagination import Paging, item_list, paginate
 from web.api.schemas import ItemList
@@ -35,87 +42,88 @@ Shape = dict[str, Any]
 SORTS = ("mirror_name", "name", "created_at", "updated_at", "last_run_at", "next_run_at")
 
 
-class Sorted(Paging):
+class MirrorPaging(Paging):
     sort: str = "mirror_name"
 
 
-def list_mirrors(request: HttpRequest, where: Path[Where], paging: Query[Paging]) -> Shape:
+def list_mirrors(request: HttpRequest, ref: Path[ChannelRef], paging: Query[Paging]) -> Shape:
     """The mirrors of a channel."""
-    channel = mirrors_of(request, where, Level.READ)
+    channel = channel_for_mirrors(request, ref, Level.READ)
     rows = Mirror.objects.filter(channel=channel, deleted_at=None).order_by("name")
     return item_list(
-        mirror_schemas.prefixed(paginate(mirror_schemas.with_all(rows), paging)), rows.count()
+        mirror_schemas.mirror_items(paginate(mirror_schemas.with_related(rows), paging)),
+        rows.count(),
     )
 
 
 def create_mirror(
-    request: HttpRequest, where: Path[Where], body: MirrorBody, response: HttpResponse
+    request: HttpRequest, ref: Path[ChannelRef], body: MirrorBody, response: HttpResponse
 ) -> Status[Shape]:
     """Create a mirror; with `run_now` its first run begins at once."""
-    channel = mirrors_of(request, where, Level.WRITE)
-    who = caller(request)
-    mirror = services.create(channel, sent_keys(body), owner=who.user, actor=who)
+    channel = channel_for_mirrors(request, ref, Level.WRITE)
+    caller = caller_of(request)
+    mirror = services.create(channel, sent_fields(body), owner=caller.user, actor=caller)
     return Status(201, _shown(mirror, response))
 
 
-def get_mirror(request: HttpRequest, where: Path[OfMirror], response: HttpResponse) -> Shape:
+def get_mirror(request: HttpRequest, ref: Path[MirrorRef], response: HttpResponse) -> Shape:
     """A mirror; its ETag is what If-Match wants."""
-    return _shown(of_request(request, where, Level.READ), response, with_names=True)
+    return _shown(requested_mirror(request, ref, Level.READ), response, with_names=True)
 
 
 def change_mirror(
-    request: HttpRequest, where: Path[OfMirror], body: MirrorBody, response: HttpResponse
+    request: HttpRequest, ref: Path[MirrorRef], body: MirrorBody, response: HttpResponse
 ) -> Status[Shape]:
     """Change a mirror. Filters act at once; with `run_now` a run follows."""
-    mirror = of_request(request, where, Level.WRITE)
+    mirror = requested_mirror(request, ref, Level.WRITE)
     expected = expected_version(request, mirror.pk)
-    mirror = services.edit(mirror, sent_keys(body), actor=caller(request), expected=expected)
+    mirror = services.edit(mirror, sent_fields(body), actor=caller_of(request), expected=expected)
     return Status(202, _shown(mirror, response))
 
 
-def delete_mirror(request: HttpRequest, where: Path[OfMirror]) -> Status[None]:
+def delete_mirror(request: HttpRequest, ref: Path[MirrorRef]) -> Status[None]:
     """Delete a mirror; its packages leave the channel."""
-    mirror = of_request(request, where, Level.WRITE)
+    mirror = requested_mirror(request, ref, Level.WRITE)
     expected = expected_version(request, mirror.pk)
-    services.delete(mirror, actor=caller(request).name, expected=expected)
+    services.delete(mirror, actor=caller_of(request).name, expected=expected)
     return Status(204, None)
 
 
-def run(request: HttpRequest, where: Path[OfMirror]) -> Shape:
+def run(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
     """Run now; 409 with the run's id while one is going."""
-    mirror = with_source(request, where)
-    begun = run_control.request_run(mirror, cause=Cause.MANUAL, actor=caller(request).name)
-    return {**mirror_schemas.one(mirror), "run_id": begun.pk}
+    mirror = runnable_mirror(request, ref)
+    new_run = run_control.request_run(mirror, cause=Cause.MANUAL, actor=caller_of(request).name)
+    return {**mirror_schemas.mirror_item(mirror), "run_id": new_run.pk}
 
 
-def stop_mirror_sync(request: HttpRequest, where: Path[OfMirror]) -> Shape:
+def stop_mirror_sync(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
     """Stop the run that is going; without one, nothing happens."""
-    mirror = of_request(request, where, Level.WRITE)
-    stopped = run_control.stop(mirror, actor=caller(request).name)
-    return {**mirror_schemas.one(mirror), "run_id": stopped.pk if stopped else None}
+    mirror = requested_mirror(request, ref, Level.WRITE)
+    stopped_run = run_control.stop(mirror, actor=caller_of(request).name)
+    return {**mirror_schemas.mirror_item(mirror), "run_id": stopped_run.pk if stopped_run else None}
 
 
-def restart(request: HttpRequest, where: Path[OfMirror]) -> Shape:
+def restart(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
     """Run a stopped mirror again, from the first step."""
-    mirror = with_source(request, where)
-    begun = run_control.restart(mirror, actor=caller(request).name)
-    return {**mirror_schemas.one(mirror), "run_id": begun.pk}
+    mirror = runnable_mirror(request, ref)
+    new_run = run_control.restart(mirror, actor=caller_of(request).name)
+    return {**mirror_schemas.mirror_item(mirror), "run_id": new_run.pk}
 
 
-def release(request: HttpRequest, where: Path[OfMirror]) -> Shape:
+def release(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
     """Publish what the guard holds."""
-    mirror = with_source(request, where)
-    sections = run_control.release(mirror, actor=caller(request).name)
-    return {**mirror_schemas.one(mirror), "released": sections}
+    mirror = runnable_mirror(request, ref)
+    sections = run_control.release(mirror, actor=caller_of(request).name)
+    return {**mirror_schemas.mirror_item(mirror), "released": sections}
 
 
 @router.get("/mirrors", response={200: ItemList, **ERRORS})
-def all_mirrors(request: HttpRequest, paging: Query[Sorted]) -> Shape:
+def all_mirrors(request: HttpRequest, paging: Query[MirrorPaging]) -> Shape:
     """The mirrors of all channels that you may know of. Paging may stand in a JSON body, too."""
-    who = caller(request)
-    who.need(Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
-    who.need_level(Attribute.MIRROR, Level.MANAGE)
-    if who.token and who.token.resources:
+    caller = caller_of(request)
+    caller.need(Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
+    caller.need_level(Attribute.MIRROR, Level.MANAGE)
+    if caller.token and caller.token.resources:
         raise ApiError(403, "A token that is limited to some channels cannot see all mirrors.")
     paging = _paging(request, paging)
     key = paging.sort.removeprefix("-")
@@ -124,19 +132,20 @@ def all_mirrors(request: HttpRequest, paging: Query[Sorted]) -> Shape:
             "sort", f"Mirrors are sorted by {', '.join(SORTS)}; - in front for downwards."
         )
     field = "name" if key == "mirror_name" else key
-    rows = Mirror.objects.filter(deleted_at=None, channel__in=seen(who).values("pk"))
+    rows = Mirror.objects.filter(deleted_at=None, channel__in=visible_channels(caller).values("pk"))
     rows = rows.order_by(("-" if paging.sort.startswith("-") else "") + field, "pk")
     return item_list(
-        mirror_schemas.short(paginate(mirror_schemas.with_all(rows), paging)), rows.count()
+        mirror_schemas.server_mirror_items(paginate(mirror_schemas.with_related(rows), paging)),
+        rows.count(),
     )
 
 
-def _paging(request: HttpRequest, query: Sorted) -> Sorted:
+def _paging(request: HttpRequest, query: MirrorPaging) -> MirrorPaging:
     """The paging of a query, else that of the body, as the vendor's client sends it."""
     if set(request.GET) & {"limit", "offset", "sort"} or not request.body:
         return query
     try:
-        return Sorted.model_validate(json.loads(request.body))
+        return MirrorPaging.model_validate(json.loads(request.body))
     except BadPaging as error:
         raise invalid(str(error.errors()[0]["loc"][-1]), error.errors()[0]["msg"]) from error
     except (ValueError, RecursionError) as error:
@@ -145,7 +154,7 @@ def _paging(request: HttpRequest, query: Sorted) -> Sorted:
 
 def _shown(mirror: Mirror, response: HttpResponse, *, with_names: bool = False) -> Shape:
     response["ETag"] = etag(mirror.pk, mirror.version)
-    return mirror_schemas.one(mirror, with_names=with_names)
+    return mirror_schemas.mirror_item(mirror, with_names=with_names)
 
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):

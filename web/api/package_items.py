@@ -29,7 +29,7 @@ COMMANDS = {
 }
 
 Item = dict[str, Any]
-Placed = tuple[str, Record]
+SectionRecord = tuple[str, Record]
 """A section, and a file listed in it."""
 
 
@@ -45,20 +45,20 @@ class Packages:
         }
 
     @property
-    def newest(self) -> Placed | None:
+    def newest(self) -> SectionRecord | None:
         """The last build of the highest version."""
         return max(self._files, key=lambda placed: self._age(placed[1]), default=None)
 
-    def item(self, found: Item, words: Words | None) -> Item:
+    def item(self, row: Item, words: Words | None) -> Item:
         """The package's item; `found` has what the database counted."""
         channel, (_, newest) = self._channel, self.newest or ("", Record())
         top = channel.parent or channel
         url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
         versions = sorted(self._order, key=lambda version: self._order[version])
-        said = words or Words()
+        texts = words or Words()
         return {
-            "name": found["name"],
-            "family": found["family"],
+            "name": row["name"],
+            "family": row["family"],
             "channel": top.name,
             "subchannel": channel.name if channel.parent else "",
             "privacy": access.privacy(channel),
@@ -69,17 +69,17 @@ class Packages:
                 "subdirs": sorted({section for section, _ in self._files}),
                 "version": newest.version,
                 "build_number": newest.build_number,
-                "install_cmd": COMMANDS[found["family"]].format(url=url, name=found["name"]),
-                "summary": said.summary,
-                "description": said.description,
-                "home": said.home,
+                "install_cmd": COMMANDS[row["family"]].format(url=url, name=row["name"]),
+                "summary": texts.summary,
+                "description": texts.description,
+                "home": texts.home,
             },
-            "summary": said.summary,
-            "description": said.description,
-            "home": said.home,
-            "download_count": found["download_count"],
-            "file_count": found["file_count"],
-            "size": self._size(found["size"]),
+            "summary": texts.summary,
+            "description": texts.description,
+            "home": texts.home,
+            "download_count": row["download_count"],
+            "file_count": row["file_count"],
+            "size": self._size(row["size"]),
             "cve_count": 0,
             "cve_score": None,
             "cve_status": None,
@@ -105,18 +105,18 @@ def records_of(row: Package) -> list[Record]:
     body = shards.decompress(row.shard.body)
     ecosystem = registry.of_family(row.family)
     listed = ecosystem.records(body, section=row.section, name=row.name)
-    found = [record for record in listed if isinstance(record, Record)]
-    pins.fill((origin_of(row.sources, record.filename) or 0, record) for record in found)
-    return found
+    records = [record for record in listed if isinstance(record, Record)]
+    pins.fill((origin_of(row.sources, record.filename) or 0, record) for record in records)
+    return records
 
 
-def file_items(channel: Channel, family: str, name: str, files: list[Placed]) -> list[Item]:
+def file_items(channel: Channel, family: str, name: str, files: list[SectionRecord]) -> list[Item]:
     """The items of these files of a package."""
     sizes = _sizes(channel, [record for _, record in files])
     counts = _downloads(channel, name)
     ecosystem = registry.of_family(family)
     return [
-        listed(channel, ecosystem, section, record)
+        file_item(channel, ecosystem, section, record)
         | {
             "state": "active" if sizes.keys() & {record.sha256, record.md5} else "passive",
             "size": _size(record, sizes),
@@ -126,7 +126,7 @@ def file_items(channel: Channel, family: str, name: str, files: list[Placed]) ->
     ]
 
 
-def listed(channel: Channel, ecosystem: Ecosystem, section: str, record: Record) -> Item:
+def file_item(channel: Channel, ecosystem: Ecosystem, section: str, record: Record) -> Item:
     """What the index says of a file; without what the database knows."""
     top = channel.parent or channel
     url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
@@ -152,16 +152,16 @@ def listed(channel: Channel, ecosystem: Ecosystem, section: str, record: Record)
 def _sizes(channel: Channel, records: list[Record]) -> dict[str, int]:
     """The sizes, by hash, of those of the files whose bytes are here for the channel."""
     rows = servable(access.audience(channel))
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for start in range(0, len(records), 500):
         batch = records[start : start + 500]
-        strong = [record.sha256 for record in batch if record.sha256]
-        weak = [record.md5 for record in batch if record.md5 and not record.sha256]
-        blobs = rows.filter(Q(pk__in=strong) | Q(md5__in=weak))
+        sha256s = [record.sha256 for record in batch if record.sha256]
+        md5s = [record.md5 for record in batch if record.md5 and not record.sha256]
+        blobs = rows.filter(Q(pk__in=sha256s) | Q(md5__in=md5s))
         for sha256, md5, size in blobs.values_list("sha256", "md5", "size"):
-            found |= {sha256: size, md5: size}
-    found.pop("", None)
-    return found
+            sizes |= {sha256: size, md5: size}
+    sizes.pop("", None)
+    return sizes
 
 
 def _size(record: Record, sizes: dict[str, int]) -> int | None:

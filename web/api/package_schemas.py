@@ -23,11 +23,11 @@ from web.api.pagination import MAX_NUMBER, Paging
 KEYS = ("channel_id", "family", "name")
 TIES = ("channel_id", "family")
 SORTS = ("name", "file_count", "download_count", "size")
-MOST = 1000
-USUAL = 100
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
 
 
-def listed(channels: Iterable[Channel], *, query: str = "") -> QuerySet[Any]:
+def listed_packages(channels: Iterable[Channel], *, query: str = "") -> QuerySet[Any]:
     """One row a package (channel, family, name) of the channels' current revisions."""
     # Sums, so that no index over revisions is taken for the one over names: SQLite would take it,
     # read all that the channel lists, and sort it.
@@ -39,8 +39,8 @@ def listed(channels: Iterable[Channel], *, query: str = "") -> QuerySet[Any]:
     )
     if query:
         rows = rows.filter(name__icontains=query)
-    found: QuerySet[Any] = rows.values(*KEYS)
-    return found
+    packages: QuerySet[Any] = rows.values(*KEYS)
+    return packages
 
 
 def count(rows: QuerySet[Any], *, most: int | None = None) -> int:
@@ -53,31 +53,32 @@ def page(rows: QuerySet[Any], *, sort: str, paging: Paging) -> list[dict[str, An
     """The packages of one page, as the API shows them."""
     if paging.limit == 0:
         return []
-    part = slice(
-        paging.offset, paging.offset + (USUAL if paging.limit is None else min(paging.limit, MOST))
+    window = slice(
+        paging.offset,
+        paging.offset + (DEFAULT_LIMIT if paging.limit is None else min(paging.limit, MAX_LIMIT)),
     )
     key = sort.removeprefix("-")
     order = F(key).desc() if sort.startswith("-") else F(key).asc()
     if key == "name":
-        return _packages(_by_name(rows, rows.distinct().order_by(order, *TIES)[part]))
-    found = rows.annotate(file_count=Sum("files"), size=Sum("bytes"))
+        return _packages(_by_name(rows, rows.distinct().order_by(order, *TIES)[window]))
+    packages = rows.annotate(file_count=Sum("files"), size=Sum("bytes"))
     if key == "download_count":
-        found = found.annotate(download_count=Coalesce(Subquery(_summed()), 0))
-    return _packages(list(found.order_by(order, "name", *TIES)[part]))
+        packages = packages.annotate(download_count=Coalesce(Subquery(_summed()), 0))
+    return _packages(list(packages.order_by(order, "name", *TIES)[window]))
 
 
 def _by_name(rows: QuerySet[Any], keys: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """These packages with their sums: those of all others need not be worked out first."""
-    some = list(keys)
-    channels, names = ({one[key] for one in some} for key in ("channel_id", "name"))
+    page_keys = list(keys)
+    channels, names = ({row[key] for row in page_keys} for key in ("channel_id", "name"))
     sums = {
-        tuple(one[key] for key in KEYS): one
-        for one in rows.filter(channel__in=channels, name__in=names)
+        tuple(row[key] for key in KEYS): row
+        for row in rows.filter(channel__in=channels, name__in=names)
         .order_by()
         .annotate(file_count=Sum("files"), size=Sum("bytes"))
     }
     # One that was published or removed between the two queries is not shown.
-    return [found for one in some if (found := sums.get(tuple(one[key] for key in KEYS)))]
+    return [package for row in page_keys if (package := sums.get(tuple(row[key] for key in KEYS)))]
 
 
 def _summed() -> QuerySet[Any]:
@@ -112,34 +113,36 @@ def newest(channel: Channel, family: str, *, name: str) -> dict[str, Any] | None
     rows = Package.objects.at(channel.current).filter(
         channel=channel, family=family, name=name, shard__isnull=False
     )
-    found = Packages(channel, rows.select_related("shard")).newest
-    return package_items.listed(channel, registry.of_family(family), *found) if found else None
+    latest = Packages(channel, rows.select_related("shard")).newest
+    return package_items.file_item(channel, registry.of_family(family), *latest) if latest else None
 
 
-def _packages(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    ids = {one["channel_id"] for one in found}
+def _packages(packages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    ids = {package["channel_id"] for package in packages}
     channels = Channel.objects.select_related("parent").in_bulk(ids)
     rows: dict[tuple[int, str, str], list[Package]] = {}
     counts: dict[tuple[int, str], int] = {}
-    words: dict[tuple[int, str], channeldata.Words] = {}
+    texts_of: dict[tuple[int, str], channeldata.Words] = {}
     for pk, channel in channels.items():
-        names = [one["name"] for one in found if one["channel_id"] == pk]
-        there = Package.objects.at(channel.current).filter(
+        names = [package["name"] for package in packages if package["channel_id"] == pk]
+        package_rows = Package.objects.at(channel.current).filter(
             channel=pk, name__in=names, shard__isnull=False
         )
-        for row in there.select_related("shard"):
+        for row in package_rows.select_related("shard"):
             rows.setdefault((pk, row.family, row.name), []).append(row)
         sums = Download.objects.filter(channel=pk, name__in=names).order_by().values_list("name")
         counts |= {(pk, name): total for name, total in sums.annotate(sum=Sum("count"))}
         conda = [
-            one["name"] for one in found if (one["channel_id"], one["family"]) == (pk, "conda")
+            package["name"]
+            for package in packages
+            if (package["channel_id"], package["family"]) == (pk, "conda")
         ]
-        words |= {(pk, name): said for name, said in channeldata.words(channel, conda).items()}
+        texts_of |= {(pk, name): texts for name, texts in channeldata.words(channel, conda).items()}
     return [
         Packages(channels[pk], rows[pk, family, name]).item(
-            {"download_count": counts.get((pk, name), 0), **one},
-            words.get((pk, name)) if family == "conda" else None,
+            {"download_count": counts.get((pk, name), 0), **package},
+            texts_of.get((pk, name)) if family == "conda" else None,
         )
-        for one in found
-        for pk, family, name in [(one["channel_id"], one["family"], one["name"])]
+        for package in packages
+        for pk, family, name in [(package["channel_id"], package["family"], package["name"])]
     ]

@@ -7,11 +7,11 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router
 
-from accounts.caller import caller
+from accounts.caller import caller_of
 from accounts.permissions import Scope
 from ecosystems import registry
 from web.api import package_schemas
-from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked, seen
+from web.api.channel_access import CHANNEL, SUBCHANNEL, ChannelRef, get_channel, visible_channels
 from web.api.errors import ERRORS, invalid, not_found
 from web.api.pagination import COUNT_LIMIT, Paging, item_list
 from web.api.schemas import CountedList, ItemList
@@ -28,42 +28,44 @@ class Search(Paging):
     platform: str | None = Field(None, max_length=128)
 
 
-def list_artifacts(request: HttpRequest, where: Path[Where], search: Query[Search]) -> Shape:
+def list_artifacts(request: HttpRequest, ref: Path[ChannelRef], search: Query[Search]) -> Shape:
     """The packages a channel lists now; at most 1,000 at once, 100 where no limit is given.
 
     Packages that are searched for are counted up to 10,000: beyond it `count_exact` is false.
     """
-    channel = asked(request, where, "view-artifacts", "view")
+    channel = get_channel(request, ref, "view-artifacts", "view")
     return _found([channel], search)
 
 
-def get_artifact(request: HttpRequest, where: Path[Where], family: str, name: str) -> Shape:
+def get_artifact(request: HttpRequest, ref: Path[ChannelRef], family: str, name: str) -> Shape:
     """One package."""
-    channel = asked(request, where, "view-artifacts", "view")
-    rows = package_schemas.listed([channel]).filter(family=family, name=_normal(family, name))
-    found = package_schemas.page(rows, sort="name", paging=Paging(offset=0, limit=1))
-    if not found:
+    channel = get_channel(request, ref, "view-artifacts", "view")
+    rows = package_schemas.listed_packages([channel]).filter(
+        family=family, name=_normal(family, name)
+    )
+    packages = package_schemas.page(rows, sort="name", paging=Paging(offset=0, limit=1))
+    if not packages:
         raise not_found("package")
-    return found[0]
+    return packages[0]
 
 
 def list_files(
-    request: HttpRequest, where: Path[Where], family: str, name: str, paging: Query[Paging]
+    request: HttpRequest, ref: Path[ChannelRef], family: str, name: str, paging: Query[Paging]
 ) -> Shape:
     """The files of a package."""
-    channel = asked(request, where, "view-artifacts", "view")
-    found = package_schemas.files(channel, family, name=_normal(family, name), paging=paging)
-    if found is None:
+    channel = get_channel(request, ref, "view-artifacts", "view")
+    files = package_schemas.files(channel, family, name=_normal(family, name), paging=paging)
+    if files is None:
         raise not_found("package")
-    return item_list(*found)
+    return item_list(*files)
 
 
 @router.get("/artifacts", response={200: CountedList, **ERRORS})
 def search_artifacts(request: HttpRequest, search: Query[Search]) -> Shape:
     """Packages over all channels you may know of."""
-    who = caller(request)
-    who.need(Scope.ARTIFACT_VIEW, Scope.CHANNEL_VIEW_ARTIFACTS, Scope.CHANNEL_VIEW)
-    return _found(seen(who).values("pk"), search)
+    caller = caller_of(request)
+    caller.need(Scope.ARTIFACT_VIEW, Scope.CHANNEL_VIEW_ARTIFACTS, Scope.CHANNEL_VIEW)
+    return _found(visible_channels(caller).values("pk"), search)
 
 
 def _found(channels: Any, search: Search) -> Shape:
@@ -81,7 +83,7 @@ def _found(channels: Any, search: Search) -> Shape:
 
 def _matching(channels: Any, search: Search) -> Any:
     """The packages of the channels that the query asks for."""
-    rows = package_schemas.listed(channels, query=search.q)
+    rows = package_schemas.listed_packages(channels, query=search.q)
     if search.artifact_family:
         rows = rows.filter(family=search.artifact_family)
     if search.platform:

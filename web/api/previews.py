@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from ninja import Field, Router, Status
 
 from accounts import presence
-from accounts.caller import caller
+from accounts.caller import caller_of
 from accounts.errors import ApiError
 from accounts.models import User
 from accounts.permissions import Attribute, Level, Scope
@@ -16,9 +16,9 @@ from ecosystems.errors import EcosystemError
 from mirrors import services, source_urls
 from mirrors.models import Kind, Preview, Upstream
 from runs import connection_test, preview
-from web.api.channel_access import Where, knows, writes_somewhere
+from web.api.channel_access import ChannelRef, can_see, may_write_somewhere
 from web.api.errors import ERRORS, ErrorResponse, not_found
-from web.api.mirror_access import MirrorBody, find, mirrors_of, sent_keys
+from web.api.mirror_access import MirrorBody, channel_for_mirrors, find_mirror, sent_fields
 from web.api.pagination import MAX_NUMBER
 from web.api.schemas import RequestBody
 
@@ -27,7 +27,7 @@ router = Router(tags=["previews"])
 Shape = dict[str, Any]
 
 
-class Tested(RequestBody):
+class ConnectionTestBody(RequestBody):
     """Where to look: an address and what is expected there."""
 
     source_root: str
@@ -44,12 +44,12 @@ class PreviewBody(MirrorBody):
 def start_preview(request: HttpRequest, body: PreviewBody) -> Status[Shape]:
     """Judge how a mirror would turn out, without saving it."""
     top, _, sub = body.channel.partition("/")
-    channel = mirrors_of(request, Where(channel=top, sub=sub or None), Level.WRITE)
-    mirror = find(channel, body.mirror) if body.mirror else None
-    sent = sent_keys(body)
+    channel = channel_for_mirrors(request, ChannelRef(channel=top, sub=sub or None), Level.WRITE)
+    mirror = find_mirror(channel, body.mirror) if body.mirror else None
+    sent = sent_fields(body)
     sent.pop("channel", None)
     sent.pop("mirror", None)
-    row = preview.begin(channel, sent, asker=caller(request), mirror=mirror)
+    row = preview.begin(channel, sent, asker=caller_of(request), mirror=mirror)
     return Status(202, _preview_shape(row))
 
 
@@ -67,18 +67,18 @@ def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
 
 
 @router.post("/mirrors/test", response={200: Shape, 502: ErrorResponse, **ERRORS})
-def test_connection(request: HttpRequest, body: Tested) -> Shape:
+def test_connection(request: HttpRequest, body: ConnectionTestBody) -> Shape:
     """What is at an address, found with a handful of small requests within ten seconds."""
-    who = caller(request)
-    who.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
-    who.need_level(Attribute.MIRROR, Level.WRITE)
-    if who.token and not writes_somewhere(who.token):
+    caller = caller_of(request)
+    caller.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
+    caller.need_level(Attribute.MIRROR, Level.WRITE)
+    if caller.token and not may_write_somewhere(caller.token):
         raise ApiError(403, "This token does not have write for any channel.")
     services.check_kind(body.mirror_type)
-    source = source_urls.checked(body.source_root, into=None, owner=who.user, actor=who)
+    source = source_urls.checked(body.source_root, into=None, owner=caller.user, actor=caller)
     proxy = source_urls.checked_proxy(body.proxy or "")
     upstream = source_urls.upstream_for(body.mirror_type, source, proxy, save=False)
-    return _probed(upstream, who.user, presence.gone(request))
+    return _probed(upstream, caller.user, presence.gone(request))
 
 
 def _probed(upstream: Upstream, asker: User, gone: presence.Gone) -> Shape:
@@ -89,15 +89,15 @@ def _probed(upstream: Upstream, asker: User, gone: presence.Gone) -> Shape:
 
 
 def _preview(request: HttpRequest, preview_id: int) -> Preview:
-    who = caller(request)
-    who.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
-    found = None
+    caller = caller_of(request)
+    caller.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
+    row = None
     if 0 < preview_id <= MAX_NUMBER:
         rows = Preview.objects.select_related("channel__parent")
-        found = rows.filter(pk=preview_id, asker=who.user).first()
-    if found is None or not knows(who, found.channel) or not preview.may_see(found, who):
+        row = rows.filter(pk=preview_id, asker=caller.user).first()
+    if row is None or not can_see(caller, row.channel) or not preview.may_see(row, caller):
         raise not_found("preview")
-    return found
+    return row
 
 
 def _preview_shape(row: Preview) -> Shape:

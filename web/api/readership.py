@@ -7,12 +7,12 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Field, Path, Router, Status
 
-from accounts.caller import caller
+from accounts.caller import caller_of
 from accounts.permissions import Level
 from channels import readership
 from channels.models import SourceLink
 from mirrors import form_warnings
-from web.api.channel_access import CHANNEL, SUBCHANNEL, Where, asked
+from web.api.channel_access import CHANNEL, SUBCHANNEL, ChannelRef, get_channel
 from web.api.errors import ERRORS, not_found
 from web.api.pagination import MAX_NUMBER, item_list
 from web.api.schemas import ItemList, timestamp
@@ -22,25 +22,27 @@ router = Router(tags=["channels"])
 Shape = dict[str, Any]
 
 
-class OfLink(Where):
+class SourceLinkRef(ChannelRef):
     link: int = Field(ge=1, le=MAX_NUMBER)
 
 
-def list_readers(request: HttpRequest, where: Path[Where]) -> Shape:
+def list_readers(request: HttpRequest, ref: Path[ChannelRef]) -> Shape:
     """The channels of this server that mirror this one; for who manages it."""
-    source = asked(request, where, "view", "edit", level=Level.MANAGE)
-    found = readership.links_to(source)
-    return item_list([_shape(link) for link in found], len(found))
+    source = get_channel(request, ref, "view", "edit", level=Level.MANAGE)
+    links = readership.links_to(source)
+    return item_list([_shape(link) for link in links], len(links))
 
 
-def revoke_readers(request: HttpRequest, where: Path[OfLink]) -> Status[None]:
+def revoke_readers(request: HttpRequest, ref: Path[SourceLinkRef]) -> Status[None]:
     """Take back that a channel publishes this one to more readers than this one has."""
-    source = asked(request, where, "edit", level=Level.MANAGE)
-    found = next((one for one in readership.links_to(source) if one.pk == where.link), None)
-    if found is None:
+    source = get_channel(request, ref, "edit", level=Level.MANAGE)
+    link = next(
+        (candidate for candidate in readership.links_to(source) if candidate.pk == ref.link), None
+    )
+    if link is None:
         raise not_found("mirror of this channel")
-    readership.revoke(found, actor=caller(request).name)
-    form_warnings.again(found.channel)
+    readership.revoke(link, actor=caller_of(request).name)
+    form_warnings.again(link.channel)
     return Status(204, None)
 
 

@@ -11,7 +11,7 @@ from accounts.models import SecurityEventType, Token, User
 from history.models import EventType, record
 
 
-def tell_token(
+def record_token_event(
     event: EventType,
     token: Token,
     request: HttpRequest,
@@ -20,10 +20,10 @@ def tell_token(
     rotated_from: dict[str, Any] | None = None,
 ) -> None:
     """A token is made, rotated or revoked; call it in the transaction of that change."""
-    who = actor or token.user
+    recorded_actor = actor or token.user
     record(
         event,
-        actor=who.get_username(),
+        actor=recorded_actor.get_username(),
         data={"token": token.name, "token_id": token.pk},
         meta={
             "scopes": token.scopes,
@@ -31,7 +31,7 @@ def tell_token(
             **({"rotated": True} if rotated_from else {}),
         },
     )
-    facts = {
+    settings = {
         "scopes": token.scopes,
         "resources": token.resources,
         "expires": str(token.expires),
@@ -44,8 +44,8 @@ def tell_token(
     audit.record(
         kind,
         request=request,
-        actor=who,
+        actor=recorded_actor,
         subject=token,
-        before=facts if revoked else rotated_from,
-        after=None if revoked else facts,
+        before=settings if revoked else rotated_from,
+        after=None if revoked else settings,
     )

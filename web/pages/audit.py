@@ -23,12 +23,12 @@ CHUNK = 2000
 @administrators
 def events(request: HttpRequest) -> HttpResponse:
     """What happened to accounts, newest first."""
-    asked = Asked.of(request.GET)
+    filters = Asked.of(request.GET)
     query = request.GET.copy()
     query.pop("page", None)
     context = {
-        "asked": asked,
-        "page": paginate(request, asked.rows().order_by("-pk")),
+        "asked": filters,
+        "page": paginate(request, filters.rows().order_by("-pk")),
         "types": SecurityEventType.choices,
         "query": query.urlencode(),
     }
@@ -59,10 +59,10 @@ def _csv(rows: QuerySet[SecurityEvent]) -> Iterator[str]:
     writer: Any = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
     for event in rows.iterator(chunk_size=CHUNK):
-        facts = shape(event)
+        item = shape(event)
         for key in ("before", "after"):
-            facts[key] = json.dumps(facts[key], ensure_ascii=False)
-        yield writer.writerow([cell("" if facts[key] is None else facts[key]) for key in COLUMNS])
+            item[key] = json.dumps(item[key], ensure_ascii=False)
+        yield writer.writerow([cell("" if item[key] is None else item[key]) for key in COLUMNS])
 
 
 def _json(rows: QuerySet[SecurityEvent]) -> Iterator[str]:

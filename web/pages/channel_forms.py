@@ -15,7 +15,7 @@ from filters.rules.form import FIELDS
 from web.pages.account_forms import DayInput, Lines, Styled
 
 TYPES = (("conda", "conda"), ("python_simple", "standard python"), ("CRAN", "standard R"))
-TOLD_AT_A_FIELD = 10
+MAX_FIELD_ERRORS = 10
 
 
 class NewChannel(Styled):
@@ -107,22 +107,22 @@ class FilterForm(Styled):
     def __init__(self, *args: Any, terms: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.terms = dict(terms or {})
-        chosen = self.terms.get("subdirs") or []
+        saved = self.terms.get("subdirs") or []
         sections = registry.at_root().sections([])
-        known = [*sections, *(one for one in chosen if one not in sections)]
+        subdirs = [*sections, *(subdir for subdir in saved if subdir not in sections)]
         platforms = self.fields["subdirs"]
         assert isinstance(platforms, forms.MultipleChoiceField)
-        platforms.choices = [(one, one) for one in known]
+        platforms.choices = [(subdir, subdir) for subdir in subdirs]
         for name in self.fields:
             if name in FIELDS:
                 self.initial.setdefault(name, self.terms.get(name))
 
     def filters(self) -> dict[str, Any]:
         """The whole `filters` object; what the form does not show keeps its value."""
-        shown = {name: self.cleaned_data[name] for name in self.fields if name in FIELDS}
+        filters = {name: self.cleaned_data[name] for name in self.fields if name in FIELDS}
         for name in ("date_from", "date_to"):
-            shown[name] = shown[name].isoformat() if shown.get(name) else None
-        return {**self.terms, **shown}
+            filters[name] = filters[name].isoformat() if filters.get(name) else None
+        return {**self.terms, **filters}
 
 
 class ChannelSettings(FilterForm):
@@ -147,29 +147,29 @@ class ChannelSettings(FilterForm):
     version = forms.IntegerField(widget=forms.HiddenInput)
 
 
-def tell(form: forms.Form, error: ValidationError) -> None:
+def add_errors(form: forms.Form, error: ValidationError) -> None:
     """Show a verb's problems at their fields; `filters.<field>.<place>` names the entry."""
     if not hasattr(error, "error_dict"):
         form.add_error(None, error.messages[0])
         return
     for key, messages in error.message_dict.items():
-        parts = key.split(".")
-        field = parts[1] if parts[0] == "filters" and len(parts) > 1 else parts[0]
-        place = parts[2] if len(parts) > 2 else ""
+        steps = key.split(".")
+        field = steps[1] if steps[0] == "filters" and len(steps) > 1 else steps[0]
+        position = steps[2] if len(steps) > 2 else ""
         for message in messages:
-            if len(form.errors.get(field, ())) < TOLD_AT_A_FIELD:
-                _tell(form, field, _with_entry(form, field, place, message))
+            if len(form.errors.get(field, ())) < MAX_FIELD_ERRORS:
+                _add_error(form, field, _with_entry(form, field, position, message))
 
 
-def _tell(form: forms.Form, field: str, message: str) -> None:
-    kept = dict(form.cleaned_data)
+def _add_error(form: forms.Form, field: str, message: str) -> None:
+    cleaned_data = dict(form.cleaned_data)
     form.add_error(field if field in form.fields else None, message)
     # What was typed stays readable for the next problem of the same field.
-    form.cleaned_data = kept
+    form.cleaned_data = cleaned_data
 
 
-def _with_entry(form: forms.Form, field: str, place: str, message: str) -> str:
+def _with_entry(form: forms.Form, field: str, position: str, message: str) -> str:
     entries = form.cleaned_data.get(field) or []
-    if place.isdecimal() and int(place) < len(entries):
-        return f"“{entries[int(place)]}” (entry {int(place) + 1}): {message}"
+    if position.isdecimal() and int(position) < len(entries):
+        return f"“{entries[int(position)]}” (entry {int(position) + 1}): {message}"
     return message

@@ -35,22 +35,22 @@ TABS = (
 
 @dataclass(frozen=True)
 class Tab:
-    words: str
+    label: str
     url: str
-    here: bool
+    current: bool
     count: int | None = None
 
 
-def shown(
+def get_channel(
     request: HttpRequest, c: str, s: str | None = None, *, level: Level = Level.READ
 ) -> Channel:
     """The channel at `/channels/<c>/[<s>/]`, if the user may do `level` with it."""
     path = f"{c}/{s}" if s else c
     rows = Channel.objects.at(path)
-    found = rows.select_related("parent__filter", "filter", "owner").first()
-    if found is None or not access.can(request.user, found, Level.READ):
+    channel_row = rows.select_related("parent__filter", "filter", "owner").first()
+    if channel_row is None or not access.can(request.user, channel_row, Level.READ):
         raise Http404(f"There is no channel {path} here that you may see.")
-    channel: Channel = found
+    channel: Channel = channel_row
     if not access.can(request.user, channel, level):
         raise PermissionDenied(
             f"You may see the channel {path}, but not change it this way: this needs to be its "
@@ -63,14 +63,14 @@ def address(channel: Channel | str, page: str = "channel", /, **more: Any) -> st
     """The address of one of the channel's pages."""
     path = channel.path if isinstance(channel, Channel) else channel
     top, _, sub = path.partition("/")
-    where = {"c": top, "s": sub} if sub else {"c": top}
-    return reverse(page, kwargs={**where, **more})
+    url_kwargs = {"c": top, "s": sub} if sub else {"c": top}
+    return reverse(page, kwargs={**url_kwargs, **more})
 
 
-def tab(
+def render_tab(
     request: HttpRequest,
     channel: Channel,
-    here: str,
+    active_tab: str,
     *,
     template: str,
     context: dict[str, Any] | None = None,
@@ -79,11 +79,11 @@ def tab(
     """A page in the frame of its channel; `template` extends `channels/frame.html`."""
     # Also for a dialog: who asks for any page as one must get it, and pages read all of this.
     frame: dict[str, Any] = {"channel": channel, "privacy": access.privacy(channel)}
-    frame |= _frame(request, channel, here)
+    frame |= _frame(request, channel, active_tab)
     return render(request, template, {**frame, **(context or {})}, status=status)
 
 
-def _frame(request: HttpRequest, channel: Channel, here: str) -> dict[str, Any]:
+def _frame(request: HttpRequest, channel: Channel, active_tab: str) -> dict[str, Any]:
     may_write = access.can(request.user, channel, Level.WRITE)
     revision = Revision.objects.filter(channel=channel, number=channel.current).first()
     counts = {
@@ -102,8 +102,8 @@ def _frame(request: HttpRequest, channel: Channel, here: str) -> dict[str, Any]:
         "publishing": channel.requested_version > channel.published_version
         and not channel.frozen_at,
         "tabs": [
-            Tab(words, url, name == here, counts.get(name))
-            for name, words in TABS
+            Tab(label, url, name == active_tab, counts.get(name))
+            for name, label in TABS
             if not (channel.parent_id and name == "channel-subchannels")
             and (url := _address(channel, name))
         ],

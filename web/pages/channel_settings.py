@@ -19,8 +19,8 @@ from channels.models import Channel, Revision, SourceLink
 from mirrors import form_warnings
 from mirrors.models import Mirror
 from mirrors.services import delete_channel
-from web.pages.channel_forms import ChannelSettings, tell
-from web.pages.channel_frame import address, shown, tab
+from web.pages.channel_forms import ChannelSettings, add_errors
+from web.pages.channel_frame import address, get_channel, render_tab
 from web.pages.guards import require_level, signed_in, user_of
 from web.pages.rendering import confirm
 
@@ -28,7 +28,9 @@ from web.pages.rendering import confirm
 @signed_in
 def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Privacy, description and filter of a channel; read-only for who may not change them."""
-    channel = shown(request, c, s, level=Level.WRITE if request.method == "POST" else Level.READ)
+    channel = get_channel(
+        request, c, s, level=Level.WRITE if request.method == "POST" else Level.READ
+    )
     form = ChannelSettings(
         request.POST or None,
         terms=channel.filter.terms,
@@ -46,7 +48,7 @@ def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     if request.method == "POST" and form.is_valid() and _saved(request, channel, form):
         messages.success(request, f"The settings of {channel.path} are saved.")
         return redirect(address(channel, "channel-settings"))
-    return tab(
+    return render_tab(
         request,
         channel,
         "channel-settings",
@@ -63,8 +65,10 @@ def _readers(request: HttpRequest, channel: Channel) -> list[SourceLink]:
 @signed_in
 def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Take back that another channel publishes this one to more readers than this one has."""
-    channel = shown(request, c, s, level=Level.MANAGE)
-    link = next((one for one in readership.links_to(channel) if one.pk == pk), None)
+    channel = get_channel(request, c, s, level=Level.MANAGE)
+    link = next(
+        (candidate for candidate in readership.links_to(channel) if candidate.pk == pk), None
+    )
     if link is None:
         raise Http404("No channel mirrors this one in that way any more.")
     back = address(channel, "channel-settings")
@@ -98,7 +102,7 @@ def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> boo
         channel.refresh_from_db(fields=["privacy"])
         form_warnings.again(channel)
     except ValidationError as error:
-        tell(form, error)
+        add_errors(form, error)
     except (Stale, WrongState) as error:
         form.add_error(None, str(error))
     return not form.errors
@@ -107,7 +111,7 @@ def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> boo
 @signed_in
 def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Keep clients at the current revision."""
-    channel = shown(request, c, s, level=Level.WRITE)
+    channel = get_channel(request, c, s, level=Level.WRITE)
     if request.method == "POST":
         done = f"{channel.path} is frozen at revision {channel.current}."
         _do(request, channel, services.freeze, done=done)
@@ -129,7 +133,7 @@ def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @signed_in
 def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Let clients get what mirrors and filters say now."""
-    channel = shown(request, c, s, level=Level.WRITE)
+    channel = get_channel(request, c, s, level=Level.WRITE)
     if request.method == "POST":
         done = f"{channel.path} is no longer frozen; it is being published."
         _do(request, channel, services.unfreeze, done=done)
@@ -150,7 +154,7 @@ def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
 @signed_in
 def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Delete a channel with its mirrors and packages."""
-    channel = shown(request, c, s, level=Level.MANAGE)
+    channel = get_channel(request, c, s, level=Level.MANAGE)
     if channel.subchannels.filter(deleted_at=None).exists():
         raise PermissionDenied(
             f"The channel {channel.path} has subchannels. Delete them first, then this one."

@@ -18,8 +18,8 @@ from channels.models import Channel
 from history.models import Event
 from web.api import channel_schemas
 from web.pages import mirror_rows
-from web.pages.channel_forms import NewChannel, tell
-from web.pages.channel_frame import address, shown, tab
+from web.pages.channel_forms import NewChannel, add_errors
+from web.pages.channel_frame import address, get_channel, render_tab
 from web.pages.guards import require_level, signed_in, user_of
 from web.pages.mirror_access import may_write
 from web.pages.pagination import paginate, text_parameter
@@ -66,7 +66,7 @@ def create(request: HttpRequest) -> HttpResponse:
 @signed_in
 def create_subchannel(request: HttpRequest, c: str) -> HttpResponse:
     """A new subchannel."""
-    return _create(request, shown(request, c, level=Level.WRITE))
+    return _create(request, get_channel(request, c, level=Level.WRITE))
 
 
 def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
@@ -84,7 +84,7 @@ def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
                 filters={"types": data["types"]},
             )
         except ValidationError as error:
-            tell(form, error)
+            add_errors(form, error)
         except WrongState as error:
             form.add_error(None, str(error))
         else:
@@ -97,7 +97,7 @@ def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
 @signed_in
 def overview(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What the channel is, what fills it, how clients use it."""
-    channel = shown(request, c, s)
+    channel = get_channel(request, c, s)
     context: dict[str, Any] = {
         "snippets": snippets(channel),
         "token": TOKEN,
@@ -106,16 +106,18 @@ def overview(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
         "next": request.path,
         "events": Event.objects.filter(channel_id=channel.pk, revision=None).order_by("-id")[:6],
     }
-    return tab(request, channel, "channel", template="channels/overview.html", context=context)
+    return render_tab(
+        request, channel, "channel", template="channels/overview.html", context=context
+    )
 
 
 @signed_in
 def subchannels(request: HttpRequest, c: str) -> HttpResponse:
     """The subchannels of a channel."""
-    channel = shown(request, c)
+    channel = get_channel(request, c)
     rows = access.visible_channels(request.user).filter(parent=channel).order_by("name")
     page = paginate(request, rows)
-    return tab(
+    return render_tab(
         request,
         channel,
         "channel-subchannels",
@@ -127,24 +129,26 @@ def subchannels(request: HttpRequest, c: str) -> HttpResponse:
 @signed_in
 def cves(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Says that there is no data about vulnerabilities yet."""
-    return tab(request, shown(request, c, s), "channel-cves", template="channels/cves.html")
+    return render_tab(
+        request, get_channel(request, c, s), "channel-cves", template="channels/cves.html"
+    )
 
 
 def _shapes(rows: Any) -> list[dict[str, Any]]:
     """The shapes of these channels, in their order."""
     order = [row.pk for row in rows]
-    found = channel_schemas.channel_list(
-        channel_schemas.counted(Channel.objects.filter(pk__in=order))
+    items = channel_schemas.channel_items(
+        channel_schemas.with_counts(Channel.objects.filter(pk__in=order))
     )
-    by_id = {one["id"]: one for one in found}
+    by_id = {item["id"]: item for item in items}
     paths = {row.pk: row.path for row in rows}
     return [{**by_id[pk], "path": paths[pk]} for pk in order]
 
 
-def _mirrors(request: HttpRequest, channel: Channel) -> list[mirror_rows.Row]:
+def _mirrors(request: HttpRequest, channel: Channel) -> list[mirror_rows.MirrorRow]:
     if not role_can(request.user, Attribute.MIRROR, Level.READ) and not access.is_owner(
         request.user, channel
     ):
         return []
-    some = mirror_rows.mirrors().filter(channel=channel).order_by("name")[:10]
-    return mirror_rows.lines(some, may_write=may_write(request, channel))
+    mirrors = mirror_rows.all_mirrors().filter(channel=channel).order_by("name")[:10]
+    return mirror_rows.build_rows(mirrors, may_write=may_write(request, channel))

@@ -27,19 +27,19 @@ NAMED = 20
 
 
 @dataclass(frozen=True)
-class Facts:
+class FilterSummary:
     """The filters of one channel: (words, value) each."""
 
     channel: str
     lines: list[tuple[str, str]]
 
 
-def channel_filters(channel: Channel) -> list[Facts]:
+def channel_filters(channel: Channel) -> list[FilterSummary]:
     """The filters that hold for the channel's mirrors: its own, then its parent's."""
-    found = [Facts(channel.path, lines(channel.filter.terms))]
+    summaries = [FilterSummary(channel.path, lines(channel.filter.terms))]
     if channel.parent:
-        found.append(Facts(channel.parent.path, lines(channel.parent.filter.terms)))
-    return found
+        summaries.append(FilterSummary(channel.parent.path, lines(channel.parent.filter.terms)))
+    return summaries
 
 
 def lines(terms: Mapping[str, Any]) -> list[tuple[str, str]]:

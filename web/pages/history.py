@@ -20,9 +20,9 @@ from accounts.access import can
 from accounts.permissions import Attribute, Level
 from channels.models import Channel
 from history.models import Event, EventType
-from web.api.history import event_shape
+from web.api.history import event_item
 from web.api.pagination import COUNT_LIMIT
-from web.pages.channel_frame import shown, tab
+from web.pages.channel_frame import get_channel, render_tab
 from web.pages.guards import signed_in
 from web.pages.pagination import PAGE_SIZE, text_parameter
 
@@ -36,7 +36,7 @@ ENDS = (EventType.MIRROR_COMPLETED, EventType.MIRROR_FAILED, EventType.MIRROR_ST
 
 
 @dataclass(frozen=True)
-class Asked:
+class EventFilter:
     """Which events the address asks for."""
 
     type: str
@@ -48,7 +48,7 @@ class Asked:
     downwards: bool
 
     @classmethod
-    def of(cls, request: HttpRequest) -> Asked:
+    def of(cls, request: HttpRequest) -> EventFilter:
         get = request.GET
         return cls(
             type=get.get("type", "") if get.get("type", "") in EventType.values else "",
@@ -88,30 +88,32 @@ class Asked:
 @signed_in
 def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The channel's events, oldest first; turnable, filtered, page by page."""
-    channel = shown(request, c, s)
-    asked = Asked.of(request)
-    rows = asked.rows(channel)
-    if asked.folding:
+    channel = get_channel(request, c, s)
+    filters = EventFilter.of(request)
+    rows = filters.rows(channel)
+    if filters.folding:
         rows = rows.filter(folded=False)
-    found, before, after = _window(request, rows, downwards=asked.downwards)
+    page_events, before, after = _window(request, rows, downwards=filters.downwards)
     context = {
-        "events": found,
-        "folded": _folded(found) if asked.folding else {},
-        "asked": asked,
+        "events": page_events,
+        "folded": _folded(page_events) if filters.folding else {},
+        "asked": filters,
         "types": EventType.choices,
         "families": FAMILIES,
-        "total": _total(request, rows, found) if found else 0,
+        "total": _total(request, rows, page_events) if page_events else 0,
         "counted": COUNT_LIMIT,
         "before": before,
         "after": after,
         "query": _query(request),
     }
-    return tab(request, channel, "channel-history", template="history/events.html", context=context)
+    return render_tab(
+        request, channel, "channel-history", template="history/events.html", context=context
+    )
 
 
-def _folded(shown_events: list[Event]) -> dict[int, int]:
+def _folded(page_events: list[Event]) -> dict[int, int]:
     """How many package events stand under each run that ended on this page, by event id."""
-    ended = {one.run_id: one.pk for one in shown_events if one.run_id and one.type in ENDS}
+    ended = {event.run_id: event.pk for event in page_events if event.run_id and event.type in ENDS}
     rows = Event.objects.filter(run_id__in=ended, folded=True).order_by()
     counts = rows.values_list("run_id").annotate(count=Count("pk"))
     return {ended[run_id]: count for run_id, count in counts}
@@ -120,30 +122,32 @@ def _folded(shown_events: list[Event]) -> dict[int, int]:
 @signed_in
 def event(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """One event and its metadata; its address stays."""
-    channel = shown(request, c, s)
-    rows = Asked("", "", "", None, None, None, downwards=False).rows(channel)
-    found = rows.filter(pk=min(pk, LARGEST_ID)).first()
-    if found is None:
+    channel = get_channel(request, c, s)
+    rows = EventFilter("", "", "", None, None, None, downwards=False).rows(channel)
+    row = rows.filter(pk=min(pk, LARGEST_ID)).first()
+    if row is None:
         raise Http404(f"There is no event {pk} in the channel {channel.path}.")
     context = {
-        "event": found,
-        "shape": event_shape(found, settings=_settings(request)),
-        "previous": rows.filter(pk__lt=found.pk).order_by("-pk").first(),
-        "next": rows.filter(pk__gt=found.pk).order_by("pk").first(),
+        "event": row,
+        "shape": event_item(row, settings=_settings(request)),
+        "previous": rows.filter(pk__lt=row.pk).order_by("-pk").first(),
+        "next": rows.filter(pk__gt=row.pk).order_by("pk").first(),
     }
-    return tab(request, channel, "channel-history", template="history/event.html", context=context)
+    return render_tab(
+        request, channel, "channel-history", template="history/event.html", context=context
+    )
 
 
 @signed_in
 def export(request: HttpRequest, form: str, c: str, s: str | None = None) -> HttpResponseBase:
     """All events that the filters let through, as CSV or JSON."""
-    channel = shown(request, c, s)
-    asked = Asked.of(request)
-    rows = asked.rows(channel).order_by("-pk" if asked.downwards else "pk")
+    channel = get_channel(request, c, s)
+    filters = EventFilter.of(request)
+    rows = filters.rows(channel).order_by("-pk" if filters.downwards else "pk")
     if form not in ("csv", "json"):
         raise Http404("Events can be exported as csv or json.")
     settings = _settings(request)
-    shapes = (event_shape(one, settings=settings) for one in rows.iterator(2000))
+    shapes = (event_item(event, settings=settings) for event in rows.iterator(2000))
     lines, kind = (
         (_csv(rows, settings=settings), "text/csv")
         if form == "csv"
@@ -176,30 +180,30 @@ def _settings(request: HttpRequest) -> bool:
 def _csv(rows: QuerySet[Event], *, settings: bool) -> Iterator[str]:
     writer: Any = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
-    for one in rows.iterator(chunk_size=2000):
+    for event in rows.iterator(chunk_size=2000):
         yield writer.writerow(
             [
-                one.pk,
-                one.get_type_display(),
-                one.family,
-                f"{one.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-                cell(one.actor),
-                cell(subject(one)),
-                json.dumps(event_shape(one, settings=settings)["meta"], ensure_ascii=False),
+                event.pk,
+                event.get_type_display(),
+                event.family,
+                f"{event.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+                cell(event.actor),
+                cell(subject(event)),
+                json.dumps(event_item(event, settings=settings)["meta"], ensure_ascii=False),
             ]
         )
 
 
-def _json(shapes: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _json(items: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "["
-    for at, one in enumerate(shapes):
-        yield (",\n" if at else "\n") + json.dumps(one, ensure_ascii=False)
+    for number, item in enumerate(items):
+        yield (",\n" if number else "\n") + json.dumps(item, ensure_ascii=False)
     yield "\n]\n"
 
 
-def subject(one: Event) -> str:
+def subject(event: Event) -> str:
     """What the event is about, in a word or two."""
-    data = one.data
+    data = event.data
     return str(data.get("name") or data.get("mirror") or data.get("channel") or "")
 
 
@@ -207,32 +211,32 @@ def _window(
     request: HttpRequest, rows: QuerySet[Event], *, downwards: bool
 ) -> tuple[list[Event], int | None, int | None]:
     """The events of the page, and the ids that the pages before and after it begin at."""
-    back, on = _id(request.GET.get("before", "")), _id(request.GET.get("after", ""))
+    back, forward = _id(request.GET.get("before", "")), _id(request.GET.get("after", ""))
     last = request.GET.get("end") == "last"
     backwards = bool(back) or last
     key = "-pk" if downwards != backwards else "pk"
-    cursor = back or on
+    cursor = back or forward
     if cursor:
         rows = rows.filter(**{"pk__lt" if key == "-pk" else "pk__gt": cursor})
-    found = list(rows.order_by(key)[: PAGE_SIZE + 1])
-    more, found = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
+    page_events = list(rows.order_by(key)[: PAGE_SIZE + 1])
+    more, page_events = len(page_events) > PAGE_SIZE, page_events[:PAGE_SIZE]
     if backwards:
-        found.reverse()
-    if not found:
+        page_events.reverse()
+    if not page_events:
         return [], None, None
-    has_before = more if backwards else bool(on)
+    has_before = more if backwards else bool(forward)
     has_after = bool(back) if backwards else more
     return (
-        found,
-        found[0].pk if has_before else None,
-        found[-1].pk if has_after else None,
+        page_events,
+        page_events[0].pk if has_before else None,
+        page_events[-1].pk if has_after else None,
     )
 
 
-def _total(request: HttpRequest, rows: QuerySet[Event], found: list[Event]) -> int:
+def _total(request: HttpRequest, rows: QuerySet[Event], page_events: list[Event]) -> int:
     """How many events there are; a first page that is not full says so itself."""
-    if len(found) < PAGE_SIZE and not {"before", "after", "end"} & set(request.GET):
-        return len(found)
+    if len(page_events) < PAGE_SIZE and not {"before", "after", "end"} & set(request.GET):
+        return len(page_events)
     return rows.order_by()[: COUNT_LIMIT + 1].count()
 
 

@@ -19,14 +19,14 @@ from mirrors import run_control, services, warnings
 from mirrors.models import Cause, Mirror, reasons
 from web.pages.channel_frame import address
 from web.pages.guards import signed_in, user_of
-from web.pages.mirror_access import back, mirror_of, run_of, runnable
+from web.pages.mirror_access import get_mirror, get_run, get_runnable_mirror, return_url
 from web.pages.rendering import confirm
 
 
 @signed_in
 def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Stop the run that is going."""
-    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
+    mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         run = run_control.stop(mirror, actor=_actor(request))
         if run is None:
@@ -35,7 +35,7 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
             messages.success(request, f"{mirror.name} is stopped.")
         else:
             messages.success(request, f"{mirror.name} is stopping.")
-        return redirect(back(request, mirror.channel, mirror=mirror))
+        return redirect(return_url(request, mirror.channel, mirror=mirror))
     return confirm(
         request,
         title=f"Stop {mirror.name}?",
@@ -45,21 +45,21 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
             "A restart begins at the first step and downloads no finished file again.",
         ],
         verb="Stop mirror",
-        back=back(request, mirror.channel),
+        back=return_url(request, mirror.channel),
     )
 
 
 @signed_in
 def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """End a run that was asked to stop and does not."""
-    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
+    mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         try:
             run_control.mark_stopped(mirror, actor=_actor(request))
             messages.success(request, f"{mirror.name} is marked as stopped.")
         except WrongState as error:
             messages.error(request, str(error))
-        return redirect(back(request, mirror.channel, mirror=mirror))
+        return redirect(return_url(request, mirror.channel, mirror=mirror))
     return confirm(
         request,
         title=f"Mark {mirror.name} as stopped?",
@@ -69,21 +69,21 @@ def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) ->
             "What it has downloaded is kept.",
         ],
         verb="Mark as stopped",
-        back=back(request, mirror.channel),
+        back=return_url(request, mirror.channel),
     )
 
 
 @signed_in
 def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Run a stopped mirror again, from the first step."""
-    mirror = runnable(request, c, s, pk)
+    mirror = get_runnable_mirror(request, c, s, pk)
     if request.method == "POST":
         try:
             run_control.restart(mirror, actor=_actor(request))
             messages.success(request, f"{mirror.name} is restarted.")
         except WrongState as error:
             messages.error(request, str(error))
-        return redirect(back(request, mirror.channel, mirror=mirror))
+        return redirect(return_url(request, mirror.channel, mirror=mirror))
     return confirm(
         request,
         title=f"Restart {mirror.name}?",
@@ -92,7 +92,7 @@ def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
             "not downloaded again."
         ],
         verb="Restart mirror",
-        back=back(request, mirror.channel),
+        back=return_url(request, mirror.channel),
         danger=False,
     )
 
@@ -100,14 +100,14 @@ def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
 @signed_in
 def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Publish what the guard holds."""
-    mirror = runnable(request, c, s, pk)
+    mirror = get_runnable_mirror(request, c, s, pk)
     if request.method == "POST":
         try:
             sections = run_control.release(mirror, actor=_actor(request))
             messages.success(request, f"{mirror.name}: {', '.join(sections)} released.")
         except WrongState as error:
             messages.error(request, str(error))
-        return redirect(back(request, mirror.channel, mirror=mirror))
+        return redirect(return_url(request, mirror.channel, mirror=mirror))
     held = reasons(mirror.held)
     if mirror.waiting:
         held += warnings.of_waiting(mirror)
@@ -120,27 +120,27 @@ def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
             "the channel. The revision that clients have now stays in Revisions.",
         ],
         verb="Release",
-        back=back(request, mirror.channel),
+        back=return_url(request, mirror.channel),
     )
 
 
 @signed_in
 def delete(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Delete a mirror; its packages leave the channel."""
-    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
+    mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         try:
             services.delete(mirror, actor=_actor(request))
             messages.success(request, f"The mirror {mirror.name} is deleted.")
         except WrongState as error:
             messages.error(request, str(error))
-        return redirect(back(request, mirror.channel))
+        return redirect(return_url(request, mirror.channel))
     return confirm(
         request,
         title=f"Delete {mirror.name}?",
         losses=_losses(mirror),
         verb="Delete mirror",
-        back=back(request, mirror.channel),
+        back=return_url(request, mirror.channel),
     )
 
 
@@ -148,14 +148,14 @@ def delete(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpR
 @require_POST
 def retry(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """Run again, which fetches the files that failed and nothing that is here."""
-    mirror = runnable(request, c, s, pk)
+    mirror = get_runnable_mirror(request, c, s, pk)
     try:
         run = run_control.request_run(mirror, cause=Cause.MANUAL, actor=_actor(request))
         messages.success(request, f"{mirror.name} runs again and fetches what failed.")
         number = run.number
     except WrongState as error:
         messages.error(request, str(error))
-        last = run_of(mirror, None)
+        last = get_run(mirror, None)
         number = last.number if last else 1
     return redirect(address(mirror.channel, "mirror-details", pk=mirror.pk, number=number))
 

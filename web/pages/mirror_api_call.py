@@ -17,8 +17,8 @@ from accounts.permissions import Level
 from channels.models import Channel
 from mirrors.models import Mirror
 from web.pages.guards import signed_in
-from web.pages.mirror_access import channel_of
-from web.pages.mirror_preview import form_of, problems_of
+from web.pages.mirror_access import channel_for_mirrors
+from web.pages.mirror_preview import form_problems, submitted_form
 from web.pages.rendering import render
 from web.pages.snippets import TOKEN
 
@@ -29,10 +29,10 @@ FIXED = ("mirror_mode", "mirror_type")
 @require_POST
 def call(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What the form would send, as a line of curl."""
-    channel = channel_of(request, c, s, level=Level.WRITE)
-    form = form_of(request, channel)
+    channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
+    form = submitted_form(request, channel)
     if not form.is_valid():
-        return render(request, "mirrors/call.html", {"problems": problems_of(form, form.errors)})
+        return render(request, "mirrors/call.html", {"problems": form_problems(form, form.errors)})
     text = curl(channel, form.body(), mirror=form.mirror)
     return render(request, "mirrors/call.html", {"text": text, "token": TOKEN})
 
@@ -42,17 +42,17 @@ def curl(channel: Channel, body: dict[str, Any], *, mirror: Mirror | None = None
     top, _, sub = channel.path.partition("/")
     address = f"{settings.PUBLIC_URL}/api/channels/{top}"
     address += f"/subchannels/{sub}/mirrors" if sub else "/mirrors"
-    sent = {key: value for key, value in body.items() if not _open(value)}
-    sent["filters"] = {key: one for key, one in body["filters"].items() if not _open(one)}
+    fields = {key: value for key, value in body.items() if not _open(value)}
+    fields["filters"] = {key: value for key, value in body["filters"].items() if not _open(value)}
     if mirror:
         # What is absent keeps its value, so that an emptied proxy must be said.
-        sent = {key: value for key, value in sent.items() if key not in FIXED}
-        sent["proxy"] = body["proxy"]
+        fields = {key: value for key, value in fields.items() if key not in FIXED}
+        fields["proxy"] = body["proxy"]
         address += f"/{mirror.pk}"
     lines = (
         f"curl -X {'PUT' if mirror else 'POST'} {address}",
         f"-H 'X-Auth: {TOKEN}' -H 'Content-Type: application/json'",
-        f"-d {shlex.quote(json.dumps(sent, indent=2, ensure_ascii=False))}",
+        f"-d {shlex.quote(json.dumps(fields, indent=2, ensure_ascii=False))}",
     )
     return " \\\n  ".join(lines)
 

@@ -20,7 +20,7 @@ from mirrors.models import Cause, Mirror
 from web.pages import mirror_rows
 from web.pages.channel_frame import address
 from web.pages.guards import require_level, signed_in, user_of
-from web.pages.mirror_access import channel_of, may_write
+from web.pages.mirror_access import channel_for_mirrors, may_write
 from web.pages.rendering import confirm, render
 
 MOST = 1000
@@ -50,34 +50,34 @@ class Action:
 @signed_in
 def of_channel(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Several mirrors of one channel."""
-    channel = channel_of(request, c, s, level=Level.WRITE)
-    where = address(channel, "channel-mirrors")
-    return _bulk(request, mirror_rows.mirrors().filter(channel=channel), where)
+    channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
+    list_url = address(channel, "channel-mirrors")
+    return _bulk(request, mirror_rows.all_mirrors().filter(channel=channel), list_url)
 
 
 @signed_in
 def of_all(request: HttpRequest) -> HttpResponse:
     """Several mirrors of all channels."""
     require_level(request, Attribute.MIRROR, Level.MANAGE)
-    return _bulk(request, mirror_rows.visible(request.user), reverse("all-mirrors"))
+    return _bulk(request, mirror_rows.visible_mirrors(request.user), reverse("all-mirrors"))
 
 
-def _bulk(request: HttpRequest, mine: QuerySet[Mirror], where: str) -> HttpResponse:
-    back = inside(request, request.GET.get("next"), where)
+def _bulk(request: HttpRequest, permitted: QuerySet[Mirror], list_url: str) -> HttpResponse:
+    back = inside(request, request.GET.get("next"), list_url)
     action = ACTIONS.get(request.GET.get("do", ""))
     if action is None:
         raise PermissionDenied("Choose what to do: stop, run or delete.")
-    found = list(_asked(request, mine))
-    if not found:
+    mirrors = list(_selected(request, permitted))
+    if not mirrors:
         return render(request, "mirrors/bulk_none.html", {"back": back, "ask": action.ask})
     if request.method == "POST":
-        outcomes = [_do(request, action, mirror) for mirror in found]
-        done = sum(1 for one in outcomes if one.done)
+        outcomes = [_do(request, action, mirror) for mirror in mirrors]
+        done = sum(1 for outcome in outcomes if outcome.done)
         context = {"outcomes": outcomes, "back": back, "ask": action.ask, "done": done}
         return render(request, "mirrors/bulk_done.html", context)
-    names = ", ".join(mirror.name for mirror in found[:NAMED])
-    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
-    count = "1 mirror" if len(found) == 1 else f"{len(found):,} mirrors"
+    names = ", ".join(mirror.name for mirror in mirrors[:NAMED])
+    more = f" and {len(mirrors) - NAMED:,} more" if len(mirrors) > NAMED else ""
+    count = "1 mirror" if len(mirrors) == 1 else f"{len(mirrors):,} mirrors"
     return confirm(
         request,
         title=f"{action.ask} {count}?",
@@ -88,13 +88,13 @@ def _bulk(request: HttpRequest, mine: QuerySet[Mirror], where: str) -> HttpRespo
     )
 
 
-def _asked(request: HttpRequest, mine: QuerySet[Mirror]) -> QuerySet[Mirror]:
+def _selected(request: HttpRequest, permitted: QuerySet[Mirror]) -> QuerySet[Mirror]:
     """The mirrors that are ticked, or all that the list's filters leave."""
     if request.GET.get("all"):
-        found = mirror_rows.matching(mine, request.GET)
-        return mirror_rows.in_state(found, request.GET.get("state", "")).order_by("name")[:MOST]
+        matching = mirror_rows.matching(permitted, request.GET)
+        return mirror_rows.in_state(matching, request.GET.get("state", "")).order_by("name")[:MOST]
     ids = [text for text in request.GET.getlist("mirror")[:MOST] if text.isdecimal()]
-    return mine.filter(pk__in=[int(text[:18]) for text in ids]).order_by("name")
+    return permitted.filter(pk__in=[int(text[:18]) for text in ids]).order_by("name")
 
 
 def _do(request: HttpRequest, action: Action, mirror: Mirror) -> Outcome:

@@ -13,11 +13,11 @@ from channels.models import Revision
 from channels.states import ACTIVE, JobState
 from mirrors import warnings
 from mirrors.models import LogLine, Mirror, Run, reasons
-from web.pages.channel_frame import tab
+from web.pages.channel_frame import render_tab
 from web.pages.guards import signed_in
-from web.pages.mirror_access import may_write, mirror_of, run_of
+from web.pages.mirror_access import get_mirror, get_run, may_write
 from web.pages.rendering import render
-from web.pages.run_counts import funnel
+from web.pages.run_counts import file_summary
 
 LINES = 200
 FAILURES = 20
@@ -29,9 +29,9 @@ def details(
     request: HttpRequest, pk: int, c: str, s: str | None = None, number: int | None = None
 ) -> HttpResponse:
     """A run of a mirror: the one of this number, else the last."""
-    mirror = mirror_of(request, c, s, pk, level=Level.READ)
-    context = _context(request, mirror, run_of(mirror, number))
-    return tab(
+    mirror = get_mirror(request, c, s, pk, level=Level.READ)
+    context = _context(request, mirror, get_run(mirror, number))
+    return render_tab(
         request,
         mirror.channel,
         "channel-mirrors",
@@ -43,8 +43,8 @@ def details(
 @signed_in
 def live(request: HttpRequest, pk: int, number: int, c: str, s: str | None = None) -> HttpResponse:
     """What the page shows of the run, as it is now."""
-    mirror = mirror_of(request, c, s, pk, level=Level.READ)
-    return render(request, "mirrors/live.html", _context(request, mirror, run_of(mirror, number)))
+    mirror = get_mirror(request, c, s, pk, level=Level.READ)
+    return render(request, "mirrors/live.html", _context(request, mirror, get_run(mirror, number)))
 
 
 def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "said": _said(mirror, run),
         "last": last,
         "words": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
-        "funnel": funnel(run, earlier.first()),
+        "funnel": file_summary(run, earlier.first()),
         "between": _published(run),
         "steps": _steps(run),
         "queued": run.started_at - run.created_at if run.started_at else None,
@@ -98,26 +98,26 @@ def _said(mirror: Mirror, run: Run) -> list[str]:
 
 def _published(run: Run) -> list[int] | None:
     """The revisions before and after the run; None where one of them is not kept any more."""
-    both = run.counts.get("revisions")
-    if both is None:
+    numbers = run.counts.get("revisions")
+    if numbers is None:
         return None
-    kept = Revision.objects.filter(channel_id=run.mirror.channel_id, number__in=both)
-    return list(both) if kept.count() == len(set(both)) else None
+    kept_revisions = Revision.objects.filter(channel_id=run.mirror.channel_id, number__in=numbers)
+    return list(numbers) if kept_revisions.count() == len(set(numbers)) else None
 
 
 def _steps(run: Run) -> list[dict[str, Any]]:
     """The eight steps: done, going or to come, and how long each took."""
-    found = {number: (begun, ended) for number, begun, ended in run.steps}
+    times = {number: (begun, ended) for number, begun, ended in run.steps}
     return [
         {
             "number": number,
-            "words": words,
+            "words": label,
             "failed": run.state == JobState.FAILED and number == run.step,
-            "done": bool(found.get(number, (None, None))[1]),
-            "here": number in found and not found[number][1],
-            "lasted": _between(*found[number]) if number in found else None,
+            "done": bool(times.get(number, (None, None))[1]),
+            "here": number in times and not times[number][1],
+            "lasted": _between(*times[number]) if number in times else None,
         }
-        for number, words in enumerate(Run.STEPS, start=1)
+        for number, label in enumerate(Run.STEPS, start=1)
     ]
 
 

@@ -20,11 +20,11 @@ from channels.states import STOPPABLE
 from ecosystems import registry
 from mirrors import services
 from mirrors.models import Kind, Mirror
-from web.pages.channel_forms import tell
-from web.pages.channel_frame import address, tab
+from web.pages.channel_forms import add_errors
+from web.pages.channel_frame import address, render_tab
 from web.pages.filter_words import channel_filters
 from web.pages.guards import signed_in, user_of
-from web.pages.mirror_access import channel_of, mirror_of
+from web.pages.mirror_access import channel_for_mirrors, get_mirror
 from web.pages.mirror_forms import CONDA_ONLY, MirrorForm
 from web.pages.pagination import PAGE_SIZE, number_parameter
 
@@ -60,9 +60,9 @@ LACKS = {
 @signed_in
 def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The Create mirror form; filled in as another mirror of the channel, where one is named."""
-    channel = channel_of(request, c, s, level=Level.WRITE)
+    channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
     number = number_parameter(request, "like", maximum=LARGEST, default=0)
-    like = mirror_of(request, c, s, number, level=Level.WRITE) if number else None
+    like = get_mirror(request, c, s, number, level=Level.WRITE) if number else None
     form = MirrorForm(request.POST or None, like=like)
     if request.method == "POST" and form.is_valid():
         mirror = _saved(request, form, channel, None)
@@ -74,7 +74,7 @@ def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @signed_in
 def edit(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """The Edit mirror form: everything as it was; mode and type are locked."""
-    mirror = mirror_of(request, c, s, pk, level=Level.WRITE)
+    mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     form = MirrorForm(request.POST or None, mirror=mirror)
     if request.method == "POST" and form.is_valid():
         saved = _saved(request, form, mirror.channel, mirror)
@@ -93,21 +93,21 @@ def _saved(
         expected = form.cleaned_data["version"]
         return services.edit(mirror, form.body(), actor=Caller(user), expected=expected)
     except ValidationError as error:
-        tell(form, error)
+        add_errors(form, error)
     except (WrongState, Stale) as error:
         form.add_error(None, str(error))
     return None
 
 
-def _done(request: HttpRequest, mirror: Mirror, words: str) -> HttpResponse:
+def _done(request: HttpRequest, mirror: Mirror, message: str) -> HttpResponse:
     """On to the mirror's row."""
     running = mirror.runs.filter(state__in=STOPPABLE).exists()
-    more = " It runs now; its row shows how far it is." if running else ""
-    messages.success(request, words + more)
+    suffix = " It runs now; its row shows how far it is." if running else ""
+    messages.success(request, message + suffix)
     before = Mirror.objects.filter(channel=mirror.channel, deleted_at=None, name__lt=mirror.name)
     page = before.count() // PAGE_SIZE + 1
-    where = address(mirror.channel, "channel-mirrors")
-    return redirect(f"{where}{f'?page={page}' if page > 1 else ''}#mirror-{mirror.pk}")
+    list_url = address(mirror.channel, "channel-mirrors")
+    return redirect(f"{list_url}{f'?page={page}' if page > 1 else ''}#mirror-{mirror.pk}")
 
 
 def _page(
@@ -127,14 +127,15 @@ def _page(
         "hints": {kind: HINTS[kind] for kind in registry.kinds()},
         "lacks": {kind: text for kind, text in LACKS.items() if kind in registry.kinds()},
         "owns": [
-            (f"{settings.PUBLIC_URL}/api/repo/{one.path}", one.path) for one in owns[:OWN_CHANNELS]
+            (f"{settings.PUBLIC_URL}/api/repo/{channel_row.path}", channel_row.path)
+            for channel_row in owns[:OWN_CHANNELS]
         ],
         "filters": channel_filters(channel),
         "conda_only": CONDA_ONLY,
         "warnings": form.mirror.warnings if form.mirror and not form.is_bound else [],
     }
     status = 422 if form.errors else 200
-    return tab(
+    return render_tab(
         request,
         channel,
         "channel-mirrors",

@@ -46,11 +46,11 @@ _ON = re.compile(r"\s*[<>=!~*\d]")
 
 def split(text: str) -> list[str]:
     """The entries of a typed or pasted list: one a line, or with commas between them."""
-    found: list[str] = []
-    for part in (part for line in _LINES.split(text) for part in _at_commas(line)):
-        words = part.split()
-        found += words if all(map(_NAME.fullmatch, words)) else [part.strip()]
-    return [one for one in found if one]
+    entries: list[str] = []
+    for piece in (piece for line in _LINES.split(text) for piece in _at_commas(line)):
+        words = piece.split()
+        entries += words if all(map(_NAME.fullmatch, words)) else [piece.strip()]
+    return [entry for entry in entries if entry]
 
 
 def _at_commas(line: str) -> list[str]:
@@ -228,10 +228,10 @@ class MirrorForm(FilterForm):
 
     def terms_of(self) -> dict[str, Any]:
         """The `filters` that the form means."""
-        found = {**self.filters(), "projects": []}
+        filters = {**self.filters(), "projects": []}
         if not self.cleaned_data.get("only"):
-            found["only_specs"] = []
-        return found if self.kind == Kind.CONDA else {**found, **NOTHING}
+            filters["only_specs"] = []
+        return filters if self.kind == Kind.CONDA else {**filters, **NOTHING}
 
     def body(self) -> dict[str, Any]:
         """The form as the API's body."""
@@ -302,5 +302,7 @@ def _terms(mirror: Mirror | None) -> dict[str, Any]:
 
 def _zones(mirror: Mirror | None) -> list[str]:
     own = {settings.DEFAULT_CRON_TIMEZONE, *([mirror.cron_timezone] if mirror else [])}
-    known = {zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")}
-    return ["UTC", *sorted((known | own) - {"UTC", "posixrules"})]
+    regional = {
+        zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")
+    }
+    return ["UTC", *sorted((regional | own) - {"UTC", "posixrules"})]

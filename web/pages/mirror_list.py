@@ -12,9 +12,9 @@ from django.urls import reverse
 from accounts.permissions import Attribute, Level
 from mirrors.models import Mirror
 from web.pages import mirror_rows
-from web.pages.channel_frame import address, tab
+from web.pages.channel_frame import address, render_tab
 from web.pages.guards import require_level, signed_in
-from web.pages.mirror_access import channel_of, mirror_of
+from web.pages.mirror_access import channel_for_mirrors, get_mirror
 from web.pages.mirror_access import may_write as writable
 from web.pages.pagination import paginate
 from web.pages.rendering import render
@@ -23,11 +23,11 @@ from web.pages.rendering import render
 @signed_in
 def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The mirrors of a channel, with what they do now."""
-    channel = channel_of(request, c, s, level=Level.READ)
-    mine = mirror_rows.mirrors().filter(channel=channel)
-    context = _context(request, mine, may_write=writable(request, channel))
+    channel = channel_for_mirrors(request, c, s, level=Level.READ)
+    mirrors = mirror_rows.all_mirrors().filter(channel=channel)
+    context = _context(request, mirrors, may_write=writable(request, channel))
     context["bulk"] = address(channel, "mirrors-bulk")
-    return tab(
+    return render_tab(
         request, channel, "channel-mirrors", template="mirrors/channel.html", context=context
     )
 
@@ -36,7 +36,7 @@ def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
 def all_page(request: HttpRequest) -> HttpResponse:
     """The mirrors of all channels that the user may know of, for roles with mirror = manage."""
     require_level(request, Attribute.MIRROR, Level.MANAGE)
-    context = _context(request, mirror_rows.visible(request.user), may_write=True)
+    context = _context(request, mirror_rows.visible_mirrors(request.user), may_write=True)
     context |= {"everywhere": True, "bulk": reverse("all-bulk")}
     return render(request, "mirrors/all.html", context)
 
@@ -45,23 +45,23 @@ def all_page(request: HttpRequest) -> HttpResponse:
 def row(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """One row as it is now; nothing where the mirror is gone, which removes it from the page."""
     try:
-        mirror = mirror_of(request, c, s, pk, level=Level.READ)
+        mirror = get_mirror(request, c, s, pk, level=Level.READ)
     except Http404:
         return HttpResponse("")
-    line = mirror_rows.lines(
-        mirror_rows.mirrors().filter(pk=mirror.pk), may_write=writable(request, mirror.channel)
+    line = mirror_rows.build_rows(
+        mirror_rows.all_mirrors().filter(pk=mirror.pk), may_write=writable(request, mirror.channel)
     )
     everywhere = "all" in request.GET
     context = {"row": line[0], "everywhere": everywhere, "next": request.GET.get("next", "")}
     return render(request, "mirrors/row.html", context)
 
 
-def _context(request: HttpRequest, all_: QuerySet[Mirror], *, may_write: bool) -> dict[str, Any]:
-    found = mirror_rows.matching(all_, request.GET)
-    chosen = mirror_rows.chosen(request)
+def _context(request: HttpRequest, mirrors: QuerySet[Mirror], *, may_write: bool) -> dict[str, Any]:
+    matching = mirror_rows.matching(mirrors, request.GET)
+    chosen = mirror_rows.selected_filters(request)
     sort = mirror_rows.sort_of(request)
     page = paginate(
-        request, mirror_rows.in_order(mirror_rows.in_state(found, chosen["state"]), sort)
+        request, mirror_rows.in_order(mirror_rows.in_state(matching, chosen["state"]), sort)
     )
     return {
         **chosen,
@@ -69,9 +69,9 @@ def _context(request: HttpRequest, all_: QuerySet[Mirror], *, may_write: bool) -
         "page": page,
         "rows": [
             replace(line, may_write=writable(request, line.mirror.channel))
-            for line in mirror_rows.lines(page.rows, may_write=may_write)
+            for line in mirror_rows.build_rows(page.rows, may_write=may_write)
         ],
-        "totals": mirror_rows.by_state(found),
+        "totals": mirror_rows.by_state(matching),
         "filtered": any(chosen[key] for key in ("query", "state", "mode", "kind")),
         "next": request.get_full_path(),
         "may_write": may_write,

@@ -26,9 +26,9 @@ from mirrors import cron as schedule
 from mirrors import services, source_urls
 from mirrors.models import Kind, Mirror, Preview, Upstream
 from runs import connection_test, preview
-from web.pages.channel_forms import tell
+from web.pages.channel_forms import add_errors
 from web.pages.guards import signed_in, user_of
-from web.pages.mirror_access import channel_of
+from web.pages.mirror_access import channel_for_mirrors
 from web.pages.mirror_forms import CUSTOM, MirrorForm, split
 from web.pages.rendering import render
 
@@ -39,27 +39,29 @@ EXAMPLES = 20
 
 @signed_in
 @require_POST
-def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+def connection_result(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What is at the address in the form."""
-    channel = channel_of(request, c, s, level=Level.WRITE)
-    form = form_of(request, channel)
+    channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
+    form = submitted_form(request, channel)
     form.is_valid()
     context: dict[str, Any] = {
-        "problems": problems_of(form, ("source_root", "proxy", "mirror_type"))
+        "problems": form_problems(form, ("source_root", "proxy", "mirror_type"))
     }
     if not context["problems"]:
         context["type"] = Kind(form.kind).label
         try:
-            place = _upstream(request, form, channel)
-            found = connection_test.probe(place, user_of(request), gone=presence.gone(request))
+            upstream = _upstream(request, form, channel)
+            findings = connection_test.probe(
+                upstream, user_of(request), gone=presence.gone(request)
+            )
         except ValidationError as error:
             context["problems"] = [(None, text) for text in error.messages]
         except EcosystemError as error:
             context["problems"] = [(None, str(error))]
         else:
-            context["found"] = found
-            if found["found_type"] not in (None, form.kind):
-                context["other"] = Kind(found["found_type"]).label
+            context["found"] = findings
+            if findings["found_type"] not in (None, form.kind):
+                context["other"] = Kind(findings["found_type"]).label
     return render(request, "mirrors/test.html", context)
 
 
@@ -67,8 +69,8 @@ def probed(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @require_POST
 def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What the form means so far: specs that cannot be read, conflicts, when it would run."""
-    channel = channel_of(request, c, s, level=Level.WRITE)
-    form = form_of(request, channel)
+    channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
+    form = submitted_form(request, channel)
     form.is_valid()
     lists = ("only_specs", "exclude_specs", "include_specs")
     context: dict[str, Any] = {
@@ -81,36 +83,36 @@ def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 
 @signed_in
 @require_POST
-def begin(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+def start(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Start a preview of the form, checked as if it were saved."""
-    channel = channel_of(request, c, s, level=Level.WRITE)
-    form = form_of(request, channel)
+    channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
+    form = submitted_form(request, channel)
     if form.is_valid() or set(form.errors) <= {"mirror_name"}:
         try:
             row = preview.begin(
                 channel, form.body(), asker=Caller(user_of(request)), mirror=form.mirror
             )
         except ValidationError as error:
-            tell(form, error)
+            add_errors(form, error)
         else:
             return _shown(request, channel, row)
-    problems = problems_of(form, [name for name in form.errors if name != "mirror_name"])
+    problems = form_problems(form, [name for name in form.errors if name != "mirror_name"])
     return render(request, "mirrors/preview.html", {"problems": problems, "channel": channel})
 
 
 @signed_in
-def follow(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
+def progress(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """How far a preview is; then what it found."""
-    channel = channel_of(request, c, s, level=Level.WRITE)
-    return _shown(request, channel, _mine(request, channel, number))
+    channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
+    return _shown(request, channel, _own_preview(request, channel, number))
 
 
 @signed_in
 @require_POST
 def cancel(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """End a preview."""
-    channel = channel_of(request, c, s, level=Level.WRITE)
-    row = _mine(request, channel, number)
+    channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
+    row = _own_preview(request, channel, number)
     preview.cancel(row)
     row.refresh_from_db()
     return _shown(request, channel, row)
@@ -136,15 +138,15 @@ def _shown(request: HttpRequest, channel: Channel, row: Preview) -> HttpResponse
     return render(request, "mirrors/preview.html", context)
 
 
-def _mine(request: HttpRequest, channel: Channel, number: int) -> Preview:
+def _own_preview(request: HttpRequest, channel: Channel, number: int) -> Preview:
     rows = Preview.objects.filter(pk=number, channel=channel, asker=user_of(request))
-    found = rows.first()
-    if found is None or not preview.may_see(found, Caller(user_of(request))):
+    row = rows.first()
+    if row is None or not preview.may_see(row, Caller(user_of(request))):
         raise Http404("There is no such preview any more.")
-    return found
+    return row
 
 
-def form_of(request: HttpRequest, channel: Channel) -> MirrorForm:
+def submitted_form(request: HttpRequest, channel: Channel) -> MirrorForm:
     """The form as it was sent, of the mirror that is edited if it names one."""
     text = request.POST.get("mirror", "")
     rows = Mirror.objects.filter(channel=channel, deleted_at=None)
@@ -155,17 +157,17 @@ def form_of(request: HttpRequest, channel: Channel) -> MirrorForm:
 
 def _upstream(request: HttpRequest, form: MirrorForm, channel: Channel) -> Upstream:
     """The place that the form names; nothing is saved."""
-    kept = form.mirror.upstream if form.mirror else None
+    saved = form.mirror.upstream if form.mirror else None
     owner = form.mirror.owner if form.mirror else user_of(request)
     body = {key: form.cleaned_data[key] for key in ("source_root", "proxy")}
     actor = Caller(user_of(request))
     source, proxy = services.check_source(
-        body, channel=channel, owner=owner, actor=actor, kept=kept
+        body, channel=channel, owner=owner, actor=actor, kept=saved
     )
     return source_urls.upstream_for(form.kind, source, proxy, save=False)
 
 
-def problems_of(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
+def form_problems(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
     """What is wrong with these fields: (the field's label, the words)."""
     return [
         (str(form.fields[name].label) if name in form.fields else None, str(text))
@@ -179,34 +181,36 @@ def _unreadable(form: MirrorForm, name: str) -> list[tuple[str, str]]:
     if name == "only_specs" and not form.data.get("only"):
         return []
     read = filter_forms.spec_of(form.kind)
-    found: list[tuple[str, str]] = []
+    unreadable: list[tuple[str, str]] = []
     for entry in split(form.data.get(name, "")):
         try:
             read(entry)
         except SpecError as error:
-            found.append((entry, str(error)))
-            if len(found) == PROBLEMS:
+            unreadable.append((entry, str(error)))
+            if len(unreadable) == PROBLEMS:
                 break
-    return found
+    return unreadable
 
 
 def _conflicts(form: MirrorForm, channel: Channel) -> list[str]:
     """Where the form's filter and the channel's leave nothing, and lists that exclude others."""
     data = form.cleaned_data
-    found = []
+    sentences = []
     if data.get("only") and (data.get("exclude_specs") or data.get("include_specs")):
-        found.append(
+        sentences.append(
             "“Only include the following package names” stands alone: take the names in Exclude "
             "Packages and Include Packages away, or take its tick away."
         )
     try:
-        meant = filter_forms.checked(_readable(form), "mirror", form.kind)
+        normalized = filter_forms.checked(_readable(form), "mirror", form.kind)
     except ValidationError:
         # What is wrong is told at its field.
-        return found
-    mine = filter_forms.compiled(meant, "mirror", form.kind)
-    theirs = [filter_forms.compiled(row.terms, "channel", form.kind) for row in channel.filters]
-    return found + conflicts(mine, theirs, kind=kind_of(form.kind) or "")
+        return sentences
+    mirror_rules = filter_forms.compiled(normalized, "mirror", form.kind)
+    channel_rules = [
+        filter_forms.compiled(row.terms, "channel", form.kind) for row in channel.filters
+    ]
+    return sentences + conflicts(mirror_rules, channel_rules, kind=kind_of(form.kind) or "")
 
 
 def _readable(form: MirrorForm) -> dict[str, Any]:
@@ -215,10 +219,10 @@ def _readable(form: MirrorForm) -> dict[str, Any]:
         form.cleaned_data.setdefault(name, None)
     for name in form.fields:
         form.cleaned_data.setdefault(name, None)
-    found = form.terms_of()
-    if found.get("only_specs"):
-        found |= {"exclude_specs": [], "include_specs": []}
-    return found
+    filters = form.terms_of()
+    if filters.get("only_specs"):
+        filters |= {"exclude_specs": [], "include_specs": []}
+    return filters
 
 
 def _times(form: MirrorForm) -> dict[str, Any]:
@@ -238,6 +242,6 @@ def _times(form: MirrorForm) -> dict[str, Any]:
         "cron": cron,
         "cron_words": schedule.describe(cron),
         "zone": zone,
-        "times": [f"{one.astimezone(ZoneInfo(zone)):%a %Y-%m-%d %H:%M}" for one in times],
+        "times": [f"{moment.astimezone(ZoneInfo(zone)):%a %Y-%m-%d %H:%M}" for moment in times],
         "often": schedule.more_often_than_daily(cron),
     }

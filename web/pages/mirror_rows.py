@@ -35,7 +35,7 @@ LONGEST_QUERY = 200
 
 
 @dataclass(frozen=True)
-class Row:
+class MirrorRow:
     """One mirror with its last run."""
 
     mirror: Mirror
@@ -103,7 +103,7 @@ class Row:
         return int(self.run.counts.get("failed", 0)) if self.run else 0
 
 
-def mirrors() -> QuerySet[Mirror]:
+def all_mirrors() -> QuerySet[Mirror]:
     """All living mirrors with what a line shows, and with `latest_run` and `latest_state`."""
     latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
     rows = Mirror.objects.filter(deleted_at=None, channel__deleted_at=None)
@@ -117,18 +117,21 @@ def mirrors() -> QuerySet[Mirror]:
     )
 
 
-def visible(user: access.AnyUser) -> QuerySet[Mirror]:
+def visible_mirrors(user: access.AnyUser) -> QuerySet[Mirror]:
     """Those of the channels that the user may know of."""
-    return mirrors().filter(channel__in=access.visible_channels(user).values("pk"))
+    return all_mirrors().filter(channel__in=access.visible_channels(user).values("pk"))
 
 
-def lines(mirrors: Iterable[Mirror], *, may_write: bool) -> list[Row]:
-    """The lines of these mirrors (of `mirrors()`)."""
-    found = list(mirrors)
-    ids = [one.latest_run for one in found if one.latest_run]  # type: ignore[attr-defined]
+def build_rows(mirrors: Iterable[Mirror], *, may_write: bool) -> list[MirrorRow]:
+    """The rows of these mirrors, which come from `all_mirrors()`."""
+    mirror_list = list(mirrors)
+    ids = [mirror.latest_run for mirror in mirror_list if mirror.latest_run]  # type: ignore[attr-defined]
     runs = {run.mirror_id: run for run in Run.objects.filter(pk__in=ids).defer("steps", "terms")}
-    said = warnings.of_all(found)
-    return [Row(one, runs.get(one.pk), may_write, said[one.pk]) for one in found]
+    warning_lists = warnings.of_all(mirror_list)
+    return [
+        MirrorRow(mirror, runs.get(mirror.pk), may_write, warning_lists[mirror.pk])
+        for mirror in mirror_list
+    ]
 
 
 def matching(rows: QuerySet[Mirror], query: QueryDict) -> QuerySet[Mirror]:
@@ -157,9 +160,9 @@ def in_state(rows: QuerySet[Mirror], state: str) -> QuerySet[Mirror]:
 
 def by_state(rows: QuerySet[Any]) -> dict[str, int]:
     """How many mirrors are in each state, in the order of `STATES`; none that nothing is in."""
-    found = dict(rows.order_by().values_list("latest_state").annotate(count=Count("pk")))
-    found[HELD] = rows.exclude(held={}).count()
-    return {state: found[state] for state in STATES if found.get(state)}
+    counts = dict(rows.order_by().values_list("latest_state").annotate(count=Count("pk")))
+    counts[HELD] = rows.exclude(held={}).count()
+    return {state: counts[state] for state in STATES if counts.get(state)}
 
 
 def sort_of(request: HttpRequest, *, default: str = "name") -> str:
@@ -173,7 +176,7 @@ def in_order(rows: QuerySet[Mirror], sort: str) -> QuerySet[Mirror]:
     return rows.order_by(("-" if sort.startswith("-") else "") + SORTS[sort.lstrip("-")], "pk")
 
 
-def chosen(request: HttpRequest) -> dict[str, Any]:
+def selected_filters(request: HttpRequest) -> dict[str, Any]:
     """What the filters show as chosen."""
     state = request.GET.get("state", "")
     return {

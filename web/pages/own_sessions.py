@@ -43,7 +43,7 @@ def end_others(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         with transaction.atomic():
             ended = revocation.end_others(user, request.session.session_key)
-            _note(request, user, f"all but the one in use: {ended.sessions}")
+            _record(request, user, f"all but the one in use: {ended.sessions}")
         messages.success(request, "All other sessions have ended.")
         return redirect("sessions")
     return confirm(
@@ -59,35 +59,35 @@ def end_others(request: HttpRequest) -> HttpResponse:
 def end_browser(request: HttpRequest, pk: int) -> HttpResponse:
     """End one browser's session."""
     user = user_of(request)
-    found = UserSession.objects.filter(user=user, pk=pk).first()
-    if found is None:
+    session = UserSession.objects.filter(user=user, pk=pk).first()
+    if session is None:
         raise Http404("You have no such session; perhaps it has ended already.")
     if request.method == "POST":
         with transaction.atomic():
-            alive.end([found])
-            _note(request, user, f"a browser at {found.ip}")
+            alive.end([session])
+            _record(request, user, f"a browser at {session.ip}")
         messages.success(request, "The session has ended.")
         return redirect("sessions")
-    return _asked(request, "This browser has to sign in again.")
+    return _confirm_end(request, "This browser has to sign in again.")
 
 
 @signed_in
 def end_api(request: HttpRequest, pk: int) -> HttpResponse:
     """End one API session with all its tokens."""
     user = user_of(request)
-    found = ApiSession.objects.filter(user=user, pk=pk).first()
-    if found is None:
+    session = ApiSession.objects.filter(user=user, pk=pk).first()
+    if session is None:
         raise Http404("You have no such session; perhaps it has ended already.")
     if request.method == "POST":
         with transaction.atomic():
-            _note(request, user, f"a script at {found.address or 'an unknown address'}")
-            found.delete()
+            _record(request, user, f"a script at {session.address or 'an unknown address'}")
+            session.delete()
         messages.success(request, "The session has ended.")
         return redirect("sessions")
-    return _asked(request, "The script or client that uses it has to sign in again.")
+    return _confirm_end(request, "The script or client that uses it has to sign in again.")
 
 
-def _asked(request: HttpRequest, loss: str) -> HttpResponse:
+def _confirm_end(request: HttpRequest, loss: str) -> HttpResponse:
     return confirm(
         request,
         title="End this session?",
@@ -97,7 +97,7 @@ def _asked(request: HttpRequest, loss: str) -> HttpResponse:
     )
 
 
-def _note(request: HttpRequest, user: User, detail: str) -> None:
+def _record(request: HttpRequest, user: User, detail: str) -> None:
     audit.record(
         SecurityEventType.SESSION_ENDED, request=request, actor=user, subject=user, detail=detail
     )

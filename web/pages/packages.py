@@ -12,7 +12,7 @@ from filters.rules.model import Rule
 from publishing.explain import Answers, why
 from web.api import package_schemas
 from web.api.pagination import COUNT_LIMIT, Paging
-from web.pages.channel_frame import shown, tab
+from web.pages.channel_frame import get_channel, render_tab
 from web.pages.guards import signed_in
 from web.pages.pagination import PAGE_SIZE, Page, page_number, text_parameter
 
@@ -40,13 +40,13 @@ RULES = {
 @signed_in
 def list_packages(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The packages clients can get now."""
-    channel = shown(request, c, s)
+    channel = get_channel(request, c, s)
     query = text_parameter(request, "q")
     platform = text_parameter(request, "platform")
     sort = request.GET.get("sort", "name")
     if sort.removeprefix("-") not in package_schemas.SORTS:
         sort = "name"
-    rows = package_schemas.listed([channel], query=query)
+    rows = package_schemas.listed_packages([channel], query=query)
     if platform:
         rows = rows.filter(section=platform)
     page = _page(request, rows, sort)
@@ -58,7 +58,7 @@ def list_packages(request: HttpRequest, c: str, s: str | None = None) -> HttpRes
         "sort": sort,
         "here": _downloaded(channel, [row["name"] for row in page.rows]),
     }
-    return tab(
+    return render_tab(
         request,
         channel,
         "channel-packages",
@@ -72,25 +72,27 @@ def package(
     request: HttpRequest, family: str, name: str, c: str, s: str | None = None
 ) -> HttpResponse:
     """One package: its files, what they need, and how to install it."""
-    channel = shown(request, c, s)
+    channel = get_channel(request, c, s)
     name = name.replace("\x00", "")
-    found = package_schemas.listed([channel]).filter(family=family.replace("\x00", ""), name=name)
-    some = package_schemas.page(found, sort="name", paging=Paging(offset=0, limit=1))
+    rows = package_schemas.listed_packages([channel]).filter(
+        family=family.replace("\x00", ""), name=name
+    )
+    items = package_schemas.page(rows, sort="name", paging=Paging(offset=0, limit=1))
     number = page_number(request)
     paging = Paging(offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE)
-    files = package_schemas.files(channel, family, name=name, paging=paging) if some else None
+    files = package_schemas.files(channel, family, name=name, paging=paging) if items else None
     if not files or not files[0]:
         raise Http404(f"The channel {channel.path} lists no package {name} now.")
     newest = package_schemas.newest(channel, family, name=name) or files[0][0]
     record = _record(newest)
     context = {
-        "package": some[0],
+        "package": items[0],
         "page": Page([_row(file) for file in files[0]], number, files[1]),
         "newest": newest,
         "depends": _needs(family, record),
         "constrains": _texts(record.get("constrains")),
     }
-    return tab(
+    return render_tab(
         request,
         channel,
         "channel-packages",
@@ -102,7 +104,7 @@ def package(
 @signed_in
 def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Why is it (not) here? For any package or file name."""
-    channel = shown(request, c, s)
+    channel = get_channel(request, c, s)
     query = text_parameter(request, "q")
     answers = why(channel, query) if query else Answers([])
     page = Page(answers.items[:PAGE_SIZE], 1, min(len(answers.items), PAGE_SIZE))
@@ -115,7 +117,9 @@ def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         "rules": RULES,
         "states": STATES,
     }
-    return tab(request, channel, "channel-packages", template="channels/why.html", context=context)
+    return render_tab(
+        request, channel, "channel-packages", template="channels/why.html", context=context
+    )
 
 
 def _page(request: HttpRequest, rows: Any, sort: str) -> Page:
@@ -160,9 +164,9 @@ def _needs(family: str, record: dict[str, Any]) -> list[str] | None:
         return _texts(record.get("depends"))
     if family == "cran":
         fields = (record.get(key) or "" for key in ("Depends", "Imports", "LinkingTo"))
-        return [one.strip() for field in fields for one in str(field).split(",") if one.strip()]
+        return [name.strip() for field in fields for name in str(field).split(",") if name.strip()]
     return None
 
 
 def _texts(value: Any) -> list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else []
+    return [str(entry) for entry in value] if isinstance(value, list) else []

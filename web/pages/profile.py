@@ -17,7 +17,7 @@ from accounts.models import Token
 from accounts.permissions import Attribute
 from accounts.redirects import inside
 from history.models import EventType
-from web.pages.account_events import tell_token
+from web.pages.account_events import record_token_event
 from web.pages.account_forms import NewToken
 from web.pages.guards import signed_in, user_of
 from web.pages.rendering import confirm, render
@@ -44,18 +44,18 @@ def _issued(request: HttpRequest, form: NewToken) -> HttpResponse:
             scopes=scopes,
             resources=resources,
         )
-        tell_token(EventType.TOKEN_CREATED, token, request)
+        record_token_event(EventType.TOKEN_CREATED, token, request)
     # Not after a redirect: the secret must not be kept anywhere, the session included.
     return _shown(request, NewToken(), secret=secret, made=token)
 
 
-def _shown(request: HttpRequest, form: NewToken, **more: Any) -> HttpResponse:
+def _shown(request: HttpRequest, form: NewToken, **extra: Any) -> HttpResponse:
     user = user_of(request)
     context = {
         "form": form,
         "tokens": Token.objects.filter(user=user).order_by("-id"),
         "levels": [(attribute, level(user, attribute)) for attribute in Attribute],
-        **more,
+        **extra,
     }
     return render(request, "accounts/profile.html", context)
 
@@ -68,7 +68,7 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404("You have no such token; perhaps it was revoked already.")
     if request.method == "POST":
         with transaction.atomic():
-            tell_token(EventType.TOKEN_REVOKED, token, request)
+            record_token_event(EventType.TOKEN_REVOKED, token, request)
             token.delete()
         messages.success(request, f"The token {token.name} is revoked.")
         return redirect("profile")

@@ -15,12 +15,12 @@ from channels import rollback, services
 from channels.errors import WrongState
 from channels.models import Channel, Revision
 from channels.revisions import KINDS, difference
-from web.pages.channel_frame import address, shown, tab
+from web.pages.channel_frame import address, get_channel, render_tab
 from web.pages.guards import signed_in, user_of
 from web.pages.pagination import number_parameter, paginate, text_parameter
 from web.pages.rendering import confirm
 
-TOLD = 500
+MAX_FILES = 500
 """How many file names are shown on a page."""
 LARGEST = 1_000_000_000
 
@@ -28,10 +28,10 @@ LARGEST = 1_000_000_000
 @signed_in
 def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The kept revisions, newest first."""
-    channel = shown(request, c, s)
-    kept = channel.revisions.filter(number__lte=channel.current).order_by("-number")
-    page = paginate(request, kept)
-    older = _older(page.rows, channel)
+    channel = get_channel(request, c, s)
+    kept_revisions = channel.revisions.filter(number__lte=channel.current).order_by("-number")
+    page = paginate(request, kept_revisions)
+    older = _predecessors(page.rows, channel)
     rows = [{"revision": row, "older": older.get(row.number)} for row in page.rows]
     base = f"{django_settings.PUBLIC_URL}/api/repo/{channel.path}"
     context = {
@@ -41,7 +41,7 @@ def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpRespons
         "dated": f"{base}.{datetime.now(UTC).date()}",
         "numbers": [row.number for row in page.rows],
     }
-    return tab(
+    return render_tab(
         request,
         channel,
         "channel-revisions",
@@ -53,7 +53,7 @@ def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpRespons
 @signed_in
 def compare(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Go to the difference of the two revisions that were chosen."""
-    channel = shown(request, c, s)
+    channel = get_channel(request, c, s)
     a = number_parameter(request, "a", maximum=LARGEST)
     b = number_parameter(request, "b", maximum=LARGEST)
     return redirect(address(channel, "channel-difference", a=min(a, b), b=max(a, b)))
@@ -62,18 +62,22 @@ def compare(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 @signed_in
 def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) -> HttpResponse:
     """What changed from one revision to another."""
-    channel = shown(request, c, s)
+    channel = get_channel(request, c, s)
     first, last = _kept(channel, a), _kept(channel, b)
     after = text_parameter(request, "after")
     try:
-        found = difference(channel, first.number, last.number, limit=TOLD, after=after)
+        file_changes = difference(channel, first.number, last.number, limit=MAX_FILES, after=after)
     except ValueError as error:
         raise Http404(f"{error}.") from error
     groups = [
-        {"words": kind.capitalize(), "total": found.counts[kind], "files": getattr(found, kind)}
+        {
+            "words": kind.capitalize(),
+            "total": file_changes.counts[kind],
+            "files": getattr(file_changes, kind),
+        }
         for kind in KINDS
     ]
-    return tab(
+    return render_tab(
         request,
         channel,
         "channel-revisions",
@@ -82,7 +86,7 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
             "first": first,
             "last": last,
             "groups": groups,
-            "found": found,
+            "found": file_changes,
             "after": after,
         },
     )
@@ -92,7 +96,7 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
 @require_POST
 def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """Keep a revision for ever, or no longer."""
-    channel = shown(request, c, s, level=Level.WRITE)
+    channel = get_channel(request, c, s, level=Level.WRITE)
     pinned = request.POST.get("pinned") == "yes"
     actor = user_of(request).get_username()
     try:
@@ -108,18 +112,20 @@ def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> Http
 @signed_in
 def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """Show clients an older revision's content again, and freeze the channel there."""
-    channel = shown(request, c, s, level=Level.WRITE)
+    channel = get_channel(request, c, s, level=Level.WRITE)
     target = _kept(channel, number)
     if request.method == "POST":
         try:
-            made = rollback.roll_back(channel, number, actor=user_of(request).get_username())
+            new_revision = rollback.roll_back(
+                channel, number, actor=user_of(request).get_username()
+            )
         except WrongState as error:
             messages.error(request, str(error))
         else:
             messages.success(
                 request,
-                f"{channel.path} is rolled back to revision {number}, as revision {made.number}, "
-                "and frozen there.",
+                f"{channel.path} is rolled back to revision {number}, as revision "
+                f"{new_revision.number}, and frozen there.",
             )
         return redirect(address(channel, "channel-revisions"))
     now = channel.revisions.filter(number=channel.current).first()
@@ -145,7 +151,7 @@ def _kept(channel: Channel, number: int) -> Revision:
     return row
 
 
-def _older(rows: object, channel: Channel) -> dict[int, int]:
+def _predecessors(rows: object, channel: Channel) -> dict[int, int]:
     """The kept revision before each of these."""
     numbers = [row.number for row in rows]  # type: ignore[attr-defined]
     if not numbers:

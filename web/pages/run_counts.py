@@ -24,7 +24,7 @@ _ENDS = (
     EventType.MIRROR_FAILED,
     EventType.MIRROR_STOPPED,
 )
-REASONS: dict[str, str] = {
+RULE_LABELS: dict[str, str] = {
     Rule.CVE: "CVE Filters",
     Rule.DATE: "Date Range",
     Rule.LICENSE: "Excluded licenses",
@@ -63,7 +63,7 @@ CHANGES = {
 
 
 @dataclass(frozen=True)
-class Funnel:
+class FileSummary:
     listed: Figure
     stages: tuple[Figure, ...]
     changes: tuple[Figure, ...]
@@ -80,18 +80,20 @@ class Funnel:
 
 def fetched(run: Run) -> int:
     """How many files this run has downloaded, by the events it wrote."""
-    mine = Event.objects.filter(channel_id=run.mirror.channel_id)
-    ends = mine.filter(type__in=_ENDS, run_id=run.pk).aggregate(first=Min("id"), last=Max("id"))
+    channel_events = Event.objects.filter(channel_id=run.mirror.channel_id)
+    ends = channel_events.filter(type__in=_ENDS, run_id=run.pk).aggregate(
+        first=Min("id"), last=Max("id")
+    )
     if ends["first"] is None:
         return 0
     # By type and id, as the index goes: a channel has many events of other runs.
     between = {"id__gte": ends["first"], "id__lte": ends["last"]}
-    rows = mine.filter(type=EventType.ARTIFACT_GENERATED, run_id=run.pk, **between)
+    rows = channel_events.filter(type=EventType.ARTIFACT_GENERATED, run_id=run.pk, **between)
     count = Cast(KeyTextTransform("count", "meta"), IntegerField())
     return int(rows.aggregate(total=Sum(count))["total"] or 0)
 
 
-def funnel(run: Run, before: Run | None) -> Funnel | None:
+def file_summary(run: Run, before: Run | None) -> FileSummary | None:
     """The run's numbers beside those of the run before; None where it has counted nothing yet."""
     counts = run.counts
     if not counts.get("listed") and not _total(counts):
@@ -108,7 +110,7 @@ def funnel(run: Run, before: Run | None) -> Funnel | None:
         stages.append(Figure("Not downloaded yet", waiting, "missing"))
     listed = _figure("Listed by the source", "listed", counts, old, reason="all")
     total = sum(stage.count for stage in stages)
-    return Funnel(
+    return FileSummary(
         listed=listed,
         stages=tuple(stages),
         changes=tuple(_figure(words, kind, counts, None) for kind, words in CHANGES.items()),
@@ -121,56 +123,56 @@ def _total(counts: Mapping[str, Any]) -> int:
     left_out: list[dict[str, int]] = [
         counts.get(f"{by}_filtered", {}) for by in ("mirror", "channel")
     ]
-    kept: list[int] = [counts.get(key, 0) for key in ("active", "passive", "failed", "removed")]
-    return sum(kept) + sum(sum(found.values()) for found in left_out)
+    passed: list[int] = [counts.get(key, 0) for key in ("active", "passive", "failed", "removed")]
+    return sum(passed) + sum(sum(rule_counts.values()) for rule_counts in left_out)
 
 
 def _waiting(run: Run, counts: Mapping[str, Any]) -> int:
     if not run.mirror.active:
         return 0
-    known = int(counts.get("active_planned", 0))
-    return max(0, known - int(counts.get("active", 0)) - int(counts.get("failed", 0)))
+    planned = int(counts.get("active_planned", 0))
+    return max(0, planned - int(counts.get("active", 0)) - int(counts.get("failed", 0)))
 
 
 def _filtered(
     by: str, words: str, counts: Mapping[str, Any], old: Mapping[str, Any] | None
 ) -> Figure:
-    now = {rule: number for rule, number in counts.get(f"{by}_filtered", {}).items() if number}
-    then = old.get(f"{by}_filtered", {}) if old is not None else None
-    parts = tuple(
+    current = {rule: number for rule, number in counts.get(f"{by}_filtered", {}).items() if number}
+    previous = old.get(f"{by}_filtered", {}) if old is not None else None
+    figures = tuple(
         Figure(
-            REASONS.get(rule, rule),
+            RULE_LABELS.get(rule, rule),
             number,
             f"{by}.{rule}",
-            then.get(rule, 0) if then is not None else None,
+            previous.get(rule, 0) if previous is not None else None,
         )
-        for rule, number in sorted(now.items(), key=lambda one: -one[1])
+        for rule, number in sorted(current.items(), key=lambda item: -item[1])
     )
-    before = sum(then.values()) if then is not None else None
-    return Figure(words, sum(now.values()), f"{by}." if parts else "", before, parts)
+    before = sum(previous.values()) if previous is not None else None
+    return Figure(words, sum(current.values()), f"{by}." if figures else "", before, figures)
 
 
 def _mirrored(run: Run, counts: Mapping[str, Any], old: Mapping[str, Any] | None) -> Figure:
-    parts = (*_here(run, counts), _figure(ON_DEMAND, "passive", counts, old))
-    kept = [old.get(key, 0) for key in ("active", "passive")] if old is not None else None
-    shown = tuple(part for part in parts if part.count)
+    figures = (*_present(run, counts), _figure(ON_DEMAND, "passive", counts, old))
+    previous = [old.get(key, 0) for key in ("active", "passive")] if old is not None else None
+    nonzero = tuple(figure for figure in figures if figure.count)
     return Figure(
         "Mirrored",
-        sum(part.count for part in parts),
-        parts=shown,
-        before=sum(kept) if kept is not None else None,
+        sum(figure.count for figure in figures),
+        parts=nonzero,
+        before=sum(previous) if previous is not None else None,
     )
 
 
-def _here(run: Run, counts: Mapping[str, Any]) -> tuple[Figure, ...]:
+def _present(run: Run, counts: Mapping[str, Any]) -> tuple[Figure, ...]:
     """The files that are here: what this run has downloaded, and what was here before it."""
-    here = int(counts.get("active", 0))
+    present = int(counts.get("active", 0))
     if not run.mirror.active:
-        return (Figure("Already here: a client asked for it", here, "active"),)
-    new = min(here, fetched(run))
+        return (Figure("Already here: a client asked for it", present, "active"),)
+    downloaded = min(present, fetched(run))
     return (
-        Figure("Downloaded by this run", new, "active"),
-        Figure("Already here", here - new, "active"),
+        Figure("Downloaded by this run", downloaded, "active"),
+        Figure("Already here", present - downloaded, "active"),
     )
 
 

@@ -16,11 +16,11 @@ from channels.errors import WrongState
 from mirrors.models import LogLine, Mirror, Run
 from publishing import file_lists
 from publishing.file_lists import Line
-from web.pages.channel_frame import tab
+from web.pages.channel_frame import render_tab
 from web.pages.guards import signed_in
-from web.pages.mirror_access import mirror_of, run_of
+from web.pages.mirror_access import get_mirror, get_run
 from web.pages.pagination import number_parameter, paginate
-from web.pages.run_counts import REASONS
+from web.pages.run_counts import RULE_LABELS
 
 SIZE = 100
 MOST_PAGES = 100_000
@@ -37,9 +37,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 @signed_in
 def past(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """All runs of a mirror, newest first."""
-    mirror = mirror_of(request, c, s, pk, level=Level.READ)
+    mirror = get_mirror(request, c, s, pk, level=Level.READ)
     rows = mirror.runs.order_by("-number").defer("terms", "steps")
-    return tab(
+    return render_tab(
         request,
         mirror.channel,
         "channel-mirrors",
@@ -58,13 +58,13 @@ def files(request: HttpRequest, pk: int, number: int, c: str, s: str | None = No
     context["title"] = words(reason)
     start = (page - 1) * SIZE
     try:
-        found = list(islice(_lines(run, reason), start, start + SIZE + 1))
+        lines = list(islice(_lines(run, reason), start, start + SIZE + 1))
     except WrongState as error:
         context["gone"] = str(error)
-        found = []
-    context |= {"lines": [(line, words(line.reason)) for line in found[:SIZE]]}
-    context |= {"first": start + 1, "more": len(found) > SIZE}
-    return tab(
+        lines = []
+    context |= {"lines": [(line, words(line.reason)) for line in lines[:SIZE]]}
+    context |= {"first": start + 1, "more": len(lines) > SIZE}
+    return render_tab(
         request,
         mirror.channel,
         "channel-mirrors",
@@ -81,15 +81,15 @@ def export(
     _, run = _run(request, pk, number, c=c, s=s)
     if form not in ("csv", "json"):
         raise Http404("Lists are exported as CSV or JSON.")
-    found = _lines(run, request.GET.get("reason", ""))
+    lines = _lines(run, request.GET.get("reason", ""))
     try:
-        first = next(found, None)
+        first = next(lines, None)
     except WrongState as error:
         raise Http404(str(error)) from error
-    whole = chain([first], found) if first else found
-    parts = _csv(whole) if form == "csv" else _json(whole)
+    all_lines = chain([first], lines) if first else lines
+    chunks = _csv(all_lines) if form == "csv" else _json(all_lines)
     kind = "text/csv; charset=utf-8" if form == "csv" else "application/json"
-    response = StreamingHttpResponse(parts, content_type=kind)
+    response = StreamingHttpResponse(chunks, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="mirror-{pk}-run-{number}.{form}"'
     response["Cache-Control"] = "no-store"
     return response
@@ -115,7 +115,7 @@ def words(reason: str) -> str:
     by, _, rule = reason.partition(".")
     if by in ("mirror", "channel"):
         whose = f"Left out by the {by}'s filter"
-        return f"{whose}: {REASONS.get(rule, rule)}" if rule else whose
+        return f"{whose}: {RULE_LABELS.get(rule, rule)}" if rule else whose
     return OUTCOMES.get(reason, "All files that the source lists")
 
 
@@ -127,7 +127,9 @@ def cell(value: object) -> str:
 
 def plain(text: str) -> str:
     """Text without control characters, which terminals would obey."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def _lines(run: Run, reason: str) -> Iterator[Line]:
@@ -162,8 +164,8 @@ def _json(lines: Iterator[Line]) -> Iterator[str]:
 def _run(
     request: HttpRequest, pk: int, number: int, *, c: str, s: str | None
 ) -> tuple[Mirror, Run]:
-    mirror = mirror_of(request, c, s, pk, level=Level.READ)
-    run = run_of(mirror, number)
+    mirror = get_mirror(request, c, s, pk, level=Level.READ)
+    run = get_run(mirror, number)
     assert run is not None
     run.mirror = mirror
     return mirror, run

@@ -34,7 +34,7 @@ def snippets(channel: Channel) -> list[Snippet]:
     For the types that the channel allows, else for those of its mirrors, else for conda.
     """
     token = "" if access.privacy(channel) == Channel.Privacy.PUBLIC else TOKEN
-    return [one for kind in _kinds(channel) for one in MAKERS[kind](channel, token)]
+    return [snippet for kind in _kinds(channel) for snippet in MAKERS[kind](channel, token)]
 
 
 def _kinds(channel: Channel) -> list[str]:
@@ -71,10 +71,10 @@ def _conda(channel: Channel, token: str) -> list[Snippet]:
 
 
 def _python(channel: Channel, token: str) -> list[Snippet]:
-    parts = urlsplit(f"{_url(channel)}/simple/")
+    url_parts = urlsplit(f"{_url(channel)}/simple/")
     login = f"{token}:{TOKEN_PASSWORD}@" if token else ""
-    index = urlunsplit(parts._replace(netloc=f"{login}{parts.netloc}"))
-    trusted = f"\ntrusted-host = {parts.hostname}" if parts.scheme == "http" else ""
+    index = urlunsplit(url_parts._replace(netloc=f"{login}{url_parts.netloc}"))
+    trusted = f"\ntrusted-host = {url_parts.hostname}" if url_parts.scheme == "http" else ""
     name = channel.path.replace("/", "-")
     return [
         Snippet("use-pip", "pip", "in pip.conf", f"[global]\nindex-url = {index}{trusted}"),

@@ -44,7 +44,7 @@ def create_user(request: HttpRequest) -> HttpResponse:
         )
         with transaction.atomic():
             password = _new_password(user)
-            _note(SecurityEventType.USER_CREATED, request, user, after=_facts(user))
+            _record(SecurityEventType.USER_CREATED, request, user, after=_audited_settings(user))
         return _show_password(request, user, password, "The account is created.")
     return render(request, "accounts/user_form.html", {"form": form})
 
@@ -58,13 +58,13 @@ def edit_user(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         role: Role = form.cleaned_data["role"]
         if role.attributes.get(Attribute.ROLES) != Level.MANAGE:
-            _keep_one(user)
-        before = _facts(user)
+            _require_other_administrator(user)
+        before = _audited_settings(user)
         user.username, user.email = form.cleaned_data["username"], form.cleaned_data["email"]
         user.role = role
         with transaction.atomic():
             user.save(update_fields=["username", "email", "role"])
-            _note(SecurityEventType.USER_UPDATED, request, user, before, _facts(user))
+            _record(SecurityEventType.USER_UPDATED, request, user, before, _audited_settings(user))
         messages.success(request, f"The account {user} is saved.")
         return redirect("users")
     return render(request, "accounts/user_form.html", {"form": form, "edited": user})
@@ -78,7 +78,7 @@ def switch_user(request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied("You cannot disable your own account.")
     if request.method == "POST":
         if user.is_active:
-            _keep_one(user)
+            _require_other_administrator(user)
         messages.success(request, _switched(request, user))
         return redirect("users")
     if user.is_active:
@@ -108,7 +108,7 @@ def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
         with transaction.atomic():
             ended = revocation.end_everything(user)
             password = _new_password(user)
-            _note(SecurityEventType.PASSWORD_RESET, request, user, after=ended.counts())
+            _record(SecurityEventType.PASSWORD_RESET, request, user, after=ended.counts())
         done = f"The password is new; the old one is void. {ended}."
         return _show_password(request, user, password, done)
     return confirm(
@@ -129,11 +129,11 @@ def _switched(request: HttpRequest, user: User) -> str:
     with transaction.atomic():
         if user.is_active:
             user.save(update_fields=["is_active"])
-            _note(SecurityEventType.USER_ENABLED, request, user)
+            _record(SecurityEventType.USER_ENABLED, request, user)
             return f"The account {user} is enabled. Its old tokens stay revoked."
         ended = revocation.end_everything(user)
         user.save(update_fields=["is_active"])
-        _note(SecurityEventType.USER_DISABLED, request, user, after=ended.counts())
+        _record(SecurityEventType.USER_DISABLED, request, user, after=ended.counts())
     return f"The account {user} is disabled. {ended}."
 
 
@@ -165,15 +165,15 @@ def edit_role(request: HttpRequest, pk: int | None = None) -> HttpResponse:
     role = _role(pk) if pk else None
     form = RoleForm(request.POST or None, role=role, initial={"name": role.name} if role else None)
     if request.method == "POST" and form.is_valid():
-        kept = role or Role()
-        _check_own_role(request, kept, form.attributes())
-        before = {"name": kept.name, **kept.attributes} if role else None
-        kept.name, kept.attributes = form.cleaned_data["name"], form.attributes()
+        edited = role or Role()
+        _check_own_role(request, edited, form.attributes())
+        before = {"name": edited.name, **edited.attributes} if role else None
+        edited.name, edited.attributes = form.cleaned_data["name"], form.attributes()
         event = SecurityEventType.ROLE_UPDATED if role else SecurityEventType.ROLE_CREATED
         with transaction.atomic():
-            kept.save()
-            _note(event, request, kept, before, {"name": kept.name, **kept.attributes})
-        messages.success(request, f"The role {kept} is saved; it holds from the next click on.")
+            edited.save()
+            _record(event, request, edited, before, {"name": edited.name, **edited.attributes})
+        messages.success(request, f"The role {edited} is saved; it holds from the next click on.")
         return redirect("roles")
     return render(request, "accounts/role_form.html", {"form": form, "role": role})
 
@@ -187,7 +187,7 @@ def delete_role(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         with transaction.atomic():
             facts = {"name": role.name, **role.attributes}
-            _note(SecurityEventType.ROLE_DELETED, request, role, facts)
+            _record(SecurityEventType.ROLE_DELETED, request, role, facts)
             role.delete()
         messages.success(request, f"The role {role} is deleted.")
         return redirect("roles")
@@ -214,13 +214,13 @@ def _role(pk: int) -> Role:
     return role
 
 
-def _facts(user: User) -> dict[str, str]:
+def _audited_settings(user: User) -> dict[str, str]:
     """What administrators set of an account, for the audit log."""
     role = str(user.role) if user.role else ""
     return {"username": user.username, "email": user.email, "role": role}
 
 
-def _note(
+def _record(
     event: SecurityEventType,
     request: HttpRequest,
     subject: User | Role,
@@ -237,7 +237,7 @@ def _note(
     )
 
 
-def _keep_one(user: User) -> None:
+def _require_other_administrator(user: User) -> None:
     """Refuse what would leave this server without an administrator."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     if not others.filter(Q(is_superuser=True) | Q(role__attributes__roles=Level.MANAGE)).exists():

@@ -7,7 +7,7 @@ from datetime import timedelta
 from django import template
 
 from mirrors import cron as schedule
-from web.pages.run_counts import REASONS
+from web.pages.run_counts import RULE_LABELS
 
 register = template.Library()
 
@@ -26,13 +26,13 @@ def lasting(length: timedelta | None) -> str:
     seconds = max(0.0, length.total_seconds())
     if seconds < 60:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, remainder = divmod(int(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return f"{minutes} min {remainder} s"
     return f"{minutes // 60:,} h {minutes % 60} min"
 
 
 @register.filter
 def rule(name: str) -> str:
     """The rule of a filter in the words of the form."""
-    return REASONS.get(name, name)
+    return RULE_LABELS.get(name, name)

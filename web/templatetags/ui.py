@@ -176,9 +176,9 @@ def grouped(count: int | None) -> str:
 
 
 @register.simple_tag
-def counted(count: int, one: str, many: str = "") -> str:
+def counted(count: int, singular: str, plural: str = "") -> str:
     """A number and its noun: "1 package", "2,000 packages"."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+    return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
 
 
 @register.filter
@@ -197,7 +197,7 @@ def plain(text: object) -> str:
 def value_in_words(value: Any) -> str:
     """A value of a record for people: a list as its items, "none" for what is empty."""
     if isinstance(value, dict):
-        value = [f"{key} {value_in_words(one)}" for key, one in sorted(value.items())]
+        value = [f"{key} {value_in_words(member)}" for key, member in sorted(value.items())]
     if isinstance(value, list):
         return ", ".join(map(value_in_words, value)) or "none"
     if isinstance(value, bool):
@@ -243,13 +243,13 @@ def menu(context: dict[str, Any]) -> list[dict[str, Any]]:
         ("Users", "users", "users", can(request.user, Attribute.ROLES, Level.MANAGE)),
         ("Roles", "roles", "shield", can(request.user, Attribute.ROLES, Level.MANAGE)),
     ]
-    shown = []
+    visible = []
     for words, name, picture, allowed in entries:
         address = _address(name) if allowed else ""
         if address:
-            here = path == address if address == "/" else path.startswith(address)
-            shown.append({"words": words, "url": address, "icon": picture, "here": here})
-    return shown
+            current = path == address if address == "/" else path.startswith(address)
+            visible.append({"words": words, "url": address, "icon": picture, "here": current})
+    return visible
 
 
 def _address(name: str) -> str:
@@ -293,5 +293,5 @@ def sorting(context: dict[str, Any], key: str, words: str, current: str) -> Safe
 @register.simple_tag
 def address_with(address: str, **query: Any) -> str:
     """An address with a query; empty values are left out."""
-    kept = {key: value for key, value in query.items() if value not in (None, "")}
-    return f"{address}?{urlencode(kept)}" if kept else address
+    nonempty = {key: value for key, value in query.items() if value not in (None, "")}
+    return f"{address}?{urlencode(nonempty)}" if nonempty else address

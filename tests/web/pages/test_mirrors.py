@@ -30,7 +30,7 @@ from tests import scene
 from tests.condatree import FakeConda
 from tests.rogue import failing
 from tests.web.client import person
-from web.pages.run_counts import funnel
+from web.pages.run_counts import file_summary
 
 pytestmark = pytest.mark.django_db
 
@@ -352,7 +352,7 @@ def test_details_tell_what_a_run_downloaded_from_what_was_here(
     first, second = mirror.runs.order_by("number")
 
     def mirrored(run: Run) -> dict[str, int]:
-        found = funnel(run, None)
+        found = file_summary(run, None)
         assert found
         assert found.whole
         return {part.words: part.count for stage in found.stages for part in stage.parts}
@@ -362,7 +362,7 @@ def test_details_tell_what_a_run_downloaded_from_what_was_here(
     page = text(browser().get(f"{TAB}{mirror.pk}/runs/2/"))
     assert "Already here" in page
     assert "+1" in page  # listed one more than the run before
-    compared = funnel(second, first)
+    compared = file_summary(second, first)
     assert compared
     assert [one.change for one in compared.changes] == ["", "", ""]  # two fewer added says nothing
 
@@ -383,7 +383,7 @@ def test_details_and_history_tell_what_a_run_changed_and_what_stays(
         conda.behave(conda.path("noarch", name), failing(404, times=1))
 
     def changed(run: Run) -> dict[str, int]:
-        found = funnel(run, None)
+        found = file_summary(run, None)
         assert found
         return {one.reason or one.words: one.count for one in (*found.changes, found.stays)}
 
