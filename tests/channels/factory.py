@@ -73,7 +73,7 @@ def publish(
     to: Channel,
     sections: Mapping[str, list[Made]],
     *,
-    origin: FileSource | None = None,
+    file_source: FileSource | None = None,
     here: bool = True,
 ) -> Revision:
     """The next revision lists exactly these files; `here`: their bytes are stored, too."""
@@ -86,7 +86,7 @@ def publish(
             if here:
                 for file in files:
                     store(file)
-            build.section(CONDA, section, _listings(files, origin), whole=True)
+            build.section(CONDA, section, _listings(files, file_source), whole=True)
             build.documents(CONDA, section, {})
         build.documents(CONDA, "", {})
         revision = build.commit({}, reason="test")
@@ -95,7 +95,7 @@ def publish(
     return revision
 
 
-def _listings(files: list[Made], origin: FileSource | None) -> Iterator[Listing]:
+def _listings(files: list[Made], file_source: FileSource | None) -> Iterator[Listing]:
     names = sorted({CONDA.package_name(file.filename) or "" for file in files})
     for name in names:
         mine = [file for file in files if CONDA.package_name(file.filename) == name]
@@ -104,11 +104,11 @@ def _listings(files: list[Made], origin: FileSource | None) -> Iterator[Listing]
             body=CONDA.build([(file.filename, file.record) for file in mine], []),
             filenames=[file.filename for file in mine],
             size=sum(len(file.content) for file in mine),
-            sources=[ListedFrom(origin.pk, 1, None)] if origin else [],
+            sources=[ListedFrom(file_source.pk, 1, None)] if file_source else [],
         )
 
 
-def origin(base_url: str, *, source: Channel | None = None) -> FileSource:
+def file_source(base_url: str, *, source: Channel | None = None) -> FileSource:
     """Where the files of one section are."""
     return file_sources.remember(base_url, channel=source)
 

@@ -58,7 +58,7 @@ def tools(upstream: FakeUpstream) -> Channel:
     channel = factory.channel("tools")
     for file in (SMALL, BIG):
         upstream.set(f"/noarch/{file.filename}", file.content)
-    origin = factory.origin(f"{upstream.url}/noarch/")
+    origin = factory.file_source(f"{upstream.url}/noarch/")
     factory.publish(channel, {"noarch": [SMALL, BIG]}, file_source=origin, here=False)
     return channel
 
@@ -350,7 +350,7 @@ def test_a_refusal_is_of_the_bytes_that_were_expected(
     other = factory.made(SMALL.filename, b"other" * 200)
     upstream.set(f"/noarch/{SMALL.filename}", other.content)
     assert client.get(path(SMALL)).status == 502
-    origin = factory.origin(f"{upstream.url}/noarch/")
+    origin = factory.file_source(f"{upstream.url}/noarch/")
     factory.publish(tools, {"noarch": [other, BIG]}, file_source=origin, here=False)
     assert client.get(path(SMALL)).body == other.content
 
@@ -369,7 +369,7 @@ def test_a_silent_upstream_gets_half_of_the_threads(
         lively = factory.channel("lively")
         file = factory.made("lively-1.0-0.conda", b"lively" * 100)
         other.set(f"/noarch/{file.filename}", file.content)
-        origin = factory.origin(f"{other.url}/noarch/")
+        origin = factory.file_source(f"{other.url}/noarch/")
         factory.publish(lively, {"noarch": [file]}, file_source=origin, here=False)
         answer = Client(application).get(f"/api/repo/lively/noarch/{file.filename}")
         assert answer.body == file.content
@@ -410,7 +410,7 @@ def test_a_refused_file_is_not_fetched(
 def chain(length: int, source: Channel) -> Channel:
     """Channels of this server, each the source of the next; the last one."""
     for number in range(length):
-        origin = factory.origin(f"http://here/api/repo/{source.path}/noarch", source=source)
+        origin = factory.file_source(f"http://here/api/repo/{source.path}/noarch", source=source)
         source = factory.channel(f"behind{number}")
         factory.publish(source, {"noarch": [SMALL, BIG]}, file_source=origin, here=False)
     return source
@@ -446,7 +446,7 @@ def test_a_source_channel_that_has_no_such_file_any_more_is_said(
 def test_a_run_gets_files_of_a_channel_of_this_server(
     tools: Channel, upstream: FakeUpstream
 ) -> None:
-    origin = factory.origin("http://here/api/repo/tools/noarch", source=tools)
+    origin = factory.file_source("http://here/api/repo/tools/noarch", source=tools)
 
     def run(filename: str) -> str:
         name = filename.split("-", maxsplit=1)[0]
