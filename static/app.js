@@ -130,10 +130,10 @@ document.querySelectorAll(".toast-note").forEach(keep);
 document.addEventListener("click", (event) => event.target.closest("[data-dismiss]")?.closest(".toast-note").remove());
 document.body.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
-  if (status === 401) toast("Your session has ended. Sign in again in another tab; what you typed here stays.", "error");
+  if (status === 401) toast("Your session has ended. Sign in again in another tab; your input here is kept.", "error");
   else toast(status < 500 && responseText.length < 300 && !responseText.includes("<") ? responseText : `The server answered ${status}. Load the page again.`, "error");
 });
-document.body.addEventListener("htmx:sendError", () => toast("The server cannot be reached. It is asked again when you try again.", "error"));
+document.body.addEventListener("htmx:sendError", () => toast("The server cannot be reached. Try again.", "error"));
 
 // Copy buttons.
 document.addEventListener("click", async (event) => {
@@ -220,7 +220,7 @@ function tagField(area) {
       area.removeAttribute("aria-hidden");
       area.value = [...new Set(all)].join("\n");
       area.rows = 12;
-      announce(`${found.length} entries; this field is a list with one entry a line now.`);
+      announce(`${found.length} entries; this field is now a list with one entry per line.`);
       return;
     }
     // All at once: one by one, each of a thousand would draw the field anew.

@@ -16,9 +16,9 @@ function showType() {
 function showPlatforms() {
   const ticked = [...form.querySelectorAll("input[name=subdirs]:checked")].map((box) => box.value);
   let text = "";
-  if (!ticked.length) text = "No platform is ticked: packages of every platform are mirrored.";
-  else if (!ticked.includes("noarch")) text = "Without noarch, many packages of these platforms cannot be installed: they need packages of noarch.";
-  else if (ticked.length === 1) text = "Only noarch is ticked: programs that are built for a platform, such as python itself, are not in it.";
+  if (!ticked.length) text = "No platform is selected: all platforms are mirrored.";
+  else if (!ticked.includes("noarch")) text = "Without noarch, many packages of these platforms cannot be installed: they depend on noarch packages.";
+  else if (ticked.length === 1) text = "Only noarch is selected: programs that are built for a platform, such as python itself, are not included.";
   put("platforms-note", text);
 }
 

@@ -163,7 +163,7 @@ def _run_stop_restart(page: Page, held: Behaviour) -> None:
 def _details(page: Page) -> None:
     act(page, "Details")
     details = page.get_by_role("dialog", name="Mirroring Details")
-    for words in ("Completed", "Excluded licenses", "adds up", "Downloaded by this run"):
+    for words in ("Completed", "Excluded licenses", "Total", "Downloaded by this run"):
         expect(details).to_contain_text(words)
     details.get_by_role("link", name="Open as a page").click()
     expect(page.get_by_role("heading", name="Mirroring Details")).to_be_visible()
@@ -212,6 +212,6 @@ def _delete(page: Page) -> None:
     page.get_by_role("navigation", name="Channel").get_by_role("link", name="Mirrors").click()
     act(page, "Delete")
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("leave the channel")
+    expect(dialog).to_contain_text("are removed from the channel")
     dialog.get_by_role("button", name="Delete mirror").click()
     expect(page.get_by_role("heading", name="No mirrors yet")).to_be_visible()

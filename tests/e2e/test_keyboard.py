@@ -152,7 +152,7 @@ def test_a_mirror_is_duplicated_edited_and_deleted_without_a_mouse(
     expect(dialog).to_contain_text("Delete approved_software_copy_2?")
     tab_to(page, "Delete mirror")
     press(page, "Enter")
-    expect(page.get_by_role("status").first).to_contain_text("approved_software_copy_2 is deleted")
+    expect(page.get_by_role("status").first).to_contain_text("approved_software_copy_2 deleted")
     assert set(Mirror.objects.filter(deleted_at=None).values_list("name", flat=True)) == {
         "approved_software", "everything"
     }  # fmt: skip
@@ -168,6 +168,6 @@ def test_what_hangs_is_marked_as_stopped_from_the_menu(
     page.get_by_role("button", name="Actions for approved_software").first.press("Enter")
     page.get_by_role("menuitem", name="Mark as stopped").first.press("Enter")
     page.get_by_role("dialog").get_by_role("button", name="Mark as stopped").press("Enter")
-    expect(page.get_by_role("status").first).to_contain_text("is marked as stopped")
+    expect(page.get_by_role("status").first).to_contain_text("marked as stopped")
     run.refresh_from_db()
     assert run.state == "stopped"

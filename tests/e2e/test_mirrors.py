@@ -241,7 +241,7 @@ def test_every_field_has_the_name_of_the_document(
     expect(page.get_by_role("radio", name="Passive")).to_be_checked()
     expect(page.get_by_role("checkbox", name="noarch")).to_be_checked()
     page.get_by_role("checkbox", name="noarch").uncheck()
-    expect(page.get_by_text("No platform is ticked")).to_be_visible()
+    expect(page.get_by_text("No platform is selected")).to_be_visible()
     page.get_by_role("checkbox", name="linux-64").check()
     expect(page.get_by_text("Without noarch, many packages")).to_be_visible()
 
@@ -357,7 +357,7 @@ def test_cancel_discards_and_edit_has_its_mode_locked(
     page.goto(f"{live_server.url}/channels/main/mirrors/{mirror.pk}/edit/")
     expect(page.get_by_role("radio", name="Active")).to_be_disabled()
     expect(page.get_by_role("combobox", name="Type")).to_be_disabled()
-    expect(page.get_by_text("The mode of a mirror that exists cannot be changed")).to_be_visible()
+    expect(page.get_by_text("The mode of an existing mirror cannot be changed")).to_be_visible()
     expect(page.locator(".ts-control", has_text="GPL3")).to_be_visible()
     page.on("dialog", lambda one: one.accept())
     page.get_by_role("textbox", name="Name", exact=True).fill("changed")

@@ -5,18 +5,12 @@ from __future__ import annotations
 import json
 
 from filters.rules.model import CHANNEL_RULES, MIRROR_RULES, Rule
-from web.pages.packages import RULES
-from web.pages.run_counts import RULE_LABELS
 
 
 def test_every_rule_is_a_mirrors_or_a_channels() -> None:
     assert {*MIRROR_RULES, *CHANNEL_RULES} == set(Rule)
     assert Rule.TYPE not in MIRROR_RULES
     assert Rule.LEGACY not in CHANNEL_RULES
-
-
-def test_every_rule_that_leaves_something_out_has_its_words_on_the_pages() -> None:
-    assert set(RULE_LABELS) == set(RULES) == set(Rule) - {Rule.SIGNED}
 
 
 def test_a_rule_is_its_name_in_json_and_in_text() -> None:

@@ -26,7 +26,7 @@ def test_an_old_form_is_refused_under_the_policy() -> None:
     client.force_login(scene.admin())
     answer = client.post("/create-channel/", {"name": "main"})
     assert answer.status_code == 403
-    assert "The form is too old" in answer.content.decode()
+    assert "This form has expired" in answer.content.decode()
     assert answer.headers[HEADER] == POLICY
 
 

@@ -137,10 +137,10 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
         raise invalid("resources", "A token has scopes or resources, not both.")
     unknown = sorted(set(body.scopes or ()) - set(Scope))
     if unknown:
-        raise invalid("scopes", f"There is no scope {unknown[0]!r}; see /account/scopes.")
+        raise invalid("scopes", f"Unknown scope {unknown[0]!r}; see /account/scopes.")
     for resource in body.resources or ():
         if not CHANNEL_PATH.fullmatch(resource.channel):
-            raise invalid("resources", f"{resource.channel!r} is not the name of a channel.")
+            raise invalid("resources", f"{resource.channel!r} is not a channel name.")
     expires = _expiry(body.expires_at)
     with transaction.atomic():
         token, secret = tokens.issue(

@@ -88,7 +88,9 @@ def get_channel(
 def require_level(caller: Caller, channel: Channel, level: Level) -> None:
     """Raise 403 unless user and token may do `level` on the channel."""
     if not access.can(caller.user, channel, level):
-        raise ApiError(403, f"You may see the channel {channel.path}, but not change it this way.")
+        raise ApiError(
+            403, f"You can see the channel {channel.path}, but you can't change it this way."
+        )
     if level != Level.READ and caller.token and not access.reaches(caller.token, channel, level):
         raise ApiError(403, f"This token does not have {level} for the channel {channel.path}.")
 

@@ -150,7 +150,7 @@ def change_channel(
     channel = channel_access.get_channel(request, ref, "edit", level=Level.WRITE)
     sent = body.model_dump(exclude_unset=True)
     if body.name not in (None, channel.name):
-        raise invalid("name", "The name of a channel never changes; clients have it in addresses.")
+        raise invalid("name", "The name of a channel cannot be changed: clients use it in URLs.")
     if sent.get("privacy"):
         require_level(caller_of(request), channel, Level.MANAGE)
     return _shown(channel, response, changed=_change(request, channel, sent))
@@ -216,7 +216,7 @@ def _changed(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
         if key in sent
     }
     if changes.get("privacy") == "":
-        raise invalid("privacy", "A channel is public, authenticated or private.")
+        raise invalid("privacy", "The privacy of a channel is public, authenticated or private.")
     behavior = sent.get("indexing_behavior")
     if behavior:
         verb = services.freeze if behavior == "frozen" else services.unfreeze

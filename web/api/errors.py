@@ -31,7 +31,7 @@ ERRORS: dict[int, type[Schema]] = dict.fromkeys(
 
 def not_found(noun: str) -> ApiError:
     """404 for what does not exist, or what the caller may not know of: the two look the same."""
-    return ApiError(404, f"There is no {noun} here that you may see.")
+    return ApiError(404, f"This {noun} does not exist, or you don't have access to it.")
 
 
 def invalid(field: str, message: str) -> ApiError:

@@ -19,7 +19,7 @@ from web.api.schemas import CountedList, timestamp
 
 router = Router(tags=["history"])
 
-HIDDEN = {"hidden": "This needs a role whose attribute “mirror” is “read”."}
+HIDDEN = {"hidden": "You need a role whose attribute “mirror” is “read”."}
 
 
 class EventFilters(EventPaging):
@@ -46,7 +46,7 @@ def history(
         types = filters.type.split(",")
         unknown = sorted(set(types) - set(EventType.values))
         if unknown:
-            raise invalid("type", f"There is no event type {unknown[0]!r}.")
+            raise invalid("type", f"Unknown event type {unknown[0]!r}.")
         rows = rows.filter(type__in=types)
     if filters.family:
         rows = rows.filter(family__in=filters.family.split(","))

@@ -128,9 +128,7 @@ def all_mirrors(request: HttpRequest, paging: Query[MirrorPaging]) -> Shape:
     paging = _paging(request, paging)
     key = paging.sort.removeprefix("-")
     if key not in SORTS:
-        raise invalid(
-            "sort", f"Mirrors are sorted by {', '.join(SORTS)}; - in front for downwards."
-        )
+        raise invalid("sort", f"Sort by {', '.join(SORTS)}; put - in front for descending order.")
     field = "name" if key == "mirror_name" else key
     rows = Mirror.objects.filter(deleted_at=None, channel__in=visible_channels(caller).values("pk"))
     rows = rows.order_by(("-" if paging.sort.startswith("-") else "") + field, "pk")

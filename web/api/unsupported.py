@@ -24,29 +24,29 @@ UNSUPPORTED = (
         rf"PUT {_CHANNEL}/artifacts/bulk",
         "This server does not copy, move or delete packages in bulk.",
     ),
-    (r"GET cves(/.*)?", "This server has no list of vulnerabilities yet."),
+    (r"GET cves(/.*)?", "This server has no vulnerability data yet."),
     (
         r"\w+ system/settings",
-        "The settings of this server are environment variables; see docs/configuration.md.",
+        "This server is configured with environment variables; see docs/configuration.md.",
     ),
-    (r"\w+ system/blob_cleanup", "This server cleans up by itself."),
-    (r"\w+ diagnose/.*", "This server has no diagnosis of blobs."),
-    (r"\w+ reports/.*", "This server makes no reports yet."),
+    (r"\w+ system/blob_cleanup", "This server cleans up automatically."),
+    (r"\w+ diagnose/.*", "This server does not diagnose blobs."),
+    (r"\w+ reports/.*", "This server does not make reports yet."),
     (r"GET auth/authorize", "Single sign-on is not configured; use POST /api/auth/login."),
     (
         r"POST namespaces/.*/sharing",
-        "This server does not share channels with single people; roles and privacy decide.",
+        "Channels cannot be shared with single users; use roles and privacy.",
     ),
     (rf"\w+ {_CHANNEL}/groups(/.*)?", "This server has no groups yet."),
-    (rf"\w+ {_CHANNEL}/cves(/.*)?", "This server has no list of vulnerabilities yet."),
+    (rf"\w+ {_CHANNEL}/cves(/.*)?", "This server has no vulnerability data yet."),
     (
         rf"\w+ {_CHANNEL}/artifacts/[^/]+/[^/]+/(readme|cves|dependencies)",
-        "This server does not look into packages yet.",
+        "This server does not read package contents yet.",
     ),
     (r"\w+ (account/)?groups(/.*)?", "This server has no groups yet."),
     (
         r"\w+ policies(/.*)?",
-        "This server has no policies; the filters of mirrors and channels say what they keep.",
+        "This server has no policies; use the filters of mirrors and channels.",
     ),
 )
 

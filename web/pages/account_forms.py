@@ -135,21 +135,25 @@ class NewToken(Styled):
     """A token for everything its user may do, for some scopes, or for some channels."""
 
     name = forms.CharField(
-        label="Name", max_length=200, help_text="What it is for: the build server, my laptop."
+        label="Name",
+        max_length=200,
+        help_text="What you use it for, for example build server or my laptop.",
     )
-    expires = forms.DateField(label="Expires", widget=DayInput(), help_text="Its last day (UTC).")
+    expires = forms.DateField(
+        label="Expires", widget=DayInput(), help_text="The last day it is valid (UTC)."
+    )
     limit = forms.ChoiceField(
-        label="What it may do",
+        label="Permissions",
         widget=forms.RadioSelect(attrs={"class": "long"}),
         initial="read",
         choices=(
             ("read", "Read channels and download packages"),
-            ("channels", "Only what is chosen for the channels below"),
-            ("scopes", "The scopes chosen below"),
-            ("all", "Everything I may do"),
+            ("channels", "Only the channels below"),
+            ("scopes", "Only the scopes below"),
+            ("all", "Everything my role allows"),
         ),
     )
-    resources = Lines(label="Channels", help_text="Like main or main/staging.")
+    resources = Lines(label="Channels", help_text="For example main or main/staging.")
     level = forms.ChoiceField(
         label="Level in these channels",
         choices=[(level, level) for level in Level if level != Level.NONE],
@@ -166,7 +170,9 @@ class NewToken(Styled):
         super().__init__(*args, **kwargs)
         self.fields["expires"].initial = tokens.usual_expiry()
         latest = tokens.latest_expiry()
-        self.fields["expires"].help_text = f"Its last day (UTC), {latest:%Y-%m-%d} at the latest."
+        self.fields[
+            "expires"
+        ].help_text = f"The last day it is valid (UTC), at most {latest:%Y-%m-%d}."
         self.fields["expires"].widget.attrs["max"] = f"{latest:%Y-%m-%d}"
 
     def clean_expires(self) -> date:
@@ -178,14 +184,14 @@ class NewToken(Styled):
         paths: list[str] = self.cleaned_data["resources"]
         for path in paths:
             if not CHANNEL_PATH.fullmatch(path):
-                raise ValidationError(f"“{path}” is not the name of a channel.")
+                raise ValidationError(f"“{path}” is not a channel name.")
         return paths
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         named = data.get("resources") or "resources" in self.errors
         if data.get("limit") == "channels" and not named:
-            self.add_error("resources", "Name at least one channel.")
+            self.add_error("resources", "Enter at least one channel.")
         if data.get("limit") == "scopes" and not data.get("scopes"):
             self.add_error("scopes", "Choose at least one scope.")
         return data
@@ -225,7 +231,7 @@ class UserForm(Styled):
         User.username_validator(name)
         others = User.objects.filter(username__iexact=name)
         if (others.exclude(pk=self.user.pk) if self.user else others).exists():
-            raise ValidationError("There is an account of this name.")
+            raise ValidationError("An account with this name already exists.")
         return name
 
 
@@ -249,7 +255,7 @@ class RoleForm(Styled):
         name: str = self.cleaned_data["name"]
         others = Role.objects.filter(name__iexact=name)
         if (others.exclude(pk=self.role.pk) if self.role else others).exists():
-            raise ValidationError("There is a role of this name.")
+            raise ValidationError("A role with this name already exists.")
         return name
 
     def attributes(self) -> dict[str, str]:

@@ -12,9 +12,9 @@ from channels.models import Channel
 from ecosystems import registry
 from ecosystems.licenses import FAMILIES
 from filters.rules.form import FIELDS
+from mirrors.models import Kind
 from web.pages.account_forms import DayInput, Lines, Styled
 
-TYPES = (("conda", "conda"), ("python_simple", "standard python"), ("CRAN", "standard R"))
 MAX_FIELD_ERRORS = 10
 
 
@@ -24,7 +24,7 @@ class NewChannel(Styled):
     name = forms.CharField(
         label="Name",
         max_length=64,
-        help_text="Small letters, digits, - and _; it stands in the addresses clients use.",
+        help_text="Lowercase letters, digits, - and _. It is part of the URL that clients use.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     description = forms.CharField(
@@ -37,15 +37,16 @@ class NewChannel(Styled):
         label="Privacy",
         choices=Channel.Privacy.choices,
         widget=forms.RadioSelect,
-        help_text="Public: everybody may read. Authenticated: everybody with an account or a "
-        "token. Private: its owner and administrators.",
+        help_text="Public: everyone can read. Authenticated: everyone with an account or a "
+        "token. Private: the owner and administrators.",
     )
     types = forms.MultipleChoiceField(
         label="Package types",
         required=False,
-        choices=TYPES,
+        choices=Kind.choices,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Packages of other types are left out. Nothing ticked: every type.",
+        help_text="Packages of other types are excluded. If none is selected, all types are "
+        "allowed.",
     )
 
 
@@ -56,7 +57,8 @@ class FilterForm(Styled):
         label="Platforms",
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Nothing ticked: every platform. Most platforms also need noarch.",
+        help_text="If none is selected, all platforms are allowed. Most platforms also need "
+        "noarch.",
     )
     cve_score_threshold = forms.FloatField(
         label="Highest CVE score",
@@ -64,16 +66,16 @@ class FilterForm(Styled):
         min_value=0,
         max_value=10,
         widget=forms.NumberInput(attrs={"step": "0.1", "min": "0", "max": "10"}),
-        help_text="Leaves out files with a worse vulnerability, from 0 to 10. CVE filters do "
-        "<strong>nothing</strong> yet: this server has no advisories.",
+        help_text="Excludes files with a more severe vulnerability, from 0 to 10. CVE filters have "
+        "<strong>no effect</strong> until this server has vulnerability data.",
     )
     exclude_non_curated_cve = forms.BooleanField(
-        label="Leave out files with a vulnerability that nobody has reviewed", required=False
+        label="Exclude files with unreviewed vulnerabilities", required=False
     )
     only_specs = Lines(
         label="Only include the following package names",
-        help_text="Type a name or a spec like <code>numpy &gt;=1.26</code>, press Tab, then the "
-        "next. Their dependencies are <strong>not</strong> added.",
+        help_text="Type a name or a spec like <code>numpy &gt;=1.26</code> and press Tab after "
+        "each. Dependencies are <strong>not</strong> added.",
     )
     exclude_specs = Lines(
         label="Exclude Packages",
@@ -84,24 +86,25 @@ class FilterForm(Styled):
         required=False,
         choices=[(family, family) for family in FAMILIES],
         widget=forms.SelectMultiple(attrs={"data-choices": "", "size": 5}),
-        help_text="GPL covers GPL2 and GPL3. A license “A or B” is excluded if both are.",
+        help_text="GPL covers GPL2 and GPL3. A package licensed “A or B” is excluded only if "
+        "both are.",
     )
     include_specs = Lines(
-        label="Include Packages", help_text="Kept although “Exclude” would leave them out."
+        label="Include Packages", help_text="Included even if an exclude list matches them."
     )
     include_licenses = forms.MultipleChoiceField(
         label="Include Licenses",
         required=False,
         choices=[(family, family) for family in FAMILIES],
         widget=forms.SelectMultiple(attrs={"data-choices": "", "size": 5}),
-        help_text="Kept although “Exclude” would leave them out.",
+        help_text="Included even if an exclude list matches them.",
     )
     date_from = forms.DateField(label="Built from", required=False, widget=DayInput())
     date_to = forms.DateField(
         label="Built until",
         required=False,
         widget=DayInput(),
-        help_text="Whole days in UTC, both included. Files without a build time are left out.",
+        help_text="Whole days in UTC, both included. Files without a build time are excluded.",
     )
 
     def __init__(self, *args: Any, terms: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -140,9 +143,9 @@ class ChannelSettings(FilterForm):
     types = forms.MultipleChoiceField(
         label="Package types",
         required=False,
-        choices=TYPES,
+        choices=Kind.choices,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Nothing ticked: every type.",
+        help_text="If none is selected, all types are allowed.",
     )
     version = forms.IntegerField(widget=forms.HiddenInput)
 

@@ -49,12 +49,12 @@ def get_channel(
     rows = Channel.objects.at(path)
     channel_row = rows.select_related("parent__filter", "filter", "owner").first()
     if channel_row is None or not access.can(request.user, channel_row, Level.READ):
-        raise Http404(f"There is no channel {path} here that you may see.")
+        raise Http404(f"Channel {path} does not exist, or you don't have access to it.")
     channel: Channel = channel_row
     if not access.can(request.user, channel, level):
         raise PermissionDenied(
-            f"You may see the channel {path}, but not change it this way: this needs to be its "
-            f"owner, or a role whose attribute “channel” is “{level}”."
+            f"You can see the channel {path}, but you can't change it this way. You must be its "
+            f"owner or have a role whose attribute “channel” is “{level}”."
         )
     return channel
 

@@ -46,7 +46,7 @@ def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     elif not access.can(request.user, channel, Level.MANAGE):
         form.fields["privacy"].disabled = True
     if request.method == "POST" and form.is_valid() and _saved(request, channel, form):
-        messages.success(request, f"The settings of {channel.path} are saved.")
+        messages.success(request, f"Settings of {channel.path} saved.")
         return redirect(address(channel, "channel-settings"))
     return render_tab(
         request,
@@ -70,21 +70,23 @@ def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) 
         (candidate for candidate in readership.links_to(channel) if candidate.pk == pk), None
     )
     if link is None:
-        raise Http404("No channel mirrors this one in that way any more.")
+        raise Http404("This channel is no longer mirrored that way.")
     back = address(channel, "channel-settings")
     if request.method == "POST":
         readership.revoke(link, actor=user_of(request).get_username())
         form_warnings.again(link.channel)
-        messages.success(request, f"{link.channel.path} has no more readers than {channel.path}.")
+        messages.success(
+            request, f"{link.channel.path} now has only the readers of {channel.path}."
+        )
         return redirect(back)
     return confirm(
         request,
         title=f"Stop publishing {channel.path} to the readers of {link.channel.path}?",
         losses=[
-            f"Clients get {link.channel.path} only if they may read {channel.path}, from now on. "
+            f"Only clients that can read {channel.path} can then read {link.channel.path}. "
             "Nothing is deleted."
         ],
-        verb="Take the permission back",
+        verb="Revoke permission",
         back=back,
     )
 
@@ -120,9 +122,9 @@ def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         request,
         title=f"Freeze the channel {channel.path}?",
         losses=[
-            f"Clients go on getting revision {channel.current} until it is unfrozen. Mirrors still "
-            "run, and what they bring waits.",
-            "Nothing is lost.",
+            f"Clients keep getting revision {channel.current} until it is unfrozen. Mirrors still "
+            "run, and their changes wait.",
+            "Nothing is deleted.",
         ],
         verb="Freeze channel",
         back=address(channel),
@@ -135,15 +137,15 @@ def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     """Let clients get what mirrors and filters say now."""
     channel = get_channel(request, c, s, level=Level.WRITE)
     if request.method == "POST":
-        done = f"{channel.path} is no longer frozen; it is being published."
+        done = f"{channel.path} is no longer frozen; publishing has started."
         _do(request, channel, services.unfreeze, done=done)
         return redirect(address(channel))
     return confirm(
         request,
         title=f"Unfreeze the channel {channel.path}?",
         losses=[
-            "What its mirrors have brought and what its filters say now is published. Clients that "
-            f"need today's state can go on using {channel.path}.r{channel.current}."
+            "The waiting changes from mirrors and filters are published. Clients that "
+            f"need today's packages can use {channel.path}.r{channel.current}."
         ],
         verb="Unfreeze channel",
         back=address(channel),
@@ -156,14 +158,12 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Delete a channel with its mirrors and packages."""
     channel = get_channel(request, c, s, level=Level.MANAGE)
     if channel.subchannels.filter(deleted_at=None).exists():
-        raise PermissionDenied(
-            f"The channel {channel.path} has subchannels. Delete them first, then this one."
-        )
+        raise PermissionDenied(f"The channel {channel.path} has subchannels. Delete them first.")
     if Mirror.objects.filter(channel=channel, deleted_at=None).exists():
         # It deletes them, too, so it asks what that asks.
         require_level(request, Attribute.MIRROR, Level.WRITE)
     if request.method == "POST":
-        _do(request, channel, delete_channel, done=f"The channel {channel.path} is deleted.")
+        _do(request, channel, delete_channel, done=f"Channel {channel.path} deleted.")
         parent = channel.parent
         return redirect(address(parent) if parent else reverse("channels"))
     return confirm(
@@ -198,12 +198,12 @@ def _losses(channel: Channel) -> list[str]:
     if now:
         losses.append(
             f"It serves {_counted(now.packages, 'package')} with {_counted(now.files, 'file')}; "
-            f"they go, with all {_counted(channel.revisions.count(), 'revision')} of it."
+            f"they are deleted, with all {_counted(channel.revisions.count(), 'revision')} of it."
         )
     if names:
         losses.append(
-            f"Its mirrors are deleted, too: {', '.join(names[:3])}"
+            f"Its mirrors are deleted: {', '.join(names[:3])}"
             f"{' and others' if len(names) > 3 else ''}."
         )
-    losses.append("Clients that use it get 404 from now on. This cannot be undone.")
+    losses.append("Clients that use it get 404 immediately. This cannot be undone.")
     return losses

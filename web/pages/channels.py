@@ -88,7 +88,7 @@ def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
         except WrongState as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, f"The channel {channel.path} is created.")
+            messages.success(request, f"Channel {channel.path} created.")
             return redirect(address(channel))
     context = {"form": form, "parent": parent}
     return render(request, "channels/create.html", context)

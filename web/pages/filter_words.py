@@ -18,7 +18,7 @@ WORDS = {
     "include_specs": "Include Packages",
     "include_licenses": "Include Licenses",
     "cve_score_threshold": "Highest CVE score",
-    "exclude_non_curated_cve": "Vulnerabilities nobody has reviewed",
+    "exclude_non_curated_cve": "Unreviewed vulnerabilities",
     "date_from": "Built from",
     "date_to": "Built until",
     "keep_legacy": "Keep Legacy Packages",
@@ -55,4 +55,4 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         more = f" and {len(value) - NAMED:,} more" if len(value) > NAMED else ""
         return ", ".join(map(str, value[:NAMED])) + more
-    return "left out" if value is True else str(value)
+    return "excluded" if value is True else str(value)

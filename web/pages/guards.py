@@ -51,7 +51,7 @@ def require_level(request: HttpRequest, attribute: Attribute, level: Level) -> N
     """Raise PermissionDenied, which names the attribute, unless the user's role has the level."""
     if not can(request.user, attribute, level):
         raise PermissionDenied(
-            f"This needs a role whose attribute “{attribute}” is “{level}”. "
+            f"You need a role whose attribute “{attribute}” is “{level}”. "
             "An administrator can give you such a role."
         )
 

@@ -6,31 +6,30 @@ million events costs what the first one does.
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
 from django.db.models import Count, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 
 from accounts.access import can
 from accounts.permissions import Attribute, Level
 from channels.models import Channel
+from ecosystems.kinds import Family
 from history.models import Event, EventType
 from web.api.history import event_item
 from web.api.pagination import COUNT_LIMIT
+from web.pages import exports
 from web.pages.channel_frame import get_channel, render_tab
 from web.pages.guards import signed_in
 from web.pages.pagination import PAGE_SIZE, text_parameter
 
-FAMILIES = ("conda", "python", "cran")
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet would take a cell for a formula by."""
+FAMILIES = tuple(map(str, Family))
 COLUMNS = ("Event ID", "Type", "Artifact family", "Date/time (UTC)", "Actor", "Subject", "Metadata")
 LARGEST_ID = 2**63 - 1
+CHUNK = 2000
+"""Events that an export reads at once."""
 ENDS = (EventType.MIRROR_COMPLETED, EventType.MIRROR_FAILED, EventType.MIRROR_STOPPED)
 """The events under which a run's package events stand."""
 
@@ -144,32 +143,15 @@ def export(request: HttpRequest, form: str, c: str, s: str | None = None) -> Htt
     channel = get_channel(request, c, s)
     filters = EventFilter.of(request)
     rows = filters.rows(channel).order_by("-pk" if filters.downwards else "pk")
-    if form not in ("csv", "json"):
-        raise Http404("Events can be exported as csv or json.")
+    exports.check_format(form)
     settings = _settings(request)
-    shapes = (event_item(event, settings=settings) for event in rows.iterator(2000))
-    lines, kind = (
-        (_csv(rows, settings=settings), "text/csv")
-        if form == "csv"
-        else (_json(shapes), "application/json")
-    )
-    response = StreamingHttpResponse(lines, content_type=f"{kind}; charset=utf-8")
-    name = f"history-{channel.path.replace('/', '-')}.{form}"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
-
-
-def cell(value: object) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    text = str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-class _Echo:
-    """A file whose writes are given back, so that rows are sent as they are made."""
-
-    def write(self, text: str) -> str:
-        return text
+    matching = rows.iterator(chunk_size=CHUNK)
+    if form == "csv":
+        lines = (_csv_row(event, settings=settings) for event in matching)
+        chunks = exports.csv_lines(COLUMNS, lines)
+    else:
+        chunks = exports.json_lines(event_item(event, settings=settings) for event in matching)
+    return exports.download(chunks, form, f"history-{channel.path.replace('/', '-')}")
 
 
 def _settings(request: HttpRequest) -> bool:
@@ -177,28 +159,16 @@ def _settings(request: HttpRequest) -> bool:
     return can(request.user, Attribute.MIRROR, Level.READ)
 
 
-def _csv(rows: QuerySet[Event], *, settings: bool) -> Iterator[str]:
-    writer: Any = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for event in rows.iterator(chunk_size=2000):
-        yield writer.writerow(
-            [
-                event.pk,
-                event.get_type_display(),
-                event.family,
-                f"{event.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-                cell(event.actor),
-                cell(subject(event)),
-                json.dumps(event_item(event, settings=settings)["meta"], ensure_ascii=False),
-            ]
-        )
-
-
-def _json(items: Iterable[dict[str, Any]]) -> Iterator[str]:
-    yield "["
-    for number, item in enumerate(items):
-        yield (",\n" if number else "\n") + json.dumps(item, ensure_ascii=False)
-    yield "\n]\n"
+def _csv_row(event: Event, *, settings: bool) -> list[object]:
+    return [
+        event.pk,
+        event.get_type_display(),
+        event.family,
+        f"{event.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        event.actor,
+        subject(event),
+        json.dumps(event_item(event, settings=settings)["meta"], ensure_ascii=False),
+    ]
 
 
 def subject(event: Event) -> str:

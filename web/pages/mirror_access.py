@@ -34,7 +34,7 @@ def get_mirror(request: HttpRequest, c: str, s: str | None, pk: int, *, level: L
     rows = Mirror.objects.filter(pk=pk, channel=channel, deleted_at=None)
     mirror = rows.select_related("upstream__channel__parent", "filter", "owner").first()
     if mirror is None:
-        raise Http404(f"The channel {channel.path} has no such mirror any more.")
+        raise Http404(f"The channel {channel.path} no longer has this mirror.")
     mirror.channel = channel
     return mirror
 

@@ -6,6 +6,7 @@ more is answered with a message, never with silence.
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -30,9 +31,9 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
     if request.method == "POST":
         run = run_control.stop(mirror, actor=_actor(request))
         if run is None:
-            messages.info(request, f"{mirror.name} had ended already; there was nothing to stop.")
+            messages.info(request, f"{mirror.name} had already ended.")
         elif run.state == JobState.STOPPED:
-            messages.success(request, f"{mirror.name} is stopped.")
+            messages.success(request, f"{mirror.name} stopped.")
         else:
             messages.success(request, f"{mirror.name} is stopping.")
         return redirect(return_url(request, mirror.channel, mirror=mirror))
@@ -40,9 +41,9 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
         request,
         title=f"Stop {mirror.name}?",
         losses=[
-            "The run ends within seconds; files that are half here are dropped. What it has "
-            "downloaded is kept and is listed in the channel; nothing that is listed goes.",
-            "A restart begins at the first step and downloads no finished file again.",
+            "The run ends within seconds. Finished downloads are kept and listed in the channel; "
+            "incomplete ones are discarded. Nothing that is listed is removed.",
+            "A restart begins at the first step and does not download finished files again.",
         ],
         verb="Stop mirror",
         back=return_url(request, mirror.channel),
@@ -56,7 +57,7 @@ def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) ->
     if request.method == "POST":
         try:
             run_control.mark_stopped(mirror, actor=_actor(request))
-            messages.success(request, f"{mirror.name} is marked as stopped.")
+            messages.success(request, f"{mirror.name} marked as stopped.")
         except WrongState as error:
             messages.error(request, str(error))
         return redirect(return_url(request, mirror.channel, mirror=mirror))
@@ -64,9 +65,9 @@ def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) ->
         request,
         title=f"Mark {mirror.name} as stopped?",
         losses=[
-            "Its worker was asked to stop more than ten minutes ago and has not. The mirror can be "
-            "restarted at once; whatever the worker still does is not published.",
-            "What it has downloaded is kept.",
+            "Its worker was asked to stop more than ten minutes ago and has not stopped. You can "
+            "restart the mirror immediately; anything the worker still does is not published.",
+            "Finished downloads are kept.",
         ],
         verb="Mark as stopped",
         back=return_url(request, mirror.channel),
@@ -80,7 +81,7 @@ def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
     if request.method == "POST":
         try:
             run_control.restart(mirror, actor=_actor(request))
-            messages.success(request, f"{mirror.name} is restarted.")
+            messages.success(request, f"{mirror.name} restarted.")
         except WrongState as error:
             messages.error(request, str(error))
         return redirect(return_url(request, mirror.channel, mirror=mirror))
@@ -88,8 +89,8 @@ def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
         request,
         title=f"Restart {mirror.name}?",
         losses=[
-            "It runs from the first step, not from where it was stopped. Files that are here are "
-            "not downloaded again."
+            "It runs from the first step, not from where it stopped. Finished files are not "
+            "downloaded again."
         ],
         verb="Restart mirror",
         back=return_url(request, mirror.channel),
@@ -113,11 +114,11 @@ def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
         held += warnings.of_waiting(mirror)
     return confirm(
         request,
-        title=f"Release what is held of {mirror.name}?",
+        title=f"Release the held changes of {mirror.name}?",
         losses=[
-            *(held or ["Nothing is held any more."]),
-            "The channel will be published from the source's new index: what is not in it leaves "
-            "the channel. The revision that clients have now stays in Revisions.",
+            *(held or ["Nothing is held."]),
+            "The channel is published from the source's new index: files that are not in it are "
+            "removed. The current revision stays available under Revisions.",
         ],
         verb="Release",
         back=return_url(request, mirror.channel),
@@ -131,7 +132,7 @@ def delete(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpR
     if request.method == "POST":
         try:
             services.delete(mirror, actor=_actor(request))
-            messages.success(request, f"The mirror {mirror.name} is deleted.")
+            messages.success(request, f"Mirror {mirror.name} deleted.")
         except WrongState as error:
             messages.error(request, str(error))
         return redirect(return_url(request, mirror.channel))
@@ -151,7 +152,7 @@ def retry(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRe
     mirror = get_runnable_mirror(request, c, s, pk)
     try:
         run = run_control.request_run(mirror, cause=Cause.MANUAL, actor=_actor(request))
-        messages.success(request, f"{mirror.name} runs again and fetches what failed.")
+        messages.success(request, f"{mirror.name} is running again to fetch the failed files.")
         number = run.number
     except WrongState as error:
         messages.error(request, str(error))
@@ -166,19 +167,23 @@ def _losses(mirror: Mirror) -> list[str]:
     if counts:
         files = counts.get("active", 0) + counts.get("passive", 0)
         losses.append(
-            f"The {files:,} files that it brought to {mirror.channel.path} leave the channel; "
-            "clients cannot install them from it any more, unless another mirror brings them."
+            f"The {files:,} files it mirrored to {mirror.channel.path} are removed from the "
+            "channel, "
+            "unless another mirror provides them. Clients can no longer install them."
         )
     else:
-        losses.append("It has not brought anything yet.")
+        losses.append("It has not mirrored any packages yet.")
     if mirror.runs.filter(state__in=ACTIVE).exists():
-        losses.append("Its run is stopped.")
+        losses.append("Its current run is stopped.")
     if mirror.channel.frozen_at:
-        losses.append("The channel is frozen: clients keep what they have until it is unfrozen.")
+        losses.append(
+            "The channel is frozen: clients keep the current packages until it is unfrozen."
+        )
     elif _revision(mirror.channel):
         losses.append(
-            f"The channel as it is now stays at {mirror.channel.path}.r{mirror.channel.current} "
-            "for a while; the mirror's settings cannot be brought back."
+            "The current packages stay available at "
+            f"{mirror.channel.path}.r{mirror.channel.current} "
+            f"for at least {settings.KEEP_HOURS} hours. The mirror's settings cannot be restored."
         )
     return losses
 

@@ -66,7 +66,7 @@ def _bulk(request: HttpRequest, permitted: QuerySet[Mirror], list_url: str) -> H
     back = inside(request, request.GET.get("next"), list_url)
     action = ACTIONS.get(request.GET.get("do", ""))
     if action is None:
-        raise PermissionDenied("Choose what to do: stop, run or delete.")
+        raise PermissionDenied("Choose an action: stop, run or delete.")
     mirrors = list(_selected(request, permitted))
     if not mirrors:
         return render(request, "mirrors/bulk_none.html", {"back": back, "ask": action.ask})
@@ -100,7 +100,7 @@ def _selected(request: HttpRequest, permitted: QuerySet[Mirror]) -> QuerySet[Mir
 def _do(request: HttpRequest, action: Action, mirror: Mirror) -> Outcome:
     """What the page of the one mirror would do, if it would let the user."""
     if not may_write(request, mirror.channel):
-        return _outcome(mirror, "is not yours to change", done=False)
+        return _outcome(mirror, "You don't have permission to change this mirror", done=False)
     if action.runs and not services.may_read_source(mirror, Caller(user_of(request))):
         return _outcome(mirror, services.NOT_READABLE, done=False)
     return action.do(mirror, user_of(request).get_username())
@@ -109,8 +109,8 @@ def _do(request: HttpRequest, action: Action, mirror: Mirror) -> Outcome:
 def _stop(mirror: Mirror, actor: str) -> Outcome:
     run = run_control.stop(mirror, actor=actor)
     if run is None:
-        return _outcome(mirror, "was not running", done=False)
-    return _outcome(mirror, "is stopped" if run.state == JobState.STOPPED else "is stopping")
+        return _outcome(mirror, "Was not running", done=False)
+    return _outcome(mirror, "Stopped" if run.state == JobState.STOPPED else "Stopping")
 
 
 def _run(mirror: Mirror, actor: str) -> Outcome:
@@ -118,7 +118,7 @@ def _run(mirror: Mirror, actor: str) -> Outcome:
         run_control.request_run(mirror, cause=Cause.MANUAL, actor=actor)
     except WrongState as error:
         return _outcome(mirror, str(error), done=False)
-    return _outcome(mirror, "runs")
+    return _outcome(mirror, "Started")
 
 
 def _delete(mirror: Mirror, actor: str) -> Outcome:
@@ -127,7 +127,7 @@ def _delete(mirror: Mirror, actor: str) -> Outcome:
         services.delete(mirror, actor=actor)
     except WrongState as error:
         return _outcome(mirror, str(error), done=False)
-    return Outcome(name, channel, True, "is deleted")
+    return Outcome(name, channel, True, "Deleted")
 
 
 def _outcome(mirror: Mirror, words: str, *, done: bool = True) -> Outcome:
@@ -138,18 +138,16 @@ ACTIONS = {
     "stop": Action(
         "stop",
         "Stop",
-        "Their runs end; what they have downloaded is kept. Those that do not run stay as they "
-        "are.",
+        "Their runs end and finished downloads are kept. Mirrors that are not running do not "
+        "change.",
         _stop,
     ),
-    "run": Action(
-        "run", "Run", "Each begins at its first step as soon as a worker is free.", _run, True
-    ),
+    "run": Action("run", "Run", "Each starts as soon as a worker is free.", _run, True),
     "delete": Action(
         "delete",
         "Delete",
-        "The packages that only they brought leave their channels. Their settings cannot be "
-        "brought back.",
+        "Packages that only they provide are removed from their channels. Their settings cannot "
+        "be restored.",
         _delete,
     ),
 }

@@ -44,11 +44,11 @@ EXAMPLES = {
     ),
 }
 HINTS = {
-    Kind.CONDA.value: "The address of a conda channel, without a platform at its end.",
-    Kind.PYTHON.value: "The address of a Python package index, with or without /simple at its end.",
-    Kind.CRAN.value: "The address of a CRAN-like repository, without /src/contrib at its end.",
+    Kind.CONDA.value: "The URL of a conda channel, without a platform at its end.",
+    Kind.PYTHON.value: "The URL of a Python package index, with or without /simple at its end.",
+    Kind.CRAN.value: "The URL of a CRAN-like repository, without /src/contrib at its end.",
 }
-_ABOUT_CONDA = "Keep Legacy Packages and CVE Filters are about conda's files."
+_ABOUT_CONDA = "Keep Legacy Packages and CVE Filters apply only to conda."
 LACKS = {
     Kind.PYTHON.value: "Standard python mirrors have no Platforms: the files of a project are "
     f"mirrored for all of them. {_ABOUT_CONDA}",
@@ -67,7 +67,7 @@ def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         mirror = _saved(request, form, channel, None)
         if mirror:
-            return _done(request, mirror, f"The mirror {mirror.name} is created.")
+            return _done(request, mirror, f"Mirror {mirror.name} created.")
     return _page(request, channel, form, like=like)
 
 
@@ -79,7 +79,7 @@ def edit(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
     if request.method == "POST" and form.is_valid():
         saved = _saved(request, form, mirror.channel, mirror)
         if saved:
-            return _done(request, saved, f"The mirror {saved.name} is saved.")
+            return _done(request, saved, f"Mirror {saved.name} saved.")
     return _page(request, mirror.channel, form)
 
 
@@ -102,7 +102,7 @@ def _saved(
 def _done(request: HttpRequest, mirror: Mirror, message: str) -> HttpResponse:
     """On to the mirror's row."""
     running = mirror.runs.filter(state__in=STOPPABLE).exists()
-    suffix = " It runs now; its row shows how far it is." if running else ""
+    suffix = " It is running; its row shows the progress." if running else ""
     messages.success(request, message + suffix)
     before = Mirror.objects.filter(channel=mirror.channel, deleted_at=None, name__lt=mirror.name)
     page = before.count() // PAGE_SIZE + 1

@@ -86,15 +86,14 @@ class MirrorForm(FilterForm):
     mirror_name = forms.CharField(
         label="Name",
         max_length=LONGEST_NAME,
-        error_messages={"required": "Give the mirror a name."},
-        help_text="Something that tells people what is in it: main_channel_no_filters, "
-        "approved_software.",
+        error_messages={"required": "Enter a name."},
+        help_text="Describe its content, for example main_channel_no_filters or approved_software.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     source_root = forms.CharField(
         label="External Source Channel",
         max_length=source_urls.LONGEST,
-        error_messages={"required": "Say where to mirror from."},
+        error_messages={"required": "Enter the URL of the source."},
         widget=forms.TextInput(
             attrs={
                 "autocomplete": "off",
@@ -108,43 +107,45 @@ class MirrorForm(FilterForm):
         label="Proxy",
         required=False,
         max_length=source_urls.LONGEST,
-        help_text="Only if the source is reached through one: http://host:port or "
+        help_text="Only if the source needs one: http://host:port or "
         "http://user:password@host:port.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     publish_to_more_readers = forms.BooleanField(
         label="Publish to more readers",
         required=False,
-        help_text="Only for a source that is a channel of this server with fewer readers than this "
-        "channel: whoever may read this channel gets what the source has. Needs a role that "
-        "manages the source.",
+        help_text="Only if the source is a channel on this server with fewer readers than this "
+        "channel: everyone who can read this channel can then read the source's packages. You "
+        "must be allowed to manage the source.",
     )
     mirror_type = forms.ChoiceField(label="Type")
     keep_legacy = forms.BooleanField(
         label="Keep Legacy Packages",
         required=False,
-        help_text="Mirrors .conda and .tar.bz2 files of the same packages. This takes about twice "
+        help_text="Mirrors both the .conda and the .tar.bz2 file of a package. This takes about "
+        "twice "
         "the space.",
     )
     only = forms.BooleanField(
         label="Only include the following package names",
         required=False,
-        help_text="<strong>Caution:</strong> their dependencies are not added. If some are "
-        "missing, clients cannot install what needs them.",
+        help_text="<strong>Caution:</strong> dependencies are not added. Clients cannot install "
+        "packages whose dependencies are missing.",
     )
     only_specs = Specs(
         label="Package names",
-        help_text="Type a name, press Tab, type the next. A spec like <code>numpy &gt;=1.26</code> "
-        "narrows the versions.",
+        help_text="Type a name and press Tab after each. A spec like <code>numpy &gt;=1.26</code> "
+        "limits the versions.",
     )
     exclude_specs = Specs(
         label="Exclude Packages",
         help_text="Names, <code>p*</code> for all that begin with p, or specs like "
-        "<code>openssl &lt;3</code>. Type one, press Tab, type the next.",
+        "<code>openssl &lt;3</code>. Press Tab after each.",
     )
     include_specs = Specs(
         label="Include Packages",
-        help_text="Kept although they are excluded above: exclude <code>p*</code>, include "
+        help_text="Included even if excluded above. For example, exclude <code>p*</code> and "
+        "include "
         "<code>python</code>.",
     )
     frequency = forms.ChoiceField(label="Frequency", choices=FREQUENCIES, required=False)
@@ -152,16 +153,16 @@ class MirrorForm(FilterForm):
         label="Cron expression",
         required=False,
         max_length=255,
-        help_text="Minute, hour, day of month, month, day of week. <code>30 2 * * 1-5</code>: at "
-        "02:30 from Monday to Friday.",
+        help_text="Minute, hour, day of month, month, day of week. <code>30 2 * * 1-5</code> means "
+        "02:30, Monday to Friday.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     cron_timezone = forms.ChoiceField(label="Time zone", required=False)
     run_now = forms.BooleanField(
         label="Run Now",
         required=False,
-        help_text="Starts when you click Submit. Otherwise the mirror runs the next time its "
-        "frequency says so.",
+        help_text="Starts a run when you submit. Otherwise the mirror runs at its next scheduled "
+        "time.",
     )
     version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
@@ -204,7 +205,7 @@ class MirrorForm(FilterForm):
         name: str = self.cleaned_data["mirror_name"].strip()
         others = Mirror.objects.filter(name=name)
         if (others.exclude(pk=self.mirror.pk) if self.mirror else others).exists():
-            raise ValidationError("A mirror of this name exists on this server.")
+            raise ValidationError("A mirror with this name already exists on this server.")
         return name
 
     def clean(self) -> dict[str, Any]:
@@ -213,9 +214,9 @@ class MirrorForm(FilterForm):
         if frequency != CUSTOM:
             data["cron"] = frequency
         elif not data.get("cron"):
-            self.add_error("cron", "Write when it runs, or choose another frequency.")
+            self.add_error("cron", "Enter a cron expression, or choose another frequency.")
         if data.get("only") and not data.get("only_specs") and "only_specs" not in self.errors:
-            self.add_error("only_specs", "Name at least one package, or take the tick away.")
+            self.add_error("only_specs", "Enter at least one package, or clear the check box.")
         return data
 
     @property

@@ -142,7 +142,7 @@ def _own_preview(request: HttpRequest, channel: Channel, number: int) -> Preview
     rows = Preview.objects.filter(pk=number, channel=channel, asker=user_of(request))
     row = rows.first()
     if row is None or not preview.may_see(row, Caller(user_of(request))):
-        raise Http404("There is no such preview any more.")
+        raise Http404("This preview no longer exists.")
     return row
 
 
@@ -198,8 +198,8 @@ def _conflicts(form: MirrorForm, channel: Channel) -> list[str]:
     sentences = []
     if data.get("only") and (data.get("exclude_specs") or data.get("include_specs")):
         sentences.append(
-            "“Only include the following package names” stands alone: take the names in Exclude "
-            "Packages and Include Packages away, or take its tick away."
+            "“Only include the following package names” cannot be combined with other lists: clear "
+            "Exclude Packages and Include Packages, or clear its check box."
         )
     try:
         normalized = filter_forms.checked(_readable(form), "mirror", form.kind)

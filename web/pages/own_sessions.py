@@ -49,7 +49,7 @@ def end_others(request: HttpRequest) -> HttpResponse:
     return confirm(
         request,
         title="End all other sessions?",
-        losses=["Every other browser and script has to sign in again. Tokens go on working."],
+        losses=["All other browsers and scripts must sign in again. Tokens keep working."],
         verb="End sessions",
         back=reverse("sessions"),
     )
@@ -61,14 +61,14 @@ def end_browser(request: HttpRequest, pk: int) -> HttpResponse:
     user = user_of(request)
     session = UserSession.objects.filter(user=user, pk=pk).first()
     if session is None:
-        raise Http404("You have no such session; perhaps it has ended already.")
+        raise Http404("You have no such session. It may have ended already.")
     if request.method == "POST":
         with transaction.atomic():
             alive.end([session])
             _record(request, user, f"a browser at {session.ip}")
         messages.success(request, "The session has ended.")
         return redirect("sessions")
-    return _confirm_end(request, "This browser has to sign in again.")
+    return _confirm_end(request, "This browser must sign in again.")
 
 
 @signed_in
@@ -77,14 +77,14 @@ def end_api(request: HttpRequest, pk: int) -> HttpResponse:
     user = user_of(request)
     session = ApiSession.objects.filter(user=user, pk=pk).first()
     if session is None:
-        raise Http404("You have no such session; perhaps it has ended already.")
+        raise Http404("You have no such session. It may have ended already.")
     if request.method == "POST":
         with transaction.atomic():
             _record(request, user, f"a script at {session.address or 'an unknown address'}")
             session.delete()
         messages.success(request, "The session has ended.")
         return redirect("sessions")
-    return _confirm_end(request, "The script or client that uses it has to sign in again.")
+    return _confirm_end(request, "The script or client that uses it must sign in again.")
 
 
 def _confirm_end(request: HttpRequest, loss: str) -> HttpResponse:

@@ -8,33 +8,23 @@ from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 
 from channels.models import Channel, Package
-from filters.rules.model import Rule
 from publishing.explain import Answers, why
+from publishing.outcomes import State
 from web.api import package_schemas
 from web.api.pagination import COUNT_LIMIT, Paging
 from web.pages.channel_frame import get_channel, render_tab
 from web.pages.guards import signed_in
 from web.pages.pagination import PAGE_SIZE, Page, page_number, text_parameter
 
-STATES = {
+STATE_BADGES = {
     "listed": "kept",
-    "active": "downloaded",
-    "passive": "on demand",
-    "missing": "missing",
-    "left_out": "left_out",
+    State.PRESENT: "downloaded",
+    State.ON_DEMAND: "on demand",
+    State.MISSING: "missing",
+    State.STAYS: "kept",
+    State.EXCLUDED: "left_out",
 }
-RULES = {
-    Rule.CVE: "CVE filter",
-    Rule.DATE: "date range",
-    Rule.LICENSE: "excluded licenses",
-    Rule.ONLY_SPECS: "only the named packages",
-    Rule.EXCLUDE_SPECS: "excluded packages",
-    Rule.SUBDIRS: "platforms",
-    Rule.LEGACY: "legacy packages",
-    Rule.TYPE: "package types",
-    Rule.INVALID: "broken record",
-    Rule.DUPLICATE: "another mirror of the channel",
-}
+"""The badge for what became of a file; `listed` is one whose bytes nothing is known of."""
 
 
 @signed_in
@@ -82,7 +72,7 @@ def package(
     paging = Paging(offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE)
     files = package_schemas.files(channel, family, name=name, paging=paging) if items else None
     if not files or not files[0]:
-        raise Http404(f"The channel {channel.path} lists no package {name} now.")
+        raise Http404(f"The channel {channel.path} does not list the package {name}.")
     newest = package_schemas.newest(channel, family, name=name) or files[0][0]
     record = _record(newest)
     context = {
@@ -114,8 +104,7 @@ def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         "more": answers.more,
         "page": page,
         "kept": sum(1 for answer in answers.items if answer["kept"]),
-        "rules": RULES,
-        "states": STATES,
+        "state_badges": STATE_BADGES,
     }
     return render_tab(
         request, channel, "channel-packages", template="channels/why.html", context=context

@@ -65,14 +65,14 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """Make one of your tokens void."""
     token = Token.objects.filter(user=user_of(request), pk=pk).select_related("user").first()
     if token is None:
-        raise Http404("You have no such token; perhaps it was revoked already.")
+        raise Http404("You have no such token. It may have been revoked already.")
     if request.method == "POST":
         with transaction.atomic():
             record_token_event(EventType.TOKEN_REVOKED, token, request)
             token.delete()
-        messages.success(request, f"The token {token.name} is revoked.")
+        messages.success(request, f"Token {token.name} revoked.")
         return redirect("profile")
-    losses = ["Every client and script that uses it is refused from now on."]
+    losses = ["Clients and scripts that use it stop working immediately."]
     return confirm(
         request,
         title=f"Revoke the token {token.name}?",

@@ -38,6 +38,8 @@ def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpRespons
         "page": page,
         "rows": rows,
         "numbered": f"{base}.r{channel.current}",
+        "all_kept_hours": django_settings.KEEP_HOURS,
+        "daily_kept_days": django_settings.KEEP_DAYS,
         "dated": f"{base}.{datetime.now(UTC).date()}",
         "numbers": [row.number for row in page.rows],
     }
@@ -104,7 +106,7 @@ def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> Http
     except WrongState as error:
         messages.error(request, str(error))
     else:
-        word = "is kept for ever" if pinned else "is kept no longer than others"
+        word = "is always kept" if pinned else "is no longer pinned"
         messages.success(request, f"Revision {number} {word}.")
     return redirect(address(channel, "channel-revisions"))
 
@@ -124,7 +126,7 @@ def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -
         else:
             messages.success(
                 request,
-                f"{channel.path} is rolled back to revision {number}, as revision "
+                f"{channel.path} rolled back to revision {number}, as revision "
                 f"{new_revision.number}, and frozen there.",
             )
         return redirect(address(channel, "channel-revisions"))
@@ -132,8 +134,7 @@ def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -
     losses = [
         f"Clients get the {target.files:,} files of {target.created_at:%Y-%m-%d %H:%M} UTC again"
         + (f" instead of today's {now.files:,}." if now else "."),
-        "The channel is frozen there: what mirrors bring waits until it is unfrozen. "
-        "No revision is lost.",
+        "The channel is frozen there: changes wait until it is unfrozen. No revision is deleted.",
     ]
     return confirm(
         request,
@@ -147,7 +148,7 @@ def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -
 def _kept(channel: Channel, number: int) -> Revision:
     row = channel.revisions.filter(number=number, number__lte=channel.current).first()
     if row is None:
-        raise Http404(f"The revision {number} of {channel.path} is not kept.")
+        raise Http404(f"Revision {number} of {channel.path} does not exist or is no longer kept.")
     return row
 
 

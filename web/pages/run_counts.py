@@ -6,36 +6,25 @@ listed = left out by the mirror's filter + by the channel's + mirrored + failed 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import IntegerField, Max, Min, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
-from filters.rules.model import Rule
 from history.models import Event, EventType
 from mirrors.models import Run
+from publishing.outcomes import State
+from web.labels import FAILED, RULE_LABELS, STATE_LABELS, filtered_by
 
-ON_DEMAND = "On demand: downloaded when a client asks"
+ON_DEMAND = "On demand: downloaded when a client first requests it"
 _ENDS = (
     EventType.MIRROR_STARTED,
     EventType.MIRROR_COMPLETED,
     EventType.MIRROR_FAILED,
     EventType.MIRROR_STOPPED,
 )
-RULE_LABELS: dict[str, str] = {
-    Rule.CVE: "CVE Filters",
-    Rule.DATE: "Date Range",
-    Rule.LICENSE: "Excluded licenses",
-    Rule.ONLY_SPECS: "Not among the only packages",
-    Rule.EXCLUDE_SPECS: "Exclude Packages",
-    Rule.SUBDIRS: "Platforms",
-    Rule.LEGACY: "Legacy packages (.tar.bz2 beside .conda)",
-    Rule.INVALID: "Broken records of the source",
-    Rule.TYPE: "Package types",
-    Rule.DUPLICATE: "Another mirror of the channel brings the same file",
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +60,6 @@ class FileSummary:
     They are differences themselves, so nothing is compared."""
     stays: Figure
     """Listed although the source dropped it: not among what the source lists."""
-    whole: bool = field(default=True)
 
     @property
     def sum(self) -> int:
@@ -100,22 +88,20 @@ def file_summary(run: Run, before: Run | None) -> FileSummary | None:
         return None
     old = before.counts if before else None
     stages = [
-        _filtered("mirror", "Left out by the mirror's filter", counts, old),
-        _filtered("channel", "Left out by the channel's filter", counts, old),
+        _filtered("mirror", filtered_by("mirror"), counts, old),
+        _filtered("channel", filtered_by("channel"), counts, old),
         _mirrored(run, counts, old),
-        _figure("Failed to mirror", "failed", counts, old),
+        _figure(STATE_LABELS[FAILED], FAILED, counts, old),
     ]
     waiting = _waiting(run, counts)
     if waiting:
-        stages.append(Figure("Not downloaded yet", waiting, "missing"))
+        stages.append(Figure(STATE_LABELS[State.MISSING], waiting, State.MISSING))
     listed = _figure("Listed by the source", "listed", counts, old, reason="all")
-    total = sum(stage.count for stage in stages)
     return FileSummary(
         listed=listed,
         stages=tuple(stages),
         changes=tuple(_figure(words, kind, counts, None) for kind, words in CHANGES.items()),
-        stays=_figure("Kept though the source dropped it", "stays", counts, old),
-        whole=listed.count == total,
+        stays=_figure(STATE_LABELS[State.STAYS], State.STAYS, counts, old),
     )
 
 
@@ -168,11 +154,11 @@ def _present(run: Run, counts: Mapping[str, Any]) -> tuple[Figure, ...]:
     """The files that are here: what this run has downloaded, and what was here before it."""
     present = int(counts.get("active", 0))
     if not run.mirror.active:
-        return (Figure("Already here: a client asked for it", present, "active"),)
+        return (Figure("Already downloaded for a client", present, "active"),)
     downloaded = min(present, fetched(run))
     return (
         Figure("Downloaded by this run", downloaded, "active"),
-        Figure("Already here", present - downloaded, "active"),
+        Figure("Already downloaded", present - downloaded, "active"),
     )
 
 

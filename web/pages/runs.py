@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
@@ -16,22 +14,16 @@ from channels.errors import WrongState
 from mirrors.models import LogLine, Mirror, Run
 from publishing import file_lists
 from publishing.file_lists import Line
+from web.labels import outcome_label
+from web.pages import exports
 from web.pages.channel_frame import render_tab
 from web.pages.guards import signed_in
 from web.pages.mirror_access import get_mirror, get_run
 from web.pages.pagination import number_parameter, paginate
-from web.pages.run_counts import RULE_LABELS
 
 SIZE = 100
 MOST_PAGES = 100_000
 COLUMNS = ("section", "file", "outcome", "detail", "size")
-OUTCOMES = {
-    "active": "Downloaded",
-    "passive": "On demand",
-    "missing": "Not downloaded yet",
-    "failed": "Failed to mirror",
-}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @signed_in
@@ -55,14 +47,14 @@ def files(request: HttpRequest, pk: int, number: int, c: str, s: str | None = No
     reason = request.GET.get("reason", "")
     page = number_parameter(request, "page", maximum=MOST_PAGES)
     context: dict[str, Any] = {"mirror": mirror, "run": run, "reason": reason, "number": page}
-    context["title"] = words(reason)
+    context["title"] = outcome_label(reason)
     start = (page - 1) * SIZE
     try:
         lines = list(islice(_lines(run, reason), start, start + SIZE + 1))
     except WrongState as error:
         context["gone"] = str(error)
         lines = []
-    context |= {"lines": [(line, words(line.reason)) for line in lines[:SIZE]]}
+    context |= {"lines": [(line, outcome_label(line.reason)) for line in lines[:SIZE]]}
     context |= {"first": start + 1, "more": len(lines) > SIZE}
     return render_tab(
         request,
@@ -79,20 +71,18 @@ def export(
 ) -> HttpResponseBase:
     """The same list as a file: CSV, or JSON with one object a line between brackets."""
     _, run = _run(request, pk, number, c=c, s=s)
-    if form not in ("csv", "json"):
-        raise Http404("Lists are exported as CSV or JSON.")
+    exports.check_format(form)
     lines = _lines(run, request.GET.get("reason", ""))
     try:
         first = next(lines, None)
     except WrongState as error:
         raise Http404(str(error)) from error
     all_lines = chain([first], lines) if first else lines
-    chunks = _csv(all_lines) if form == "csv" else _json(all_lines)
-    kind = "text/csv; charset=utf-8" if form == "csv" else "application/json"
-    response = StreamingHttpResponse(chunks, content_type=kind)
-    response["Content-Disposition"] = f'attachment; filename="mirror-{pk}-run-{number}.{form}"'
-    response["Cache-Control"] = "no-store"
-    return response
+    if form == "csv":
+        chunks = exports.csv_lines(COLUMNS, map(_csv_row, all_lines))
+    else:
+        chunks = exports.json_lines(map(_json_item, all_lines), ascii_only=True)
+    return exports.download(chunks, form, f"mirror-{pk}-run-{number}")
 
 
 @signed_in
@@ -110,21 +100,6 @@ def log(
     return response
 
 
-def words(reason: str) -> str:
-    """A reason of `publishing.file_lists` as people read it."""
-    by, _, rule = reason.partition(".")
-    if by in ("mirror", "channel"):
-        whose = f"Left out by the {by}'s filter"
-        return f"{whose}: {RULE_LABELS.get(rule, rule)}" if rule else whose
-    return OUTCOMES.get(reason, "All files that the source lists")
-
-
-def cell(value: object) -> str:
-    """A value that no spreadsheet takes for a formula."""
-    text = plain(str(value))
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
 def plain(text: str) -> str:
     """Text without control characters, which terminals would obey."""
     return "".join(
@@ -139,26 +114,13 @@ def _lines(run: Run, reason: str) -> Iterator[Line]:
     return file_lists.files(run, reason or None)
 
 
-class _Echo:
-    def write(self, text: str) -> str:
-        return text
+def _csv_row(line: Line) -> list[object]:
+    return [*map(plain, line[:4]), line.size if line.size >= 0 else ""]
 
 
-def _csv(lines: Iterator[Line]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for line in lines:
-        size = line.size if line.size >= 0 else ""
-        yield writer.writerow([*map(cell, line[:4]), size])
-
-
-def _json(lines: Iterator[Line]) -> Iterator[str]:
-    before = "[\n"
-    for line in lines:
-        values = dict(zip(COLUMNS, line, strict=True))
-        yield before + json.dumps({**values, "size": line.size if line.size >= 0 else None})
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"
+def _json_item(line: Line) -> dict[str, object]:
+    values = dict(zip(COLUMNS, line, strict=True))
+    return {**values, "size": line.size if line.size >= 0 else None}
 
 
 def _run(

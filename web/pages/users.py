@@ -45,7 +45,7 @@ def create_user(request: HttpRequest) -> HttpResponse:
         with transaction.atomic():
             password = _new_password(user)
             _record(SecurityEventType.USER_CREATED, request, user, after=_audited_settings(user))
-        return _show_password(request, user, password, "The account is created.")
+        return _show_password(request, user, password, "Account created.")
     return render(request, "accounts/user_form.html", {"form": form})
 
 
@@ -65,7 +65,7 @@ def edit_user(request: HttpRequest, pk: int) -> HttpResponse:
         with transaction.atomic():
             user.save(update_fields=["username", "email", "role"])
             _record(SecurityEventType.USER_UPDATED, request, user, before, _audited_settings(user))
-        messages.success(request, f"The account {user} is saved.")
+        messages.success(request, f"Account {user} saved.")
         return redirect("users")
     return render(request, "accounts/user_form.html", {"form": form, "edited": user})
 
@@ -84,12 +84,12 @@ def switch_user(request: HttpRequest, pk: int) -> HttpResponse:
     if user.is_active:
         title, verb = f"Disable the account {user}?", "Disable account"
         losses = [
-            "It cannot sign in any more. Its sessions end and its tokens are revoked for good: "
-            "clients that use them stop working. Its channels and mirrors stay and go on running."
+            "The user can no longer sign in. Sessions end and tokens are revoked permanently: "
+            "clients that use them stop working. Channels and mirrors stay and keep running."
         ]
     else:
         title, verb = f"Enable the account {user}?", "Enable account"
-        losses = ["It can sign in again. It needs new tokens: the old ones stay revoked."]
+        losses = ["The user can sign in again. Old tokens stay revoked, so new ones are needed."]
     return confirm(
         request,
         title=title,
@@ -109,14 +109,14 @@ def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
             ended = revocation.end_everything(user)
             password = _new_password(user)
             _record(SecurityEventType.PASSWORD_RESET, request, user, after=ended.counts())
-        done = f"The password is new; the old one is void. {ended}."
+        done = f"Password reset; the old password no longer works. {ended}."
         return _show_password(request, user, password, done)
     return confirm(
         request,
         title=f"Reset the password of {user}?",
         losses=[
-            "The old password is void at once. The account's sessions end and its tokens are "
-            "revoked: clients that use them stop working."
+            "The old password stops working immediately. The account's sessions end and its tokens "
+            "are revoked: clients that use them stop working."
         ],
         verb="Reset password",
         back=reverse("users"),
@@ -130,11 +130,11 @@ def _switched(request: HttpRequest, user: User) -> str:
         if user.is_active:
             user.save(update_fields=["is_active"])
             _record(SecurityEventType.USER_ENABLED, request, user)
-            return f"The account {user} is enabled. Its old tokens stay revoked."
+            return f"Account {user} enabled. Its old tokens stay revoked."
         ended = revocation.end_everything(user)
         user.save(update_fields=["is_active"])
         _record(SecurityEventType.USER_DISABLED, request, user, after=ended.counts())
-    return f"The account {user} is disabled. {ended}."
+    return f"Account {user} disabled. {ended}."
 
 
 def _new_password(user: User) -> str:
@@ -173,7 +173,7 @@ def edit_role(request: HttpRequest, pk: int | None = None) -> HttpResponse:
         with transaction.atomic():
             edited.save()
             _record(event, request, edited, before, {"name": edited.name, **edited.attributes})
-        messages.success(request, f"The role {edited} is saved; it holds from the next click on.")
+        messages.success(request, f"Role {edited} saved. It takes effect immediately.")
         return redirect("roles")
     return render(request, "accounts/role_form.html", {"form": form, "role": role})
 
@@ -183,18 +183,18 @@ def delete_role(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a role that nobody has."""
     role = _role(pk)
     if role.user_set.exists():
-        raise PermissionDenied("People have this role. Give them another one first.")
+        raise PermissionDenied("This role is in use. Give its users another role first.")
     if request.method == "POST":
         with transaction.atomic():
             facts = {"name": role.name, **role.attributes}
             _record(SecurityEventType.ROLE_DELETED, request, role, facts)
             role.delete()
-        messages.success(request, f"The role {role} is deleted.")
+        messages.success(request, f"Role {role} deleted.")
         return redirect("roles")
     return confirm(
         request,
         title=f"Delete the role {role}?",
-        losses=["Nobody has it, so nobody loses anything."],
+        losses=["No user has this role."],
         verb="Delete role",
         back=reverse("roles"),
     )
@@ -203,14 +203,14 @@ def delete_role(request: HttpRequest, pk: int) -> HttpResponse:
 def _user(pk: int) -> User:
     user = User.objects.select_related("role").filter(pk=pk).first()
     if user is None:
-        raise Http404("There is no such account.")
+        raise Http404("This account does not exist.")
     return user
 
 
 def _role(pk: int) -> Role:
     role = Role.objects.filter(pk=pk).first()
     if role is None:
-        raise Http404("There is no such role.")
+        raise Http404("This role does not exist.")
     return role
 
 
@@ -241,11 +241,11 @@ def _require_other_administrator(user: User) -> None:
     """Refuse what would leave this server without an administrator."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     if not others.filter(Q(is_superuser=True) | Q(role__attributes__roles=Level.MANAGE)).exists():
-        raise PermissionDenied("This is the last administrator; make another one first.")
+        raise PermissionDenied("This is the last administrator. Create another one first.")
 
 
 def _check_own_role(request: HttpRequest, role: Role, attributes: dict[str, str]) -> None:
     user = user_of(request)
     own = user.role_id == role.pk and role.pk is not None and not user.is_superuser
     if own and attributes[Attribute.ROLES] != Level.MANAGE:
-        raise PermissionDenied("You cannot take roles = manage from your own role.")
+        raise PermissionDenied("You cannot remove roles = manage from your own role.")

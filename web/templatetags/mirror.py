@@ -7,7 +7,7 @@ from datetime import timedelta
 from django import template
 
 from mirrors import cron as schedule
-from web.pages.run_counts import RULE_LABELS
+from web.labels import RULE_LABELS
 
 register = template.Library()
 

@@ -20,6 +20,8 @@ from accounts.permissions import Attribute, Level
 from channels.models import Channel
 from channels.states import JobState
 from mirrors.models import Mirror, Outcome
+from publishing.outcomes import State
+from web.labels import STATE_LABELS
 from web.pages.rendering import DIALOG
 
 register = template.Library()
@@ -44,11 +46,11 @@ BADGES = {
     **{str(value): (*look, str(value.label)) for value, look in LOOKS.items()},
     "held": ("shield", "orange", "Held"),
     "frozen": ("snowflake", "azure", "Frozen"),
-    "downloaded": ("check", "green", "Downloaded"),
-    "on demand": ("cloud", "secondary", "On demand"),
-    "missing": ("clock", "orange", "Not downloaded yet"),
-    "kept": ("check", "green", "Here"),
-    "left_out": ("x", "red", "Left out"),
+    "downloaded": ("check", "green", STATE_LABELS[State.PRESENT]),
+    "on demand": ("cloud", "secondary", STATE_LABELS[State.ON_DEMAND]),
+    "missing": ("clock", "orange", STATE_LABELS[State.MISSING]),
+    "kept": ("check", "green", "Available"),
+    "left_out": ("x", "red", STATE_LABELS[State.EXCLUDED]),
     "current": ("check", "green", "Current"),
     "pinned": ("pin", "blue", "Pinned"),
     "rollback": ("arrow-back-up", "orange", "Rollback"),

@@ -94,7 +94,7 @@ def test_a_made_token_is_shown_once_and_works() -> None:
 def test_a_token_for_channels_needs_their_names() -> None:
     client = browser(person("ann"))
     form = {"name": "ci", "expires": str(tokens.latest_expiry()), "limit": "channels"}
-    assert "Name at least one channel." in client.post("/profile/", form).content.decode()
+    assert "Enter at least one channel." in client.post("/profile/", form).content.decode()
     client.post("/profile/", {**form, "resources": "main\nmain/staging", "level": "read"})
     assert Token.objects.get().resources == [
         {"channel": "main", "level": "read"},

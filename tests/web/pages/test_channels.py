@@ -218,12 +218,12 @@ def test_why_asks_the_mirrors_for_any_name(conda: FakeConda) -> None:
     scene.publish(channel)
     client = browser(scene.admin())
     page = client.get("/channels/main/packages/why/?q=readline").content.decode()
-    assert "excluded licenses" in page
+    assert "Excluded licenses" in page
     assert "GPL-3.0-only" in page
     page = client.get("/channels/main/packages/why/?q=six-1.16-0.conda").content.decode()
-    assert "All filters let it pass." in page
+    assert "All filters allow it." in page
     page = client.get("/channels/main/packages/why/?q=nowhere").content.decode()
-    assert "No source lists it" in page
+    assert "Not found in any source" in page
 
 
 def test_a_confirmation_is_a_page_and_inside_a_dialog_only_its_form(tools: Channel) -> None:

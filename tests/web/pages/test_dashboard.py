@@ -48,8 +48,8 @@ def test_my_channels_is_the_heading_also_where_one_owns_none() -> None:
     services.create("geology", person("gina", "author"))
     page = dashboard("rita", "reader")
     assert ">My Channels</h2>" in page
-    assert "You own none. These are channels that you may read." in page
-    assert "You own none." not in dashboard("gina", "author")
+    assert "You own no channels. These are the channels you can read." in page
+    assert "You own no channels." not in dashboard("gina", "author")
 
 
 def test_a_line_of_a_mirror_has_its_actions() -> None:

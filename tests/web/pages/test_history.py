@@ -14,7 +14,7 @@ from channels import services
 from channels.models import Channel
 from history.models import Event, EventType, record
 from tests.web.client import person
-from web.pages.history import cell
+from web.pages.exports import cell
 
 pytestmark = pytest.mark.django_db
 

@@ -137,7 +137,7 @@ def test_a_run_that_does_not_stop_is_marked_as_stopped_after_ten_minutes(
 
     going.update(stop_requested_at=timezone.now() - Run.STUCK)
     assert "Mark m as stopped?" in text(client.get(address))
-    assert "m is marked as stopped." in text(client.post(address, follow=True))
+    assert "m marked as stopped." in text(client.post(address, follow=True))
     marked = going.get()
     assert (marked.state, marked.fence) == ("stopped", run.fence + 1)
     assert marked.steps[0][2] == marked.ended_at.isoformat()
@@ -176,13 +176,13 @@ def test_stop_says_what_is_kept_and_answers_at_once(channel: Channel) -> None:
     client = browser()
     asked = text(client.get(f"{TAB}{mirror.pk}/stop/"))
     assert "Stop m?" in asked
-    assert "is kept" in asked
+    assert "are kept" in asked
     assert "Stop mirror</button>" in asked
     answer = client.post(f"{TAB}{mirror.pk}/stop/", follow=True)
     assert "Stopping" in text(answer)
     # Asked again when it has ended: no error, a sentence.
     Run.objects.filter(pk=run.pk).update(state="completed")
-    assert "had ended already" in text(client.post(f"{TAB}{mirror.pk}/stop/", follow=True))
+    assert "had already ended" in text(client.post(f"{TAB}{mirror.pk}/stop/", follow=True))
 
 
 def test_restart_of_what_was_not_stopped_is_a_sentence(channel: Channel) -> None:
@@ -207,7 +207,7 @@ def test_delete_names_what_is_lost(channel: Channel, conda: FakeConda) -> None:
     scene.run_now(mirror)
     client = browser()
     asked = text(client.get(f"{TAB}{mirror.pk}/delete/"))
-    assert "The 3 files that it brought to main leave the channel" in asked
+    assert "The 3 files it mirrored to main are removed from the channel" in asked
     assert client.post(f"{TAB}{mirror.pk}/delete/").status_code == 302
     assert not Mirror.objects.filter(pk=mirror.pk, deleted_at=None).exists()
 
@@ -302,8 +302,8 @@ def test_several_mirrors_are_stopped_at_once_with_the_outcome_of_each(channel: C
     assert "Stop 2 mirrors?" in asked
     assert "one, two" in asked
     done = text(client.post(address))
-    assert "is stopped" in done
-    assert "was not running" in done
+    assert "Stopped" in done
+    assert "Was not running" in done
     assert "Stop: 1 of 2 mirrors" in done
 
 
@@ -328,8 +328,11 @@ def test_details_of_a_run_add_up_and_link_to_their_lists(
     scene.run_now(mirror)
     client = browser()
     page = text(client.get(f"{TAB}{mirror.pk}/runs/1/"))
-    for words in ("Mirroring Details", "Completed", "Excluded licenses", "adds up", "On demand"):
+    for words in ("Mirroring Details", "Completed", "Excluded licenses", "Total", "On demand"):
         assert words in page
+    summary = file_summary(mirror.runs.get(), None)
+    assert summary
+    assert summary.sum == summary.listed.count == 3
     assert "hx-trigger" not in page
     assert text(client.get(f"{TAB}{mirror.pk}/")).count("Mirroring Details") >= 1
     listed = text(client.get(f"{TAB}{mirror.pk}/runs/1/files/?reason=mirror.license"))
@@ -354,13 +357,13 @@ def test_details_tell_what_a_run_downloaded_from_what_was_here(
     def mirrored(run: Run) -> dict[str, int]:
         found = file_summary(run, None)
         assert found
-        assert found.whole
+        assert found.sum == found.listed.count
         return {part.words: part.count for stage in found.stages for part in stage.parts}
 
     assert mirrored(first) == {"Downloaded by this run": 3}
-    assert mirrored(second) == {"Downloaded by this run": 1, "Already here": 3}
+    assert mirrored(second) == {"Downloaded by this run": 1, "Already downloaded": 3}
     page = text(browser().get(f"{TAB}{mirror.pk}/runs/2/"))
-    assert "Already here" in page
+    assert "Already downloaded" in page
     assert "+1" in page  # listed one more than the run before
     compared = file_summary(second, first)
     assert compared
@@ -391,7 +394,7 @@ def test_details_and_history_tell_what_a_run_changed_and_what_stays(
         return text(browser().get(f"{TAB}{mirror.pk}/runs/{run.number}/"))
 
     run = scene.run_now(mirror)
-    kept = "Kept though the source dropped it"
+    kept = "Kept although the source removed it"
     assert changed(run) == {
         "Added to the channel": 0,
         "replaced": 1,
@@ -485,13 +488,13 @@ def test_held_says_why_and_release_lets_it_pass(channel: Channel, conda: FakeCon
         assert "noarch is empty now" in page
         assert "noarch: noarch" not in page
     details = text(client.get(f"{TAB}{mirror.pk}/"))
-    assert "Clients keep what was accepted before" in details
+    assert "Clients keep the previously accepted packages" in details
     assert f'id="release-here" href="{release}"' in details
     client.post(release)
     mirror.refresh_from_db()
     assert mirror.held == {}
     details = text(client.get(f"{TAB}{mirror.pk}/"))
-    assert "It is not held any more." in details
+    assert "It is no longer held." in details
     assert "release-here" not in details
 
 
@@ -527,8 +530,8 @@ def test_past_runs_show_what_failed_in_them_and_what_was_held(
 def test_a_run_says_who_asked_for_it_and_how(channel: Channel, cause: Cause, words: str) -> None:
     mirror = scene.mirror(channel, SOURCE, "m")
     run_control.request_run(mirror, cause=cause, actor="ann")
-    assert f"<dt>Asked for by</dt><dd>{words}</dd>" in text(browser().get(f"{TAB}{mirror.pk}/"))
-    assert f'data-label="Asked for by">{words}</td>' in text(
+    assert f"<dt>Triggered by</dt><dd>{words}</dd>" in text(browser().get(f"{TAB}{mirror.pk}/"))
+    assert f'data-label="Triggered by">{words}</td>' in text(
         browser().get(f"{TAB}{mirror.pk}/runs/")
     )
 
@@ -675,9 +678,9 @@ def test_what_is_wrong_is_told_at_its_field_and_what_was_typed_stays(channel: Ch
 @pytest.mark.parametrize(
     ("kind", "state", "sentence"),
     [
-        ("python_simple", "completed", "No project has been read yet"),
+        ("python_simple", "completed", "No projects yet"),
         ("conda", "completed", "The source lists no files."),
-        ("conda", "stopped", "This run ended before it had counted anything."),
+        ("conda", "stopped", "This run ended before it counted any files."),
     ],
 )
 def test_details_say_why_nothing_was_counted(
@@ -695,7 +698,7 @@ def test_details_say_why_nothing_was_counted(
 def test_a_taken_name_is_told_at_the_name(channel: Channel) -> None:
     scene.mirror(channel, SOURCE, "m")
     page = text(browser().post(f"{TAB}create/", form()), status=422)
-    assert "A mirror of this name exists on this server." in page
+    assert "A mirror with this name already exists on this server." in page
     assert "exclude_specs" in page
 
 
@@ -711,7 +714,7 @@ def test_only_named_packages_stand_alone(channel: Channel) -> None:
     )
     assert "cannot stand beside" in text(refused, status=422)
     empty = client.post(f"{TAB}create/", form(mirror_name="d", only="on"))
-    assert "Name at least one package" in text(empty, status=422)
+    assert "Enter at least one package" in text(empty, status=422)
 
 
 def test_edit_shows_everything_as_it_was_with_the_mode_locked(channel: Channel) -> None:
@@ -792,7 +795,7 @@ def test_the_connection_test_names_what_is_there(channel: Channel, conda: FakeCo
     assert "no conda index" in nothing
     for kind in set(registry.kinds()) - {"conda"}:
         wrong = text(client.post(f"{TAB}test/", form(source_root=conda.channel, mirror_type=kind)))
-        assert "This is a conda source: choose this Type" in wrong
+        assert "This is a conda source: select that Type" in wrong
     refused = text(client.post(f"{TAB}test/", form(source_root="https://elsewhere.example/x")))
     assert "elsewhere.example" in refused
 
@@ -832,7 +835,7 @@ def test_a_preview_is_cancelled_and_a_bad_form_says_why_there_is_none(channel: C
     row = Preview.objects.get()
     assert "was cancelled" in text(client.post(f"{TAB}preview/{row.pk}/cancel/"))
     bad = text(client.post(f"{TAB}preview/", form(exclude_specs="bad ==", source_root="")))
-    assert "cannot be previewed yet" in bad
+    assert "To see a preview, correct these fields" in bad
     assert "External Source Channel" in bad
     assert Preview.objects.count() == 1
 
@@ -864,7 +867,7 @@ def test_a_duplicate_begins_as_the_mirror_is_but_for_its_name_and_logins(channel
     page = text(client.get(f"{TAB}create/?like={mirror.pk}"))
     for words in (
         'value="rocks_copy"', "30 2 * * 1-5", "numpy &lt;2", f'value="{SOURCE}"',
-        "Its logins are not copied",
+        "Credentials are not copied",
     ):  # fmt: skip
         assert words in page
     assert "s3cret" not in page
@@ -899,4 +902,4 @@ def test_the_form_is_shown_as_a_call_of_the_api_that_does_the_same(channel: Chan
     edited = html.unescape(text(client.post(f"{TAB}call/", {**sent, "mirror": mirror.pk})))
     assert f"curl -X PUT {settings.PUBLIC_URL}/api/channels/main/mirrors/{mirror.pk} " in edited
     assert "mirror_mode" not in edited
-    assert "Say where to mirror from." in text(client.post(f"{TAB}call/", {}))
+    assert "Enter the URL of the source." in text(client.post(f"{TAB}call/", {}))
