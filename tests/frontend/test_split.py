@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright._impl._driver import compute_driver_executable
 
-from web.pages.mirror_forms import split
+from web.pages.spec_lists import split
 
 APP = Path(__file__).resolve().parents[2] / "static" / "app.js"
 TEXTS = (

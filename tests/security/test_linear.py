@@ -17,7 +17,7 @@ SETUP = (
     "django.setup();"
 )
 READERS = {
-    "pasted list": "from web.pages.mirror_forms import split; split(text)",
+    "pasted list": "from web.pages.spec_lists import split; split(text)",
     "pattern": "from ecosystems import globs; globs.matcher('*a' * 12 + 'b')(text);"
     "globs.matcher('*'.join(text[:20_000]))(text)",
     "license": "from ecosystems.licenses import families; families(text, text)",

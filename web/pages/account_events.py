@@ -1,14 +1,16 @@
-"""Writes down what happens to tokens: in the history and in the audit log."""
+"""Records what happens to accounts, roles and tokens: in the audit log, and in the history."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
 
 from accounts import audit
-from accounts.models import SecurityEventType, Token, User
+from accounts.models import Role, SecurityEventType, Token, User
 from history.models import EventType, record
+from web.pages.guards import user_of
 
 
 def record_token_event(
@@ -48,4 +50,22 @@ def record_token_event(
         subject=token,
         before=settings if revoked else rotated_from,
         after=None if revoked else settings,
+    )
+
+
+def record_change(
+    event: SecurityEventType,
+    request: HttpRequest,
+    subject: User | Role,
+    before: dict[str, str] | None = None,
+    after: Mapping[str, str | int] | None = None,
+) -> None:
+    """A change of an account or role, by whoever sent the request, for the audit log."""
+    audit.record(
+        event,
+        request=request,
+        actor=user_of(request),
+        subject=subject,
+        before=before,
+        after=after,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from web.pages import audit, own_sessions, profile, sign_in, users
+from web.pages import audit, own_sessions, profile, roles, sign_in, users
 
 urlpatterns = [
     path("sign-in/", sign_in.sign_in, name="sign-in"),
@@ -26,10 +26,10 @@ urlpatterns = [
     path("users/<int:pk>/", users.edit_user, name="user-edit"),
     path("users/<int:pk>/switch/", users.switch_user, name="user-switch"),
     path("users/<int:pk>/password/", users.reset_password, name="user-password"),
-    path("roles/", users.roles, name="roles"),
-    path("roles/create/", users.edit_role, name="role-create"),
-    path("roles/<int:pk>/", users.edit_role, name="role-edit"),
-    path("roles/<int:pk>/delete/", users.delete_role, name="role-delete"),
+    path("roles/", roles.roles, name="roles"),
+    path("roles/create/", roles.edit_role, name="role-create"),
+    path("roles/<int:pk>/", roles.edit_role, name="role-edit"),
+    path("roles/<int:pk>/delete/", roles.delete_role, name="role-delete"),
     path("audit-log/", audit.events, name="audit-log"),
     path("audit-log/export.<str:form>", audit.export, name="audit-export"),
 ]

@@ -24,7 +24,7 @@ def events(request: HttpRequest) -> HttpResponse:
     query = request.GET.copy()
     query.pop("page", None)
     context = {
-        "asked": filters,
+        "filters": filters,
         "page": paginate(request, filters.rows().order_by("-pk")),
         "types": SecurityEventType.choices,
         "query": query.urlencode(),

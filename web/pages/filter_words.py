@@ -8,7 +8,7 @@ from typing import Any
 
 from channels.models import Channel
 
-WORDS = {
+FILTER_LABELS = {
     "types": "Package types",
     "subdirs": "Platforms",
     "projects": "Only these projects",
@@ -28,7 +28,7 @@ NAMED = 20
 
 @dataclass(frozen=True)
 class FilterSummary:
-    """The filters of one channel: (words, value) each."""
+    """The filters of one channel: (label, value) each."""
 
     channel: str
     lines: list[tuple[str, str]]
@@ -45,8 +45,8 @@ def channel_filters(channel: Channel) -> list[FilterSummary]:
 def lines(terms: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a filter asks for; nothing for what it leaves open."""
     return [
-        (words, _value(terms[key]))
-        for key, words in WORDS.items()
+        (label, _value(terms[key]))
+        for key, label in FILTER_LABELS.items()
         if terms.get(key) not in (None, "", [], False)
     ]
 

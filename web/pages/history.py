@@ -44,7 +44,7 @@ class EventFilter:
     first: date | None
     last: date | None
     run: int | None
-    downwards: bool
+    descending: bool
 
     @classmethod
     def of(cls, request: HttpRequest) -> EventFilter:
@@ -56,7 +56,7 @@ class EventFilter:
             first=_day(get.get("from", "")),
             last=_day(get.get("to", "")),
             run=_id(get.get("run", "")),
-            downwards=get.get("order") == "desc",
+            descending=get.get("order") == "desc",
         )
 
     @property
@@ -92,11 +92,11 @@ def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     rows = filters.rows(channel)
     if filters.folding:
         rows = rows.filter(folded=False)
-    page_events, before, after = _window(request, rows, downwards=filters.downwards)
+    page_events, before, after = _window(request, rows, descending=filters.descending)
     context = {
         "events": page_events,
         "folded": _folded(page_events) if filters.folding else {},
-        "asked": filters,
+        "filters": filters,
         "types": EventType.choices,
         "families": FAMILIES,
         "total": _total(request, rows, page_events) if page_events else 0,
@@ -122,7 +122,7 @@ def _folded(page_events: list[Event]) -> dict[int, int]:
 def event(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """One event and its metadata; its address stays."""
     channel = get_channel(request, c, s)
-    rows = EventFilter("", "", "", None, None, None, downwards=False).rows(channel)
+    rows = EventFilter("", "", "", None, None, None, descending=False).rows(channel)
     row = rows.filter(pk=min(pk, LARGEST_ID)).first()
     if row is None:
         raise Http404(f"There is no event {pk} in the channel {channel.path}.")
@@ -142,7 +142,7 @@ def export(request: HttpRequest, form: str, c: str, s: str | None = None) -> Htt
     """All events that the filters let through, as CSV or JSON."""
     channel = get_channel(request, c, s)
     filters = EventFilter.of(request)
-    rows = filters.rows(channel).order_by("-pk" if filters.downwards else "pk")
+    rows = filters.rows(channel).order_by("-pk" if filters.descending else "pk")
     exports.check_format(form)
     settings = _settings(request)
     matching = rows.iterator(chunk_size=CHUNK)
@@ -178,13 +178,13 @@ def subject(event: Event) -> str:
 
 
 def _window(
-    request: HttpRequest, rows: QuerySet[Event], *, downwards: bool
+    request: HttpRequest, rows: QuerySet[Event], *, descending: bool
 ) -> tuple[list[Event], int | None, int | None]:
     """The events of the page, and the ids that the pages before and after it begin at."""
     back, forward = _id(request.GET.get("before", "")), _id(request.GET.get("after", ""))
     last = request.GET.get("end") == "last"
     backwards = bool(back) or last
-    key = "-pk" if downwards != backwards else "pk"
+    key = "-pk" if descending != backwards else "pk"
     cursor = back or forward
     if cursor:
         rows = rows.filter(**{"pk__lt" if key == "-pk" else "pk__gt": cursor})

@@ -32,7 +32,7 @@ class Outcome:
     name: str
     channel: str
     done: bool
-    words: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def _delete(mirror: Mirror, actor: str) -> Outcome:
     return Outcome(name, channel, True, "Deleted")
 
 
-def _outcome(mirror: Mirror, words: str, *, done: bool = True) -> Outcome:
-    return Outcome(mirror.name, mirror.channel.path, done, words)
+def _outcome(mirror: Mirror, message: str, *, done: bool = True) -> Outcome:
+    return Outcome(mirror.name, mirror.channel.path, done, message)
 
 
 ACTIONS = {

@@ -69,11 +69,11 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "live": run.state in ACTIVE,
         "held": reasons(run.held),
         "holds": last and bool(mirror.held or mirror.waiting),
-        "said": _said(mirror, run),
+        "warnings": _warnings(mirror, run),
         "last": last,
-        "words": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
-        "funnel": file_summary(run, earlier.first()),
-        "between": _published(run),
+        "label": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
+        "summary": file_summary(run, earlier.first()),
+        "revisions": _published(run),
         "steps": _steps(run),
         "queued": run.started_at - run.created_at if run.started_at else None,
         "lasted": (run.ended_at or now()) - run.started_at if run.started_at else None,
@@ -88,7 +88,7 @@ def _is_last(mirror: Mirror, run: Run) -> bool:
     return not mirror.runs.filter(number__gt=run.number).exists()
 
 
-def _said(mirror: Mirror, run: Run) -> list[str]:
+def _warnings(mirror: Mirror, run: Run) -> list[str]:
     """The last run's page has all that the mirror warns of, an earlier one's what that run did."""
     own: list[str] = run.warnings
     if not _is_last(mirror, run):
@@ -111,10 +111,10 @@ def _steps(run: Run) -> list[dict[str, Any]]:
     return [
         {
             "number": number,
-            "words": label,
+            "label": label,
             "failed": run.state == JobState.FAILED and number == run.step,
             "done": bool(times.get(number, (None, None))[1]),
-            "here": number in times and not times[number][1],
+            "current": number in times and not times[number][1],
             "lasted": _between(*times[number]) if number in times else None,
         }
         for number, label in enumerate(Run.STEPS, start=1)

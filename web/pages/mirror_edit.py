@@ -49,7 +49,7 @@ HINTS = {
     Kind.CRAN.value: "The URL of a CRAN-like repository, without /src/contrib at its end.",
 }
 _ABOUT_CONDA = "Keep Legacy Packages and CVE Filters apply only to conda."
-LACKS = {
+MISSING_PARTS = {
     Kind.PYTHON.value: "Standard python mirrors have no Platforms: the files of a project are "
     f"mirrored for all of them. {_ABOUT_CONDA}",
     Kind.CRAN.value: "Standard R mirrors have no Platforms: sources are the same for all of them, "
@@ -117,16 +117,18 @@ def _page(
     context: dict[str, Any] = {
         "form": form,
         "mirror": form.mirror,
-        "like": like,
-        "without_login": like and (like.upstream.credential or like.upstream.proxy),
+        "template_mirror": like,
+        "without_credentials": like and (like.upstream.credential or like.upstream.proxy),
         "examples": [
             (kind, Kind(kind).label, EXAMPLES[kind])
             for kind in registry.kinds()
             if not form.mirror or kind == form.mirror.kind
         ],
         "hints": {kind: HINTS[kind] for kind in registry.kinds()},
-        "lacks": {kind: text for kind, text in LACKS.items() if kind in registry.kinds()},
-        "owns": [
+        "missing_parts": {
+            kind: MISSING_PARTS[kind] for kind in registry.kinds() if kind in MISSING_PARTS
+        },
+        "own_channels": [
             (f"{settings.PUBLIC_URL}/api/repo/{channel_row.path}", channel_row.path)
             for channel_row in owns[:OWN_CHANNELS]
         ],

@@ -6,8 +6,6 @@ its field. What a type does not have is neither read nor saved.
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -20,8 +18,8 @@ from ecosystems import registry
 from mirrors import source_urls
 from mirrors.models import Kind, Mirror
 from mirrors.services import LONGEST_NAME, MONTHLY
-from web.pages.account_forms import Lines
 from web.pages.channel_forms import FilterForm
+from web.pages.spec_lists import SpecList
 
 CUSTOM = "custom"
 FREQUENCIES = (
@@ -38,43 +36,6 @@ NOTHING: dict[str, Any] = {
     "cve_score_threshold": None,
     "exclude_non_curated_cve": False,
 }
-_NAME = re.compile(r"[A-Za-z_][\w.*-]*")
-_LINES = re.compile(r"[\n\r;]+")
-_MARKS = re.compile(r"[\[\],]")
-_ON = re.compile(r"\s*[<>=!~*\d]")
-
-
-def split(text: str) -> list[str]:
-    """The entries of a typed or pasted list: one a line, or with commas between them."""
-    entries: list[str] = []
-    for piece in (piece for line in _LINES.split(text) for piece in _at_commas(line)):
-        words = piece.split()
-        entries += words if all(map(_NAME.fullmatch, words)) else [piece.strip()]
-    return [entry for entry in entries if entry]
-
-
-def _at_commas(line: str) -> list[str]:
-    """The parts of a line between commas, in one pass, however long it is.
-
-    A comma inside a spec stands before a version ("numpy >=1,<2") or between brackets: the next
-    bracket is a closing one.
-    """
-    cuts: list[int] = []
-    inside = False
-    for mark in reversed(list(_MARKS.finditer(line))):
-        if mark[0] != ",":
-            inside = mark[0] == "]"
-        elif not inside and not _ON.match(line, mark.end()):
-            cuts.append(mark.start())
-    edges = [-1, *reversed(cuts), len(line)]
-    return [line[start + 1 : end] for start, end in pairwise(edges)]
-
-
-class Specs(Lines):
-    """A list of package names and specs."""
-
-    def to_python(self, value: Any) -> Any:
-        return split(str(value or ""))
 
 
 class MirrorForm(FilterForm):
@@ -132,17 +93,17 @@ class MirrorForm(FilterForm):
         help_text="<strong>Caution:</strong> dependencies are not added. Clients cannot install "
         "packages whose dependencies are missing.",
     )
-    only_specs = Specs(
+    only_specs = SpecList(
         label="Package names",
         help_text="Type a name and press Tab after each. A spec like <code>numpy &gt;=1.26</code> "
         "limits the versions.",
     )
-    exclude_specs = Specs(
+    exclude_specs = SpecList(
         label="Exclude Packages",
         help_text="Names, <code>p*</code> for all that begin with p, or specs like "
         "<code>openssl &lt;3</code>. Press Tab after each.",
     )
-    include_specs = Specs(
+    include_specs = SpecList(
         label="Include Packages",
         help_text="Included even if excluded above. For example, exclude <code>p*</code> and "
         "include "

@@ -29,8 +29,9 @@ from runs import connection_test, preview
 from web.pages.channel_forms import add_errors
 from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import channel_for_mirrors
-from web.pages.mirror_forms import CUSTOM, MirrorForm, split
+from web.pages.mirror_forms import CUSTOM, MirrorForm
 from web.pages.rendering import render
+from web.pages.spec_lists import split
 
 TIMES = 3
 PROBLEMS = 20
@@ -59,7 +60,7 @@ def connection_result(request: HttpRequest, c: str, s: str | None = None) -> Htt
         except EcosystemError as error:
             context["problems"] = [(None, str(error))]
         else:
-            context["found"] = findings
+            context["findings"] = findings
             if findings["found_type"] not in (None, form.kind):
                 context["other"] = Kind(findings["found_type"]).label
     return render(request, "mirrors/test.html", context)
@@ -131,8 +132,8 @@ def _shown(request: HttpRequest, channel: Channel, row: Preview) -> HttpResponse
         ]
         context["left_out"] = sum(number for _, _, number, _ in context["reasons"])
         context["changes"] = [
-            (words, row.result[key], examples.get(key, [])[:EXAMPLES])
-            for key, words in (("added", "Added"), ("replaced", "Replaced"), ("removed", "Removed"))
+            (label, row.result[key], examples.get(key, [])[:EXAMPLES])
+            for key, label in (("added", "Added"), ("replaced", "Replaced"), ("removed", "Removed"))
         ]
         context["active"] = row.body["mode"] == Mirror.Mode.ACTIVE
     return render(request, "mirrors/preview.html", context)
@@ -168,7 +169,7 @@ def _upstream(request: HttpRequest, form: MirrorForm, channel: Channel) -> Upstr
 
 
 def form_problems(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
-    """What is wrong with these fields: (the field's label, the words)."""
+    """What is wrong with these fields: (the field's label, the sentence)."""
     return [
         (str(form.fields[name].label) if name in form.fields else None, str(text))
         for name in names
@@ -177,7 +178,7 @@ def form_problems(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
 
 
 def _unreadable(form: MirrorForm, name: str) -> list[tuple[str, str]]:
-    """The entries of a list that are no specs, with the parser's words."""
+    """The entries of a list that are no specs, with what the parser says."""
     if name == "only_specs" and not form.data.get("only"):
         return []
     read = filter_forms.spec_of(form.kind)

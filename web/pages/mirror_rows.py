@@ -77,7 +77,7 @@ class MirrorRow:
         return len(Run.STEPS)
 
     @property
-    def words(self) -> str:
+    def step_label(self) -> str:
         """The step the run is at."""
         return Run.STEPS[self.step - 1] if self.step else "Waiting for a worker"
 

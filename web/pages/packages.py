@@ -46,7 +46,7 @@ def list_packages(request: HttpRequest, c: str, s: str | None = None) -> HttpRes
         "platform": platform,
         "platforms": _platforms(channel),
         "sort": sort,
-        "here": _downloaded(channel, [row["name"] for row in page.rows]),
+        "downloaded_counts": _downloaded(channel, [row["name"] for row in page.rows]),
     }
     return render_tab(
         request,
@@ -127,7 +127,7 @@ def _platforms(channel: Channel) -> list[str]:
 def _downloaded(channel: Channel, names: list[str]) -> dict[str, int]:
     """How many of each package's files are here."""
     rows = Package.objects.at(channel.current).filter(channel=channel, name__in=names)
-    sums = rows.order_by().values_list("name").annotate(here=Sum("present"))
+    sums = rows.order_by().values_list("name").annotate(downloaded=Sum("present"))
     return dict(sums)
 
 

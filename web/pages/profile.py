@@ -46,7 +46,7 @@ def _issued(request: HttpRequest, form: NewToken) -> HttpResponse:
         )
         record_token_event(EventType.TOKEN_CREATED, token, request)
     # Not after a redirect: the secret must not be kept anywhere, the session included.
-    return _shown(request, NewToken(), secret=secret, made=token)
+    return _shown(request, NewToken(), secret=secret, token_created=token)
 
 
 def _shown(request: HttpRequest, form: NewToken, **extra: Any) -> HttpResponse:

@@ -73,7 +73,7 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
         raise Http404(f"{error}.") from error
     groups = [
         {
-            "words": kind.capitalize(),
+            "label": kind.capitalize(),
             "total": file_changes.counts[kind],
             "files": getattr(file_changes, kind),
         }
@@ -88,7 +88,7 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
             "first": first,
             "last": last,
             "groups": groups,
-            "found": file_changes,
+            "changes": file_changes,
             "after": after,
         },
     )

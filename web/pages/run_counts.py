@@ -1,6 +1,6 @@
-"""What became of the files a source lists, as numbers that add up.
+"""What became of the files that a source lists, as counts that add up.
 
-listed = left out by the mirror's filter + by the channel's + mirrored + failed + still to come.
+listed = filtered out by the mirror + by the channel + mirrored + failed + not downloaded yet.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ENDS = (
 class Figure:
     """One number, the list behind it, and what it was in the run before."""
 
-    words: str
+    label: str
     count: int
     reason: str = ""
     before: int | None = None
@@ -100,14 +100,14 @@ def file_summary(run: Run, before: Run | None) -> FileSummary | None:
     return FileSummary(
         listed=listed,
         stages=tuple(stages),
-        changes=tuple(_figure(words, kind, counts, None) for kind, words in CHANGES.items()),
+        changes=tuple(_figure(label, kind, counts, None) for kind, label in CHANGES.items()),
         stays=_figure(STATE_LABELS[State.STAYS], State.STAYS, counts, old),
     )
 
 
 def _total(counts: Mapping[str, Any]) -> int:
     left_out: list[dict[str, int]] = [
-        counts.get(f"{by}_filtered", {}) for by in ("mirror", "channel")
+        counts.get(f"{level}_filtered", {}) for level in ("mirror", "channel")
     ]
     passed: list[int] = [counts.get(key, 0) for key in ("active", "passive", "failed", "removed")]
     return sum(passed) + sum(sum(rule_counts.values()) for rule_counts in left_out)
@@ -121,21 +121,22 @@ def _waiting(run: Run, counts: Mapping[str, Any]) -> int:
 
 
 def _filtered(
-    by: str, words: str, counts: Mapping[str, Any], old: Mapping[str, Any] | None
+    level: str, label: str, counts: Mapping[str, Any], old: Mapping[str, Any] | None
 ) -> Figure:
-    current = {rule: number for rule, number in counts.get(f"{by}_filtered", {}).items() if number}
-    previous = old.get(f"{by}_filtered", {}) if old is not None else None
+    by_rule = counts.get(f"{level}_filtered", {})
+    current = {rule: number for rule, number in by_rule.items() if number}
+    previous = old.get(f"{level}_filtered", {}) if old is not None else None
     figures = tuple(
         Figure(
             RULE_LABELS.get(rule, rule),
             number,
-            f"{by}.{rule}",
+            f"{level}.{rule}",
             previous.get(rule, 0) if previous is not None else None,
         )
         for rule, number in sorted(current.items(), key=lambda item: -item[1])
     )
     before = sum(previous.values()) if previous is not None else None
-    return Figure(words, sum(current.values()), f"{by}." if figures else "", before, figures)
+    return Figure(label, sum(current.values()), f"{level}." if figures else "", before, figures)
 
 
 def _mirrored(run: Run, counts: Mapping[str, Any], old: Mapping[str, Any] | None) -> Figure:
@@ -163,7 +164,7 @@ def _present(run: Run, counts: Mapping[str, Any]) -> tuple[Figure, ...]:
 
 
 def _figure(
-    words: str,
+    label: str,
     key: str,
     counts: Mapping[str, Any],
     old: Mapping[str, Any] | None,
@@ -173,5 +174,5 @@ def _figure(
     count = int(counts.get(key, 0))
     link = key if reason is None else reason
     return Figure(
-        words, count, link if count else "", int(old.get(key, 0)) if old is not None else None
+        label, count, link if count else "", int(old.get(key, 0)) if old is not None else None
     )

@@ -1,22 +1,22 @@
-"""Pages for administrators: local accounts and roles."""
+"""Pages for administrators: local accounts."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from accounts import audit, revocation
+from accounts import revocation
 from accounts.models import Role, SecurityEventType, User
 from accounts.permissions import Attribute, Level
-from web.pages.account_forms import RoleForm, UserForm
+from web.pages.account_events import record_change
+from web.pages.account_forms import UserForm
 from web.pages.guards import administrators, user_of
 from web.pages.pagination import paginate, text_parameter
 from web.pages.rendering import confirm, render
@@ -44,7 +44,9 @@ def create_user(request: HttpRequest) -> HttpResponse:
         )
         with transaction.atomic():
             password = _new_password(user)
-            _record(SecurityEventType.USER_CREATED, request, user, after=_audited_settings(user))
+            record_change(
+                SecurityEventType.USER_CREATED, request, user, after=_audited_settings(user)
+            )
         return _show_password(request, user, password, "Account created.")
     return render(request, "accounts/user_form.html", {"form": form})
 
@@ -64,7 +66,9 @@ def edit_user(request: HttpRequest, pk: int) -> HttpResponse:
         user.role = role
         with transaction.atomic():
             user.save(update_fields=["username", "email", "role"])
-            _record(SecurityEventType.USER_UPDATED, request, user, before, _audited_settings(user))
+            record_change(
+                SecurityEventType.USER_UPDATED, request, user, before, _audited_settings(user)
+            )
         messages.success(request, f"Account {user} saved.")
         return redirect("users")
     return render(request, "accounts/user_form.html", {"form": form, "edited": user})
@@ -108,7 +112,7 @@ def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
         with transaction.atomic():
             ended = revocation.end_everything(user)
             password = _new_password(user)
-            _record(SecurityEventType.PASSWORD_RESET, request, user, after=ended.counts())
+            record_change(SecurityEventType.PASSWORD_RESET, request, user, after=ended.counts())
         done = f"Password reset; the old password no longer works. {ended}."
         return _show_password(request, user, password, done)
     return confirm(
@@ -129,11 +133,11 @@ def _switched(request: HttpRequest, user: User) -> str:
     with transaction.atomic():
         if user.is_active:
             user.save(update_fields=["is_active"])
-            _record(SecurityEventType.USER_ENABLED, request, user)
+            record_change(SecurityEventType.USER_ENABLED, request, user)
             return f"Account {user} enabled. Its old tokens stay revoked."
         ended = revocation.end_everything(user)
         user.save(update_fields=["is_active"])
-        _record(SecurityEventType.USER_DISABLED, request, user, after=ended.counts())
+        record_change(SecurityEventType.USER_DISABLED, request, user, after=ended.counts())
     return f"Account {user} disabled. {ended}."
 
 
@@ -151,67 +155,11 @@ def _show_password(request: HttpRequest, user: User, password: str, done: str) -
     return render(request, "accounts/new_password.html", context)
 
 
-@administrators
-def roles(request: HttpRequest) -> HttpResponse:
-    """All roles and what they allow."""
-    rows = Role.objects.annotate(users=Count("user")).order_by("name")
-    context = {"roles": rows, "attributes": list(Attribute)}
-    return render(request, "accounts/roles.html", context)
-
-
-@administrators
-def edit_role(request: HttpRequest, pk: int | None = None) -> HttpResponse:
-    """Create or change a role."""
-    role = _role(pk) if pk else None
-    form = RoleForm(request.POST or None, role=role, initial={"name": role.name} if role else None)
-    if request.method == "POST" and form.is_valid():
-        edited = role or Role()
-        _check_own_role(request, edited, form.attributes())
-        before = {"name": edited.name, **edited.attributes} if role else None
-        edited.name, edited.attributes = form.cleaned_data["name"], form.attributes()
-        event = SecurityEventType.ROLE_UPDATED if role else SecurityEventType.ROLE_CREATED
-        with transaction.atomic():
-            edited.save()
-            _record(event, request, edited, before, {"name": edited.name, **edited.attributes})
-        messages.success(request, f"Role {edited} saved. It takes effect immediately.")
-        return redirect("roles")
-    return render(request, "accounts/role_form.html", {"form": form, "role": role})
-
-
-@administrators
-def delete_role(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a role that nobody has."""
-    role = _role(pk)
-    if role.user_set.exists():
-        raise PermissionDenied("This role is in use. Give its users another role first.")
-    if request.method == "POST":
-        with transaction.atomic():
-            facts = {"name": role.name, **role.attributes}
-            _record(SecurityEventType.ROLE_DELETED, request, role, facts)
-            role.delete()
-        messages.success(request, f"Role {role} deleted.")
-        return redirect("roles")
-    return confirm(
-        request,
-        title=f"Delete the role {role}?",
-        losses=["No user has this role."],
-        verb="Delete role",
-        back=reverse("roles"),
-    )
-
-
 def _user(pk: int) -> User:
     user = User.objects.select_related("role").filter(pk=pk).first()
     if user is None:
         raise Http404("This account does not exist.")
     return user
-
-
-def _role(pk: int) -> Role:
-    role = Role.objects.filter(pk=pk).first()
-    if role is None:
-        raise Http404("This role does not exist.")
-    return role
 
 
 def _audited_settings(user: User) -> dict[str, str]:
@@ -220,32 +168,8 @@ def _audited_settings(user: User) -> dict[str, str]:
     return {"username": user.username, "email": user.email, "role": role}
 
 
-def _record(
-    event: SecurityEventType,
-    request: HttpRequest,
-    subject: User | Role,
-    before: dict[str, str] | None = None,
-    after: Mapping[str, str | int] | None = None,
-) -> None:
-    audit.record(
-        event,
-        request=request,
-        actor=user_of(request),
-        subject=subject,
-        before=before,
-        after=after,
-    )
-
-
 def _require_other_administrator(user: User) -> None:
     """Refuse what would leave this server without an administrator."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     if not others.filter(Q(is_superuser=True) | Q(role__attributes__roles=Level.MANAGE)).exists():
         raise PermissionDenied("This is the last administrator. Create another one first.")
-
-
-def _check_own_role(request: HttpRequest, role: Role, attributes: dict[str, str]) -> None:
-    user = user_of(request)
-    own = user.role_id == role.pk and role.pk is not None and not user.is_superuser
-    if own and attributes[Attribute.ROLES] != Level.MANAGE:
-        raise PermissionDenied("You cannot remove roles = manage from your own role.")

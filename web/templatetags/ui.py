@@ -42,7 +42,7 @@ LOOKS: dict[TextChoices, tuple[str, str]] = {
 }
 """Icon and colour of what has its words already."""
 BADGES = {
-    # state or word: (icon, colour, words)
+    # state or word: (icon, colour, label)
     **{str(value): (*look, str(value.label)) for value, look in LOOKS.items()},
     "held": ("shield", "orange", "Held"),
     "frozen": ("snowflake", "azure", "Frozen"),
@@ -86,13 +86,13 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 @register.simple_tag
-def icon(name: str, words: str = "") -> SafeString:
-    """A picture of the sprite; decoration unless `words` give it a name."""
+def icon(name: str, label: str = "") -> SafeString:
+    """A picture of the sprite; decoration unless `label` gives it a name."""
     sprite = static("vendor/icons.svg")
-    if words:
+    if label:
         return format_html(
             '<svg class="icon" role="img" aria-label="{}"><use href="{}#{}"/></svg>',
-            words,
+            label,
             sprite,
             name,
         )
@@ -104,14 +104,14 @@ def icon(name: str, words: str = "") -> SafeString:
 
 
 @register.simple_tag
-def badge(state: str, words: str = "") -> SafeString:
+def badge(state: str, label: str = "") -> SafeString:
     """A state as icon and word, never by colour alone."""
     picture, colour, usual = BADGES.get(state, ("info-circle", "secondary", state))
     return format_html(
         '<span class="badge bg-{0} text-{0}-fg">{1} {2}</span>',
         colour,
         icon(picture),
-        words or usual,
+        label or usual,
     )
 
 
@@ -178,7 +178,7 @@ def grouped(count: int | None) -> str:
 
 
 @register.simple_tag
-def counted(count: int, singular: str, plural: str = "") -> str:
+def quantity(count: int, singular: str, plural: str = "") -> str:
     """A number and its noun: "1 package", "2,000 packages"."""
     return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
 
@@ -246,11 +246,11 @@ def menu(context: dict[str, Any]) -> list[dict[str, Any]]:
         ("Roles", "roles", "shield", can(request.user, Attribute.ROLES, Level.MANAGE)),
     ]
     visible = []
-    for words, name, picture, allowed in entries:
+    for label, name, picture, allowed in entries:
         address = _address(name) if allowed else ""
         if address:
             current = path == address if address == "/" else path.startswith(address)
-            visible.append({"words": words, "url": address, "icon": picture, "here": current})
+            visible.append({"label": label, "url": address, "icon": picture, "current": current})
     return visible
 
 
@@ -274,7 +274,7 @@ def dialog(address: str) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def sorting(context: dict[str, Any], key: str, words: str, current: str) -> SafeString:
+def sorting(context: dict[str, Any], key: str, label: str, current: str) -> SafeString:
     """A column's head that sorts by it, and turns the order when it is clicked again."""
     request: HttpRequest = context["request"]
     query = request.GET.copy()
@@ -287,7 +287,7 @@ def sorting(context: dict[str, Any], key: str, words: str, current: str) -> Safe
         '<th scope="col" aria-sort="{}"><a class="sorting" href="?{}">{} {}</a></th>',
         order,
         query.urlencode(),
-        words,
+        label,
         icon(picture),
     )
 

@@ -9,7 +9,8 @@ import pytest
 from ecosystems import registry
 from mirrors.models import Kind
 from tests import scene
-from web.pages.mirror_forms import COMMON, MirrorForm, split
+from web.pages.mirror_forms import COMMON, MirrorForm
+from web.pages.spec_lists import split
 
 BODY = {
     "mirror_mode": "active",

@@ -358,7 +358,7 @@ def test_details_tell_what_a_run_downloaded_from_what_was_here(
         found = file_summary(run, None)
         assert found
         assert found.sum == found.listed.count
-        return {part.words: part.count for stage in found.stages for part in stage.parts}
+        return {part.label: part.count for stage in found.stages for part in stage.parts}
 
     assert mirrored(first) == {"Downloaded by this run": 3}
     assert mirrored(second) == {"Downloaded by this run": 1, "Already downloaded": 3}
@@ -388,7 +388,7 @@ def test_details_and_history_tell_what_a_run_changed_and_what_stays(
     def changed(run: Run) -> dict[str, int]:
         found = file_summary(run, None)
         assert found
-        return {one.reason or one.words: one.count for one in (*found.changes, found.stays)}
+        return {one.reason or one.label: one.count for one in (*found.changes, found.stays)}
 
     def page(run: Run) -> str:
         return text(browser().get(f"{TAB}{mirror.pk}/runs/{run.number}/"))
