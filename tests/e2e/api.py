@@ -47,7 +47,7 @@ class Script:
             **fields,
         }
         self.call("POST", f"/channels/{channel}/mirrors", body, expect=201)
-        return self.ended_at(channel, body["mirror_name"])
+        return self.ended(channel, body["mirror_name"])
 
     def ended(self, channel: str, mirror: str) -> Any:
         """The mirror once its run is final."""

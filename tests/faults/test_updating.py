@@ -173,7 +173,7 @@ class Stage:
             self.script.call("POST", f"{self._path(kind)}/{action}")
 
     def ended(self) -> list[dict[str, Any]]:
-        return [self.script.ended_at(self.channel, self.mirror(kind)) for kind in self.kinds]
+        return [self.script.ended(self.channel, self.mirror(kind)) for kind in self.kinds]
 
     def _path(self, kind: Kind) -> str:
         return f"/channels/{self.channel}/mirrors/{self.mirror(kind)}"
@@ -226,7 +226,7 @@ def test_clients_notice_nothing_of_an_update(server: Server, kinds: list[Kind]) 
     stage = Stage(Script(server, PASSWORD), "slow", kinds)
     with under_way(stage) as (reader, slow):
         release(slow)
-        assert [one["outcome"] for one in stage.ended_at()] == ["ok"] * 3
+        assert [one["outcome"] for one in stage.ended()] == ["ok"] * 3
         stage.updated_at(reader)
 
 
@@ -237,11 +237,11 @@ def test_clients_notice_nothing_of_an_update_that_is_stopped(
     with under_way(stage) as (reader, slow):
         stage.run("stop_mirror_sync")
         # A file that came whole before the stop is noticed would be listed.
-        assert [one["state"] for one in stage.ended_at()] == ["stopped"] * 3
+        assert [one["state"] for one in stage.ended()] == ["stopped"] * 3
         release(slow)
         stage.untouched(reader)
         stage.run("restart")
-        assert [one["outcome"] for one in stage.ended_at()] == ["ok"] * 3
+        assert [one["outcome"] for one in stage.ended()] == ["ok"] * 3
         stage.updated_at(reader)
 
 
@@ -255,7 +255,7 @@ def test_clients_notice_nothing_of_an_update_whose_files_all_fail(
                 kind.upstream.behave(path, failing(404))
     with stage.reader() as reader:
         stage.run()
-        found = stage.ended_at()
+        found = stage.ended()
         assert [(one["state"], one["outcome"]) for one in found] == [("completed", "errors")] * 3
         reader.rounds(1)
         assert reader.seen == {kind.name: _packages(kind.old) for kind in kinds}
@@ -263,7 +263,7 @@ def test_clients_notice_nothing_of_an_update_whose_files_all_fail(
             for path in stage.new[kind.name].values():
                 kind.upstream.behave(path)
         stage.run()
-        assert [one["outcome"] for one in stage.ended_at()] == ["ok"] * 3
+        assert [one["outcome"] for one in stage.ended()] == ["ok"] * 3
         stage.updated_at(reader)
     reader.check()
 
@@ -279,5 +279,5 @@ def test_clients_notice_nothing_of_an_update_whose_workers_are_killed(
                 os.kill(pid, signal.SIGKILL)
         until(lambda: server.pids(WORKER) - killed)
         release(slow)
-        assert [one["outcome"] for one in stage.ended_at()] == ["ok"] * 3
+        assert [one["outcome"] for one in stage.ended()] == ["ok"] * 3
         stage.updated_at(reader)
