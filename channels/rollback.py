@@ -15,6 +15,7 @@ from django.utils import timezone
 from channels import shards
 from channels.errors import WrongState
 from channels.lease import Heart
+from channels.leased_work import Ending, working_on
 from channels.models import Channel, Document, Package, Publication, Revision, Shard
 from channels.package_rows import BATCH_NAMES, Listing
 from channels.revision_builder import Build
@@ -29,15 +30,17 @@ from history.models import EventType
 def roll_back(channel: Channel, number: int, *, actor: str) -> Revision:
     """Show the content of revision `number` again under a new number, and freeze the channel."""
     publication = _take_over(channel)
-    with Heart(publication) as heart:
-        try:
-            return _rebuild(publication, heart, number, actor=actor)
-        except BaseException:
-            ended = Publication.objects.filter(pk=publication.pk, fence=publication.fence)
-            ended.exclude(state=JobState.COMPLETED).update(
-                state=JobState.FAILED, ended_at=timezone.now()
-            )
-            raise
+
+    def end(ending: Ending) -> bool:
+        mine = Publication.objects.filter(pk=publication.pk, fence=publication.fence)
+        # One whose commit was made stays completed.
+        unfinished = mine.exclude(state=JobState.COMPLETED)
+        return bool(
+            unfinished.update(state=ending.state, error=ending.error, ended_at=timezone.now())
+        )
+
+    with working_on(publication, end) as heart:
+        return _rebuild(publication, heart, number, actor=actor)
 
 
 def _take_over(channel: Channel) -> Publication:

@@ -8,8 +8,8 @@ asked for it stands here, in words, with counts and first names. Where a sentenc
 - `Snapshot.warnings`: a section's index. Ecosystems give them as `Read.warnings`; they show as
   "<section>: <sentence>" for as long as the mirror publishes from that snapshot. Those on its
   optional files are `Snapshot.extras_warnings`, and on files of the root `Upstream.warnings`.
-- `Run.warnings`: one run. `Work.warn` adds to them and to the log; what a fetch meets beside the
-  indexes goes into `Fetch.warnings`. Those of the last run that completed are shown.
+- `Run.warnings`: one run. `RunContext.warn` adds to them and to the log; what a fetch meets beside
+  the indexes goes into `Fetch.warnings`. Those of the last run that completed are shown.
 - `Mirror.counts` and `Mirror.waiting`: files that the upstream dropped and that stay, because no
   run has been complete since, or because too many new files failed.
 

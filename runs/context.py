@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from channels.errors import Interrupted
 from channels.lease import Heart
+from channels.models import Channel
 from channels.states import JobState
 from channels.texts import storable
-from mirrors.models import LogLine, Run
+from mirrors.models import LogLine, Mirror, Run
 
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 """How often the row is read for a stop, and progress written."""
 
 MOST_WARNINGS = 200
@@ -29,14 +29,14 @@ class HandBack(Interrupted):
     """This worker shuts down; another goes on with the run."""
 
 
-class Work:
-    """One run in hand. `check` is called between chunks in every step and loop."""
+class RunContext:
+    """One run at work. `check` is called between chunks in every step and loop."""
 
     def __init__(self, run: Run, heart: Heart, *, interrupted: Callable[[], bool]) -> None:
         self.run = run
         self.heart = heart
         self._interrupted = interrupted
-        self._looked = 0.0
+        self._checked = 0.0
         self._written = 0.0
         self.bytes = 0
 
@@ -44,9 +44,9 @@ class Work:
         """Raise `Stopped`, `HandBack` or `Fenced` where the run must not go on."""
         self.heart.check()
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._checked < CHECK_SECONDS:
             return
-        self._looked = now
+        self._checked = now
         if self._interrupted():
             raise HandBack
         state = Run.objects.filter(pk=self.run.pk).values_list("state", flat=True).first()
@@ -61,13 +61,14 @@ class Work:
             steps[-1] = [steps[-1][0], steps[-1][1], now]
         steps.append([number, now, None])
         self.run.write(step=number, percent=0, steps=steps)
-        self._looked = 0.0
+        # A stop that was asked for acts before the step, however short the last one was.
+        self._checked = 0.0
         self.check()
 
     def progress(self, done: float, total: float) -> None:
-        """Show how far the step is; written at most every `LOOK_SECONDS`."""
+        """Show how far the step is; written at most every `CHECK_SECONDS`."""
         now = time.monotonic()
-        if now - self._written >= LOOK_SECONDS:
+        if now - self._written >= CHECK_SECONDS:
             self._written = now
             percent = int(100 * min(done / total, 1)) if total else 0
             self.run.write(percent=percent, bytes=self.bytes)
@@ -85,6 +86,19 @@ class Work:
         if text not in self.run.warnings and len(self.run.warnings) < MOST_WARNINGS:
             self.run.write(warnings=[*self.run.warnings, text[:2000]])
 
-    def counts(self, **fields: Any) -> None:
-        """Merge into the run's counts."""
-        self.run.write(counts={**self.run.counts, **fields})
+    def request_publication(self) -> None:
+        """Have the channel published, as this run's; call in the transaction of the change."""
+        self.run.write(requested_version=self.run.mirror.channel.request_publication())
+
+    def channel(self) -> Channel:
+        """The mirror's channel as it is saved now, with its filters."""
+        channels = Channel.objects.select_related("filter", "parent__filter")
+        return channels.get(pk=self.run.mirror.channel_id)
+
+
+def lock_mirror(run: Run) -> None:
+    """Mirror before run, as all who lock both do; the other way round two would block each other.
+
+    Nothing to do on SQLite, whose transactions lock everything.
+    """
+    Mirror.objects.select_for_update(of=("self",)).filter(pk=run.mirror_id).first()

@@ -12,7 +12,7 @@ from mirrors.models import Mirror, Run
 from publishing.diff import compare
 from publishing.inputs import gather, with_terms
 from publishing.tallies import LICENSE_UNKNOWN, Tally, accepted_snapshots, file_counts, planned
-from runs.context import Work
+from runs.context import RunContext
 
 
 class ChannelChanges(TypedDict):
@@ -48,30 +48,30 @@ class RunCounts(ChannelChanges):
 NO_CHANGES = ChannelChanges(added=0, replaced=0, removed=0, revisions=[])
 
 
-def published(work: Work, channel: Channel, changes: ChannelChanges) -> RunCounts:
+def published(context: RunContext, channel: Channel, changes: ChannelChanges) -> RunCounts:
     """The counts as the publication wrote them."""
     rows = Package.objects.at(channel.current).filter(channel=channel)
-    key = str(work.run.mirror_id)
+    key = str(context.run.mirror_id)
     tallies = rows.values_list("tally", flat=True).iterator()
-    saved = Mirror.objects.select_related("filter").get(pk=work.run.mirror_id)
+    saved = Mirror.objects.select_related("filter").get(pk=context.run.mirror_id)
     mine = (tally[key] for tally in tallies if key in tally)
-    return _counts(work.run, mine, saved.filter.terms, changes)
+    return _counts(context.run, mine, saved.filter.terms, changes)
 
 
-def unpublished(work: Work, channel: Channel, changes: ChannelChanges) -> RunCounts:
+def unpublished(context: RunContext, channel: Channel, changes: ChannelChanges) -> RunCounts:
     """The counts where nothing is published: what a publication would count now."""
-    run = work.run
+    run = context.run
     inputs = with_terms(gather(channel), run.mirror_id, run.terms)
     ecosystem = registry.get(run.mirror.kind)
     difference = compare(
         channel,
         [(inputs.section(ecosystem, section), None) for section in inputs.sections(ecosystem)],
-        stop=work.check,
-        progress=work.progress,
+        stop=context.check,
+        progress=context.progress,
         mirror_id=run.mirror_id,
         planning=False,
     )
-    work.log(str(difference))
+    context.log(str(difference))
     return _counts(run, [difference.tallies.get(run.mirror_id, {})], run.terms, changes)
 
 

@@ -5,10 +5,7 @@ Computed in a worker from a fresh or a stored index; it never touches the channe
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -18,33 +15,17 @@ from django.utils import timezone
 from accounts.caller import Caller
 from accounts.limits import TooMany
 from accounts.models import User
-from channels import filter_forms, internal_errors, notify, readership
-from channels.blobs import scratch
-from channels.lease import Fenced, Heart
+from channels import filter_forms, notify, readership
+from channels.leased_work import Ending, working_on
 from channels.models import Channel
-from channels.rules import narrowed
 from channels.states import ACTIVE, JobState
-from ecosystems.base import Ecosystem
-from ecosystems.errors import BadIndex
-from filters.models import Filter
-from mirrors import form_warnings, services, source_urls
-from mirrors.models import Kind, Mirror, Preview, Snapshot, Upstream
-from publishing.diff import ContentDifference, compare
-from publishing.inputs import Inputs, gather, mirror_inputs, on_demand
-from publishing.tallies import file_counts, planned
-from runs.fetch import Fetch
+from mirrors import services, source_urls
+from mirrors.models import Kind, Mirror, Preview, Upstream
+from runs.context import HandBack
+from runs.preview_result import PreviewProgress, preview_result
 
-log = logging.getLogger(__name__)
-
-NEW = 2**62
-"""The id of a mirror that is not saved: younger than all others, so they win a file name."""
-LOOK_SECONDS = 0.5
 WAIT_SECONDS = 15
 """After which a user with too many previews may try again."""
-
-
-class Cancelled(Exception):
-    """Nobody waits for the preview any more."""
 
 
 def begin(
@@ -151,27 +132,15 @@ def _wake_next(ended: Preview) -> None:
 
 
 def _work(preview: Preview, interrupted: Callable[[], bool]) -> None:
-    pk = preview.pk
-    with Heart(preview) as heart:
-        try:
-            result = _result(preview, _Progress(preview, heart, interrupted))
-            _end(preview, JobState.COMPLETED, result=result, percent=100)
-        except Cancelled:
-            log.info("preview %s was cancelled", pk)
-        except Fenced:
-            return
-        except internal_errors.EXPLAINED as error:
-            _end(preview, JobState.FAILED, error=str(error))
-        except Exception as error:  # noqa: BLE001 - `crash.words` writes it to the log
-            _end(preview, JobState.FAILED, error=internal_errors.words(error, f"preview {pk}"))
+    def end(ending: Ending) -> bool:
+        if isinstance(ending.cause, HandBack):
+            return _write_state(preview, JobState.PENDING, owner="")
+        return _end(preview, ending.state, error=ending.error)
 
-
-def check_source(preview: Preview, upstream: Upstream, actor: Caller) -> None:
-    """Raise `BadIndex` unless the source may be read now, by who asks and the mirror's owner."""
-    source = upstream.channel
-    owner = preview.mirror.owner if preview.mirror else preview.asker
-    if source is not None and not readership.may_mirror(source, owner=owner, actor=actor):
-        raise BadIndex("The source is a channel of this server that may not be read.")
+    with working_on(preview, end, raises=False) as heart:
+        progress = PreviewProgress(preview, heart, interrupted)
+        result = preview_result(preview, progress)
+        _end(preview, JobState.COMPLETED, result=result, percent=100)
 
 
 def may_see(preview: Preview, who: Caller) -> bool:
@@ -185,131 +154,11 @@ def may_see(preview: Preview, who: Caller) -> bool:
     )
 
 
-class _Progress:
-    """Shows how far the preview is, and ends it when nobody wants it."""
-
-    def __init__(self, preview: Preview, heart: Heart, interrupted: Callable[[], bool]) -> None:
-        self.preview = preview
-        self._heart = heart
-        self._interrupted = interrupted
-        self._written = 0.0
-        self.activity = ""
-        self.share = (0.0, 100.0)
-
-    def stop(self) -> None:
-        self._heart.check()
-        if self._interrupted():
-            # Unless it was cancelled meanwhile.
-            mine = Preview.objects.filter(
-                pk=self.preview.pk, fence=self.preview.fence, state=JobState.RUNNING
-            )
-            mine.update(state=JobState.PENDING, owner="")
-            raise Cancelled
-        self._write(None)
-
-    def show(self, done: float, total: float) -> None:
-        start, width = self.share
-        self._write(start + width * min(done / total, 1) if total > 0 else start)
-
-    def _write(self, percent: float | None) -> None:
-        now = time.monotonic()
-        if now - self._written < LOOK_SECONDS:
-            return
-        self._written = now
-        rows = Preview.objects.filter(
-            pk=self.preview.pk, fence=self.preview.fence, state=JobState.RUNNING
-        )
-        fields: dict[str, Any] = {"activity": self.activity}
-        if percent is not None:
-            fields["percent"] = int(percent)
-        if not rows.update(**fields):
-            raise Cancelled
+def _end(preview: Preview, state: JobState, **fields: object) -> bool:
+    return _write_state(preview, state, ended_at=timezone.now(), **fields)
 
 
-def _end(preview: Preview, state: JobState, **fields: Any) -> None:
+def _write_state(preview: Preview, state: JobState, **fields: object) -> bool:
+    """Whether it was still ours: neither cancelled nor given to another owner."""
     rows = Preview.objects.filter(pk=preview.pk, fence=preview.fence, state=JobState.RUNNING)
-    rows.update(state=state, ended_at=timezone.now(), **fields)
-
-
-def _result(preview: Preview, progress: _Progress) -> dict[str, Any]:
-    terms = preview.body["filters"]
-    upstream = Upstream.objects.select_related("channel__parent").get(pk=preview.body["upstream"])
-    check_source(preview, upstream, Caller(preview.asker))
-    channel = Channel.objects.select_related("filter", "parent__filter").get(pk=preview.channel_id)
-    active = preview.body["mode"] == Mirror.Mode.ACTIVE
-    ecosystem = narrowed(channel, upstream.kind, terms, active=active)
-    snapshots = _snapshots(upstream, terms, ecosystem, progress)
-    mirror = preview.mirror or Mirror(
-        pk=NEW, channel=channel, name="this mirror", filter=Filter(terms=terms)
-    )
-    mirror.upstream, mirror.mode = upstream, preview.body["mode"]
-    mine = mirror_inputs(mirror, terms, snapshots)
-    now = gather(channel)
-    others = [one for one in now.mirrors if one.mirror.pk != mirror.pk]
-    inputs = Inputs(channel, now.channel_rules, (*others, mine))
-    progress.activity, progress.share = "Filter remote packages", (60.0, 40.0)
-    difference = compare(
-        channel,
-        [(inputs.section(ecosystem, section), None) for section in inputs.sections(ecosystem)],
-        stop=progress.stop,
-        progress=progress.show,
-        mirror_id=mirror.pk,
-    )
-    shape = _shape(difference, mirror, snapshots)
-    shape["warnings"] += form_warnings.idle_rules(channel, upstream.kind, terms)
-    return shape
-
-
-def _snapshots(
-    upstream: Upstream, terms: dict[str, Any], ecosystem: Ecosystem, progress: _Progress
-) -> dict[str, Snapshot]:
-    with scratch() as work:
-        fetch = Fetch(
-            upstream,
-            terms.get("subdirs") or [],
-            stop=progress.stop,
-            work=work,
-            row=progress.preview,
-            ecosystem=ecosystem,
-        )
-        progress.activity, progress.share = "Fetch remote index", (0.0, 30.0)
-        fetch.fetch(progress.show)
-        progress.activity, progress.share = "Read remote packages", (30.0, 30.0)
-        fetch.read(progress.show)
-    return {section: snap for section, snap in fetch.snapshots.items() if snap is not None}
-
-
-def _shape(
-    difference: ContentDifference, mirror: Mirror, snapshots: dict[str, Snapshot]
-) -> dict[str, Any]:
-    counts = file_counts([difference.tallies.get(mirror.pk, {})], snapshots.values())
-    count = {
-        "active": counts["active"],
-        "passive": counts["passive"],
-        "active_planned": planned(counts, mirror),
-        "stays": counts["stays"],
-        "license_unknown": counts["license_unknown"],
-        "mirror_filtered": counts["mirror_filtered"],
-        "channel_filtered": counts["channel_filtered"],
-    }
-    shown = asdict(difference)
-    shown.pop("tallies")
-    return {
-        **shown,
-        "count": count,
-        "listed": counts["listed"],
-        "sections": sorted(snapshots),
-        "warnings": [
-            text for one in snapshots.values() for text in (*one.warnings, *_unknown(one))
-        ],
-    }
-
-
-def _unknown(snapshot: Snapshot) -> list[str]:
-    """What cannot be told of an index that lists names only."""
-    if not on_demand(snapshot):
-        return []
-    return [
-        "Files are counted from the first time that a client asks for their project on; what rules"
-        " about versions, licenses and dates leave out is unknown until asked."
-    ]
+    return bool(rows.update(state=state, **fields))

@@ -1,6 +1,6 @@
 """Workers as real processes, for tests that kill, stop and wake them.
 
-    with Worker("run", run.pk, pause="runs.accept.take") as worker:
+    with Worker("run", run.pk, pause="runs.accept_snapshots.accept_or_hold") as worker:
         worker.reached()        # it stands before the call
         worker.kill()           # SIGKILL
         ...

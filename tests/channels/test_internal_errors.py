@@ -12,7 +12,7 @@ from channels import internal_errors
 from channels.models import Publication
 from mirrors.models import LogLine, Run
 from publishing import publish
-from runs import execute, preview
+from runs import execute, preview, preview_result
 from tests import scene
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,7 +42,7 @@ def check(text: str, caplog: pytest.LogCaptureFixture, what: str) -> None:
 
 
 def test_a_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(execute.accept, "check_source", broken)
+    monkeypatch.setattr(execute.accept_snapshots, "check_source", broken)
     ended = scene.run_now(scene.mirror(scene.channel(), SOURCE))
     assert ended.state == "failed"
     check(ended.error, caplog, f"run {ended.pk}")
@@ -50,7 +50,7 @@ def test_a_run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 
 
 def test_a_preview(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(preview, "check_source", broken)
+    monkeypatch.setattr(preview_result, "check_source", broken)
     body = {"mirror_name": "m", "source_root": SOURCE}
     row = preview.begin(scene.channel(), body, asker=Caller(scene.admin()))
     preview.execute(row.pk, interrupted=lambda: False)
@@ -84,6 +84,6 @@ def test_what_an_upstream_or_the_disk_says_is_told_as_it_is(
     def full(*_: Any) -> None:
         raise internal_errors.NoSpace("needs 7 bytes")
 
-    monkeypatch.setattr(execute.accept, "check_source", full)
+    monkeypatch.setattr(execute.accept_snapshots, "check_source", full)
     scene.run_now(scene.mirror(scene.channel(), SOURCE))
     assert Run.objects.get().error == "needs 7 bytes"

@@ -226,7 +226,7 @@ def test_D03_who_reads_for_long_keeps_no_writer_waiting(conda: FakeConda, mirror
 def test_D04_a_clock_that_jumps_takes_no_run_from_its_worker(mirror: Mirror, days: int) -> None:
     """The stored times move instead of the clock."""
     row = run_control.request_run(mirror, cause="manual", actor="admin")
-    with Worker("run", row.pk, pause="runs.accept.take") as worker:
+    with Worker("run", row.pk, pause="runs.accept_snapshots.accept_or_hold") as worker:
         worker.reached()
         jump = timedelta(days=days)
         Run.objects.update(created_at=F("created_at") + jump, started_at=F("started_at") + jump)

@@ -39,7 +39,7 @@ def test_S03_a_disk_that_fails_ends_the_run_and_changes_nothing(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr("runs.download.blobs.settle", refuses)
+        patch.setattr("runs.file_fetcher.blobs.settle", refuses)
         failed = scene.run_now(mirror)
     assert failed.state == "failed"
     assert os.strerror(number) in failed.error

@@ -118,7 +118,7 @@ def test_S02_a_run_stops_before_the_disk_is_full_whoever_fills_it(
         "disk_usage",
         lambda _path: SimpleNamespace(free=small if held.held.is_set() else 1 << 40),
     )
-    monkeypatch.setattr("runs.download.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("runs.download.POLL_SECONDS", 0.01)
     failed = scene.run_now(mirror)
     assert failed.state == "failed"
     assert f"the disk has {small:,}" in failed.error

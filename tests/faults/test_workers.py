@@ -23,7 +23,7 @@ from mirrors import run_control, services
 from mirrors.models import Mirror, Run
 from mirrorserver import environment
 from publishing import publish
-from runs import accept, execute
+from runs import accept_snapshots, execute
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.processes import Worker
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PLACES = (
     "runs.fetch.Fetch.fetch",
     "runs.fetch.Fetch.read",
-    "runs.accept.take",
+    "runs.accept_snapshots.accept_or_hold",
     "runs.execute.compare",
     "runs.download.Download.run",
     "channels.blobs.settle",
@@ -43,7 +43,7 @@ PLACES = (
     "channels.revision_builder.Build.section",
     "channels.revision_builder.Build.documents",
     "channels.revision_builder.Build.commit",
-    "runs.execute._finish",
+    "runs.execute.finish",
 )
 """Where a worker is killed: at least one place in each of the eight steps."""
 
@@ -96,7 +96,7 @@ def test_W01_a_run_whose_worker_is_killed_is_begun_again_by_one_round(
     with Worker("run", row.pk, pause=place) as worker:
         worker.reached()
         worker.kill()
-    published = place == "runs.execute._finish"
+    published = place == "runs.execute.finish"
     assert (invariants.served(channel) == before) is not published
     dispatch.dispatch_round()
     row.refresh_from_db()
@@ -114,7 +114,7 @@ def test_W02_a_run_that_kills_its_worker_each_time_fails_with_the_cause(conda: F
     channel = scene.channel()
     row = request(scene.mirror(channel, conda.channel))
     for _ in range(3):
-        with Worker("run", row.pk, pause="runs.accept.take") as worker:
+        with Worker("run", row.pk, pause="runs.accept_snapshots.accept_or_hold") as worker:
             worker.reached()
             worker.kill()
         dispatch.dispatch_round()
@@ -126,15 +126,15 @@ def test_W02_a_run_that_kills_its_worker_each_time_fails_with_the_cause(conda: F
 @pytest.mark.parametrize(
     "place",
     [
-        "runs.fetch.Fetch._keep",
-        "runs.fetch.Fetch._root",
-        "runs.accept.take",
+        "runs.snapshot_rows.SnapshotRows.save",
+        "runs.fetch.Fetch._read_root",
+        "runs.accept_snapshots.accept_or_hold",
         "runs.download.Download.run",
         "channels.revision_builder.Build.section",
         "channels.revision_builder.Build.documents",
         "channels.revision_builder.Build.commit",
-        "runs.execute._finish",
-        "runs.execute._end",
+        "runs.execute.finish",
+        "runs.finish.end",
     ],
 )
 def test_W03_a_worker_that_slept_past_its_lease_writes_nothing_when_it_wakes(
@@ -163,7 +163,7 @@ def test_W03_a_worker_that_slept_past_its_lease_writes_nothing_when_it_wakes(
 def test_W04_a_run_that_is_delivered_twice_is_done_once(conda: FakeConda) -> None:
     channel = scene.channel()
     row = request(scene.mirror(channel, conda.channel, mirror_mode="active"))
-    with Worker("run", row.pk, pause="runs.accept.take") as first:
+    with Worker("run", row.pk, pause="runs.accept_snapshots.accept_or_hold") as first:
         first.reached()
         execute.execute(row.pk, interrupted=lambda: False)
         assert Run.objects.get(pk=row.pk).fence == 1
@@ -339,7 +339,7 @@ def test_W09_a_run_stops_in_the_middle_of_its_publication(
         real(*args)
 
     monkeypatch.setattr(Build, "documents", slowly)
-    monkeypatch.setattr("runs.context.LOOK_SECONDS", 0)
+    monkeypatch.setattr("runs.context.CHECK_SECONDS", 0)
     worker = Threads()
     worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert reached.wait(60)
@@ -361,14 +361,14 @@ def test_a_run_marked_as_stopped_writes_nothing_when_its_worker_goes_on(
     mirror = scene.mirror(channel, conda.channel)
     row = request(mirror)
     reached, go_on = threading.Event(), threading.Event()
-    real = accept.take
+    real = accept_snapshots.accept_or_hold
 
     def slowly(*args: Any) -> Any:
         reached.set()
         assert go_on.wait(60)
         return real(*args)
 
-    monkeypatch.setattr(accept, "take", slowly)
+    monkeypatch.setattr(accept_snapshots, "accept_or_hold", slowly)
     worker = Threads()
     worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert reached.wait(60)
@@ -391,7 +391,7 @@ def test_W09_a_stop_for_a_dead_worker_is_carried_out_by_one_round(conda: FakeCon
     channel = scene.channel()
     mirror = scene.mirror(channel, conda.channel)
     row = request(mirror)
-    with Worker("run", row.pk, pause="runs.accept.take") as worker:
+    with Worker("run", row.pk, pause="runs.accept_snapshots.accept_or_hold") as worker:
         worker.reached()
         worker.kill()
     run_control.stop(mirror, actor="admin")

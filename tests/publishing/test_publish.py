@@ -16,7 +16,7 @@ from mirrors import run_control, services
 from mirrors.models import AcceptedSnapshot, Mirror, Run, Snapshot
 from publishing import judge, publish
 from runs import execute
-from runs.context import Work
+from runs.context import RunContext
 from tests import invariants, scene
 from tests.condatree import FakeConda
 from tests.rogue import failing
@@ -84,13 +84,13 @@ def test_what_a_worker_publishes_for_a_run_is_told_as_the_runs(small: FakeConda)
     small.publish()
     row = run_control.request_run(mirror, cause="manual", actor="admin")
 
-    def publishing(self: Work, number: int) -> None:
+    def publishing(self: RunContext, number: int) -> None:
         if number == PUBLISH:
             scene.publish(channel)
         step(self, number)
 
-    step = Work.step
-    with mock.patch.object(Work, "step", publishing):
+    step = RunContext.step
+    with mock.patch.object(RunContext, "step", publishing):
         execute.execute(row.pk, interrupted=lambda: False)
     told = Event.objects.get(type="artifact_registered", data__name="later")
     assert (told.run_id, told.folded) == (row.pk, True)

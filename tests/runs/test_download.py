@@ -24,7 +24,7 @@ def test_what_is_here_is_published_while_the_rest_still_comes(
     small: FakeConda, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.PUBLISH_MINUTES = 0
-    monkeypatch.setattr("runs.download.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("runs.download.POLL_SECONDS", 0.01)
     channel = scene.channel()
     mirror = scene.mirror(channel, small.channel, mirror_mode="active")
     slow = Behaviour(hold_at=10)

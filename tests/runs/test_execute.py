@@ -12,7 +12,7 @@ from channels.models import Blob, Package, Revision, Shard
 from history.models import Event
 from mirrors import run_control
 from mirrors.models import Run
-from runs.context import Work
+from runs.context import RunContext
 from tests import scene
 from tests.condatree import FakeConda
 from tests.rogue import failing
@@ -136,14 +136,14 @@ def test_the_log_says_that_files_failed_and_that_an_index_is_held(conda: FakeCon
 def test_the_log_of_a_stopped_run_ends_with_the_stop(
     conda: FakeConda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Work.step
+    step = RunContext.step
 
-    def stopped_while_reading(self: Work, number: int) -> None:
+    def stopped_while_reading(self: RunContext, number: int) -> None:
         if number == 2:
             run_control.stop(self.run.mirror, actor="admin")
         step(self, number)
 
-    monkeypatch.setattr(Work, "step", stopped_while_reading)
+    monkeypatch.setattr(RunContext, "step", stopped_while_reading)
     run = scene.run_now(scene.mirror(scene.channel(), conda.channel))
     assert run.state == "stopped"
     assert last_line(run) == ("info", "Stopped.")

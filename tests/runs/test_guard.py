@@ -131,13 +131,13 @@ def test_a_source_changed_during_a_run_is_still_compared_with_nothing_afterwards
         other.publish()
         small.add("noarch", "more", "1")
         small.publish()
-        real = execute.accept.check_source
+        real = execute.accept_snapshots.check_source
 
         def edited(of: Mirror) -> None:
-            monkeypatch.setattr(execute.accept, "check_source", real)
+            monkeypatch.setattr(execute.accept_snapshots, "check_source", real)
             services.edit(mirror, {"source_root": other.channel}, actor="admin")
 
-        monkeypatch.setattr(execute.accept, "check_source", edited)
+        monkeypatch.setattr(execute.accept_snapshots, "check_source", edited)
         assert scene.run_now(mirror).state == "completed"
         mirror.refresh_from_db()
         assert mirror.skip_guard

@@ -11,7 +11,7 @@ from django.conf import LazySettings
 from channels.models import Channel
 from mirrors.models import Mirror, Snapshot
 from publishing import explain
-from runs import left_out
+from runs import excluded_names
 from tests import scene
 from tests.condatree import FakeConda
 from tests.crantree import FakeCran
@@ -106,7 +106,7 @@ def test_what_is_invalid_is_a_warning_with_names_and_reasons(stage: Stage) -> No
 
 
 def test_the_mirrors_log_names_what_is_invalid(stage: Stage) -> None:
-    kept = left_out.kept(stage.run)["mirror_filtered"]["invalid"]
+    kept = excluded_names.stored(stage.run)["mirror_filtered"]["invalid"]
     assert sorted(kept) == sorted(stage.files)
     assert stage.run.counts["mirror_filtered"]["invalid"] == len(stage.files)
 

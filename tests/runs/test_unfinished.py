@@ -285,7 +285,7 @@ def fail_in_take(monkeypatch: pytest.MonkeyPatch, mirror: Mirror, *, stop: bool)
         if not stop:
             raise OSError("the disk is gone")
         run_control.stop(mirror, actor="admin")
-        monkeypatch.setattr("runs.context.LOOK_SECONDS", 0)
+        monkeypatch.setattr("runs.context.CHECK_SECONDS", 0)
 
     monkeypatch.setattr(execute.Fetch, "read", read)
 

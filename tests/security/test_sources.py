@@ -20,7 +20,7 @@ from ecosystems.errors import BadIndex
 from history.models import Event
 from mirrors import services
 from mirrors.models import Mirror, Preview
-from runs import accept, preview
+from runs import accept_snapshots, preview
 from tests import scene
 from tests.channels import factory
 from tests.web.client import Api
@@ -170,14 +170,14 @@ def test_a_run_asks_the_owner_again() -> None:
     mirror = services.create(at("amys"), body(), owner=amy())
     channel_manage.edit(at("vault"), {"privacy": "private"}, actor="admin")
     with pytest.raises(BadIndex, match="amy may not read the channel vault"):
-        accept.check_source(Mirror.objects.get(pk=mirror.pk))
+        accept_snapshots.check_source(Mirror.objects.get(pk=mirror.pk))
     Mirror.objects.update(owner=None)
     with pytest.raises(BadIndex, match="may not read the channel vault"):
-        accept.check_source(Mirror.objects.get(pk=mirror.pk))
+        accept_snapshots.check_source(Mirror.objects.get(pk=mirror.pk))
     User.objects.filter(username="admin").update(is_active=False)
     Mirror.objects.update(owner=scene.admin())
     with pytest.raises(BadIndex, match="may not read"):
-        accept.check_source(Mirror.objects.get(pk=mirror.pk))
+        accept_snapshots.check_source(Mirror.objects.get(pk=mirror.pk))
 
 
 # Privacy does not launder.

@@ -180,7 +180,7 @@ def test_a_living_owner_is_left_alone(small: FakeConda, settings: LazySettings) 
     row = run_control.request_run(
         scene.mirror(channel, small.channel), cause="manual", actor="admin"
     )
-    with Worker("run", row.pk, pause="runs.accept.take") as worker:
+    with Worker("run", row.pk, pause="runs.accept_snapshots.accept_or_hold") as worker:
         worker.reached()
         for _ in range(3):
             dispatch.dispatch_round()

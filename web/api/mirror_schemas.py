@@ -16,7 +16,7 @@ from channels.states import ACTIVE, JobState
 from filters.rules.model import CHANNEL_RULES, MIRROR_RULES
 from mirrors import cron, source_urls, warnings
 from mirrors.models import Mirror, Outcome, Run, reasons
-from runs import left_out
+from runs import excluded_names
 from web.api.schemas import timestamp
 
 COUNTS = ("active", "passive", "failed", "removed", "active_planned")
@@ -137,7 +137,7 @@ def logs(run: Run) -> Shape:
     empty = _empty_logs()
     if run.state in ACTIVE:
         return empty
-    names = left_out.kept(run)
+    names = excluded_names.stored(run)
     return {key: {**empty[key], **names.get(key, {})} for key in empty}
 
 

@@ -19,11 +19,14 @@ NAMED = 100
 """How many files of each reason are named."""
 
 Names = dict[str, dict[str, list[str]]]
-Wanted = dict[str, int]
-Among = dict[str, set[str]]
+"""File names by "mirror_filtered" or "channel_filtered", and by rule."""
+Missing = dict[str, int]
+"""How many names are still to be found, by "mirror.<rule>" or "channel.<rule>"."""
+Packages = dict[str, set[str]]
+"""Package names by section."""
 
 
-def keep(run: Run, *, stop: Stop) -> None:
+def store(run: Run, *, stop: Stop) -> None:
     """Find the names for the run's counts and store them with it."""
     names = first_names(run, stop=stop)
     with transaction.atomic():
@@ -31,30 +34,30 @@ def keep(run: Run, *, stop: Stop) -> None:
         LeftOut.objects.update_or_create(run=run, defaults={"names": names})
 
 
-def kept(run: Run) -> Names:
+def stored(run: Run) -> Names:
     """The stored names, by who left the files out and by which rule."""
-    found = LeftOut.objects.filter(run=run).values_list("names", flat=True).first()
-    return found or {"mirror_filtered": {}, "channel_filtered": {}}
+    names: Names | None = LeftOut.objects.filter(run=run).values_list("names", flat=True).first()
+    return names or {"mirror_filtered": {}, "channel_filtered": {}}
 
 
 def first_names(run: Run, *, stop: Stop) -> Names:
     """The first 100 file names of each reason, in the shape of `sync_state.logs`."""
     names: Names = {"mirror_filtered": {}, "channel_filtered": {}}
-    missing = _wanted(run)
+    missing = _missing(run)
     if not missing:
         return names
-    for line in file_lists.files(run, among=_among(run, missing), stop=stop):
+    for line in file_lists.files(run, among=_packages(run, missing), stop=stop):
         if line.reason not in missing:
             continue
         by, rule = line.reason.split(".", 1)
         names[f"{by}_filtered"].setdefault(rule, []).append(storable(line.filename))
-        _took(missing, line.reason, 1)
+        _subtract(missing, line.reason, 1)
         if not missing:
             break
     return names
 
 
-def _wanted(run: Run) -> Wanted:
+def _missing(run: Run) -> Missing:
     """How many names each reason is to have."""
     return {
         f"{by}.{rule}": min(number, NAMED)
@@ -64,33 +67,33 @@ def _wanted(run: Run) -> Wanted:
     }
 
 
-def _among(run: Run, wanted: Wanted) -> Among | None:
-    """The packages, by section, that have enough files of every reason; None = look at all.
+def _packages(run: Run, missing: Missing) -> Packages | None:
+    """The packages that have enough files of every reason; None = look at all.
 
     What a frozen channel would show is in no tally.
     """
     channel = Channel.objects.get(pk=run.mirror.channel_id)
     if channel.frozen_at:
         return None
-    missing = dict(wanted)
+    remaining = dict(missing)
     # Those whose package cannot be told are in no tally; their names come with the snapshots.
     unnamed = Snapshot.objects.filter(pk__in=run.snapshots.values()).aggregate(n=Sum("invalid"))
-    if unnamed["n"] and "mirror.invalid" in missing:
-        _took(missing, "mirror.invalid", unnamed["n"])
-    found: Among = {}
+    if unnamed["n"] and "mirror.invalid" in remaining:
+        _subtract(remaining, "mirror.invalid", unnamed["n"])
+    packages: Packages = {}
     key = str(run.mirror_id)
     rows = Package.objects.at(channel.current).filter(channel=channel).order_by("section", "name")
     for section, name, tally in rows.values_list("section", "name", "tally").iterator():
-        if not missing:
+        if not remaining:
             break
         for reason, number in tally.get(key, {}).items():
-            if reason in missing:
-                found.setdefault(section, set()).add(name)
-                _took(missing, reason, number)
-    return found
+            if reason in remaining:
+                packages.setdefault(section, set()).add(name)
+                _subtract(remaining, reason, number)
+    return packages
 
 
-def _took(missing: Wanted, reason: str, number: int) -> None:
+def _subtract(missing: Missing, reason: str, number: int) -> None:
     """`number` more names of a reason are found; full ones leave the dictionary."""
     missing[reason] -= number
     if missing[reason] <= 0:

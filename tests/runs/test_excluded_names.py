@@ -12,7 +12,7 @@ from channels.models import Channel
 from mirrors import services
 from mirrors.models import Mirror, Run
 from publishing import file_lists, judge
-from runs import left_out
+from runs import excluded_names
 from tests import scene
 from tests.condatree import FakeConda
 from web.api import mirror_schemas
@@ -40,28 +40,28 @@ def mirror(small: FakeConda, channel: Channel) -> Mirror:
 
 
 def test_a_run_keeps_the_names_of_each_reason(mirror: Mirror) -> None:
-    assert left_out.kept(scene.run_now(mirror)) == EXPECTED
+    assert excluded_names.stored(scene.run_now(mirror)) == EXPECTED
 
 
 def test_a_run_that_finds_nothing_new_keeps_them_too(mirror: Mirror) -> None:
     scene.run_now(mirror)
     again = scene.run_now(mirror)
     assert "Nothing has changed" in "".join(line.text for line in again.log.all())
-    assert left_out.kept(again) == EXPECTED
+    assert excluded_names.stored(again) == EXPECTED
 
 
 def test_the_names_of_what_a_frozen_channel_would_leave_out(
     mirror: Mirror, channel: Channel
 ) -> None:
     channel_manage.freeze(channel, actor="admin")
-    assert left_out.kept(scene.run_now(mirror)) == EXPECTED
+    assert excluded_names.stored(scene.run_now(mirror)) == EXPECTED
 
 
 def test_the_names_stay_what_the_run_found(mirror: Mirror) -> None:
     run = scene.run_now(mirror)
     services.edit(mirror, {"filters": {}}, actor="admin")
     scene.publish(mirror.channel)
-    assert left_out.kept(run) == EXPECTED
+    assert excluded_names.stored(run) == EXPECTED
 
 
 def test_showing_a_mirror_judges_nothing(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_showing_a_mirror_judges_nothing(mirror: Mirror, monkeypatch: pytest.Mon
 def test_only_packages_with_the_reasons_are_judged_again(
     small: FakeConda, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(left_out.NAMED + 20):
+    for number in range(excluded_names.NAMED + 20):
         small.add("noarch", f"kept-{number}", "1")
         small.add("noarch", f"left-{number:03}", "1", license="GPL-3.0-only")
     small.publish()
@@ -90,17 +90,17 @@ def test_only_packages_with_the_reasons_are_judged_again(
 
     monkeypatch.setattr(file_lists, "judge_packages", noted)
     run = scene.run_now(mirror)
-    found = left_out.kept(run)["mirror_filtered"]["license"]
-    assert len(found) == left_out.NAMED
+    found = excluded_names.stored(run)["mirror_filtered"]["license"]
+    assert len(found) == excluded_names.NAMED
     assert not [name for name in judged if name.startswith("kept")]
-    assert len(judged) <= left_out.NAMED + 2
+    assert len(judged) <= excluded_names.NAMED + 2
 
 
 def test_a_run_whose_worker_lost_it_keeps_nothing(mirror: Mirror) -> None:
     run = scene.run_now(mirror)
-    before = left_out.kept(run)
+    before = excluded_names.stored(run)
     stale = Run.objects.get(pk=run.pk)
     stale.fence -= 1
     with pytest.raises(Fenced):
-        left_out.keep(stale, stop=lambda: None)
-    assert left_out.kept(run) == before
+        excluded_names.store(stale, stop=lambda: None)
+    assert excluded_names.stored(run) == before

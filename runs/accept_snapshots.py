@@ -1,0 +1,274 @@
+"""Step 3 of a run: which of the fetched snapshots the mirror publishes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypedDict
+
+from django.conf import settings
+from django.db import transaction
+
+from channels import blobs, readership
+from channels.models import Channel
+from ecosystems import pack as packs
+from ecosystems import registry
+from ecosystems.errors import BadIndex
+from ecosystems.records import Invalid, Record
+from history.models import EventType
+from mirrors import source_urls
+from mirrors.models import AcceptedSnapshot, Mirror, Snapshot
+from mirrors.run_control import accept, tell
+from publishing.inputs import pack, published_identity
+from runs.context import RunContext
+from runs.fetch import Fetch
+from runs.guard import Facts, objection
+
+SHOWN_SECTIONS = 3
+"""How many sections are named in an error."""
+
+Snapshots = dict[str, Snapshot]
+"""By section."""
+
+
+class Hold(TypedDict):
+    """Why the guard keeps a section as it was; `Mirror.held` and `Run.held` have one a section."""
+
+    snapshot: int | None
+    """The id of the one that is held; None where the upstream no longer has the section."""
+    reason: str
+
+
+Holds = dict[str, Hold]
+"""By section."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What step 3 decided.
+
+    `changed`: the channel has something to publish. `gone`: sections of an active mirror that the
+    upstream no longer has; they go when the run is complete.
+    """
+
+    changed: bool
+    held: Holds
+    gone: list[str]
+
+
+def check_source(mirror: Mirror) -> None:
+    """A local channel as source: still there, still allowed, and not fed by this one."""
+    source = mirror.upstream.channel
+    if source is None:
+        return
+    cycle = source_urls.cycle(mirror.channel, source)
+    if cycle:
+        raise BadIndex(
+            f"The mirror would feed itself: {' from '.join([mirror.channel.path, *cycle])}."
+        )
+    if not readership.may_mirror(source, owner=mirror.owner, actor=None):
+        owner = mirror.owner or "Nobody: the mirror's owner is gone, and it"
+        raise BadIndex(f"{owner} may not read the channel {source.path}.")
+
+
+def accept_or_hold(context: RunContext, fetch: Fetch) -> Acceptance:
+    """Accept the snapshots, or hold those that the guard objects to."""
+    mirror, fetched = context.run.mirror, fetch.snapshots
+    rows = AcceptedSnapshot.objects.filter(mirror=mirror).select_related("snapshot__upstream")
+    accepted = {row.section: row.snapshot for row in rows}
+    if not any(fetched.values()) and (mirror.skip_guard or not _same_source(mirror, accepted)):
+        raise BadIndex(f"{mirror.upstream.url} has no index of {_listed(list(fetched))}.")
+    held = _objections(mirror, fetched, accepted) | _denied(fetch, accepted)
+    changed = {
+        section: snapshot
+        for section, snapshot in fetched.items()
+        if section not in held and snapshot != accepted.get(section)
+    }
+    with transaction.atomic():
+        # Mirror before run, as all who lock both do.
+        saved = Mirror.objects.select_for_update(of=("self",)).get(pk=mirror.pk)
+        _write_accepted(mirror, changed, fetched, accepted)
+        _write_held(context, mirror, held, same_source=saved.upstream_id == mirror.upstream_id)
+        judged = {key: snap.pk for key, snap in fetched.items() if snap and key not in held}
+        judged |= {key: accepted[key].pk for key in held if key in accepted}
+        context.run.write(snapshots=judged, held=held)
+        publishes = bool(changed) or _root_differs(mirror)
+        if publishes:
+            context.request_publication()
+    _warn(context, fetch, accepted, held)
+    gone = [section for section, snapshot in changed.items() if not snapshot and mirror.active]
+    return Acceptance(changed=publishes, held=held, gone=gone)
+
+
+def _write_accepted(
+    mirror: Mirror,
+    changed: dict[str, Snapshot | None],
+    fetched: dict[str, Snapshot | None],
+    accepted: Snapshots,
+) -> None:
+    for section, snapshot in changed.items():
+        # What an active mirror's upstream no longer has goes when the run is complete.
+        if snapshot or not mirror.active:
+            accept(mirror, section, snapshot.pk if snapshot else None)
+    for section, snapshot in accepted.items():
+        # Sections that are not asked for now must not come back from the source before.
+        if section not in fetched and snapshot.upstream_id != mirror.upstream_id:
+            accept(mirror, section, None)
+    if changed and mirror.active:
+        # From here on publications only add, until a run has brought all of it.
+        Mirror.objects.filter(pk=mirror.pk).update(incomplete=True)
+
+
+def _write_held(context: RunContext, mirror: Mirror, held: Holds, *, same_source: bool) -> None:
+    """One event when a hold begins or changes, not one a run."""
+    for hold in held.values():
+        context.log(hold["reason"], level="warning")
+    if held and held != mirror.held:
+        tell(context.run, EventType.MIRROR_HELD, held=held)
+    if same_source:
+        # Else the source was changed during the run, and the next one is the first of it.
+        Mirror.objects.filter(pk=mirror.pk).update(held=held, skip_guard=False)
+
+
+def _root_differs(mirror: Mirror) -> bool:
+    """Whether the optional files of the root are others than those that are published.
+
+    Asked of what is published: a run of another mirror of this upstream may have brought them.
+    """
+    published = published_identity(Channel.objects.get(pk=mirror.channel_id))
+    mine = published["mirrors"].get(str(mirror.pk))
+    files = mine["extras"].get("", {}) if mine else {}
+    return bool(files != mirror.upstream.extras)
+
+
+def _objections(mirror: Mirror, fetched: dict[str, Snapshot | None], accepted: Snapshots) -> Holds:
+    if mirror.skip_guard:
+        return {}
+    held: Holds = {}
+    earlier = _same_source(mirror, accepted)
+    for section, snapshot in fetched.items():
+        before = earlier.get(section)
+        if before is not None and snapshot is not None and before.scope != snapshot.scope:
+            # Another part of the upstream was asked for; that says nothing about the upstream.
+            continue
+        if before == snapshot:
+            continue
+        reason = _objection(mirror, section, before, snapshot)
+        if reason:
+            held[section] = Hold(snapshot=snapshot.pk if snapshot else None, reason=reason)
+    return held
+
+
+def _objection(
+    mirror: Mirror, section: str, before: Snapshot | None, snapshot: Snapshot | None
+) -> str | None:
+    judge = partial(
+        objection,
+        section,
+        _facts(before),
+        _facts(snapshot),
+        least=settings.GUARD_MIN,
+        share=settings.GUARD_SHARE,
+    )
+    reason = judge()
+    if reason and before is not None and snapshot is not None:
+        # Asked only where it matters: it reads what changed.
+        reason = judge(explained=_explained(mirror, before, snapshot))
+    return reason
+
+
+def _explained(mirror: Mirror, before: Snapshot, snapshot: Snapshot) -> int:
+    """How many files are gone because the upstream took them back, and says so."""
+    ecosystem = registry.get(mirror.kind)
+    old, new = pack(before.pack_id), pack(snapshot.pack_id)
+    explained = 0
+    changes = packs.changed(old, new)
+    for name in (*changes.replaced, *changes.removed):
+        listed, body = old.read(name), new.read(name) if name in new.names() else b""
+        taken_back = ecosystem.withdrawn(body, listed)
+        if taken_back != frozenset():
+            earlier, later = (
+                _readable(ecosystem.records(text, section=snapshot.section, name=name))
+                if text
+                else set()
+                for text in (listed, body)
+            )
+            gone = earlier - later
+            explained += len(gone if taken_back is None else gone & taken_back)
+    return explained
+
+
+def _readable(records: Iterable[Record | Invalid]) -> set[str]:
+    return {record.filename for record in records if not isinstance(record, Invalid)}
+
+
+def _same_source(mirror: Mirror, accepted: Snapshots) -> Snapshots:
+    """Those of the mirror's present source: what another had says nothing about this one."""
+    mine = (mirror.upstream.url, mirror.upstream.channel_id)
+    return {
+        section: snapshot
+        for section, snapshot in accepted.items()
+        if (snapshot.upstream.url, snapshot.upstream.channel_id) == mine
+    }
+
+
+def _denied(fetch: Fetch, accepted: Snapshots) -> Holds:
+    """Sections that were published and that the upstream denies now: no reason to empty them."""
+    return {
+        section: {
+            "snapshot": accepted[section].pk,
+            "reason": f"{section} stays as it was: {error.message}",
+        }
+        for section, error in fetch.refused.items()
+        if section in accepted
+    }
+
+
+def _facts(snapshot: Snapshot | None) -> Facts | None:
+    if snapshot is None:
+        return None
+    invalid = snapshot.invalid
+    if blobs.path(snapshot.pack_id).exists():
+        groups = pack(snapshot.pack_id).left_out.values()
+        invalid += sum(left_out.count for group in groups for left_out in group)
+    listed = snapshot.listed - invalid
+    return Facts(listed, snapshot.last_modified, snapshot.newest, invalid)
+
+
+def _warn(context: RunContext, fetch: Fetch, accepted: Snapshots, held: Holds) -> None:
+    """Say everything about this fetch that people do not expect."""
+    for note in fetch.notes:
+        context.log(note)
+    for section, snapshot in fetch.snapshots.items():
+        if section in held:
+            continue
+        if snapshot is None:
+            _warn_of_absent(context, section, section in accepted)
+        else:
+            # Shown on the mirror as long as it publishes from this snapshot; the log is of the run.
+            for warning in (*snapshot.warnings, *snapshot.extras_warnings):
+                context.log(f"{section}: {warning}", level="warning")
+    for section, error in fetch.refused.items():
+        if section not in held:
+            context.warn(f"{section} counts as not there: {error.message}")
+    for warning in fetch.upstream.warnings:
+        context.log(warning, level="warning")
+    for warning in fetch.warnings:
+        context.warn(warning)
+
+
+def _warn_of_absent(context: RunContext, section: str, had_it: bool) -> None:
+    if section in (context.run.terms.get("subdirs") or []):
+        tense = "no longer has" if had_it else "has never had"
+        context.warn(f"The upstream {tense} {section}, which the mirror asks for.")
+    elif section == "noarch":
+        context.warn("The upstream has no noarch; it is published empty.")
+
+
+def _listed(sections: list[str]) -> str:
+    if len(sections) == 1:
+        return sections[0]
+    more = len(sections) - SHOWN_SECTIONS
+    others = f" and {more} others" if more > 0 else ""
+    return f"any of {', '.join(sections[:SHOWN_SECTIONS])}{others}"
