@@ -227,7 +227,7 @@ def test_clients_notice_nothing_of_an_update(server: Server, kinds: list[Kind]) 
     with under_way(stage) as (reader, slow):
         release(slow)
         assert [one["outcome"] for one in stage.ended()] == ["ok"] * 3
-        stage.updated_at(reader)
+        stage.updated(reader)
 
 
 def test_clients_notice_nothing_of_an_update_that_is_stopped(
@@ -242,7 +242,7 @@ def test_clients_notice_nothing_of_an_update_that_is_stopped(
         stage.untouched(reader)
         stage.run("restart")
         assert [one["outcome"] for one in stage.ended()] == ["ok"] * 3
-        stage.updated_at(reader)
+        stage.updated(reader)
 
 
 def test_clients_notice_nothing_of_an_update_whose_files_all_fail(
@@ -264,7 +264,7 @@ def test_clients_notice_nothing_of_an_update_whose_files_all_fail(
                 kind.upstream.behave(path)
         stage.run()
         assert [one["outcome"] for one in stage.ended()] == ["ok"] * 3
-        stage.updated_at(reader)
+        stage.updated(reader)
     reader.check()
 
 
@@ -280,4 +280,4 @@ def test_clients_notice_nothing_of_an_update_whose_workers_are_killed(
         until(lambda: server.pids(WORKER) - killed)
         release(slow)
         assert [one["outcome"] for one in stage.ended()] == ["ok"] * 3
-        stage.updated_at(reader)
+        stage.updated(reader)

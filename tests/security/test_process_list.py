@@ -69,7 +69,7 @@ def test_I7_a_worker_that_uses_a_login_shows_it_in_no_process_and_no_file(
             leaks = leaking(seen) + leaking(files(server))
             for one in held:
                 one.release()
-            states = [script.ended_at(name, name)["state"] for name in sources]
+            states = [script.ended(name, name)["state"] for name in sources]
             assert states == ["completed", "completed"]
             assert leaks + leaking(files(server)) == []
             assert server.end() == 0
