@@ -10,7 +10,6 @@ from ecosystems import registry
 from mirrors.models import Kind
 from tests import scene
 from web.pages.mirror_forms import COMMON, MirrorForm
-from web.pages.spec_lists import split
 
 BODY = {
     "mirror_mode": "active",
@@ -21,24 +20,6 @@ BODY = {
     "cron": "1 2 3 4 5",
     "cron_timezone": "UTC",
 }
-
-
-@pytest.mark.parametrize(
-    ("text", "entries"),
-    [
-        ("", []),
-        ("numpy", ["numpy"]),
-        ("numpy, scipy,pandas", ["numpy", "scipy", "pandas"]),
-        ("numpy scipy\npandas;six", ["numpy", "scipy", "pandas", "six"]),
-        ("numpy >=1.2,<2, scipy", ["numpy >=1.2,<2", "scipy"]),
-        ("openssl >=1, !=1.1 ; zlib", ["openssl >=1, !=1.1", "zlib"]),
-        ("foo[license=GPL,build=*], bar", ["foo[license=GPL,build=*]", "bar"]),
-        ("p*\r\n\r\n  q* ", ["p*", "q*"]),
-        ("numpy 1.26.*, six", ["numpy 1.26.*", "six"]),
-    ],
-)
-def test_lists_are_split_between_specs_and_never_inside_one(text: str, entries: list[str]) -> None:
-    assert split(text) == entries
 
 
 @pytest.mark.django_db
@@ -93,24 +74,3 @@ def test_an_edited_mirror_keeps_its_mode_and_type_whatever_is_sent(settings: Any
     assert form.is_valid(), form.errors
     assert form.body()["mirror_mode"] == "passive"
     assert form.body()["mirror_type"] == Kind.CONDA
-
-
-@pytest.mark.parametrize(
-    ("text", "entries"),
-    [
-        ("a,b,c", ["a", "b", "c"]),
-        ("numpy >=1,<2, scipy", ["numpy >=1,<2", "scipy"]),
-        ("a[x,y],b", ["a[x,y]", "b"]),
-        (
-            "conda-forge::a[version='>=1,<2',build=x], b",
-            ["conda-forge::a[version='>=1,<2',build=x]", "b"],
-        ),
-        ("a], b, c[", ["a]", "b", "c["]),
-        ("a, b], c", ["a, b]", "c"]),
-        (",,a,,", ["a"]),
-        ("a,  3", ["a,  3"]),
-        ("", []),
-    ],
-)
-def test_a_pasted_line_is_cut_at_commas_that_are_in_no_spec(text: str, entries: list[str]) -> None:
-    assert split(text) == entries
