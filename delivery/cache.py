@@ -75,13 +75,6 @@ def at(number: int) -> Caches | None:
     return caches if caches.number == number else None
 
 
-def forget() -> None:
-    """Remember nothing: the database is another one now."""
-    global _current
-    with _changing:
-        _current = Caches(-1)
-
-
 def read() -> int:
     """The number that stands in the database now, by this thread's connection."""
     wrapper = connections[DEFAULT_DB_ALIAS]

@@ -11,7 +11,7 @@ from django.conf import LazySettings
 from django.test import TransactionTestCase, override_settings
 
 from accounts import limits
-from delivery import download_counts
+from delivery import cache, download_counts
 from tests import emptying
 from tests.condatree import FakeConda
 from tests.upstream import FakeUpstream
@@ -65,6 +65,12 @@ def unlimited(settings: object) -> None:
 def no_flusher(monkeypatch: pytest.MonkeyPatch) -> None:
     """Downloads are counted, and written by the tests that ask for it."""
     monkeypatch.setattr(download_counts, "_start", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a database of its own, whose generations count from the start."""
+    monkeypatch.setattr(cache, "_current", cache.Caches(-1))
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,6 +14,13 @@ from delivery.responses import Damaged, Entity, send
 
 HANDLES = Path("/proc/self/fd")
 GET = {"REQUEST_METHOD": "GET"}
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """On a disk: a file system in memory cannot tell what of a file is in memory."""
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

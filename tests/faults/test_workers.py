@@ -188,7 +188,8 @@ def test_W04_a_publication_is_done_by_one_of_all_who_are_told(conda: FakeConda) 
         code, output = first.finish()
     assert code == 0, output
     assert not publish.publish(channel, stop=lambda: None)
-    assert list(channel.revisions.values_list("number", flat=True)) == [1, 2, 3]
+    numbers = channel.revisions.order_by("number").values_list("number", flat=True)
+    assert list(numbers) == [1, 2, 3]
     assert scene.listed(channel) == {}
     invariants.check(channel)
 

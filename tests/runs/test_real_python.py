@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import configparser
 import hashlib
@@ -87,6 +88,17 @@ class Tree:
         self.server.set(path, body, content_type=JSON_TYPE, last_modified=None)
 
 
+@pytest.fixture
+def event_loop() -> Iterator[None]:
+    """bandersnatch takes the thread's event loop, which `asyncio.run` has removed by then."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.mark.usefixtures("event_loop")
 @pytest.mark.parametrize("mode", ["active", "passive"])
 def test_a_tree_of_bandersnatch_is_mirrored_and_kept_fresh(
     settings: Any, tmp_path: Path, mode: str

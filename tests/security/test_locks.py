@@ -48,7 +48,7 @@ def patience(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> Iterato
     settings.LOCK_SECONDS = 0
     monkeypatch.setattr(locks, "_brief_until", 0.0)
     cache.clear()
-    generation.forget()
+    generation._current = generation.Caches(-1)
     with connection.cursor() as cursor:
         sqlite = connection.vendor == "sqlite"
         cursor.execute(f"{'PRAGMA busy_timeout' if sqlite else 'SET lock_timeout'} = {WAIT}")

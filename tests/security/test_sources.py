@@ -370,7 +370,7 @@ def test_mirrored_by_is_seen_and_taken_back_on_the_page() -> None:
     assert "Stop publishing vault to the readers of amys?" in question
     assert SourceLink.objects.get().more_readers, "a question changes nothing"
     answer = browser.post(address, follow=True)
-    assert "amys has no more readers than vault." in answer.content.decode()
+    assert "amys now has only the readers of vault." in answer.content.decode()
     assert access.privacy(at("amys")) == "private"
     assert "only those who may read it" in str(Mirror.objects.get().warnings)
     assert address not in browser.get("/channels/vault/settings/").content.decode()
