@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import zstandard
+
+WINDOW_LOG = 17
+
 
 @dataclass(slots=True)
 class Document:
@@ -21,6 +25,19 @@ class Document:
     etag: str
     media_type: str = "application/octet-stream"
     packed: bool = False
+
+
+def document_compressor(level: int = 1) -> zstandard.ZstdCompressor:
+    """What packs the forms of an index.
+
+    Many are unpacked at once for clients that read slowly, and each holds a window (RFC 8878,
+    3.1.1.1.2). One of 128 KiB packs an index as well as the usual 512 KiB of level 1.
+    """
+    return zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters.from_level(
+            level, window_log=WINDOW_LOG
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

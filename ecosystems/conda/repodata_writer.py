@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import msgspec
-import zstandard
 
 from ecosystems.conda.records import raw_body
 from ecosystems.conda.repodata import join_entries
-from ecosystems.documents import Document
+from ecosystems.documents import Document, document_compressor
 from ecosystems.progress import Stop
 
 ZSTD_TYPE = "application/zstd"
@@ -125,7 +124,7 @@ def _compress(
 ) -> list[Document]:
     plain, compressed = hashlib.sha256(), hashlib.sha256()
     # The size in the frame's header lets clients decompress in one call.
-    zstd = zstandard.ZstdCompressor(level=level).compressobj(size=size)
+    zstd = document_compressor(level).compressobj(size=size)
     written = 0
     packed_path = path.with_name(path.name + ".zst")
     with packed_path.open("wb") as file:

@@ -14,13 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import zstandard
-
 from ecosystems.base import Shards
 from ecosystems.cran.layout import ARCHIVE, INDEX, META_ARCHIVE, META_CURRENT
 from ecosystems.cran.packages import BETWEEN, fields, head, stanza
 from ecosystems.cran.rds_writer import FileRow, Matrix, write_archive, write_table
-from ecosystems.documents import Document
+from ecosystems.documents import Document, document_compressor
 
 TEXT_TYPE = "text/plain; charset=utf-8"
 GZIP_TYPE = "application/gzip"
@@ -78,7 +76,7 @@ def _packed(plain: Path) -> Document:
     packed = plain.with_name(f"{plain.name}.zst")
     size, etag = plain.stat().st_size, f'"{_sha256(plain)}"'
     with plain.open("rb") as source, packed.open("wb") as target:
-        zstandard.ZstdCompressor(level=1).copy_stream(source, target, size=size)
+        document_compressor().copy_stream(source, target, size=size)
     plain.unlink()
     return Document(plain.name, packed, _sha256(packed), size, etag, TEXT_TYPE, packed=True)
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 import zstandard
 
-from ecosystems.documents import Document, Page
+from ecosystems.documents import Document, Page, document_compressor
 from ecosystems.python.body import Body, split
 from ecosystems.python.entries import METADATA_KEYS, Entry, published
 from ecosystems.python.names import version
@@ -94,7 +94,7 @@ def project_html(text: bytes) -> bytes:
 
 def index(names: Iterable[str], folder: Path) -> Iterator[Document]:
     """The list of projects in all its forms; `names` are in their order."""
-    compress = zstandard.ZstdCompressor(level=1)
+    compress = document_compressor()
     listed = list(names)
     projects = b",".join([b'{"name":"%s"}' % name.encode() for name in listed])
     text = b'{"meta":{"api-version":"%s"},"projects":[%s]}' % (NEWEST.encode(), projects)
