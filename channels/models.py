@@ -381,16 +381,16 @@ class Refusal(models.Model):
 
 
 class UnavailableFile(models.Model):
-    """A small file that goes with another, a wheel's metadata, and that could not be had.
+    """A companion (a wheel's metadata) that could not be had.
 
-    The other is listed without it; see `channels.side_files`.
+    The file it belongs to is listed without it; see `channels.companions`.
     """
 
     file_source = models.ForeignKey(FileSource, on_delete=models.CASCADE)
     section = models.CharField(max_length=128)
     name = models.CharField(max_length=200)
     filename = models.CharField(max_length=255)
-    """Of the file that it goes with."""
+    """Of the file that it belongs to."""
     sha256 = models.CharField(max_length=64)
     """Its own, as the index states it."""
     message = models.TextField()
@@ -403,7 +403,7 @@ class UnavailableFile(models.Model):
         indexes = [models.Index(fields=["file_source", "name"])]
 
     def __str__(self) -> str:
-        return f"what goes with {self.filename}"
+        return f"the companion of {self.filename}"
 
 
 class Pin(models.Model):

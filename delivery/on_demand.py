@@ -29,7 +29,7 @@ from django.db import Error, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from channels import blobs, connection_slots, file_sources, pins, readership, side_files
+from channels import blobs, companions, connection_slots, file_sources, pins, readership
 from channels.access import audience
 from channels.disk_space import Part, Room
 from channels.errors import Missing, NoSpace
@@ -453,7 +453,7 @@ def _inside(what: Wish) -> Digest | None:
     blob = lookup.here(whole) if whole else None
     if blob is None or not listed.sha256:
         return None
-    return side_files.out_of(
+    return companions.extract(
         blob.sha256,
         listed.filename,
         listed.sha256,
@@ -473,7 +473,7 @@ def _withhold(what: Wish, message: str) -> None:
         main = _main(claim)
         if not main:
             return
-        side_files.note(
+        companions.record_unavailable(
             [
                 UnavailableFile(
                     file_source=_origin(claim),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import islice
 
-from channels import blobs, pins, side_files
+from channels import blobs, companions, pins
 from channels.blobs import Audience
 from ecosystems.base import Ecosystem
 from ecosystems.progress import Stop
@@ -130,14 +130,14 @@ def _strip_withheld_companions(section: SectionInputs, batch: Sequence[PackageRe
     ]
     if not with_companions:
         return
-    withheld = side_files.known(
+    withheld = companions.unavailable(
         {part.source.file_source_id for _, part in with_companions},
         {name for name, _ in with_companions},
     )
     for _, part in with_companions if withheld else ():
         file_source_id = part.source.file_source_id
         for at, record in enumerate(part.records):
-            if isinstance(record, Record) and side_files.key(file_source_id, record) in withheld:
+            if isinstance(record, Record) and companions.key(file_source_id, record) in withheld:
                 part.records[at] = section.ecosystem.without_companions(record)
                 part.altered = True
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from django.db import transaction
 
-from channels import access, blobs, pins, side_files
+from channels import access, blobs, companions, pins
 from channels.models import Blob, FileSource, UnavailableFile
 from channels.texts import storable
 from ecosystems import registry
@@ -90,7 +90,7 @@ class DownloadRows:
                 blobs.register(self._blobs, [self._audience])
                 for unpinned in self._unpinned:
                     pins.learn(*unpinned)
-                side_files.note(self._unavailable)
+                companions.record_unavailable(self._unavailable)
                 Failure.objects.bulk_create(self._failures, ignore_conflicts=True)
         self._blobs, self._failures, self._unpinned, self._unavailable = [], [], [], []
 

@@ -24,7 +24,7 @@ from publishing.changed_packages import changed_scopes
 from publishing.diff import compare
 from publishing.download_plan import DownloadPlan
 from publishing.inputs import gather, published_identity, with_terms
-from runs import accept_snapshots, companions, counts
+from runs import accept_snapshots, counts, retry_companions
 from runs.context import HandBack, RunContext, lock_mirror
 from runs.counts import RunCounts
 from runs.download import Download
@@ -81,7 +81,7 @@ def _steps(context: RunContext) -> None:
     fetch = _fetch(context)
     context.step(3)
     acceptance = accept_snapshots.accept_or_hold(context, fetch)
-    if companions.retry(context):
+    if retry_companions.retry(context):
         with transaction.atomic():
             context.request_publication()
     if not acceptance.changed and not is_incomplete(mirror):

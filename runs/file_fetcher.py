@@ -10,7 +10,7 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from channels import blobs, file_sources, side_files
+from channels import blobs, companions, file_sources
 from channels.disk_space import Part
 from channels.models import FileSource
 from delivery import on_demand
@@ -78,7 +78,7 @@ class FileFetcher:
     def _fetch_companion(
         self, item: DownloadItem, companion: CompanionItem, part: Part, main_sha256: str
     ) -> Digest:
-        extracted = side_files.out_of(
+        extracted = companions.extract(
             main_sha256,
             companion.filename,
             companion.sha256,

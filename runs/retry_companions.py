@@ -1,10 +1,10 @@
-"""Asks again, in each run, for companions that could not be had (see `channels.side_files`)."""
+"""Asks again, in each run, for companions that could not be had (see `channels.companions`)."""
 
 from __future__ import annotations
 
 from django.db import transaction
 
-from channels import access, blobs, file_sources, side_files
+from channels import access, blobs, companions, file_sources
 from channels.models import Blob, FileSource, Package, UnavailableFile
 from delivery import on_demand
 from ecosystems import registry
@@ -65,7 +65,7 @@ def _record(ecosystem: Ecosystem, row: UnavailableFile, snapshot: Snapshot) -> R
 def _fetch(context: RunContext, row: UnavailableFile, record: Record) -> Digest:
     """Take the companion out of its file, where that is here; else ask its source."""
     companion, source = record.companions[0], row.file_source
-    extracted = side_files.out_of(
+    extracted = companions.extract(
         record.sha256,
         companion.filename,
         companion.sha256,
