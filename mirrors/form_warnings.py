@@ -17,7 +17,7 @@ from filters.rules import Rules, compared, conflicts
 from filters.rules.form import kind_of
 from filters.rules.overlap import NOT_COMPARED
 from mirrors import cron
-from mirrors.models import Kind, Mirror
+from mirrors.models import Mirror, MirrorType
 
 BATCH = 25
 """Mirrors that are loaded at once: the filter of each may have 100,000 specs."""
@@ -64,7 +64,7 @@ def between(filters: Terms, channel: Channel, kind: str) -> list[str]:
 
 def idle_rules(channel: Channel, kind: str, filters: Terms) -> list[str]:
     """Rules that leave nothing out, because this server does not have what they judge by."""
-    if kind != Kind.CONDA:
+    if kind != MirrorType.CONDA:
         return []
     given = [("mirror", filters), *(("channel", row.terms) for row in channel.filters)]
     sentences = [
@@ -132,7 +132,7 @@ def _all(mirror: Mirror, found: Sequence[str], limited: str) -> list[str]:
 
 def _without_noarch(mirror: Mirror) -> Iterator[str]:
     subdirs = mirror.filter.terms.get("subdirs")
-    if mirror.kind == Kind.CONDA and subdirs and "noarch" not in subdirs:
+    if mirror.kind == MirrorType.CONDA and subdirs and "noarch" not in subdirs:
         yield (
             "The platform noarch is not chosen; packages of the other platforms often need "
             "packages of noarch."

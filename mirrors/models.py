@@ -13,21 +13,22 @@ from django.utils import timezone
 from channels.lease import Leased, Reserving
 from channels.models import Blob, Channel, FileSource
 from channels.states import ACTIVE, JobState
+from ecosystems.kinds import Kind
 from filters.models import Filter
 
 
-class Kind(models.TextChoices):
-    """The types a mirror can have, by their names in the API."""
+class MirrorType(models.TextChoices):
+    """The types that a mirror can have, with the words of the screen."""
 
-    CONDA = "conda", "conda"
-    PYTHON = "python_simple", "standard python"
-    CRAN = "CRAN", "standard R"
+    CONDA = Kind.CONDA.value, "conda"
+    PYTHON = Kind.PYTHON.value, "standard python"
+    CRAN = Kind.CRAN.value, "standard R"
 
 
 class Upstream(models.Model):
     """A server mirrored from: type, address, credential, proxy. Mirrors of one source share it."""
 
-    kind = models.CharField(max_length=16, choices=Kind.choices)
+    kind = models.CharField(max_length=16, choices=MirrorType.choices)
     url = models.TextField()
     credential = models.BinaryField(default=b"")
     """Encrypted; see `channels.secrets`."""
@@ -173,7 +174,7 @@ class AcceptedSnapshot(models.Model):
         return f"{self.mirror} {self.section}"
 
 
-class Outcome(models.TextChoices):
+class RunOutcome(models.TextChoices):
     """How a completed run turned out."""
 
     OK = "ok", "Completed"
@@ -234,7 +235,7 @@ class Run(Reserving):
     held = models.JSONField(default=dict)
     warnings = models.JSONField(default=list)
     """What it dropped, skipped, or kept from an earlier state, in words."""
-    outcome = models.CharField(max_length=8, blank=True, choices=Outcome.choices)
+    outcome = models.CharField(max_length=8, blank=True, choices=RunOutcome.choices)
     """Of a completed run; else empty."""
     requested_version = models.IntegerField(default=0)
     """The channel's `wanted` that it raised last: the publication that covers it is this run's."""
@@ -264,7 +265,7 @@ class Run(Reserving):
     @property
     def result(self) -> str:
         """Its state; `errors` where it completed and files failed."""
-        return str(Outcome.ERRORS) if self.outcome == Outcome.ERRORS else self.state
+        return str(RunOutcome.ERRORS) if self.outcome == RunOutcome.ERRORS else self.state
 
     @property
     def stuck(self) -> bool:

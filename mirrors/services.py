@@ -31,7 +31,7 @@ from filters.models import Filter
 from history.models import EventType, record
 from mirrors import cron as schedule
 from mirrors import form_warnings, periodic_tasks, run_control, source_urls
-from mirrors.models import Cause, Kind, Mirror, Upstream
+from mirrors.models import Cause, Mirror, MirrorType, Upstream
 
 LONGEST_NAME = 200
 MONTHLY = "0 0 1 * *"
@@ -70,7 +70,7 @@ def _read(of: Channel | Mirror, body: Body) -> None:
     """Read the body's filter and those of the mirror and its channel."""
     mirror = of if isinstance(of, Mirror) else None
     channel = of.channel if isinstance(of, Mirror) else of
-    kind = mirror.kind if mirror else body.get("mirror_type") or Kind.CONDA
+    kind = mirror.kind if mirror else body.get("mirror_type") or MirrorType.CONDA
     check_kind(kind)
     filters: Body = mirror.filter.terms if mirror else {}
     if body.get("filters") is not None:
@@ -92,7 +92,7 @@ def create(channel: Channel, body: Body, *, owner: User, actor: Caller | None = 
     if not Channel.objects.select_for_update().filter(pk=channel.pk, deleted_at=None).exists():
         raise WrongState("This channel was deleted.")
     mirror = Mirror(channel=channel, owner=owner, filter=Filter(), next_run_at=None)
-    kind = body.get("mirror_type") or Kind.CONDA
+    kind = body.get("mirror_type") or MirrorType.CONDA
     mirror.mode = body.get("mirror_mode") or Mirror.Mode.PASSIVE
     checked: dict[str, Any] = {}
     problems = Problems()
@@ -319,10 +319,14 @@ def check_mode(mode: str) -> None:
 
 def check_kind(kind: str) -> None:
     """Raise ValidationError unless this server can mirror packages of this type."""
-    if kind not in Kind.values:
-        raise _invalid("mirror_type", f"The type of a mirror is one of {', '.join(Kind.values)}.")
+    if kind not in MirrorType.values:
+        raise _invalid(
+            "mirror_type", f"The type of a mirror is one of {', '.join(MirrorType.values)}."
+        )
     if kind not in registry.kinds():
-        raise _invalid("mirror_type", f"This server cannot mirror {Kind(kind).label} packages yet.")
+        raise _invalid(
+            "mirror_type", f"This server cannot mirror {MirrorType(kind).label} packages yet."
+        )
 
 
 def _check_fixed(body: Body, key: str, value: str, label: str) -> None:

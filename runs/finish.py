@@ -15,7 +15,7 @@ from delivery import on_demand
 from ecosystems.sentences import SHOWN_NAMES, first_names
 from history.models import EventType
 from mirrors import run_control, warnings
-from mirrors.models import Mirror, Outcome, Run
+from mirrors.models import Mirror, Run, RunOutcome
 from mirrors.run_control import tell
 from runs import excluded_names
 from runs.context import RunContext, lock_mirror
@@ -88,10 +88,10 @@ def hand_back(context: RunContext) -> bool:
     return end(context, JobState.STOPPED)
 
 
-def _outcome(run: Run) -> Outcome:
+def _outcome(run: Run) -> RunOutcome:
     if run.counts.get("failed"):
-        return Outcome.ERRORS
-    return Outcome.HELD if run.held else Outcome.OK
+        return RunOutcome.ERRORS
+    return RunOutcome.HELD if run.held else RunOutcome.OK
 
 
 def _warn(context: RunContext, counts: RunCounts) -> None:
@@ -118,7 +118,7 @@ def _log_end(context: RunContext, state: JobState, outcome: str, error: str) -> 
         counts = context.run.counts
         mirrored = counts["active"] + counts["passive"]
         context.log(
-            f"{Outcome(outcome).label}: {files(counts['listed'])} listed,"
+            f"{RunOutcome(outcome).label}: {files(counts['listed'])} listed,"
             f" {mirrored:,} mirrored, {counts['failed']:,} failed; in the channel"
             f" {counts['added']:,} added, {counts['replaced']:,} replaced,"
             f" {counts['removed']:,} removed."

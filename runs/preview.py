@@ -20,7 +20,7 @@ from channels.leased_work import Ending, working_on
 from channels.models import Channel
 from channels.states import ACTIVE, JobState
 from mirrors import services, source_urls
-from mirrors.models import Kind, Mirror, Preview, Upstream
+from mirrors.models import Mirror, MirrorType, Preview, Upstream
 from runs.context import HandBack
 from runs.preview_result import PreviewProgress, preview_result
 
@@ -33,7 +33,7 @@ def begin(
 ) -> Preview:
     """A preview of a mirror's body, checked as if it were saved; `mirror` is the edited one."""
     kept = mirror.upstream if mirror else None
-    kind = kept.kind if kept else body.get("mirror_type") or Kind.CONDA.value
+    kind = kept.kind if kept else body.get("mirror_type") or MirrorType.CONDA.value
     mode = mirror.mode if mirror else body.get("mirror_mode") or Mirror.Mode.PASSIVE.value
     services.check_kind(kind)
     services.check_mode(mode)

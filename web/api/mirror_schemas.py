@@ -15,7 +15,7 @@ from channels import readership
 from channels.states import ACTIVE, JobState
 from filters.rules.model import CHANNEL_RULES, MIRROR_RULES
 from mirrors import cron, source_urls, warnings
-from mirrors.models import Mirror, Outcome, Run, reasons
+from mirrors.models import Mirror, Run, RunOutcome, reasons
 from runs import excluded_names
 from web.api.schemas import timestamp
 
@@ -219,8 +219,8 @@ def _outcome(mirror: Mirror, run: Run | None) -> str | None:
     """How the last run turned out; `held` also where the guard holds something since."""
     if run is None or run.state != JobState.COMPLETED:
         return None
-    if run.outcome == Outcome.HELD and not mirror.held:
-        return str(Outcome.OK)
+    if run.outcome == RunOutcome.HELD and not mirror.held:
+        return str(RunOutcome.OK)
     return run.outcome or None
 
 

@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.permissions import Attribute, Level, Scope
 from ecosystems.errors import EcosystemError
 from mirrors import services, source_urls
-from mirrors.models import Kind, Preview, Upstream
+from mirrors.models import MirrorType, Preview, Upstream
 from runs import connection_test, preview
 from web.api.channel_access import ChannelRef, can_see, may_write_somewhere
 from web.api.errors import ERRORS, ErrorResponse, not_found
@@ -31,7 +31,7 @@ class ConnectionTestBody(RequestBody):
     """Where to look: an address and what is expected there."""
 
     source_root: str
-    mirror_type: str = Kind.CONDA.value
+    mirror_type: str = MirrorType.CONDA.value
     proxy: str | None = None
 
 

@@ -12,7 +12,7 @@ from channels.models import Channel
 from ecosystems import registry
 from ecosystems.licenses import FAMILIES
 from filters.rules.form import FIELDS
-from mirrors.models import Kind
+from mirrors.models import MirrorType
 from web.pages.account_forms import DayInput, Lines, Styled
 
 MAX_FIELD_ERRORS = 10
@@ -43,7 +43,7 @@ class NewChannel(Styled):
     types = forms.MultipleChoiceField(
         label="Package types",
         required=False,
-        choices=Kind.choices,
+        choices=MirrorType.choices,
         widget=forms.CheckboxSelectMultiple,
         help_text="Packages of other types are excluded. If none is selected, all types are "
         "allowed.",
@@ -143,7 +143,7 @@ class ChannelSettings(FilterForm):
     types = forms.MultipleChoiceField(
         label="Package types",
         required=False,
-        choices=Kind.choices,
+        choices=MirrorType.choices,
         widget=forms.CheckboxSelectMultiple,
         help_text="If none is selected, all types are allowed.",
     )

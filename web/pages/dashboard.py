@@ -14,7 +14,7 @@ from accounts.permissions import Attribute, Level
 from channels import access
 from channels.models import Channel
 from channels.states import ACTIVE, JobState
-from mirrors.models import Mirror, Outcome, Run
+from mirrors.models import Mirror, Run, RunOutcome
 from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import may_write
 from web.pages.mirror_rows import MirrorRow, all_mirrors, build_rows
@@ -96,7 +96,7 @@ def _attention(
     attention = visible_mirrors.annotate(
         last=Subquery(last_run.values("state")[:1]),
         outcome=Subquery(last_run.values("outcome")[:1]),
-    ).filter(Q(last=JobState.FAILED) | Q(outcome=Outcome.ERRORS) | ~Q(held={}) | ~Q(waiting={}))
+    ).filter(Q(last=JobState.FAILED) | Q(outcome=RunOutcome.ERRORS) | ~Q(held={}) | ~Q(waiting={}))
     running, failed = (
         set(candidates.values_list("pk", flat=True)[:NOTED]) for candidates in (busy, attention)
     )

@@ -19,7 +19,7 @@ from channels.models import Channel
 from channels.states import STOPPABLE
 from ecosystems import registry
 from mirrors import services
-from mirrors.models import Kind, Mirror
+from mirrors.models import Mirror, MirrorType
 from web.pages.channel_forms import add_errors
 from web.pages.channel_frame import address, render_tab
 from web.pages.filter_words import channel_filters
@@ -31,29 +31,35 @@ from web.pages.pagination import PAGE_SIZE, number_parameter
 OWN_CHANNELS = 100
 LARGEST = 999_999_999
 EXAMPLES = {
-    Kind.CONDA.value: (
+    MirrorType.CONDA.value: (
         ("https://conda.anaconda.org/conda-forge", "conda-forge"),
         ("https://repo.anaconda.com/pkgs/main", "Anaconda main"),
         ("https://repo.anaconda.com/pkgs/r", "Anaconda r"),
         ("https://repo.anaconda.com/pkgs/msys2", "Anaconda msys2"),
     ),
-    Kind.PYTHON.value: ((settings.PYTHON_INDEX.url, settings.PYTHON_INDEX.name),),
-    Kind.CRAN.value: (
+    MirrorType.PYTHON.value: ((settings.PYTHON_INDEX.url, settings.PYTHON_INDEX.name),),
+    MirrorType.CRAN.value: (
         ("https://cran.r-project.org", "CRAN"),
         ("https://cloud.r-project.org", "CRAN's nearest mirror"),
     ),
 }
 HINTS = {
-    Kind.CONDA.value: "The URL of a conda channel, without a platform at its end.",
-    Kind.PYTHON.value: "The URL of a Python package index, with or without /simple at its end.",
-    Kind.CRAN.value: "The URL of a CRAN-like repository, without /src/contrib at its end.",
+    MirrorType.CONDA.value: "The URL of a conda channel, without a platform at its end.",
+    MirrorType.PYTHON.value: (
+        "The URL of a Python package index, with or without /simple at its end."
+    ),
+    MirrorType.CRAN.value: "The URL of a CRAN-like repository, without /src/contrib at its end.",
 }
 _ABOUT_CONDA = "Keep Legacy Packages and CVE Filters apply only to conda."
 MISSING_PARTS = {
-    Kind.PYTHON.value: "Standard python mirrors have no Platforms: the files of a project are "
-    f"mirrored for all of them. {_ABOUT_CONDA}",
-    Kind.CRAN.value: "Standard R mirrors have no Platforms: sources are the same for all of them, "
-    f"and binaries come with the sources. {_ABOUT_CONDA}",
+    MirrorType.PYTHON.value: (
+        "Standard python mirrors have no Platforms: the files of a project are "
+        f"mirrored for all of them. {_ABOUT_CONDA}"
+    ),
+    MirrorType.CRAN.value: (
+        "Standard R mirrors have no Platforms: sources are the same for all of them, "
+        f"and binaries come with the sources. {_ABOUT_CONDA}"
+    ),
 }
 
 
@@ -120,7 +126,7 @@ def _page(
         "template_mirror": like,
         "without_credentials": like and (like.upstream.credential or like.upstream.proxy),
         "examples": [
-            (kind, Kind(kind).label, EXAMPLES[kind])
+            (kind, MirrorType(kind).label, EXAMPLES[kind])
             for kind in registry.kinds()
             if not form.mirror or kind == form.mirror.kind
         ],

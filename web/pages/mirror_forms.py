@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from channels import readership
 from ecosystems import registry
 from mirrors import source_urls
-from mirrors.models import Kind, Mirror
+from mirrors.models import Mirror, MirrorType
 from mirrors.services import LONGEST_NAME, MONTHLY
 from web.pages.channel_forms import FilterForm
 from web.pages.spec_lists import SpecList
@@ -138,7 +138,7 @@ class MirrorForm(FilterForm):
         self.mirror = mirror
         kwargs["initial"] = _kept(mirror) if mirror else _copied(like) if like else _fresh()
         super().__init__(*args, terms=_terms(mirror or like), **kwargs)
-        kinds = [(kind, Kind(kind).label) for kind in registry.kinds()]
+        kinds = [(kind, MirrorType(kind).label) for kind in registry.kinds()]
         self._choose("mirror_type", kinds)
         self._choose("cron_timezone", [(zone, zone) for zone in _zones(mirror or like)])
         if mirror:
@@ -186,14 +186,14 @@ class MirrorForm(FilterForm):
         if self.mirror:
             return self.mirror.kind
         chosen = self.data.get("mirror_type", "") if self.is_bound else self.initial["mirror_type"]
-        return str(chosen) if chosen in registry.kinds() else Kind.CONDA.value
+        return str(chosen) if chosen in registry.kinds() else MirrorType.CONDA.value
 
     def terms_of(self) -> dict[str, Any]:
         """The `filters` that the form means."""
         filters = {**self.filters(), "projects": []}
         if not self.cleaned_data.get("only"):
             filters["only_specs"] = []
-        return filters if self.kind == Kind.CONDA else {**filters, **NOTHING}
+        return filters if self.kind == MirrorType.CONDA else {**filters, **NOTHING}
 
     def body(self) -> dict[str, Any]:
         """The form as the API's body."""

@@ -24,7 +24,7 @@ from filters.rules import conflicts
 from filters.rules.form import SPEC_LISTS, kind_of
 from mirrors import cron as schedule
 from mirrors import services, source_urls
-from mirrors.models import Kind, Mirror, Preview, Upstream
+from mirrors.models import Mirror, MirrorType, Preview, Upstream
 from runs import connection_test, preview
 from web.pages.channel_forms import add_errors
 from web.pages.guards import signed_in, user_of
@@ -49,7 +49,7 @@ def connection_result(request: HttpRequest, c: str, s: str | None = None) -> Htt
         "problems": form_problems(form, ("source_root", "proxy", "mirror_type"))
     }
     if not context["problems"]:
-        context["type"] = Kind(form.kind).label
+        context["type"] = MirrorType(form.kind).label
         try:
             upstream = _upstream(request, form, channel)
             findings = connection_test.probe(
@@ -62,7 +62,7 @@ def connection_result(request: HttpRequest, c: str, s: str | None = None) -> Htt
         else:
             context["findings"] = findings
             if findings["found_type"] not in (None, form.kind):
-                context["other"] = Kind(findings["found_type"]).label
+                context["other"] = MirrorType(findings["found_type"]).label
     return render(request, "mirrors/test.html", context)
 
 

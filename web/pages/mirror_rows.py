@@ -16,11 +16,11 @@ from django.http import HttpRequest, QueryDict
 from channels import access
 from channels.states import ACTIVE, RUN_STATES, STOPPABLE, JobState
 from mirrors import warnings
-from mirrors.models import Kind, Mirror, Outcome, Run, reasons
+from mirrors.models import Mirror, MirrorType, Run, RunOutcome, reasons
 
 NEVER = "never run"
-HELD = Outcome.HELD
-ERRORS = Outcome.ERRORS
+HELD = RunOutcome.HELD
+ERRORS = RunOutcome.ERRORS
 STATES = (*RUN_STATES, ERRORS, NEVER, HELD)
 SORTS = {
     "name": "name",
@@ -111,7 +111,7 @@ def all_mirrors() -> QuerySet[Mirror]:
         latest_run=Subquery(latest.values("pk")[:1]),
         latest_outcome=Subquery(latest.values("outcome")[:1]),
         latest_state=Case(
-            When(latest_outcome=Outcome.ERRORS, then=Value(ERRORS)),
+            When(latest_outcome=RunOutcome.ERRORS, then=Value(ERRORS)),
             default=Coalesce(Subquery(latest.values("state")[:1]), Value(NEVER)),
         ),
     )
@@ -146,7 +146,7 @@ def matching(rows: QuerySet[Mirror], query: QueryDict) -> QuerySet[Mirror]:
         )
     if query.get("mode") in Mirror.Mode.values:
         rows = rows.filter(mode=query["mode"])
-    if query.get("type") in Kind.values:
+    if query.get("type") in MirrorType.values:
         rows = rows.filter(upstream__kind=query["type"])
     return rows
 
@@ -185,5 +185,5 @@ def selected_filters(request: HttpRequest) -> dict[str, Any]:
         "mode": request.GET.get("mode", ""),
         "kind": request.GET.get("type", ""),
         "modes": Mirror.Mode.choices,
-        "kinds": Kind.choices,
+        "kinds": MirrorType.choices,
     }

@@ -19,7 +19,7 @@ from accounts.access import can
 from accounts.permissions import Attribute, Level
 from channels.models import Channel
 from channels.states import JobState
-from mirrors.models import Mirror, Outcome
+from mirrors.models import Mirror, RunOutcome
 from publishing.outcomes import State
 from web.labels import STATE_LABELS
 from web.pages.rendering import DIALOG
@@ -32,7 +32,7 @@ LOOKS: dict[TextChoices, tuple[str, str]] = {
     JobState.STOPPING: ("loader-2", "orange"),
     JobState.STOPPED: ("player-stop", "secondary"),
     JobState.COMPLETED: ("circle-check", "green"),
-    Outcome.ERRORS: ("alert-triangle", "orange"),
+    RunOutcome.ERRORS: ("alert-triangle", "orange"),
     JobState.FAILED: ("circle-x", "red"),
     Channel.Privacy.PUBLIC: ("world", "green"),
     Channel.Privacy.AUTHENTICATED: ("key", "blue"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecosystems import registry
-from mirrors.models import Kind
+from mirrors.models import MirrorType
 from tests import scene
 from web.pages.mirror_forms import COMMON, MirrorForm
 
@@ -73,4 +73,4 @@ def test_an_edited_mirror_keeps_its_mode_and_type_whatever_is_sent(settings: Any
     form = MirrorForm({**BODY, "version": "1"}, mirror=mirror)
     assert form.is_valid(), form.errors
     assert form.body()["mirror_mode"] == "passive"
-    assert form.body()["mirror_type"] == Kind.CONDA
+    assert form.body()["mirror_type"] == MirrorType.CONDA

@@ -12,7 +12,7 @@ from channels import services as channel_manage
 from channels.models import Channel
 from filters.models import Filter
 from mirrors import run_control
-from mirrors.models import Kind, Mirror, Run, Upstream
+from mirrors.models import Mirror, MirrorType, Run, Upstream
 from tests import scene
 from tests.web.pages.mirror_pages import SOURCE, TAB, browser, text
 
@@ -133,7 +133,7 @@ def test_the_list_is_filtered_sorted_and_counted_by_the_address(channel: Channel
 
 
 def test_a_thousand_mirrors_cost_a_handful_of_queries(channel: Channel) -> None:
-    upstream = Upstream.objects.create(kind=Kind.CONDA, url=SOURCE, key="k")
+    upstream = Upstream.objects.create(kind=MirrorType.CONDA, url=SOURCE, key="k")
     filters = Filter.objects.bulk_create([Filter() for _ in range(1000)])
     mirrors = Mirror.objects.bulk_create(
         Mirror(
