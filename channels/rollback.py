@@ -6,7 +6,7 @@ the pointer, freezes the channel and writes the event.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -135,7 +135,7 @@ def _listings(
 
 
 def _batch(
-    rows: list[Package], current: dict[str, str | None], ecosystem: Ecosystem
+    rows: list[Package], current: Mapping[str, str | None], ecosystem: Ecosystem
 ) -> Iterator[Listing]:
     differing = [
         row for row in rows if row.name not in current or current[row.name] != row.shard_id
