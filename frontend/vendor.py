@@ -29,7 +29,6 @@ FILES = {
     "tom-select.min.js": "tom-select/dist/js/tom-select.complete.min.js",
     "htmx.min.js": "htmx.org/dist/htmx.min.js",
     "idiomorph-ext.min.js": "idiomorph/dist/idiomorph-ext.min.js",
-    "cronstrue.min.js": "cronstrue/dist/cronstrue.min.js",
 }
 SPRITE = "icons.svg"
 LICENSES = {"htmx.org": "0BSD", "idiomorph": "0BSD", "tom-select": "Apache-2.0"}

@@ -18,8 +18,28 @@ from croniter import CroniterBadDateError, CroniterError, croniter
 YEARS = 5
 """A schedule must fire at least once in so many years."""
 
-FIELDS = 5
+FIELDS = (
+    ("Minute", "0-59"),
+    ("Hour", "0-23"),
+    ("Day of month", "1-31"),
+    ("Month", "1-12 or jan-dec"),
+    ("Day of week", "0-7 or sun-sat"),
+)
+"""The fields of a cron text in their order, with the values that crontab(5) allows."""
 LONGEST = 255
+PERIODS = {
+    "* * *": "Daily",
+    "1 * *": "Monthly, on the 1st",
+    "* * 0": "Weekly, on Sunday",
+    "* * 7": "Weekly, on Sunday",
+    "* * 1": "Weekly, on Monday",
+    "* * 2": "Weekly, on Tuesday",
+    "* * 3": "Weekly, on Wednesday",
+    "* * 4": "Weekly, on Thursday",
+    "* * 5": "Weekly, on Friday",
+    "* * 6": "Weekly, on Saturday",
+}
+"""Day of month, month and day of week of the usual frequencies, as people say them."""
 _RANDOM = re.compile(r"(?<![a-z])[hr](?![a-z])", re.IGNORECASE)
 
 
@@ -27,7 +47,7 @@ def check(cron: str, tz: str) -> None:
     """Raise ValueError, with a sentence, unless `cron` in the zone `tz` is a schedule."""
     _zone(tz)
     fields = cron.split()
-    if len(fields) != FIELDS:
+    if len(fields) != len(FIELDS):
         raise ValueError(
             "A frequency has exactly five fields (minute, hour, day of month, month, "
             f"day of week); this one has {len(fields)}."
@@ -41,7 +61,19 @@ def check(cron: str, tz: str) -> None:
     except CroniterBadDateError:
         raise ValueError(f"This frequency does not fire within {YEARS} years.") from None
     except (CroniterError, ValueError) as error:
-        raise ValueError(f"The frequency cannot be read: {error}.") from error
+        raise ValueError(_refusal(fields)) from error
+
+
+def _refusal(fields: list[str]) -> str:
+    """Which field croniter refuses; its own message quotes the whole text and names none."""
+    for position, (name, values) in enumerate(FIELDS):
+        alone = ["*"] * len(FIELDS)
+        alone[position] = fields[position]
+        try:
+            croniter.expand(" ".join(alone))
+        except (CroniterError, ValueError):
+            return f"{name} must be {values}; “{fields[position]}” cannot be used."
+    return "This frequency cannot be read."
 
 
 def next_fire(cron: str, tz: str, after: datetime) -> datetime:
@@ -67,6 +99,11 @@ def next_times(cron: str, tz: str, after: datetime, count: int) -> list[datetime
 
 def describe(cron: str) -> str:
     """The schedule in words, with a 24-hour clock; the cron text itself where words fail."""
+    minute, hour, *days = [*cron.split(), "", "", "", "", ""][: len(FIELDS)]
+    if minute.isdecimal() and hour.isdecimal():
+        period = PERIODS.get(" ".join(days))
+        if period:
+            return f"{period} at {int(hour):02}:{int(minute):02}"
     options = Options()
     options.use_24hour_time_format = True
     options.casing_type = CasingTypeEnum.Sentence

@@ -1,4 +1,4 @@
-// What pages do beyond HTML and htmx: menus, the one dialog, toasts, copying, tag fields, cron words.
+// What pages do beyond HTML and htmx: menus, the one dialog, toasts, copying, tag fields.
 // Everything is found by data attributes and works again in what htmx swaps in.
 
 const announce = (text) => {
@@ -167,7 +167,6 @@ document.addEventListener("submit", (event) => {
     window.setTimeout(() => { delete event.target.dataset.sent; }, 5000);
   }
 });
-document.addEventListener("change", (event) => { if (event.target.closest("[data-auto]")) event.target.form.requestSubmit(); });
 
 // Tag fields: Tab, Enter, a comma and pasted lists confirm. Text is split where one spec ends and
 // the next begins: at lines and semicolons; at commas and blanks only between names.
@@ -255,19 +254,6 @@ function choiceField(select) {
   nameSuggestions(choice);
 }
 
-// A frequency in words, as it is typed: <input data-cron="id of the element for the words">.
-function cronWords(input) {
-  const place = document.getElementById(input.dataset.cron);
-  const tell = () => {
-    try {
-      place.textContent = input.value.trim().split(/\s+/).length === 5
-        ? window.cronstrue.toString(input.value.trim(), { use24HourTimeFormat: true }) : "";
-    } catch { place.textContent = ""; }
-  };
-  input.addEventListener("input", tell);
-  tell();
-}
-
 function localTimes(root) {
   root.querySelectorAll("time[title]:not([data-local])").forEach((time) => {
     time.dataset.local = "";
@@ -278,7 +264,6 @@ function localTimes(root) {
 function enhance(root) {
   root.querySelectorAll("textarea[data-tags]").forEach(tagField);
   root.querySelectorAll("select[data-choices]").forEach(choiceField);
-  root.querySelectorAll("input[data-cron]").forEach(cronWords);
   localTimes(root);
 }
 enhance(document);

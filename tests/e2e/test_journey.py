@@ -126,7 +126,7 @@ def _fill_in_the_form(page: Page, conda: FakeConda) -> None:
     page.get_by_label("Built from").fill("2015-01-01")
     page.get_by_role("combobox", name="Frequency").select_option("Custom cron")
     page.get_by_role("textbox", name="Cron expression").fill("30 2 * * 1")
-    expect(page.get_by_text("At 02:30, only on Monday")).to_be_visible()
+    expect(page.get_by_text("Weekly, on Monday at 02:30")).to_be_visible()
     page.get_by_role("checkbox", name="Run Now").check()
 
 
@@ -179,7 +179,7 @@ def _edit(page: Page) -> None:
     expect(page.get_by_role("textbox", name="Cron expression")).to_have_value("30 2 * * 1")
     page.get_by_role("combobox", name="Frequency").select_option("0 0 * * *")
     page.get_by_role("button", name="Submit").click()
-    expect(row(page)).to_contain_text("At 00:00")
+    expect(row(page)).to_contain_text("Daily at 00:00")
 
 
 def _unfreeze(page: Page) -> None:

@@ -270,7 +270,7 @@ def test_what_is_typed_is_answered_where_it_stands(
     page = admin_page
     page.goto(f"{live_server.url}/channels/main/mirrors/create/")
     expect(page.get_by_text("have none in common")).to_be_visible()
-    expect(page.get_by_text("At 00:00, on day 1 of the month")).to_be_visible()
+    expect(page.get_by_text("Monthly, on the 1st at 00:00")).to_be_visible()
     page.get_by_role("combobox", name="Frequency").select_option("Custom cron")
     page.get_by_role("textbox", name="Cron expression").fill("*/10 * * * *")
     expect(page.get_by_text("Every 10 minutes")).to_be_visible()

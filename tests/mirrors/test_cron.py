@@ -56,17 +56,17 @@ def test_w07_a_schedule_fires_when_its_text_says(cron: str, after: str, fires: s
         ("H 0 * * *", "H and R"),
         ("0 R * * *", "H and R"),
         ("h(0-5) 0 * * *", "H and R"),
-        ("60 0 * * *", "cannot be read"),
-        ("0 24 * * *", "cannot be read"),
-        ("0 0 0 * *", "cannot be read"),
-        ("0 0 32 * *", "cannot be read"),
-        ("0 0 1 13 *", "cannot be read"),
-        ("0 0 * * 8", "cannot be read"),
-        ("a b c d e", "cannot be read"),
-        ("0 0 * * mon#6", "cannot be read"),
-        ("*/0 * * * *", "cannot be read"),
-        ("5-1-2 * * * *", "cannot be read"),
-        ("0 0 * * ,", "cannot be read"),
+        ("60 0 * * *", "Minute must be 0-59"),
+        ("0 24 * * *", "Hour must be 0-23"),
+        ("0 0 0 * *", "Day of month must be 1-31"),
+        ("0 0 32 * *", "Day of month must be 1-31"),
+        ("0 0 1 13 *", "Month must be 1-12"),
+        ("0 0 * * 8", "Day of week must be 0-7"),
+        ("a b c d e", "Minute must be 0-59; “a” cannot be used"),
+        ("0 0 * * mon#6", "Day of week must be 0-7"),
+        ("*/0 * * * *", "Minute must be 0-59"),
+        ("5-1-2 * * * *", "Minute must be 0-59"),
+        ("0 0 * * ,", "Day of week must be 0-7"),
         (f"{','.join(['1'] * 200)} 0 * * *", "at most 255"),
     ],
 )
@@ -128,7 +128,9 @@ def test_more_often_than_daily_is_seen(cron: str, often: bool) -> None:
 
 
 def test_a_schedule_is_told_in_words_on_a_24_hour_clock() -> None:
-    assert schedule.describe("0 0 1 * *") == "At 00:00, on day 1 of the month"
-    assert schedule.describe("30 14 * * 7") == "At 14:30, only on Sunday"
+    assert schedule.describe("0 0 * * *") == "Daily at 00:00"
+    assert schedule.describe("5 9 1 * *") == "Monthly, on the 1st at 09:05"
+    assert schedule.describe("30 14 * * 7") == "Weekly, on Sunday at 14:30"
+    assert schedule.describe("30 2 * * 1-5") == "At 02:30, Monday through Friday"
     assert schedule.describe("0 0 L * *") == "At 00:00, on the last day of the month"
     assert schedule.describe("a b") == "a b"

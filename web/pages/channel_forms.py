@@ -150,6 +150,14 @@ class ChannelSettings(FilterForm):
     version = forms.IntegerField(widget=forms.HiddenInput)
 
 
+def changed_meanwhile(noun: str) -> str:
+    """What a form says whose hidden `version` is not the object's any more."""
+    return (
+        f"Someone else changed this {noun} after you opened this form. Reload the page to see the "
+        "changes, then repeat yours."
+    )
+
+
 def add_errors(form: forms.Form, error: ValidationError) -> None:
     """Show a verb's problems at their fields; `filters.<field>.<place>` names the entry."""
     if not hasattr(error, "error_dict"):

@@ -1,7 +1,8 @@
 """The frame of every page about a channel: header, banner, actions, tabs.
 
-The rule: a page is shown only through `shown` (404 for what one may not know of, 403 for what
-one may see but not do) and `tab`; both are for the pages of mirrors and of history, too.
+The rule: a page gets its channel only from `get_channel` (404 for what a user may not know of, 403
+for what a user may see but not do) and leaves only through `render_tab`; the pages about mirrors
+and history do so, too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TABS = (
     ("channel-revisions", "Revisions"),
     ("channel-settings", "Settings"),
 )
-"""The url name and the word of each tab; the url name stands for the tab in `tab`."""
+"""The URL name and the label of each tab; `render_tab` is told the active one by its URL name."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from channels.models import Channel, Revision, SourceLink
 from mirrors import form_warnings
 from mirrors.models import Mirror
 from mirrors.services import delete_channel
-from web.pages.channel_forms import ChannelSettings, add_errors
+from web.pages.channel_forms import ChannelSettings, add_errors, changed_meanwhile
 from web.pages.channel_frame import address, get_channel, render_tab
 from web.pages.guards import require_level, signed_in, user_of
 from web.pages.rendering import confirm
@@ -105,7 +105,9 @@ def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> boo
         form_warnings.again(channel)
     except ValidationError as error:
         add_errors(form, error)
-    except (Stale, WrongState) as error:
+    except Stale:
+        form.add_error(None, changed_meanwhile("channel"))
+    except WrongState as error:
         form.add_error(None, str(error))
     return not form.errors
 

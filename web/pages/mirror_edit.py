@@ -20,7 +20,7 @@ from channels.states import STOPPABLE
 from ecosystems import registry
 from mirrors import services
 from mirrors.models import Mirror, MirrorType
-from web.pages.channel_forms import add_errors
+from web.pages.channel_forms import add_errors, changed_meanwhile
 from web.pages.channel_frame import address, render_tab
 from web.pages.filter_words import channel_filters
 from web.pages.guards import signed_in, user_of
@@ -100,7 +100,9 @@ def _saved(
         return services.edit(mirror, form.body(), actor=Caller(user), expected=expected)
     except ValidationError as error:
         add_errors(form, error)
-    except (WrongState, Stale) as error:
+    except Stale:
+        form.add_error(None, changed_meanwhile("mirror"))
+    except WrongState as error:
         form.add_error(None, str(error))
     return None
 

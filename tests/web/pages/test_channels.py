@@ -143,7 +143,7 @@ def test_settings_that_somebody_changed_meanwhile_are_not_overwritten(tools: Cha
     services.edit(tools, {"description": "by another"}, actor="bob")
     form = {"privacy": "public", "version": 1, "description": "mine"}
     page = browser(person("admin")).post("/channels/tools/settings/", form).content.decode()
-    assert "changed since you read it" in page
+    assert "Someone else changed this channel" in page
     tools.refresh_from_db()
     assert tools.description == "by another"
 

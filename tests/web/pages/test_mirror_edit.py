@@ -190,7 +190,7 @@ def test_edit_shows_everything_as_it_was_with_the_mode_locked(channel: Channel) 
     assert mirror.filter.terms == {**before, "projects": [], "only_specs": ["six"]}
     # Somebody else has saved meanwhile.
     page = text(client.post(f"{TAB}{mirror.pk}/edit/", sent), status=422)
-    assert "changed since you read it" in page
+    assert "Someone else changed this mirror" in page
 
 
 def test_a_duplicate_begins_as_the_mirror_is_but_for_its_name_and_logins(channel: Channel) -> None:

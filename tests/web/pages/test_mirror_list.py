@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("allowed")]
 def test_a_row_shows_name_mode_type_state_and_times(channel: Channel) -> None:
     scene.mirror(channel, SOURCE, "approved_software")
     page = text(browser().get(TAB))
-    for words in ("approved_software", "Passive", "conda", "Never run", "At 00:00", "admin"):
+    schedule = "Monthly, on the 1st at 00:00"
+    for words in ("approved_software", "Passive", "conda", "Never run", schedule, "admin"):
         assert words in page
     assert "hx-trigger" not in page.split("<tbody>")[1].split("</tbody>")[0]
 
