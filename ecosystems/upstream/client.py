@@ -24,7 +24,8 @@ from ecosystems.upstream.content_encoding import (
 from ecosystems.upstream.egress import EgressPolicy
 from ecosystems.upstream.errors import DigestMismatch, Garbled, UpstreamError
 from ecosystems.upstream.proof import proves
-from ecosystems.upstream.session import Response, Session
+from ecosystems.upstream.response import Response
+from ecosystems.upstream.session import Session
 from ecosystems.upstream.settings import ClientSettings
 from ecosystems.upstream.transfer import Digest, Sink, Transfer
 from ecosystems.upstream.urls import redact

@@ -14,7 +14,7 @@ from ecosystems.errors import BadIndex
 from ecosystems.progress import Stop
 from ecosystems.upstream.decode import open_decoded
 from ecosystems.upstream.errors import Garbled, UpstreamError
-from ecosystems.upstream.session import Response
+from ecosystems.upstream.response import Response
 from ecosystems.upstream.transfer import Digest, Sink
 
 GZIP = ("gzip", "x-gzip")

@@ -12,7 +12,8 @@ import secrets
 from pathlib import Path
 
 from ecosystems.progress import Stop
-from ecosystems.upstream.session import Response, Session
+from ecosystems.upstream.response import Response
+from ecosystems.upstream.session import Session
 
 PART = 64 * 1024
 """So many bytes are asked for; smaller files as a whole."""

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 import requests
-import requests.exceptions
-import urllib3.exceptions
-from urllib3.response import BaseHTTPResponse
 
 from ecosystems.progress import Stop
 from ecosystems.upstream.credential import split_credentials
@@ -33,6 +30,7 @@ from ecosystems.upstream.errors import (
 )
 from ecosystems.upstream.headers import encoded, retry_after
 from ecosystems.upstream.limits import Limits
+from ecosystems.upstream.response import TRANSPORT_ERRORS, Response
 from ecosystems.upstream.settings import ClientSettings
 from ecosystems.upstream.slots import ProcessSlots
 from ecosystems.upstream.stall import StallMonitor, monitored
@@ -42,58 +40,6 @@ from ecosystems.upstream.urls import PORTS, Origin, origin
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 USABLE = frozenset({200, 206, 304, 416})
 RETRY_LATER = frozenset({408, 425, 429})
-SMALL = 16 * 1024
-"""Bytes of a body that are read to their end, so that the connection can be used again."""
-BROKEN = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
-
-
-class Response:
-    """A response whose headers have come and whose body is still to be read."""
-
-    def __init__(self, url: str, response: requests.Response, *, host: str, chunk: int) -> None:
-        self.url, self.host = url, host
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self.raw: BaseHTTPResponse = response.raw
-        self._chunk = chunk
-
-    @property
-    def length(self) -> int | None:
-        """Content-Length, where the server gave one."""
-        text = self.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
-
-    @property
-    def encoding(self) -> str:
-        """Content-Encoding, "" for none."""
-        text = self.headers.get("Content-Encoding", "").strip().lower()
-        return "" if text == "identity" else text
-
-    @property
-    def media_type(self) -> str:
-        """Content-Type without its parameters, in lower case."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    def read(self, limit: int | None = None) -> bytes:
-        """What has arrived, at least one byte; b"" at the end."""
-        amount = self._chunk if limit is None else max(1, min(limit, self._chunk))
-        try:
-            # Not decoded: hashes, sizes and ranges are of the bytes as they are sent.
-            return self.raw.read1(amount, decode_content=False)
-        except BROKEN as error:
-            raise explain(error, self.url, host=self.host) from error
-
-    def release(self) -> None:
-        """Leave the connection usable where that costs little, close it otherwise."""
-        left = getattr(self.raw, "length_remaining", None)
-        try:
-            while left is not None and left <= SMALL and self.raw.read1(SMALL):
-                pass
-        except (UpstreamError, *BROKEN):
-            self.raw.close()
-            return
-        if left is None or left > SMALL:
-            self.raw.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +177,7 @@ class Session:
                 timeout=(hop.limits.connect_timeout, hop.limits.read_timeout),
                 proxies=self._proxies,
             )
-        except BROKEN as error:
+        except TRANSPORT_ERRORS as error:
             raise explain(error, hop.url, host=hop.origin.host) from error
         response = Response(hop.url, raw, host=hop.origin.host, chunk=hop.limits.chunk)
         self._check_headers(response)

@@ -19,7 +19,8 @@ from ecosystems.progress import ByteProgress, Stop, no_progress
 from ecosystems.upstream.backoff import SLICE
 from ecosystems.upstream.decode import gunzip
 from ecosystems.upstream.errors import Busy, DigestMismatch, Garbled, UpstreamError
-from ecosystems.upstream.session import Response, Session
+from ecosystems.upstream.response import Response
+from ecosystems.upstream.session import Session
 
 TOO_MANY_REQUESTS = 429
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
