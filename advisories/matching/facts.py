@@ -18,7 +18,7 @@ from advisories.formats.statement import Status
 from advisories.matching.candidates import Candidate, MatchedBy, NameMap, candidates
 from advisories.matching.versions import Scheme, Versions, scheme_of
 from ecosystems import memo
-from ecosystems.conda.version import VersionRange
+from ecosystems.conda.version_range import VersionRange
 from ecosystems.cran.versions import version_test
 from ecosystems.errors import SpecError
 from ecosystems.python.names import canonical_version

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from ecosystems.conda import regex
 from ecosystems.conda.grammar import Part, fail, split
-from ecosystems.conda.version import LONGEST, PLAIN, VersionRange, is_plain
+from ecosystems.conda.version import LONGEST
+from ecosystems.conda.version_range import PLAIN, VersionRange, is_plain
 from ecosystems.errors import SpecError
 from ecosystems.records import Record
 

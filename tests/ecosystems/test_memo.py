@@ -81,6 +81,6 @@ def test_long_texts_are_not_remembered() -> None:
         for _ in range(3):
             assert length(text) == len(text)
     assert len(calls) == 1 + 3
-    for function in (version._look, version._segment_key, names.canonical_version):
+    for function in (version.parsed, version._segment_key, names.canonical_version):
         assert not hasattr(function, "cache_info"), function
     assert not hasattr(licenses.families, "cache_info")

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from ecosystems import registry
-from ecosystems.conda import matchspec
-from ecosystems.conda import version as conda_versions
+from ecosystems.conda import matchspec, version_range
 from ecosystems.cran import spec as cran
 from ecosystems.errors import SpecError
 from ecosystems.python import specifiers
@@ -37,7 +36,7 @@ def unread(*_: Any, **__: Any) -> Any:
 def test_plain_conditions_are_not_read_when_a_list_is_saved(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(conda_versions, "_Parser", unread)
+    monkeypatch.setattr(version_range, "_Parser", unread)
     monkeypatch.setattr(matchspec, "split", unread)
     monkeypatch.setattr(specifiers, "SpecifierSet", unread)
     monkeypatch.setattr(cran, "version_test", unread)
