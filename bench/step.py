@@ -28,7 +28,7 @@ from accounts.models import User  # noqa: E402
 from bench.limit import cpu_seconds  # noqa: E402
 from channels import blobs  # noqa: E402
 from channels import services as channel_manage  # noqa: E402
-from channels.lease import Heart  # noqa: E402
+from channels.lease import Heartbeat  # noqa: E402
 from channels.models import (  # noqa: E402
     Blob,
     Channel,
@@ -101,7 +101,7 @@ def files(count: str, plain: str) -> None:
     listed = [_file(folder, f"pkg{number}", number, conda) for number in range(int(count))]
     channel.request_publication()
     publication = Publication.objects.create(channel=channel, state="running", requested_version=1)
-    build = Build(publication, Heart(publication), stop=lambda: None)
+    build = Build(publication, Heartbeat(publication), stop=lambda: None)
     build.section(conda, "noarch", listed, whole=True)
     build.documents(conda, "noarch", {})
     build.commit({}, reason="bench")
@@ -135,9 +135,9 @@ def _file(folder: Path, name: str, seed: int, conda: Ecosystem) -> Listing:
     record = {"build": "0", "build_number": 0, "depends": [], "name": name, "version": "1.0"}
     record |= {"sha256": sha256, "size": len(content), "subdir": "noarch"}
     (folder / filename).write_bytes(content)
-    temporary = blobs.temporary("bench")
+    temporary = blobs.temporary_path("bench")
     temporary.write_bytes(content)
-    blobs.keep(
+    blobs.store(
         temporary, sha256, file=True, audiences=[blobs.Audience(0, Channel.Privacy.PUBLIC.openness)]
     )
     body = conda.build([(filename, json.dumps(record).encode())], [])

@@ -24,6 +24,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from channels.models import Blob, Channel, Provenance
 
 BATCH = 500
+"""Rows of one statement: SQLite takes a limited number of parameters, and locks stay short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,9 @@ class Audience:
     openness: int
 
     @property
-    def needed(self) -> int:
-        """How open bytes must be to serve it without a `Provenance`."""
+    def required_openness(self) -> int:
+        """How open bytes must be to be served to it without a `Provenance`."""
+        # Never 0: what came for one private channel is not for the other private ones.
         return max(1, self.openness)
 
     @property
@@ -43,11 +45,11 @@ class Audience:
         return self.openness == Channel.Privacy.PUBLIC.openness
 
 
-def servable(audience: Audience) -> QuerySet[Blob]:
+def readable_by(audience: Audience) -> QuerySet[Blob]:
     """The files whose bytes the audience may have: to know their hash is not enough."""
-    mine = Provenance.objects.filter(blob=OuterRef("pk"), channel=audience.channel_id)
+    proven = Provenance.objects.filter(blob=OuterRef("pk"), channel=audience.channel_id)
     rows = Blob.objects.filter(file=True, deleting=False)
-    return rows.filter(Q(openness__gte=audience.needed) | Exists(mine))
+    return rows.filter(Q(openness__gte=audience.required_openness) | Exists(proven))
 
 
 def path(sha256: str) -> Path:
@@ -55,14 +57,15 @@ def path(sha256: str) -> Path:
     return Path(settings.DATA) / "blobs" / sha256[:2] / sha256[2:4] / sha256
 
 
-def temporary(purpose: str) -> Path:
+def temporary_path(purpose: str) -> Path:
     """A path for a new file that may become a blob; `purpose` only helps people who look."""
+    # Under DATA as the blobs are: `commit` renames, which works within one filesystem only.
     folder = Path(settings.DATA) / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{purpose}-{secrets.token_hex(6)}.part"
 
 
-def settle(temp: Path, sha256: str, size: int = -1) -> int:
+def commit(temp: Path, sha256: str, size: int = -1) -> int:
     """Make a written temporary file durable under its hash; its size.
 
     `size`: how many bytes were hashed (-1: the file itself was). A disk that keeps fewer than it
@@ -70,11 +73,11 @@ def settle(temp: Path, sha256: str, size: int = -1) -> int:
     """
     handle = os.open(temp, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        kept = os.fstat(handle).st_size
-        if size not in (-1, kept):
-            raise OSError(errno.EIO, f"the disk kept {kept:,} of {size:,} bytes")
-        size = kept
-        if found(sha256, size):
+        size_on_disk = os.fstat(handle).st_size
+        if size not in (-1, size_on_disk):
+            raise OSError(errno.EIO, f"the disk kept {size_on_disk:,} of {size:,} bytes")
+        size = size_on_disk
+        if touch(sha256, size):
             temp.unlink()
             return size
         os.fsync(handle)
@@ -83,33 +86,34 @@ def settle(temp: Path, sha256: str, size: int = -1) -> int:
     target = path(sha256)
     _make_folder(target.parent)
     temp.rename(target)
+    # A rename is durable only once its folder is (fsync(2)); the row must not come before it.
     _sync_folder(target.parent)
     return size
 
 
-def found(sha256: str, size: int = -1) -> bool:
-    """Whether the bytes lie here already, of this size (-1: any), row or not.
+def touch(sha256: str, size: int = -1) -> bool:
+    """Whether the bytes are stored already, of this size (-1: any), row or not.
 
-    Whoever has asked may register them: the touch keeps clean-up from taking them meanwhile.
+    Sets the file's time to now, so that clean-up leaves it until the caller has registered it.
     """
     target = path(sha256)
     try:
         os.utime(target, follow_symlinks=False)
-        there = target.lstat()
-        # A link was planted: what is behind it is not ours to give. The rename replaces it.
-        if not stat.S_ISREG(there.st_mode) or size not in (-1, there.st_size):
+        status = target.lstat()
+        # A link was planted: what is behind it is not ours to give. `commit` replaces it.
+        if not stat.S_ISREG(status.st_mode) or size not in (-1, status.st_size):
             return False
-        # Whoever put them here may have died before the name was durable.
+        # Whoever stored them may have died before the name was durable.
         _sync_folder(target.parent)
     except FileNotFoundError:
         return False
     return True
 
 
-def discard(blob: Blob) -> bool:
-    """Delete the bytes of a blob that nothing needs; False if somebody has just found them."""
+def delete_bytes(blob: Blob) -> bool:
+    """Delete the bytes of an unreferenced blob; False if somebody has touched them since."""
     target = path(blob.sha256)
-    aside = temporary("going")
+    aside = temporary_path("deleting")
     since = blob.unreferenced_at.timestamp() if blob.unreferenced_at else 0.0
     try:
         if target.stat().st_mtime >= since:
@@ -117,6 +121,7 @@ def discard(blob: Blob) -> bool:
         target.rename(aside)
     except FileNotFoundError:
         return True
+    # Once more out of everybody's reach: a touch between the look and the rename counts, too.
     if aside.stat().st_mtime >= since:
         aside.rename(target)
         return False
@@ -125,37 +130,38 @@ def discard(blob: Blob) -> bool:
 
 
 def register(blobs: Sequence[Blob], audiences: Iterable[Audience] = ()) -> None:
-    """Insert the rows of settled files; what was on its way out is kept again.
+    """Insert the rows of committed files; what was to be deleted stays.
 
     `audiences`: the channels whose own source brought these bytes, or proved to have them.
     """
     # In one order, so that two who register the same files do not block each other.
     blobs = sorted(blobs, key=lambda blob: blob.sha256)
     Blob.objects.bulk_create(blobs, batch_size=BATCH, ignore_conflicts=True)
-    names = [blob.sha256 for blob in blobs]
-    going = Blob.objects.filter(Q(unreferenced_at__isnull=False) | Q(deleting=True))
-    for start in range(0, len(names), BATCH):
-        going.filter(sha256__in=names[start : start + BATCH]).update(
+    digests = [blob.sha256 for blob in blobs]
+    unreferenced = Blob.objects.filter(Q(unreferenced_at__isnull=False) | Q(deleting=True))
+    for start in range(0, len(digests), BATCH):
+        unreferenced.filter(sha256__in=digests[start : start + BATCH]).update(
             unreferenced_at=None, deleting=False
         )
     for audience in dict.fromkeys(audiences):
-        _open(names, audience)
+        _grant(digests, audience)
 
 
-def _open(names: Sequence[str], audience: Audience) -> None:
+def _grant(digests: Sequence[str], audience: Audience) -> None:
     """Let the audience have these bytes from now on."""
-    for start in range(0, len(names), BATCH):
-        some = names[start : start + BATCH]
-        rows = Blob.objects.filter(sha256__in=some, openness__lt=audience.openness)
+    for start in range(0, len(digests), BATCH):
+        batch = digests[start : start + BATCH]
+        # Only upwards: what once came for a public channel stays public.
+        rows = Blob.objects.filter(sha256__in=batch, openness__lt=audience.openness)
         rows.update(openness=audience.openness)
         if not audience.public:
             Provenance.objects.bulk_create(
-                [Provenance(blob_id=name, channel_id=audience.channel_id) for name in some],
+                [Provenance(blob_id=digest, channel_id=audience.channel_id) for digest in batch],
                 ignore_conflicts=True,
             )
 
 
-def keep(
+def store(
     temp: Path,
     sha256: str,
     *,
@@ -164,47 +170,48 @@ def keep(
     audiences: Iterable[Audience] = (),
     size: int = -1,
 ) -> Blob:
-    """Settle one file and write its row."""
-    size = settle(temp, sha256, size)
+    """Commit one file and write its row."""
+    size = commit(temp, sha256, size)
     blob = Blob(sha256=sha256, md5=md5, size=size, file=file)
     register([blob], audiences)
     return blob
 
 
-def stored(digests: Iterable[str]) -> set[str]:
-    """Which of these SHA-256 lie here, whoever may have them."""
+def existing(digests: Iterable[str]) -> set[str]:
+    """Which of these SHA-256 are stored, whoever may have them."""
     rows = Blob.objects.filter(sha256__in=list(digests), deleting=False)
     return set(rows.values_list("sha256", flat=True))
 
 
-def present(digests: Iterable[str], audience: Audience) -> dict[str, int]:
+def available(digests: Iterable[str], audience: Audience) -> dict[str, int]:
     """Which of these SHA-256 (or MD5, where an index has no better) the audience may have now.
 
     Each with its size.
     """
-    found: dict[str, int] = {}
-    wanted = [digest for digest in digests if digest]
-    # A passive mirror asks for every file it lists, and at first none is here.
-    if not wanted or not Blob.objects.filter(file=True).exists():
-        return found
+    sizes: dict[str, int] = {}
+    asked = [digest for digest in digests if digest]
+    # A passive mirror asks for every file it lists, and at first none is stored.
+    if not asked or not Blob.objects.filter(file=True).exists():
+        return sizes
+    # CRAN states an MD5 only; the length of a hash tells its kind.
     for field, length in (("sha256", 64), ("md5", 32)):
-        known = [digest for digest in wanted if len(digest) == length]
-        for start in range(0, len(known), BATCH):
-            found.update(_stored(field, known[start : start + BATCH], audience))
-    return found
+        of_kind = [digest for digest in asked if len(digest) == length]
+        for start in range(0, len(of_kind), BATCH):
+            sizes.update(_available(field, of_kind[start : start + BATCH], audience))
+    return sizes
 
 
-def _stored(field: str, digests: list[str], audience: Audience) -> Iterator[tuple[str, int]]:
+def _available(field: str, digests: list[str], audience: Audience) -> Iterator[tuple[str, int]]:
     """Plain SQL: the ORM's way of passing values costs more than the look-up itself."""
-    places = ",".join(["%s"] * len(digests))
+    placeholders = ",".join(["%s"] * len(digests))
     table = connection.ops.quote_name(Blob._meta.db_table)
-    origin = connection.ops.quote_name(Provenance._meta.db_table)
+    provenance = connection.ops.quote_name(Provenance._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {field}, size FROM {table} WHERE {field} IN ({places})"
+            f"SELECT {field}, size FROM {table} WHERE {field} IN ({placeholders})"
             " AND file = %s AND deleting = %s AND (openness >= %s OR EXISTS"
-            f" (SELECT 1 FROM {origin} WHERE blob_id = sha256 AND channel_id = %s))",
-            [*digests, True, False, audience.needed, audience.channel_id],
+            f" (SELECT 1 FROM {provenance} WHERE blob_id = sha256 AND channel_id = %s))",
+            [*digests, True, False, audience.required_openness, audience.channel_id],
         )
         yield from cursor.fetchall()
 
@@ -214,6 +221,7 @@ def _make_folder(folder: Path) -> None:
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
+    # From the top, each made durable in the one above it: a crash leaves no folder out of reach.
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
         _sync_folder(new.parent)
@@ -228,7 +236,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """A folder on the blobs' filesystem that goes with the block."""
     folder = Path(settings.DATA) / "tmp"
     folder.mkdir(parents=True, exist_ok=True)

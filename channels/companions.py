@@ -61,10 +61,10 @@ def extract(
         return None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UpstreamError(filename, f"{filename} is not what its own file holds.", permanent=True)
-    temp = blobs.temporary(purpose)
+    temp = blobs.temporary_path(purpose)
     try:
         temp.write_bytes(data)
-        size = blobs.settle(temp, sha256, len(data))
+        size = blobs.commit(temp, sha256, len(data))
     finally:
         temp.unlink(missing_ok=True)
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()

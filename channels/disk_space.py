@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from channels.errors import NoSpace
-from channels.lease import Reserving, gone
+from channels.lease import Reserving, owner_died
 from channels.states import OWNED
 
 WRITE_SECONDS = 1.0
@@ -31,12 +31,12 @@ _LOCK = 0x5370616365
 """PostgreSQL's advisory lock of whoever looks and reserves."""
 
 
-def require(need: int = 0, *, besides: Reserving | None = None) -> None:
+def require_space(need: int = 0, *, besides: Reserving | None = None) -> None:
     """Raise `NoSpace` unless `need` bytes fit, beside what is reserved and what stays free.
 
     `besides`: the row that the bytes are for; what it has reserved already is part of `need`.
     """
-    others = sum(row.reserved for row in _alive() if row != besides)
+    others = sum(row.reserved for row in _live_reservations() if row != besides)
     _check(need, others)
 
 
@@ -50,11 +50,11 @@ def reserve(row: Reserving, need: int) -> None:
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        require(need, besides=row)
+        require_space(need, besides=row)
         row.write(reserved=need)
 
 
-def _alive() -> Iterator[Reserving]:
+def _live_reservations() -> Iterator[Reserving]:
     """The rows that have something reserved and an owner who lives, as far as this host can tell.
 
     The dispatcher takes the rows of other hosts' dead from them.
@@ -62,7 +62,7 @@ def _alive() -> Iterator[Reserving]:
     for model in apps.get_models():
         if issubclass(model, Reserving):
             for row in model._default_manager.filter(state__in=OWNED, reserved__gt=0):
-                if not gone(row):
+                if not owner_died(row):
                     yield row
 
 
@@ -76,7 +76,7 @@ def _check(need: int, others: int) -> None:
         )
 
 
-class Room:
+class DiskReservation:
     """What the files of one row still need, while any number of threads write them.
 
     The row's owner calls `settle`; nothing else here uses the database.
@@ -121,13 +121,13 @@ class Room:
             self._row.write(reserved=0)
 
 
-class Part:
+class FileReservation:
     """One file of a room that expects it.
 
     Left as a context, it needs nothing any more: its bytes are here, or will not come.
     """
 
-    def __init__(self, room: Room, size: int) -> None:
+    def __init__(self, room: DiskReservation, size: int) -> None:
         """`size`: as the room expects it; -1: nobody knows it yet."""
         self._room = room
         self._size = size

@@ -24,7 +24,7 @@ from django.db.models import F
 from channels.states import JobState
 
 HOST = socket.gethostname()
-REMEMBERED = 1000
+MAX_WATCHED_ROWS = 1000
 """So many rows a watch knows before it forgets those that are over."""
 
 
@@ -91,7 +91,7 @@ class Reserving(Leased):
         return super().claim(from_states=from_states, reserved=0, **fields)
 
 
-class Heart:
+class Heartbeat:
     """Beats for a claimed row in a thread, and holds its lock file.
 
     Use as a context manager around the work. `lost` becomes True when the row
@@ -107,7 +107,7 @@ class Heart:
         self._lock = -1
 
     def __enter__(self) -> Self:
-        self._lock = _hold(self._path)
+        self._lock = _create_locked(self._path)
         self._thread.start()
         return self
 
@@ -143,7 +143,7 @@ class Heart:
             connection.close()
 
 
-def _hold(path: Path) -> int:
+def _create_locked(path: Path) -> int:
     """Create `path` for this process's life. Whoever sees it sees it locked."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
@@ -153,7 +153,7 @@ def _hold(path: Path) -> int:
     return handle
 
 
-def held(path: Path) -> bool | None:
+def is_locked(path: Path) -> bool | None:
     """Whether somebody holds the lock file `path`; None where there is no such file."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -169,13 +169,13 @@ def held(path: Path) -> bool | None:
         os.close(handle)
 
 
-def gone(row: Leased) -> bool:
+def owner_died(row: Leased) -> bool:
     """Whether its owner died on this host, as far as the kernel knows: its lock is free."""
     here = row.owner.split(":", 1)[0] == HOST
-    return here and held(row.lock_path) is False
+    return here and is_locked(row.lock_path) is False
 
 
-class Watch:
+class LivenessMonitor:
     """Tells which running rows have lost their owner. One per dispatcher, kept between rounds."""
 
     def __init__(self) -> None:
@@ -183,14 +183,14 @@ class Watch:
 
     def dead(self, row: Leased) -> bool:
         """True when the owner is gone: its lock is free, or its heart stood still for a lease."""
-        return gone(row) or self._still(row)
+        return owner_died(row) or self._still(row)
 
     def _still(self, row: Leased) -> bool:
         key = (str(row._meta.label), row.pk, row.fence)
         beats, since = self._seen.get(key, (-1, 0.0))
         now = time.monotonic()
         if beats != row.beats:
-            if len(self._seen) >= REMEMBERED:
+            if len(self._seen) >= MAX_WATCHED_ROWS:
                 self._forget(now - 10 * settings.LEASE_SECONDS)
             self._seen[key] = (row.beats, now)
             return False

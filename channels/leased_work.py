@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from channels import internal_errors
 from channels.errors import Interrupted, WrongState
-from channels.lease import Fenced, Heart, Leased
+from channels.lease import Fenced, Heartbeat, Leased
 from channels.states import JobState
 
 
@@ -28,13 +28,13 @@ End = Callable[[Ending], bool]
 
 
 @contextmanager
-def working_on(row: Leased, end: End, *, raises: bool = True) -> Iterator[Heart]:
+def working_on(row: Leased, end: End, *, raises: bool = True) -> Iterator[Heartbeat]:
     """Beat for a claimed row during the block, and end the row where the block raises.
 
     The block itself writes the end of work that succeeds. `raises`: the error goes on to the
     caller, but for `Fenced` where another process has the row: that one does the work.
     """
-    with Heart(row) as heart:
+    with Heartbeat(row) as heart:
         try:
             yield heart
         except Exception as error:

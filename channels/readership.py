@@ -19,7 +19,7 @@ from accounts.models import User
 from accounts.permissions import Level
 from channels import access
 from channels.models import Channel, Generation, SourceLink
-from channels.services import tell
+from channels.services import record_event
 from history.models import EventType
 
 FIELD = "publish_to_more_readers"
@@ -155,7 +155,7 @@ def _set(link: SourceLink, *, more_readers: bool, actor: str) -> None:
     meta = {FIELD: more_readers, "mirrored_by": link.channel.path}
     assert link.source is not None
     for channel in (link.source, link.channel):
-        tell(EventType.CHANNEL_UPDATED, channel, actor, source=link.source.path, **meta)
+        record_event(EventType.CHANNEL_UPDATED, channel, actor, source=link.source.path, **meta)
 
 
 def _too_open(wish: Wish) -> str:

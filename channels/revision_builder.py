@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from channels import blobs, shards
 from channels.errors import WrongState
-from channels.lease import Heart
+from channels.lease import Heartbeat
 from channels.models import (
     FOREVER,
     Channel,
@@ -56,7 +56,7 @@ class Build:
     def __init__(
         self,
         publication: Publication,
-        heart: Heart,
+        heart: Heartbeat,
         *,
         stop: Stop,
         run: tuple[int, int] | None = None,
@@ -250,7 +250,7 @@ class Build:
         )
         if rows.filter(etag=document.etag, packed=document.packed).exists():
             return
-        blob = blobs.keep(document.path, document.sha256)
+        blob = blobs.store(document.path, document.sha256)
         self.documents_changed = True
         with transaction.atomic():
             self.publication.write(revision=self.number)
@@ -323,7 +323,7 @@ def publish_first(channel: Channel) -> Revision:
     publication = Publication.objects.create(
         channel=channel, state=JobState.RUNNING, requested_version=0
     )
-    build = Build(publication, Heart(publication), stop=lambda: None)
+    build = Build(publication, Heartbeat(publication), stop=lambda: None)
     root = registry.at_root()
     for section in root.permanent_sections:
         build.documents(root, section, {})

@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from channels import shards
 from channels.errors import WrongState
-from channels.lease import Heart
+from channels.lease import Heartbeat
 from channels.leased_work import Ending, working_on
 from channels.models import Channel, Document, Package, Publication, Revision, Shard
 from channels.package_rows import BATCH_NAMES, Listing
 from channels.revision_builder import Build
-from channels.services import tell
+from channels.services import record_event
 from channels.states import ACTIVE, JobState
 from ecosystems import registry
 from ecosystems.base import Ecosystem
@@ -64,7 +64,7 @@ def _take_over(channel: Channel) -> Publication:
     return publication
 
 
-def _rebuild(publication: Publication, heart: Heart, number: int, *, actor: str) -> Revision:
+def _rebuild(publication: Publication, heart: Heartbeat, number: int, *, actor: str) -> Revision:
     channel = publication.channel
     target = channel.revisions.filter(number=number).first()
     if target is None:
@@ -92,7 +92,7 @@ def _rebuild(publication: Publication, heart: Heart, number: int, *, actor: str)
             pending_changes={},
             version=F("version") + 1,
         )
-        tell(
+        record_event(
             EventType.CHANNEL_ROLLED_BACK,
             channel,
             actor,

@@ -71,7 +71,7 @@ def create(
                     filter=filter_row,
                 )
                 publish_first(channel)
-                tell(
+                record_event(
                     EventType.CHANNEL_CREATED, channel, owner.get_username(), after=_state(channel)
                 )
                 Generation.rise()
@@ -149,7 +149,7 @@ def _edit(
     channel.save(update_fields=["description", "privacy", "version", "updated_at"])
     _close_subchannels(channel, actor)
     Generation.rise()
-    tell(EventType.CHANNEL_UPDATED, channel, actor, before=before, after=after)
+    record_event(EventType.CHANNEL_UPDATED, channel, actor, before=before, after=after)
     return True
 
 
@@ -161,7 +161,7 @@ def freeze(channel: Channel, *, actor: str, expected: int | None = None) -> bool
         return False
     channel.frozen_at, channel.frozen_by, channel.frozen_revision = timezone.now(), actor, None
     _save_freeze(channel)
-    tell(EventType.CHANNEL_FROZEN, channel, actor, current_revision=channel.current)
+    record_event(EventType.CHANNEL_FROZEN, channel, actor, current_revision=channel.current)
     return True
 
 
@@ -175,7 +175,7 @@ def unfreeze(channel: Channel, *, actor: str, expected: int | None = None) -> bo
     channel.pending_changes = {}
     _save_freeze(channel)
     channel.request_publication()
-    tell(EventType.CHANNEL_UNFROZEN, channel, actor, current_revision=channel.current)
+    record_event(EventType.CHANNEL_UNFROZEN, channel, actor, current_revision=channel.current)
     return True
 
 
@@ -189,7 +189,7 @@ def delete(channel: Channel, *, actor: str, expected: int | None = None) -> None
     channel.version += 1
     channel.save(update_fields=["deleted_at", "version", "updated_at"])
     Generation.rise()
-    tell(EventType.CHANNEL_DELETED, channel, actor, before=_state(channel))
+    record_event(EventType.CHANNEL_DELETED, channel, actor, before=_state(channel))
 
 
 @transaction.atomic
@@ -201,7 +201,7 @@ def pin(channel: Channel, number: int, *, pinned: bool, actor: str) -> Revision:
     if found.pinned != pinned:
         found.pinned = pinned
         found.save(update_fields=["pinned"])
-        tell(EventType.CHANNEL_UPDATED, channel, actor, pinned={str(number): pinned})
+        record_event(EventType.CHANNEL_UPDATED, channel, actor, pinned={str(number): pinned})
     return found
 
 
@@ -220,7 +220,7 @@ def check_name(name: str) -> None:
         )
 
 
-def tell(event: EventType, channel: Channel, actor: str, **meta: Any) -> None:
+def record_event(event: EventType, channel: Channel, actor: str, **meta: Any) -> None:
     """Write one event about a channel."""
     record(
         event,
@@ -281,7 +281,7 @@ def _close_subchannels(channel: Channel, actor: str) -> None:
             Channel.objects.filter(pk=sub.pk).update(
                 privacy=channel.privacy, version=F("version") + 1
             )
-            tell(
+            record_event(
                 EventType.CHANNEL_UPDATED,
                 sub,
                 actor,

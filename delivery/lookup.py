@@ -271,12 +271,13 @@ def here(listed: Listed) -> Blob | None:
     listed = _pinned(listed)
     whose = audience(listed.channel)
     if listed.sha256:
-        return next(iter(_servable(listed.sha256, whose.channel_id, whose.needed)), None)
-    return _by_md5(listed, blobs.servable(whose))
+        rows = _servable(listed.sha256, whose.channel_id, whose.required_openness)
+        return next(iter(rows), None)
+    return _by_md5(listed, blobs.readable_by(whose))
 
 
 _servable = Prepared(
-    lambda sha256, channel, needed: blobs.servable(blobs.Audience(channel, needed)).filter(
+    lambda sha256, channel, needed: blobs.readable_by(blobs.Audience(channel, needed)).filter(
         sha256=sha256
     ),
     str, int, int,

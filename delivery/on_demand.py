@@ -31,9 +31,9 @@ from django.utils import timezone
 
 from channels import blobs, companions, connection_slots, file_sources, pins, readership
 from channels.access import audience
-from channels.disk_space import Part, Room
+from channels.disk_space import DiskReservation, FileReservation
 from channels.errors import Missing, NoSpace
-from channels.lease import Fenced, Heart, Watch
+from channels.lease import Fenced, Heartbeat, LivenessMonitor
 from channels.models import Blob, Channel, Fetch, FileSource, Package, Refusal, UnavailableFile
 from channels.states import JobState
 from delivery import lookup
@@ -216,7 +216,7 @@ def local(
         connection.close()
 
 
-def reap(watch: Watch) -> None:
+def reap(watch: LivenessMonitor) -> None:
     """Forget fetches whose leader died with nobody waiting, and refusals that are over."""
     for row in Fetch.objects.filter(state=JobState.RUNNING):
         if watch.dead(row) and Fetch.objects.filter(pk=row.pk, fence=row.fence).delete()[0]:
@@ -238,7 +238,7 @@ class Flight:
         self.error: Unavailable | None = None
         self.part: Path | None = None
         """Where its bytes arrive."""
-        self._watch = Watch()
+        self._watch = LivenessMonitor()
         self._looked = time.monotonic()
 
     @property
@@ -292,7 +292,7 @@ class Flight:
         if upstream is None:
             return
         size = self.what.listed.size
-        part = blobs.temporary("fetch").name
+        part = blobs.temporary_path("fetch").name
         now = timezone.now()
         begun = False
         try:
@@ -389,7 +389,7 @@ def _led(what: Wish, row: Fetch, upstream: str) -> None:
 
 def _lead(what: Wish, row: Fetch) -> None:
     try:
-        with Heart(row) as heart:
+        with Heartbeat(row) as heart:
             # The one before may have finished between our look at the files and at the row.
             if lookup.here(what.listed) is None:
                 _bring(what, row, heart)
@@ -405,10 +405,10 @@ def _lead(what: Wish, row: Fetch) -> None:
         connection.close()
 
 
-def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
+def _bring(what: Wish, row: Fetch, heart: Heartbeat) -> None:
     listed, part = what.listed, _part(row)
-    room = Room(row)
-    coming = Part(room, listed.size)
+    room = DiskReservation(row)
+    coming = FileReservation(room, listed.size)
 
     def progress(done: int, total: int) -> None:
         coming.progress(done, total)
@@ -434,7 +434,7 @@ def _bring(what: Wish, row: Fetch, heart: Heart) -> None:
             progress=progress,
             patience=optional.PATIENCE if _main(listed) else None,
         )
-        blobs.settle(part, digest.sha256, digest.size)
+        blobs.commit(part, digest.sha256, digest.size)
         _arrived(what, row, digest)
     except (UpstreamError, NoSpace, OSError) as error:
         logger.warning("%s was not fetched: %s", listed.filename, error)

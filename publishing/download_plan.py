@@ -56,7 +56,7 @@ class DownloadPlan:
     """The files that a run downloads, and how many bytes they are."""
 
     def __init__(self, purpose: str) -> None:
-        self.path: Path = blobs.temporary(purpose)
+        self.path: Path = blobs.temporary_path(purpose)
         self.files = 0
         self.bytes = 0
         self._room = 0
@@ -100,7 +100,7 @@ class DownloadPlan:
 
     def _write(self) -> None:
         # One query for a batch tells which bytes are here.
-        stored = blobs.stored(item.sha256 for item in self._unwritten)
+        stored = blobs.existing(item.sha256 for item in self._unwritten)
         for item in self._unwritten:
             line = msgspec.structs.replace(item, stored=item.sha256 in stored)
             self._file.write(msgspec.json.encode(line) + b"\n")

@@ -150,7 +150,7 @@ def present_digests(records: Iterable[tuple[int, Record]], audience: Audience) -
     """
     sourced = list(records)
     pins.fill(sourced)
-    sizes = blobs.present((name for _, record in sourced for name in digests(record)), audience)
+    sizes = blobs.available((name for _, record in sourced for name in digests(record)), audience)
     for _, record in sourced:
         if record.size < 0:
             record.size = sizes.get(digest(record), -1)

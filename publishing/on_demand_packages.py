@@ -132,7 +132,7 @@ def _fetch(mirror: MirrorInputs, section: str, name: str) -> None:
     )
     try:
         client = client_for(upstream.credential, upstream.proxy, slots=connection_slots.AWAITED)
-        with client, blobs.scratch() as folder:
+        with client, blobs.temporary_folder() as folder:
             context = FetchContext(client=client, folder=folder)
             package = ecosystem.fetch_package(snapshot.address, name, context)
     except (UpstreamError, BadIndex) as error:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from channels import blobs
 from channels.errors import WrongState
-from channels.lease import Heart
+from channels.lease import Heartbeat
 from channels.leased_work import Ending, working_on
 from channels.models import Channel, Document, Publication
 from channels.package_rows import Listing
@@ -111,7 +111,7 @@ def _end(publication: Publication, state: JobState, error: str) -> bool:
 
 def _build(
     publication: Publication,
-    heart: Heart,
+    heart: Heartbeat,
     *,
     stop: Stop,
     progress: Progress,
@@ -201,7 +201,7 @@ def _publish_section(
     if not section.inputs.sources and name not in permanent:
         build.drop_documents(name)
     elif changed or _documents_changed(build, inputs, published, name):
-        with blobs.scratch() as folder:
+        with blobs.temporary_folder() as folder:
             files = optional_documents.files(inputs, published, name, folder, revision=build.number)
             build.documents(ecosystem, name, files)
 

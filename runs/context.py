@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from channels.errors import Interrupted
-from channels.lease import Heart
+from channels.lease import Heartbeat
 from channels.models import Channel
 from channels.states import JobState
 from channels.texts import storable
@@ -32,7 +32,7 @@ class HandBack(Interrupted):
 class RunContext:
     """One run at work. `check` is called between chunks in every step and loop."""
 
-    def __init__(self, run: Run, heart: Heart, *, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, run: Run, heart: Heartbeat, *, interrupted: Callable[[], bool]) -> None:
         self.run = run
         self.heart = heart
         self._interrupted = interrupted

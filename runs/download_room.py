@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from channels import disk_space
-from channels.disk_space import Part, Room
+from channels.disk_space import DiskReservation, FileReservation
 from delivery import on_demand
 from mirrors.models import Run
 from publishing.download_plan import DownloadItem, DownloadPlan
@@ -13,7 +13,7 @@ class DownloadRoom:
     """Reserves what the files of an upstream need, before they come."""
 
     def __init__(self, run: Run) -> None:
-        self._room = Room(run)
+        self._room = DiskReservation(run)
 
     def expect(self, plan: DownloadPlan) -> None:
         """Reserve room for all of a plan; raises `NoSpace`."""
@@ -24,10 +24,10 @@ class DownloadRoom:
         """One more file will come, which no plan has counted."""
         self._room.expect(item.room)
 
-    def parts(self, item: DownloadItem) -> list[Part]:
+    def parts(self, item: DownloadItem) -> list[FileReservation]:
         """The file and its companions, as the room expects them."""
-        whole = Part(self._room, -1 if item.stored else item.size)
-        return [whole, *(Part(self._room, file.size) for file in item.companions)]
+        whole = FileReservation(self._room, -1 if item.stored else item.size)
+        return [whole, *(FileReservation(self._room, file.size) for file in item.companions)]
 
     def settle(self) -> None:
         """Write what has changed; raises `NoSpace`."""
@@ -43,15 +43,15 @@ class LocalRoom(DownloadRoom):
 
     def expect(self, plan: DownloadPlan) -> None:
         """Look that there is room; nothing is reserved."""
-        disk_space.require(plan.room)
+        disk_space.require_space(plan.room)
         on_demand.forgive_room()
 
     def add(self, item: DownloadItem) -> None:
         """Nothing is reserved."""
 
-    def parts(self, item: DownloadItem) -> list[Part]:
+    def parts(self, item: DownloadItem) -> list[FileReservation]:
         """Parts of unknown size, which reserve nothing."""
-        return [Part(self._room, -1) for _ in (item, *item.companions)]
+        return [FileReservation(self._room, -1) for _ in (item, *item.companions)]
 
 
 def room_for(run: Run) -> DownloadRoom:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from channels.blobs import scratch
+from channels.blobs import temporary_folder
 from channels.leased_work import Ending, working_on
 from channels.models import Channel
 from channels.rules import narrowed
@@ -103,7 +103,7 @@ def _steps(context: RunContext) -> None:
 def _fetch(context: RunContext) -> Fetch:
     """Steps 1 and 2: the upstream's indexes, and snapshots of those that are new."""
     run, mirror = context.run, context.run.mirror
-    with scratch() as folder:
+    with temporary_folder() as folder:
         fetch = Fetch(
             mirror.upstream,
             run.terms.get("subdirs") or [],

@@ -66,7 +66,7 @@ class Fetch:
 
     def fetch(self, progress: Progress) -> None:
         """Step 1: conditional requests; what came lies on disk as it came."""
-        disk_space.require()
+        disk_space.require_space()
         with self._client() as client:
             for number, section in enumerate(self.sections):
                 self._stop()

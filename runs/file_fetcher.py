@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from channels import blobs, companions, file_sources
-from channels.disk_space import Part
+from channels.disk_space import FileReservation
 from channels.models import FileSource
 from delivery import on_demand
 from ecosystems.upstream import Client, Digest, UpstreamError, optional
@@ -62,7 +62,7 @@ class FileFetcher:
         for _, client in self._clients.values():
             client.close()
 
-    def fetch(self, item: DownloadItem, parts: list[Part]) -> FetchedFile:
+    def fetch(self, item: DownloadItem, parts: list[FileReservation]) -> FetchedFile:
         """The file and its companions, which it can do without. `parts`: their room, in order."""
         with ExitStack() as stack:
             whole, *others = map(stack.enter_context, parts)
@@ -76,7 +76,7 @@ class FileFetcher:
             return result
 
     def _fetch_companion(
-        self, item: DownloadItem, companion: CompanionItem, part: Part, main_sha256: str
+        self, item: DownloadItem, companion: CompanionItem, part: FileReservation, main_sha256: str
     ) -> Digest:
         extracted = companions.extract(
             main_sha256,
@@ -91,7 +91,7 @@ class FileFetcher:
         self,
         item: DownloadItem,
         file: DownloadItem | CompanionItem,
-        part: Part,
+        part: FileReservation,
         *,
         patience: float | None = None,
     ) -> Digest:
@@ -111,11 +111,11 @@ class FileFetcher:
         client: Client,
         item: DownloadItem,
         file: DownloadItem | CompanionItem,
-        part: Part,
+        part: FileReservation,
         *,
         patience: float | None,
     ) -> Digest:
-        temp = blobs.temporary(self._purpose)
+        temp = blobs.temporary_path(self._purpose)
         counted = 0
 
         def progress(done: int, total: int) -> None:
@@ -136,7 +136,7 @@ class FileFetcher:
                 progress=progress,
                 patience=patience,
             )
-            blobs.settle(temp, digest.sha256, digest.size)
+            blobs.commit(temp, digest.sha256, digest.size)
             return digest
         finally:
             temp.unlink(missing_ok=True)
@@ -163,7 +163,7 @@ class FileFetcher:
 
 def _stored(file: DownloadItem | CompanionItem) -> Digest | None:
     """The file if its bytes lie here, whoever brought them; also without a row, after a crash."""
-    if not file.sha256 or not blobs.found(file.sha256, file.size):
+    if not file.sha256 or not blobs.touch(file.sha256, file.size):
         return None
     path = blobs.path(file.sha256)
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)

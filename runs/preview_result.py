@@ -8,9 +8,9 @@ from typing import TypedDict
 
 from accounts.caller import Caller
 from channels import readership
-from channels.blobs import scratch
+from channels.blobs import temporary_folder
 from channels.errors import Interrupted
-from channels.lease import Heart
+from channels.lease import Heartbeat
 from channels.models import Channel
 from channels.rules import narrowed
 from channels.states import JobState
@@ -74,7 +74,7 @@ def check_source(preview: Preview, upstream: Upstream, actor: Caller) -> None:
 class PreviewProgress:
     """Shows how far the preview is, and ends it when nobody wants it."""
 
-    def __init__(self, preview: Preview, heart: Heart, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, preview: Preview, heart: Heartbeat, interrupted: Callable[[], bool]) -> None:
         self.preview = preview
         self._heart = heart
         self._interrupted = interrupted
@@ -146,7 +146,7 @@ def preview_result(preview: Preview, progress: PreviewProgress) -> PreviewResult
 def _snapshots(
     upstream: Upstream, subdirs: list[str], ecosystem: Ecosystem, progress: PreviewProgress
 ) -> dict[str, Snapshot]:
-    with scratch() as folder:
+    with temporary_folder() as folder:
         fetch = Fetch(
             upstream,
             subdirs,

@@ -85,7 +85,7 @@ def _fetch(context: RunContext, row: UnavailableFile, record: Record) -> Digest:
 def _download(
     context: RunContext, client: Client, source: FileSource, section: str, companion: Record
 ) -> Digest:
-    temp = blobs.temporary(f"run{context.run.pk}")
+    temp = blobs.temporary_path(f"run{context.run.pk}")
     try:
         digest = file_sources.download(
             client,
@@ -96,7 +96,7 @@ def _download(
             stop=context.check,
             patience=optional.PATIENCE,
         )
-        blobs.settle(temp, digest.sha256, digest.size)
+        blobs.commit(temp, digest.sha256, digest.size)
         return digest
     finally:
         temp.unlink(missing_ok=True)

@@ -60,7 +60,7 @@ class SnapshotRows:
             sha256=fetched.sha256,
             etag=fetched.etag,
             last_modified=fetched.last_modified,
-            pack=blobs.keep(parsed.pack, parsed.pack_sha256),
+            pack=blobs.store(parsed.pack, parsed.pack_sha256),
             file_source=remember(
                 parsed.base_url,
                 credential=bytes(upstream.credential),
@@ -155,4 +155,4 @@ def _stored(files: Mapping[str, Path]) -> dict[str, str]:
 def _blob(path: Path) -> str:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return blobs.keep(path, sha256).sha256
+    return blobs.store(path, sha256).sha256

@@ -28,7 +28,7 @@ from django.conf import settings
 from accounts import jwt
 from accounts.models import User
 from channels import access, blobs
-from channels.lease import Watch
+from channels.lease import LivenessMonitor
 from channels.listed_from import entry_of
 from channels.models import Blob, Channel, Document, Package, Publication
 from delivery import download_counts
@@ -145,7 +145,7 @@ def running() -> None:
     """I5: one run a mirror that is not final, and none whose owner is dead."""
     for mirror in Mirror.objects.all():
         assert mirror.runs.exclude(state__in=FINAL).count() <= 1, mirror
-    watch = Watch()
+    watch = LivenessMonitor()
     for run in Run.objects.filter(state__in=("running", "stopping")):
         assert not watch.dead(run), f"{run} has a dead owner"
     for publication in Publication.objects.filter(state="running"):

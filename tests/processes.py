@@ -191,9 +191,9 @@ def _keep(source: str, sha256: str) -> None:
     """Store the file `source` as a blob."""
     from channels import blobs
 
-    temp = blobs.temporary("fault")
+    temp = blobs.temporary_path("fault")
     temp.write_bytes(Path(source).read_bytes())
-    blobs.keep(temp, sha256, file=True)
+    blobs.store(temp, sha256, file=True)
 
 
 def _clean() -> None:

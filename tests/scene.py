@@ -65,9 +65,9 @@ def document(channel: Channel, section: str, name: str) -> bytes:
 
 def stored(content: bytes) -> Blob:
     """`content` as a blob that nothing needs."""
-    temp = blobs.temporary("test")
+    temp = blobs.temporary_path("test")
     temp.write_bytes(content)
-    return blobs.keep(temp, hashlib.sha256(content).hexdigest())
+    return blobs.store(temp, hashlib.sha256(content).hexdigest())
 
 
 def listed(channel: Channel, section: str = "noarch") -> dict[str, Any]:

@@ -101,6 +101,6 @@ class TestIndexes:
 
 
 def _stored_empty(form: str) -> Blob:
-    temp: Path = blobs.temporary("empty")
+    temp: Path = blobs.temporary_path("empty")
     temp.write_bytes(zstandard.compress(b"{}") if form.endswith(".zst") else b"<html></html>")
-    return blobs.keep(temp, invariants._sha256(temp))
+    return blobs.store(temp, invariants._sha256(temp))

@@ -71,7 +71,7 @@ def _remove(blob: Blob) -> None:
         rows = Blob.objects.filter(pk=blob.pk, deleting=True)
         if not rows.update(deleting=True):
             return
-        if blobs.discard(blob):
+        if blobs.delete_bytes(blob):
             rows.delete()
         else:
             rows.update(deleting=False, unreferenced_at=None)

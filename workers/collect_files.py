@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from channels import blobs
-from channels.lease import held
+from channels.lease import is_locked
 from channels.models import Blob
 
 TEMPORARY_HOURS = 24
@@ -39,7 +39,7 @@ def sweep_blobs(part: int) -> None:
         known = set(Blob.objects.filter(pk__in=old).values_list("pk", flat=True))
         for sha256 in old:
             if sha256 not in known:
-                blobs.discard(Blob(sha256=sha256, unreferenced_at=limit))
+                blobs.delete_bytes(Blob(sha256=sha256, unreferenced_at=limit))
 
 
 def sweep_temporary() -> None:
@@ -49,7 +49,7 @@ def sweep_temporary() -> None:
         folder = Path(settings.DATA) / name
         for path in folder.glob("*") if folder.exists() else ():
             newest = max(map(_touched, (path, *path.rglob("*"))))
-            if newest >= limit or (path.is_file() and held(path)):
+            if newest >= limit or (path.is_file() and is_locked(path)):
                 continue
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

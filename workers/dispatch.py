@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from channels import notify
 from channels.errors import WrongState
-from channels.lease import Leased, Watch
+from channels.lease import Leased, LivenessMonitor
 from channels.models import Channel, Publication
 from channels.states import ACTIVE, OWNED, JobState
 from delivery import on_demand
@@ -35,7 +35,7 @@ CLOCKS = timedelta(seconds=10)
 """How far the clocks of beat's host and a worker's may be apart."""
 LOST = "The worker was lost."
 
-_watch = Watch()
+_watch = LivenessMonitor()
 _enqueued: dict[tuple[str, int], float] = {}
 
 

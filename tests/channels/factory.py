@@ -10,7 +10,7 @@ from typing import Any
 
 from accounts.models import Role, User
 from channels import blobs, file_sources
-from channels.lease import Heart
+from channels.lease import Heartbeat
 from channels.listed_from import ListedFrom
 from channels.models import Channel, FileSource, Publication, Revision
 from channels.package_rows import Listing
@@ -61,12 +61,12 @@ def channel(name: str = "tools", *, privacy: str = "public", **fields: Any) -> C
 
 def store(file: Made) -> None:
     """Have the file's bytes here."""
-    temp = blobs.temporary("made")
+    temp = blobs.temporary_path("made")
     temp.write_bytes(file.content)
     digest = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
     # As if a public channel had brought them: anybody may have these bytes.
     anybody = blobs.Audience(0, Channel.Privacy.PUBLIC.openness)
-    blobs.keep(temp, file.sha256, md5=digest, file=True, audiences=[anybody])
+    blobs.store(temp, file.sha256, md5=digest, file=True, audiences=[anybody])
 
 
 def publish(
@@ -80,7 +80,7 @@ def publish(
     publication = Publication.objects.create(
         channel=to, state="running", requested_version=to.requested_version
     )
-    with Heart(publication) as heart:
+    with Heartbeat(publication) as heart:
         build = Build(publication, heart, stop=lambda: None)
         for section, files in sections.items():
             if here:

@@ -12,9 +12,9 @@ from django.conf import LazySettings
 from django.db import connection
 
 from channels import disk_space
-from channels.disk_space import STEP, Part, Room
+from channels.disk_space import STEP, DiskReservation, FileReservation
 from channels.errors import NoSpace
-from channels.lease import Fenced, Heart
+from channels.lease import Fenced, Heartbeat
 from channels.models import Fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +29,7 @@ class Disk:
     def __init__(self) -> None:
         self.free = KEPT + 1000
 
-    def write(self, part: Part, done: int, *, total: int, more: int) -> None:
+    def write(self, part: FileReservation, done: int, *, total: int, more: int) -> None:
         """`more` bytes of a file come, which make `done` of `total`."""
         self.free -= more
         part.progress(done, total)
@@ -66,7 +66,7 @@ def test_what_one_has_reserved_another_does_not_get(disk: Disk) -> None:
     assert reserved(second) == 0
     disk_space.reserve(second, 300)
     with pytest.raises(NoSpace):
-        disk_space.require(1)
+        disk_space.require_space(1)
 
 
 def test_ones_own_reservation_is_part_of_what_one_needs(disk: Disk) -> None:
@@ -88,46 +88,46 @@ def test_whoever_has_no_row_any_more_reserves_nothing(disk: Disk) -> None:
 
 def test_rows_that_wait_or_whose_owner_died_count_no_longer(disk: Disk) -> None:
     alive, dead, waiting = claimed("alive"), claimed("dead"), claimed("waiting")
-    with Heart(alive):
+    with Heartbeat(alive):
         for row in (alive, dead, waiting):
             Fetch.objects.filter(pk=row.pk).update(reserved=100)
         Fetch.objects.filter(pk=waiting.pk).update(state="pending")
         # A process that dies leaves its lock file, and the kernel unlocks it.
         dead.lock_path.touch()
-        disk_space.require(900)
+        disk_space.require_space(900)
         with pytest.raises(NoSpace):
-            disk_space.require(901)
+            disk_space.require_space(901)
         assert dead.claim(from_states=("running",), state="running")
         assert dead.reserved == 0
 
 
 def test_what_is_written_leaves_the_reservation(disk: Disk) -> None:
     row = claimed("first")
-    room = Room(row)
+    room = DiskReservation(row)
     room.expect(900)
     room.settle()
-    with Part(room, 600) as part:
+    with FileReservation(room, 600) as part:
         disk.write(part, 400, total=600, more=400)
         room.settle()
         assert reserved(row) == 500
-        disk_space.require(100)
+        disk_space.require_space(100)
         with pytest.raises(NoSpace):
-            disk_space.require(101)
+            disk_space.require_space(101)
         disk.write(part, 600, total=600, more=200)
     room.settle()
     assert reserved(row) == 300
-    disk_space.require(100)
+    disk_space.require_space(100)
     room.close()
     assert reserved(row) == 0
-    disk_space.require(400)
+    disk_space.require_space(400)
 
 
 def test_a_file_that_fails_needs_nothing_any_more(disk: Disk) -> None:
     row = claimed("first")
-    room = Room(row)
+    room = DiskReservation(row)
     room.expect(900)
     room.settle()
-    with suppress(ConnectionError), Part(room, 600) as part:
+    with suppress(ConnectionError), FileReservation(room, 600) as part:
         disk.write(part, 400, total=600, more=400)
         disk.free += 400
         raise ConnectionError
@@ -137,10 +137,10 @@ def test_a_file_that_fails_needs_nothing_any_more(disk: Disk) -> None:
 
 def test_a_file_that_is_begun_anew_asks_for_its_room_again(disk: Disk) -> None:
     row = claimed("first")
-    room = Room(row)
+    room = DiskReservation(row)
     room.expect(1000)
     room.settle()
-    part = Part(room, 1000)
+    part = FileReservation(room, 1000)
     disk.write(part, 900, total=1000, more=900)
     room.settle()
     # What was here is thrown away, and another takes the room before this one sees it.
@@ -154,16 +154,16 @@ def test_a_size_that_the_index_does_not_state_is_reserved_when_the_answer_states
     disk: Disk,
 ) -> None:
     row = claimed("first")
-    room = Room(row)
-    part = Part(room, -1)
+    room = DiskReservation(row)
+    part = FileReservation(room, -1)
     room.settle()
     assert reserved(row) == 0
     disk.write(part, 100, total=800, more=100)
     room.settle()
     assert reserved(row) == 700
     with pytest.raises(NoSpace):
-        disk_space.require(201)
-    other = Part(room, -1)
+        disk_space.require_space(201)
+    other = FileReservation(room, -1)
     disk.write(other, 1, total=202, more=1)
     with pytest.raises(NoSpace):
         room.settle()
@@ -172,8 +172,8 @@ def test_a_size_that_the_index_does_not_state_is_reserved_when_the_answer_states
 def test_a_size_that_nobody_states_is_reserved_step_by_step(disk: Disk) -> None:
     disk.free = KEPT + STEP + 100
     row = claimed("first")
-    room = Room(row)
-    part = Part(room, -1)
+    room = DiskReservation(row)
+    part = FileReservation(room, -1)
     disk.write(part, 10, total=-1, more=10)
     room.settle()
     assert reserved(row) == STEP - 10
@@ -184,7 +184,7 @@ def test_a_size_that_nobody_states_is_reserved_step_by_step(disk: Disk) -> None:
 
 def test_nothing_comes_any_more_once_less_is_free_than_stays_so(disk: Disk) -> None:
     row = claimed("first")
-    room = Room(row)
+    room = DiskReservation(row)
     room.expect(100)
     room.settle()
     disk.free = KEPT - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import LazySettings
 
-from channels.lease import REMEMBERED, Watch
+from channels.lease import MAX_WATCHED_ROWS, LivenessMonitor
 from channels.models import Publication
 
 
@@ -14,7 +14,7 @@ def row(pk: int, beats: int) -> Publication:
 
 def test_a_heart_that_stands_still_for_a_lease_is_dead(settings: LazySettings) -> None:
     settings.LEASE_SECONDS = 3600
-    watch = Watch()
+    watch = LivenessMonitor()
     assert not watch.dead(row(1, 5))
     assert not watch.dead(row(1, 5))
     settings.LEASE_SECONDS = 0
@@ -24,12 +24,12 @@ def test_a_heart_that_stands_still_for_a_lease_is_dead(settings: LazySettings) -
 
 def test_a_watch_forgets_what_is_over_and_nothing_else(settings: LazySettings) -> None:
     settings.LEASE_SECONDS = 0
-    watch = Watch()
-    for pk in range(3 * REMEMBERED):
+    watch = LivenessMonitor()
+    for pk in range(3 * MAX_WATCHED_ROWS):
         watch.dead(row(pk, 1))
-    assert len(watch._seen) <= REMEMBERED
+    assert len(watch._seen) <= MAX_WATCHED_ROWS
     settings.LEASE_SECONDS = 3600
-    for pk in range(3 * REMEMBERED):
+    for pk in range(3 * MAX_WATCHED_ROWS):
         watch.dead(row(pk, 2))
     settings.LEASE_SECONDS = 0
     assert watch.dead(row(0, 2))

@@ -39,7 +39,7 @@ def test_S03_a_disk_that_fails_ends_the_run_and_changes_nothing(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr("runs.file_fetcher.blobs.settle", refuses)
+        patch.setattr("runs.file_fetcher.blobs.commit", refuses)
         failed = scene.run_now(mirror)
     assert failed.state == "failed"
     assert os.strerror(number) in failed.error
@@ -74,11 +74,11 @@ def lie(patch: pytest.MonkeyPatch) -> None:
 
 
 def test_S06_bytes_that_the_disk_did_not_keep_get_no_name(data: Path) -> None:
-    temp = blobs.temporary("test")
+    temp = blobs.temporary_path("test")
     temp.write_bytes(b"kept")
     digest = hashlib.sha256(b"kept and lost").hexdigest()
     with pytest.raises(OSError, match="the disk kept 4 of 13 bytes"):
-        blobs.keep(temp, digest, size=13)
+        blobs.store(temp, digest, size=13)
     assert not blobs.path(digest).exists()
     assert not Blob.objects.exists()
 
@@ -101,10 +101,10 @@ def test_S08_a_link_in_place_of_a_temporary_file_is_not_followed(data: Path) -> 
     outside = data.parent / "outside"
     outside.write_bytes(b"not ours")
     digest = hashlib.sha256(b"not ours").hexdigest()
-    temp = blobs.temporary("test")
+    temp = blobs.temporary_path("test")
     temp.symlink_to(outside)
     with pytest.raises(OSError, match="symbolic links"):
-        blobs.keep(temp, digest)
+        blobs.store(temp, digest)
     assert not blobs.path(digest).exists()
     assert outside.read_bytes() == b"not ours"
 
@@ -116,7 +116,7 @@ def test_S08_a_link_in_place_of_a_stored_file_is_replaced_by_the_file(data: Path
     target = blobs.path(digest)
     target.parent.mkdir(parents=True)
     target.symlink_to(outside)
-    assert not blobs.found(digest)
+    assert not blobs.touch(digest)
     scene.stored(b"true size")
     assert not target.is_symlink()
     assert target.read_bytes() == b"true size"

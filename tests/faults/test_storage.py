@@ -198,7 +198,7 @@ def test_S04_a_blob_whose_writer_is_killed_is_absent_or_whole(
     source = tmp_path / "source"
     source.write_bytes(body)
     sha256 = hashlib.sha256(body).hexdigest()
-    with Worker("keep", source, sha256, pause="channels.blobs.temporary") as worker:
+    with Worker("keep", source, sha256, pause="channels.blobs.temporary_path") as worker:
         died = killed(worker, call, number)
     if not died:
         assert Blob.objects.get().size == len(body)
@@ -206,9 +206,9 @@ def test_S04_a_blob_whose_writer_is_killed_is_absent_or_whole(
         assert blobs.path(row.sha256).read_bytes() == body
     stored = [path for path in (data / "blobs").rglob("*") if path.is_file()]
     assert [path.read_bytes() for path in stored] in ([], [body])
-    temp = blobs.temporary("again")
+    temp = blobs.temporary_path("again")
     temp.write_bytes(body)
-    assert blobs.keep(temp, sha256).size == len(body)
+    assert blobs.store(temp, sha256).size == len(body)
     invariants.stored()
 
 

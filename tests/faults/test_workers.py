@@ -38,7 +38,7 @@ PLACES = (
     "runs.accept_snapshots.accept_or_hold",
     "runs.execute.compare",
     "runs.download.Download.run",
-    "channels.blobs.settle",
+    "channels.blobs.commit",
     "channels.blobs.register",
     "channels.revision_builder.Build.section",
     "channels.revision_builder.Build.documents",
@@ -47,7 +47,7 @@ PLACES = (
 )
 """Where a worker is killed: at least one place in each of the eight steps."""
 
-BRINGING = ("channels.blobs.settle", "channels.blobs.register")
+BRINGING = ("channels.blobs.commit", "channels.blobs.register")
 """Places with files under way, which are not finished and may be fetched again."""
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from channels import blobs, rollback
 from channels import services as channel_manage
-from channels.lease import Heart
+from channels.lease import Heartbeat
 from channels.models import (
     Blob,
     Channel,
@@ -264,7 +264,7 @@ def test_bytes_somebody_has_just_found_are_not_taken(data: Path) -> None:
     Blob.objects.filter(pk=blob.pk).update(unreferenced_at=since, deleting=True)
     os.utime(blobs.path(blob.sha256), (since.timestamp() - 10,) * 2)
     blob.refresh_from_db()
-    assert blobs.found(blob.sha256, blob.size)
+    assert blobs.touch(blob.sha256, blob.size)
     collect_blobs.sweep_blobs()
     assert blobs.path(blob.sha256).read_bytes() == b"found again"
     assert Blob.objects.filter(pk=blob.pk, deleting=False).exists()
@@ -288,7 +288,7 @@ def test_bytes_without_a_row_go_after_the_grace_time(settings: LazySettings, dat
 def test_what_the_dead_left_in_tmp_and_locks_goes_after_a_day(data: Path) -> None:
     long_ago = (timezone.now() - OLD).timestamp()
     held = Publication(pk=1, fence=1)
-    with Heart(held):
+    with Heartbeat(held):
         for name in ("tmp/old.part", "tmp/fetch-old/index", "locks/run-1-1.lock", "tmp/new.part"):
             path = data / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -305,7 +305,11 @@ def test_what_the_dead_left_in_tmp_and_locks_goes_after_a_day(data: Path) -> Non
 
 @pytest.mark.parametrize(
     "place",
-    ["workers.retention.forget_snapshots", "channels.blobs.discard", "workers.collect_files.sweep"],
+    [
+        "workers.retention.forget_snapshots",
+        "channels.blobs.delete_bytes",
+        "workers.collect_files.sweep",
+    ],
 )
 def test_S09_a_killed_clean_up_is_finished_by_the_next(
     small: FakeConda, data: Path, place: str

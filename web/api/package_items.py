@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db.models import Q, Sum
 
 from channels import access, pins, shards
-from channels.blobs import servable
+from channels.blobs import readable_by
 from channels.channeldata import Words
 from channels.file_sources import origin_of
 from channels.models import Channel, Download, Package
@@ -151,7 +151,7 @@ def file_item(channel: Channel, ecosystem: Ecosystem, section: str, record: Reco
 
 def _sizes(channel: Channel, records: list[Record]) -> dict[str, int]:
     """The sizes, by hash, of those of the files whose bytes are here for the channel."""
-    rows = servable(access.audience(channel))
+    rows = readable_by(access.audience(channel))
     sizes: dict[str, int] = {}
     for start in range(0, len(records), 500):
         batch = records[start : start + 500]
