@@ -4,7 +4,7 @@
 import os
 import sys
 
-from mirrorserver.environment import BadEnvironment
+from mirrorserver.variables import BadEnvironment
 
 
 def main() -> None:

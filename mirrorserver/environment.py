@@ -1,32 +1,26 @@
 """What the operator says through environment variables, read once and checked.
 
-The rule: every variable is read here and nowhere else, an empty value counts as absent, and a
-bad value is a `BadEnvironment` whose text names the variable, the value and what is expected.
+Every variable is read here and nowhere else, an empty value counts as absent, and a bad value is a
+`BadEnvironment` whose text names the variable, the value and what is expected.
 """
 
-import fcntl
+from __future__ import annotations
+
+import dataclasses
 import functools
-import ipaddress
 import os
-import re
-import secrets
-import ssl
-import stat
-import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import environ
-from django.core.exceptions import ImproperlyConfigured
-
-from ecosystems.upstream.authorities import add_authorities
-from ecosystems.upstream.egress import AllowPattern
+from mirrorserver import data_folder, variables
 from mirrorserver.pipindex import python_index
+from mirrorserver.variables import BadEnvironment, Network, Parser, T, integer, number, rate
 
 PROJECT = Path(__file__).resolve().parent.parent
+DEFAULT_DATA = PROJECT / "var"
+SQLITE = "django.db.backends.sqlite3"
 
 # The vendor's conda hosts, conda-forge's (which is conda.anaconda.org), the storage that both
 # redirect to, CRAN's main host and its content network, and the Python index that pip uses.
@@ -43,7 +37,7 @@ DEFAULT_UPSTREAM_ALLOW = (
     *python_index().allow,
 )
 
-NOT_YET = {
+PLANNED = {
     **dict.fromkeys(
         (
             "S3_BUCKET", "S3_ENDPOINT_URL", "S3_REGION", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY",
@@ -58,85 +52,77 @@ NOT_YET = {
 }  # fmt: skip
 """Variables whose feature does not exist yet: whoever sets one must not think that it acts."""
 
-LOOSE = 0o027
-"""What nobody but its owner, and its group for reading, may do with `DATA`: nginx may need to."""
-DATABASE_NAME = "mirrorserver.sqlite3"
-KNOWN_NAMES = frozenset({"secret.key", "blobs", "run", "tmp", "logs", "static", "broker"})
-
-SHORTEST_SECRET_KEY = 32
-SHORTEST_PASSWORD = 12
-"""As for every other user, see AUTH_PASSWORD_VALIDATORS."""
-
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_RATE = re.compile(r"[1-9][0-9]{0,8}/[1-9][0-9]{0,8}")
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off"})
+_CA_VARIABLES = (("CA_BUNDLE",), ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"))
+"""The first group of which one is set counts: ours, else those of other programs."""
 
 
-class BadEnvironment(Exception):
-    """A variable that cannot be used; its text is for the operator."""
+def _variable(parser: Parser[T], name: str = "", *, secret: bool = False) -> T:
+    """A field that `parser` reads from the variable `name`, by default the field's in upper case.
 
-    def __init__(self, name: str, value: str, expected: str) -> None:
-        super().__init__(f"{name}={value!r} cannot be used: {expected}.")
-        self.name = name
+    A secret one is left out of the `repr`, which may end up in a log.
+    """
+    declared: T = dataclasses.field(metadata={"parser": parser, "name": name}, repr=not secret)
+    return declared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Environment:
-    """The whole environment, typed. Fields carry their variable's name in lower case."""
+    """The whole environment, typed: each field with the parser of its variable."""
 
-    host: str
-    port: int
+    host: str = _variable(variables.listen_host)
+    port: int = _variable(integer(8000, low=1, high=65535))
+    admin_password: str | None = _variable(variables.password, secret=True)
+    redis_url: str | None = _variable(variables.url("redis", "rediss", "unix"), secret=True)
+    upstream_allow: tuple[str, ...] = _variable(variables.allow_patterns(DEFAULT_UPSTREAM_ALLOW))
+    upstream_timeout: float = _variable(number(60))
+    upstream_connections: int = _variable(integer(4, low=1, high=64))
+    osv_url: str | None = _variable(variables.feed_url)
+    nvd_url: str | None = _variable(variables.feed_url)
+    conda_mapping_url: str | None = _variable(variables.feed_url)
+    time_zone: str = _variable(variables.time_zone, "TZ")
+
+    # What `read` works out: from several variables, or by writing to the disk.
     data: Path
-    admin_password: str | None = field(repr=False)
-    database: dict[str, Any] = field(repr=False)
-    redis_url: str | None = field(repr=False)
-    secret_key: str = field(repr=False)
+    database: dict[str, object] = dataclasses.field(repr=False)
+    secret_key: str = dataclasses.field(repr=False)
     public_url: str
-    upstream_allow: tuple[str, ...]
-    upstream_timeout: float
-    upstream_connections: int
     ca_files: tuple[str, ...]
-    osv_url: str | None
-    nvd_url: str | None
-    conda_mapping_url: str | None
-    time_zone: str
+
     # What follows is for operators with unusual needs and for tests, which cannot wait.
-    debug: bool
-    x_accel: bool
-    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-    workers: int
-    web_threads: int
-    connections: int
-    idle_seconds: int
-    stalled_seconds: int
-    fetch_threads: int
-    fetch_waiters: int
-    fetch_seconds: float
-    run_processes: int
-    download_threads: int
-    lease_seconds: float
-    heartbeat_seconds: float
-    dispatch_seconds: float
-    publish_minutes: float
-    limit_writes: str
-    limit_runs: str
-    limit_tests: str
-    limit_previews: int
-    limit_downloads: int
-    sign_in_rate: str
-    sign_in_address_rate: str
-    session_idle_hours: float
-    session_days: int
-    token_days: int
-    audit_days: int
-    audit_rows: int
+    debug: bool = _variable(variables.flag)
+    x_accel: bool = _variable(variables.flag)
+    trusted_proxies: tuple[Network, ...] = _variable(variables.networks)
+    workers: int = _variable(integer(2, low=1, high=64))
+    web_threads: int = _variable(integer(16, low=1, high=1024))
+    connections: int = _variable(integer(4096, low=64, high=65536))
+    idle_seconds: int = _variable(integer(30, low=1, high=60))
+    stalled_seconds: int = _variable(integer(60, low=1, high=3600))
+    fetch_threads: int = _variable(integer(32, low=1, high=1024))
+    fetch_waiters: int = _variable(integer(1000, low=1, high=65536))
+    fetch_seconds: float = _variable(number(50))
+    run_processes: int = _variable(integer(2, low=1, high=64))
+    download_threads: int = _variable(integer(8, low=1, high=64))
+    lease_seconds: float = _variable(number(60))
+    heartbeat_seconds: float = _variable(number(5))
+    dispatch_seconds: float = _variable(number(5))
+    publish_minutes: float = _variable(number(15))
+    limit_writes: str = _variable(rate("600/60"))
+    limit_runs: str = _variable(rate("12/60"))
+    limit_tests: str = _variable(rate("20/60"))
+    limit_previews: int = _variable(integer(4, low=1, high=1000))
+    limit_downloads: int = _variable(integer(64, low=1, high=65536))
+    sign_in_rate: str = _variable(rate("5/60"))
+    sign_in_address_rate: str = _variable(rate("30/60"))
+    session_idle_hours: float = _variable(number(8))
+    session_days: int = _variable(integer(14, low=1, high=365))
+    token_days: int = _variable(integer(365, low=1, high=3650))
+    audit_days: int = _variable(integer(365, low=1, high=36500))
+    audit_rows: int = _variable(integer(1_000_000, low=1000, high=999_999_999))
 
     @property
     def sqlite(self) -> bool:
         """Whether the database is SQLite."""
-        return bool(self.database["ENGINE"] == "django.db.backends.sqlite3")
+        return self.database["ENGINE"] == SQLITE
 
 
 @functools.cache
@@ -145,295 +131,60 @@ def load() -> Environment:
     return read(os.environ)
 
 
-def read(variables: Mapping[str, str]) -> Environment:
-    """`variables` as an Environment, or `BadEnvironment`."""
-    get = _Reader(variables)
-    get.refuse_not_yet()
-    host, port = get.host(), get.whole("PORT", 8000, low=1, high=65535)
-    data = _data_folder(get.text("DATA"))
-    lease = get.number("LEASE_SECONDS", 60)
-    heartbeat = get.number("HEARTBEAT_SECONDS", 5)
-    if heartbeat >= lease:
-        raise BadEnvironment(
-            "HEARTBEAT_SECONDS", f"{heartbeat:g}", f"less than LEASE_SECONDS ({lease:g}) expected"
+def read(environ: Mapping[str, str]) -> Environment:
+    """`environ` as an Environment, or `BadEnvironment`."""
+    _refuse_planned(environ)
+    # The values of the fields below `Environment`, whose types mypy has checked there.
+    values: dict[str, Any] = {
+        field.name: _parse(
+            environ, field.metadata["name"] or field.name.upper(), field.metadata["parser"]
         )
+        for field in dataclasses.fields(Environment)
+        if field.metadata
+    }
+    lease, heartbeat = values["lease_seconds"], values["heartbeat_seconds"]
+    if heartbeat >= lease:
+        # A worker that is well would lose its rows between two heartbeats.
+        expected = f"less than LEASE_SECONDS ({lease:g}) expected"
+        raise BadEnvironment("HEARTBEAT_SECONDS", f"{heartbeat:g}", expected)
+    data = _parse(environ, "DATA", variables.folder) or DEFAULT_DATA
+    public_url = _parse(environ, "PUBLIC_URL", variables.origin_url)
+    database = _parse(environ, "DATABASE_URL", variables.database)
+    secret_key = _parse(environ, "SECRET_KEY", variables.secret_key)
+    ca_files = _ca_files(environ)
+    # Last, as the first of all these that writes: a bad value must leave nothing behind.
+    data_folder.prepare(data)
     return Environment(
-        host=host,
-        port=port,
+        **values,
         data=data,
-        admin_password=get.password("ADMIN_PASSWORD"),
-        database=get.database(data / DATABASE_NAME),
-        redis_url=get.url("REDIS_URL", ("redis", "rediss", "unix")),
-        public_url=get.public_url(host, port),
-        upstream_allow=get.upstream_allow(),
-        upstream_timeout=get.number("UPSTREAM_TIMEOUT", 60),
-        upstream_connections=get.whole("UPSTREAM_CONNECTIONS", 4, low=1, high=64),
-        ca_files=get.ca_files(),
-        osv_url=get.feed("OSV_URL"),
-        nvd_url=get.feed("NVD_URL"),
-        conda_mapping_url=get.feed("CONDA_MAPPING_URL"),
-        time_zone=get.time_zone(),
-        debug=get.flag("DEBUG"),
-        x_accel=get.flag("X_ACCEL"),
-        trusted_proxies=get.networks("TRUSTED_PROXIES"),
-        workers=get.whole("WORKERS", 2, low=1, high=64),
-        web_threads=get.whole("WEB_THREADS", 16, low=1, high=1024),
-        connections=get.whole("CONNECTIONS", 4096, low=64, high=65536),
-        idle_seconds=get.whole("IDLE_SECONDS", 30, low=1, high=60),
-        stalled_seconds=get.whole("STALLED_SECONDS", 60, low=1, high=3600),
-        fetch_threads=get.whole("FETCH_THREADS", 32, low=1, high=1024),
-        fetch_waiters=get.whole("FETCH_WAITERS", 1000, low=1, high=65536),
-        fetch_seconds=get.number("FETCH_SECONDS", 50),
-        run_processes=get.whole("RUN_PROCESSES", 2, low=1, high=64),
-        download_threads=get.whole("DOWNLOAD_THREADS", 8, low=1, high=64),
-        lease_seconds=lease,
-        heartbeat_seconds=heartbeat,
-        dispatch_seconds=get.number("DISPATCH_SECONDS", 5),
-        publish_minutes=get.number("PUBLISH_MINUTES", 15),
-        limit_writes=get.rate("LIMIT_WRITES", "600/60"),
-        limit_runs=get.rate("LIMIT_RUNS", "12/60"),
-        limit_tests=get.rate("LIMIT_TESTS", "20/60"),
-        limit_previews=get.whole("LIMIT_PREVIEWS", 4, low=1, high=1000),
-        limit_downloads=get.whole("LIMIT_DOWNLOADS", 64, low=1, high=65536),
-        sign_in_rate=get.rate("SIGN_IN_RATE", "5/60"),
-        sign_in_address_rate=get.rate("SIGN_IN_ADDRESS_RATE", "30/60"),
-        session_idle_hours=get.number("SESSION_IDLE_HOURS", 8),
-        session_days=get.whole("SESSION_DAYS", 14, low=1, high=365),
-        token_days=get.whole("TOKEN_DAYS", 365, low=1, high=3650),
-        audit_days=get.whole("AUDIT_DAYS", 365, low=1, high=36500),
-        audit_rows=get.whole("AUDIT_ROWS", 1_000_000, low=1000, high=999_999_999),
-        secret_key=get.secret_key(data / "secret.key"),
+        public_url=public_url or _local_url(values["host"], values["port"]),
+        database=database or {"ENGINE": SQLITE, "NAME": str(data / data_folder.DATABASE_NAME)},
+        secret_key=secret_key or data_folder.secret_key(data / "secret.key"),
+        ca_files=ca_files,
     )
 
 
-class _Reader:
-    """One method per kind of value, each with its own words for what it expects."""
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self._variables = variables
-
-    def text(self, name: str) -> str | None:
-        return self._variables.get(name, "").strip() or None
-
-    def refuse_not_yet(self) -> None:
-        for name, purpose in NOT_YET.items():
-            if self.text(name) is not None:
-                expected = f"this version does not {purpose} yet; start without the variable"
-                raise BadEnvironment(name, "***", expected)
-
-    def password(self, name: str) -> str | None:
-        value = self.text(name)
-        if value is not None and len(value) < SHORTEST_PASSWORD:
-            raise BadEnvironment(name, "***", f"at least {SHORTEST_PASSWORD} characters expected")
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = (self.text(name) or "0").lower()
-        if value not in _TRUE | _FALSE:
-            raise BadEnvironment(name, value, "1 or 0 expected")
-        return value in _TRUE
-
-    def whole(self, name: str, default: int, *, low: int, high: int) -> int:
-        value = self.text(name)
-        if value is None:
-            return default
-        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
-            raise BadEnvironment(name, value, f"a whole number from {low} to {high} expected")
-        return int(value)
-
-    def rate(self, name: str, default: str) -> str:
-        """`60/60` (requests and seconds); "" where the operator wants no limit."""
-        value = (self.text(name) or default).lower()
-        if value == "off":
-            return ""
-        if not _RATE.fullmatch(value):
-            expected = "a rate like 60/60 (so many requests in so many seconds), or off, expected"
-            raise BadEnvironment(name, value, expected)
-        return value
-
-    def number(self, name: str, default: float) -> float:
-        value = self.text(name)
-        if value is None:
-            return float(default)
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or float(value) <= 0:
-            raise BadEnvironment(name, value, "a number above 0 expected")
-        return float(value)
-
-    def host(self) -> str:
-        value = self.text("HOST") or "127.0.0.1"
-        if not _HOST_NAME.fullmatch(value) and not _is_address(value):
-            raise BadEnvironment("HOST", value, "an IP address or a host name expected")
-        return value
-
-    def url(self, name: str, schemes: tuple[str, ...]) -> str | None:
-        value = self.text(name)
-        if value is None:
-            return None
-        expected = f"an address like {schemes[0]}://host[:port] expected"
-        try:
-            parts = urlsplit(value)
-            valid = parts.scheme in schemes and bool(parts.hostname or parts.scheme == "unix")
-            valid = valid and parts.port != 0
-        except ValueError:
-            valid = False
-        if not valid:
-            # Such addresses may carry a password, and this text ends up in logs.
-            raise BadEnvironment(name, re.sub(r"//[^/]*@", "//***@", value), expected)
-        return value
-
-    def feed(self, name: str) -> str | None:
-        """An address to fetch from, shown to administrators as it is."""
-        value = self.url(name, ("https", "http"))
-        if value is not None and "@" in urlsplit(value).netloc:
-            shown = re.sub(r"//[^/]*@", "//***@", value)
-            raise BadEnvironment(name, shown, "an address without a login expected")
-        return value
-
-    def public_url(self, host: str, port: int) -> str:
-        value = self.url("PUBLIC_URL", ("http", "https"))
-        if value is None:
-            shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-            return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-        parts = urlsplit(value)
-        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-            raise BadEnvironment("PUBLIC_URL", value, "scheme://host[:port] without more expected")
-        return value.rstrip("/")
-
-    def database(self, default: Path) -> dict[str, Any]:
-        value = self.text("DATABASE_URL")
-        if value is None:
-            return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(default)}
-        shown = re.sub(r"//[^/]*@", "//***@", value)
-        expected = "postgres://user:password@host:port/name or sqlite:////path/to/file expected"
-        scheme = value.partition("://")[0]
-        if scheme not in ("postgres", "postgresql", "sqlite"):
-            raise BadEnvironment("DATABASE_URL", shown, expected)
-        try:
-            config: dict[str, Any] = environ.Env.db_url_config(value)
-        except (ValueError, ImproperlyConfigured) as error:
-            raise BadEnvironment("DATABASE_URL", shown, expected) from error
-        if not config["NAME"]:
-            raise BadEnvironment("DATABASE_URL", shown, expected)
-        return config
-
-    def upstream_allow(self) -> tuple[str, ...]:
-        value = self.text("UPSTREAM_ALLOW")
-        if value is None:
-            return DEFAULT_UPSTREAM_ALLOW
-        patterns = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-        for pattern in patterns:
-            try:
-                AllowPattern.parse(pattern)
-            except ValueError as error:
-                raise BadEnvironment(
-                    "UPSTREAM_ALLOW", pattern, str(error).partition(": ")[2].rstrip(".")
-                ) from error
-        return patterns
-
-    def ca_files(self) -> tuple[str, ...]:
-        """Further certificate authorities; without our variable, those of other programs."""
-        for names in (("CA_BUNDLE",), ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")):
-            found = {value: name for name in names if (value := self.text(name)) is not None}
-            for path, name in found.items():
-                try:
-                    add_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), path)
-                except OSError as error:
-                    expected = f"a file of certificates in PEM format expected ({error})"
-                    raise BadEnvironment(name, path, expected) from error
-            if found:
-                return tuple(found)
-        return ()
-
-    def networks(self, name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-        found = []
-        for part in (self.text(name) or "").split(","):
-            if not part.strip():
-                continue
-            try:
-                found.append(ipaddress.ip_network(part.strip()))
-            except ValueError as error:
-                expected = "addresses or networks like 10.0.0.0/8 separated by commas expected"
-                raise BadEnvironment(name, part.strip(), expected) from error
-        return tuple(found)
-
-    def time_zone(self) -> str:
-        value = self.text("TZ") or "UTC"
-        try:
-            zoneinfo.ZoneInfo(value)
-        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
-            expected = "a time zone like Europe/Berlin or UTC expected"
-            raise BadEnvironment("TZ", value, expected) from error
-        return value
-
-    def secret_key(self, file: Path) -> str:
-        value = self.text("SECRET_KEY")
-        if value is None:
-            return _kept_secret(file)
-        if len(value) < SHORTEST_SECRET_KEY:
-            expected = f"at least {SHORTEST_SECRET_KEY} characters nobody can guess expected"
-            raise BadEnvironment("SECRET_KEY", "***", expected)
-        return value
+def _parse(environ: Mapping[str, str], name: str, parser: Parser[T]) -> T:
+    return parser(name, environ.get(name, "").strip() or None)
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+def _refuse_planned(environ: Mapping[str, str]) -> None:
+    for name, purpose in PLANNED.items():
+        if environ.get(name, "").strip():
+            expected = f"this version does not {purpose} yet; start without the variable"
+            raise BadEnvironment(name, "***", expected)
 
 
-def _data_folder(value: str | None) -> Path:
-    folder = Path(value).expanduser().absolute() if value else PROJECT / "var"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadEnvironment("DATA", str(folder), _unusable(error)) from error
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise BadEnvironment("DATA", str(folder), "a folder this user may write to expected")
-    _close(folder)
-    return folder
+def _ca_files(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Further certificate authorities, each file once."""
+    for names in _CA_VARIABLES:
+        files = [_parse(environ, name, variables.certificates) for name in names]
+        if any(files):
+            return tuple(dict.fromkeys(file for file in files if file))
+    return ()
 
 
-def _close(folder: Path) -> None:
-    """Take a loose folder's rights from others; refuse one that is not the server's to close."""
-    found = folder.stat()
-    if not stat.S_IMODE(found.st_mode) & LOOSE:
-        return
-    ours = found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX
-    names = {entry.name for entry in folder.iterdir()}
-    if not ours or (names and not names & KNOWN_NAMES and DATABASE_NAME not in names):
-        raise BadEnvironment(
-            "DATA",
-            str(folder),
-            "a folder of the server's own, which other users cannot read, expected; name an empty "
-            f"one, or run: chmod go-w,o-rwx {folder}",
-        )
-    folder.chmod(stat.S_IMODE(found.st_mode) & ~LOOSE)
-
-
-def file_mask(folder: Path) -> int:
-    """The umask for what is written below `folder`: its group may read it only if it lets it in."""
-    return 0o027 if folder.stat().st_mode & stat.S_IXGRP else 0o077
-
-
-def _kept_secret(file: Path) -> str:
-    """The key in `file`, made at the first call; the lock lets one of several starters write."""
-    try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "r+", encoding="ascii") as opened:
-            fcntl.flock(opened, fcntl.LOCK_EX)
-            kept = opened.read().strip()
-            if not kept:
-                kept = secrets.token_urlsafe(48)
-                opened.write(kept)
-                opened.flush()
-                os.fsync(opened.fileno())
-            return kept
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadEnvironment("DATA", str(file), _unusable(error)) from error
-
-
-def _unusable(error: Exception) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"a folder this user may write to expected ({reason})"
+def _local_url(host: str, port: int) -> str:
+    # The addresses that mean "every interface" can be listened on, but not be opened.
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

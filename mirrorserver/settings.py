@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ecosystems.upstream.limits import Limits
-from mirrorserver import environment
+from mirrorserver import environment, variables
 from mirrorserver.pipindex import python_index
 
 ENV = environment.load()
@@ -191,11 +191,11 @@ CACHES: dict[str, dict[str, Any]] = {
     )
 }
 
-SHORTEST_PASSWORD = environment.SHORTEST_PASSWORD
+MIN_PASSWORD_LENGTH = variables.MIN_PASSWORD_LENGTH
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
-        "OPTIONS": {"min_length": SHORTEST_PASSWORD},
+        "OPTIONS": {"min_length": MIN_PASSWORD_LENGTH},
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {

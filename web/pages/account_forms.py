@@ -124,7 +124,7 @@ class NewPassword(Renamed, ChangePasswordForm):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.fields["oldpassword"].help_text = ""
         self.fields["password1"].help_text = (
-            f"At least {settings.SHORTEST_PASSWORD} characters. No common password, and nothing "
+            f"At least {settings.MIN_PASSWORD_LENGTH} characters. No common password, and nothing "
             "like your name or the product’s."
         )
         for field in self.fields.values():

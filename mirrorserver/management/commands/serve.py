@@ -15,7 +15,7 @@ from redis import Redis, RedisError
 
 from accounts import first_start as firststart
 from accounts.models import User
-from mirrorserver import environment, instance, storage
+from mirrorserver import data_folder, environment, instance, storage
 from mirrorserver.celery import app
 from mirrorserver.supervisor import Part, Supervisor
 from web import static_files
@@ -43,7 +43,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, only: str | None = None, **__: Any) -> None:
         env = environment.load()
         # Every part inherits it: nobody else reads what the server writes.
-        os.umask(environment.file_mask(env.data))
+        os.umask(data_folder.file_mask(env.data))
         names = (only,) if only else PARTS
         if "worker" in names:
             names = (*names, "previews")
