@@ -39,7 +39,7 @@ from channels.models import (  # noqa: E402
     Shard,
 )
 from channels.package_rows import Listing  # noqa: E402
-from channels.revision_builder import Build  # noqa: E402
+from channels.revision_builder import RevisionBuilder  # noqa: E402
 from ecosystems import registry  # noqa: E402
 from ecosystems.base import Ecosystem  # noqa: E402
 from history.models import Event  # noqa: E402
@@ -101,7 +101,7 @@ def files(count: str, plain: str) -> None:
     listed = [_file(folder, f"pkg{number}", number, conda) for number in range(int(count))]
     channel.request_publication()
     publication = Publication.objects.create(channel=channel, state="running", requested_version=1)
-    build = Build(publication, Heartbeat(publication), stop=lambda: None)
+    build = RevisionBuilder(publication, Heartbeat(publication), stop=lambda: None)
     build.section(conda, "noarch", listed, whole=True)
     build.documents(conda, "noarch", {})
     build.commit({}, reason="bench")

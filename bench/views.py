@@ -32,7 +32,7 @@ from channels import services as channel_manage  # noqa: E402
 from channels.lease import Heartbeat  # noqa: E402
 from channels.models import Channel, Publication  # noqa: E402
 from channels.package_rows import Listing  # noqa: E402
-from channels.revision_builder import Build  # noqa: E402
+from channels.revision_builder import RevisionBuilder  # noqa: E402
 from ecosystems import registry  # noqa: E402
 from filters.models import Filter  # noqa: E402
 from filters.rules import normalized  # noqa: E402
@@ -63,7 +63,7 @@ def _packages(channel: Channel) -> None:
     conda = registry.get("conda")
     channel.request_publication()
     publication = Publication.objects.create(channel=channel, state="running", requested_version=1)
-    build = Build(publication, Heartbeat(publication), stop=lambda: None)
+    build = RevisionBuilder(publication, Heartbeat(publication), stop=lambda: None)
 
     def listings() -> Iterator[Listing]:
         for number in range(PACKAGES):

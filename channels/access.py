@@ -17,26 +17,28 @@ from channels.models import Channel, SourceLink
 AnyUser = access.AnyUser | None
 
 
-def privacy(channel: Channel) -> Channel.Privacy:
+def effective_privacy(channel: Channel) -> Channel.Privacy:
     """The strictest of the channel's own privacy, its parent's, and that of its sources.
 
     A source counts that is a channel of this server, unless who manages it allows more readers.
     """
-    family = [channel, *([channel.parent] if channel.parent else []), *restricting(channel)]
+    family = [channel, *([channel.parent] if channel.parent else []), *restricting_sources(channel)]
     return min(
         # Of a source that is gone nobody can say who might read it.
-        (declared(source) if source else Channel.Privacy.PRIVATE for source in family),
+        (declared_privacy(source) if source else Channel.Privacy.PRIVATE for source in family),
         key=lambda privacy: privacy.openness,
     )
 
 
-def is_public_at_once(channel: Channel) -> bool:
+def is_public_without_query(channel: Channel) -> bool:
     """Whether anybody may read the channel, as far as that needs no query; false where it does."""
     family = [channel, *([channel.parent] if channel.parent else [])]
-    return declared(channel) == Channel.Privacy.PUBLIC and not any(one.restricted for one in family)
+    return declared_privacy(channel) == Channel.Privacy.PUBLIC and not any(
+        one.restricted for one in family
+    )
 
 
-def declared(channel: Channel) -> Channel.Privacy:
+def declared_privacy(channel: Channel) -> Channel.Privacy:
     """The stricter of the channel's own privacy and its parent's, whatever its sources are."""
     kinds = [channel.privacy, *([channel.parent.privacy] if channel.parent else [])]
     return min(map(Channel.Privacy, kinds), key=lambda privacy: privacy.openness)
@@ -47,7 +49,7 @@ def is_more_open(privacy: str, other: str) -> bool:
     return Channel.Privacy(privacy).openness > Channel.Privacy(other).openness
 
 
-def restricting(channel: Channel) -> list[Channel | None]:
+def restricting_sources(channel: Channel) -> list[Channel | None]:
     """The channels of this server whose readers alone may read `channel`, through all mirrors.
 
     None stands for one that is gone for good.
@@ -73,7 +75,7 @@ def restricting(channel: Channel) -> list[Channel | None]:
 
 def audience(channel: Channel) -> Audience:
     """Whom the channel's bytes are for."""
-    return Audience(channel.pk, privacy(channel).openness)
+    return Audience(channel.pk, effective_privacy(channel).openness)
 
 
 def is_owner(user: AnyUser, channel: Channel) -> bool:
@@ -84,13 +86,13 @@ def is_owner(user: AnyUser, channel: Channel) -> bool:
     return user.pk in owners
 
 
-def level(user: AnyUser, channel: Channel) -> Level:
+def level_on(user: AnyUser, channel: Channel) -> Level:
     """What `user` may do with this channel."""
     someone = isinstance(user, User) and user.is_active
     role = access.level(user, Attribute.CHANNEL) if user is not None else Level.NONE
     if is_owner(user, channel) or role == Level.MANAGE:
         return Level.MANAGE
-    kind = privacy(channel)
+    kind = effective_privacy(channel)
     if kind == Channel.Privacy.PRIVATE or (kind == Channel.Privacy.AUTHENTICATED and not someone):
         return Level.NONE
     # Whoever may know of a channel may read it, whatever their role says.
@@ -99,10 +101,10 @@ def level(user: AnyUser, channel: Channel) -> Level:
 
 def can(user: AnyUser, channel: Channel, needed: Level) -> bool:
     """Whether `user` has at least the level `needed` on this channel."""
-    return level(user, channel).includes(needed)
+    return level_on(user, channel).includes(needed)
 
 
-def covers(token: Token, channel: Channel) -> bool:
+def token_covers(token: Token, channel: Channel) -> bool:
     """Whether the token's resources name this channel or its parent; without any they name all."""
     if not token.resources:
         return True
@@ -112,19 +114,19 @@ def covers(token: Token, channel: Channel) -> bool:
 
 def may_read(user: AnyUser, token: Token | None, channel: Channel) -> bool:
     """Whether this channel's index and files may be read; anybody may read a public one."""
-    if privacy(channel) == Channel.Privacy.PUBLIC:
+    if effective_privacy(channel) == Channel.Privacy.PUBLIC:
         return True
     if token is not None:
-        if not covers(token, channel):
+        if not token_covers(token, channel):
             return False
         if token.scopes and not READING_SCOPES.intersection(token.scopes):
             return False
     # Also its owner gets what came from another channel only while they may read that one.
-    sources = [one for one in restricting(channel) if one is not None]
+    sources = [one for one in restricting_sources(channel) if one is not None]
     return can(user, channel, Level.READ) and all(can(user, one, Level.READ) for one in sources)
 
 
-def reaches(token: Token, channel: Channel, needed: Level) -> bool:
+def token_reaches(token: Token, channel: Channel, needed: Level) -> bool:
     """Whether the token's resources cover `needed` on the channel; without any they cover all."""
     names = {channel.path, channel.parent.name if channel.parent else channel.name}
     return not token.resources or any(
@@ -147,7 +149,7 @@ def visible_channels(user: AnyUser) -> QuerySet[Channel]:
 def _closed_by_sources(*kinds: str) -> list[int]:
     """The channels whose sources make them stricter than any of `kinds`."""
     rows = Channel.objects.filter(Q(restricted=True) | Q(parent__restricted=True), deleted_at=None)
-    return [one.pk for one in rows.select_related("parent") if privacy(one) not in kinds]
+    return [one.pk for one in rows.select_related("parent") if effective_privacy(one) not in kinds]
 
 
 def _at_most(*kinds: str) -> Q:

@@ -20,7 +20,7 @@ NAME = "channeldata.json"
 log = logging.getLogger(__name__)
 
 
-class Words(msgspec.Struct):
+class PackageDescription(msgspec.Struct):
     """The words about one package; "" for what is not said."""
 
     summary: str = ""
@@ -32,7 +32,7 @@ class _ChannelData(msgspec.Struct):
     packages: dict[str, msgspec.Raw] = {}
 
 
-def words(channel: Channel, names: Collection[str]) -> dict[str, Words]:
+def package_descriptions(channel: Channel, names: Collection[str]) -> dict[str, PackageDescription]:
     """What the channel's current document says of these packages, by name."""
     if not names:
         return {}
@@ -53,11 +53,13 @@ def words(channel: Channel, names: Collection[str]) -> dict[str, Words]:
     return {name: _words(packages[name]) for name in names if name in packages}
 
 
-def _words(raw: msgspec.Raw) -> Words:
+def _words(raw: msgspec.Raw) -> PackageDescription:
     """Upstreams write null and numbers here, too."""
     try:
         found = msgspec.json.decode(raw, type=dict[str, Any])
     except msgspec.DecodeError:
-        return Words()
-    said = {key: found.get(key) for key in Words.__struct_fields__}
-    return Words(**{key: value for key, value in said.items() if isinstance(value, str)})
+        return PackageDescription()
+    said = {key: found.get(key) for key in PackageDescription.__struct_fields__}
+    return PackageDescription(
+        **{key: value for key, value in said.items() if isinstance(value, str)}
+    )

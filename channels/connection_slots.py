@@ -5,7 +5,7 @@ share that folder on every kind of installation, a lock costs microseconds and n
 kernel frees what a process held when that dies.
 
 Runs leave one slot to requests that somebody waits for, and those leave one to runs, so neither
-starves. A process hands a slot on among its own threads for `SPAN` seconds; then others come
+starves. A process hands a slot on among its own threads for `HAND_ON_SECONDS`; then others come
 first, one at a time, through a turnstile: else whoever gives a slot back would take it again.
 """
 
@@ -26,8 +26,8 @@ from django.conf import settings
 
 from ecosystems.progress import Stop
 
-SPAN = 2.0
-LOOK_SECONDS = 0.01
+HAND_ON_SECONDS = 2.0
+POLL_SECONDS = 0.01
 """How often one who waits looks for slots of other processes; own ones come at once."""
 STOP_SECONDS = 0.25
 TURNSTILE = 1 << 10
@@ -36,7 +36,7 @@ TURNSTILE = 1 << 10
 log = logging.getLogger(__name__)
 
 
-class Locks:
+class SlotFile:
     """The file of the slots, as this process has it open.
 
     Record locks are the process's: between its threads `held` decides. They would all be lost if
@@ -54,7 +54,7 @@ class Locks:
         """A forked process has none of its parent's locks."""
         self.changed = threading.Condition()
         self._held: set[int] = set()
-        self.lines: dict[tuple[str, str, int], Line] = {}
+        self.lines: dict[tuple[str, str, int], ThreadQueue] = {}
 
     def take(self, place: int) -> bool:
         """Lock a byte unless somebody has it. With `changed` held, as all that follows."""
@@ -100,11 +100,11 @@ class Slot:
     since: float
 
 
-class Line:
+class ThreadQueue:
     """Those threads of this process that want slots of one host for one kind of request."""
 
     def __init__(
-        self, locks: Locks, places: Sequence[int], turnstile: int, *, clock: Callable[[], float]
+        self, locks: SlotFile, places: Sequence[int], turnstile: int, *, clock: Callable[[], float]
     ) -> None:
         self._locks, self._places, self._turnstile = locks, places, turnstile
         self._clock = clock
@@ -131,7 +131,7 @@ class Line:
     def give(self, slot: Slot) -> None:
         """Hand the slot on: within the process for a while, then to all."""
         with self._locks.changed:
-            if self._waiting and self._clock() - slot.since < SPAN:
+            if self._waiting and self._clock() - slot.since < HAND_ON_SECONDS:
                 self._handed.append(slot)
                 self._locks.changed.notify_all()
             else:
@@ -142,7 +142,7 @@ class Line:
             asked = time.monotonic()
             try:
                 while (slot := self._find()) is None:
-                    self._locks.changed.wait(LOOK_SECONDS)
+                    self._locks.changed.wait(POLL_SECONDS)
                     if time.monotonic() - asked >= STOP_SECONDS:
                         asked = time.monotonic()
                         self._ask(stop)
@@ -176,7 +176,7 @@ class Line:
             self._locks.give(self._handed.pop().place)
 
 
-LOCKS = Locks(lambda: Path(settings.DATA))
+SLOT_FILE = SlotFile(lambda: Path(settings.DATA))
 
 
 class SharedSlots:
@@ -187,7 +187,7 @@ class SharedSlots:
         kind: str,
         numbers: Callable[[int], Sequence[int]],
         *,
-        locks: Locks = LOCKS,
+        locks: SlotFile = SLOT_FILE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kind, self._numbers, self._locks, self._clock = kind, numbers, locks, clock
@@ -202,7 +202,7 @@ class SharedSlots:
         finally:
             line.give(slot)
 
-    def _line(self, host: str) -> Line:
+    def _line(self, host: str) -> ThreadQueue:
         with self._locks.changed:
             count = settings.UPSTREAM_LIMITS.connections
             key = self._kind, host, count
@@ -210,7 +210,9 @@ class SharedSlots:
                 first = int.from_bytes(hashlib.sha256(host.encode()).digest()[:5]) << 16
                 turnstile = first + TURNSTILE + (self._kind == "awaited")
                 places = [first + number for number in self._numbers(count)]
-                self._locks.lines[key] = Line(self._locks, places, turnstile, clock=self._clock)
+                self._locks.lines[key] = ThreadQueue(
+                    self._locks, places, turnstile, clock=self._clock
+                )
             return self._locks.lines[key]
 
 

@@ -35,7 +35,7 @@ def _policy(allow: tuple[str, ...]) -> EgressPolicy:
     return EgressPolicy(allow)
 
 
-def policy() -> EgressPolicy:
+def egress_policy() -> EgressPolicy:
     """The egress policy of this server."""
     return _policy(tuple(settings.UPSTREAM_ALLOW))
 
@@ -53,7 +53,7 @@ def client_for(
     """
     secret = unseal(credential)
     return Client(
-        policy(),
+        egress_policy(),
         ClientSettings(
             credential=Credential.load(secret) if secret else None,
             proxy=unseal(proxy) or None,
@@ -65,12 +65,12 @@ def client_for(
     )
 
 
-def client(origin: FileSource, *, slots: Slots = connection_slots.BACKGROUND) -> Client:
+def client_of(origin: FileSource, *, slots: Slots = connection_slots.BACKGROUND) -> Client:
     """The client that fetches this origin's files."""
     return client_for(origin.credential, origin.proxy, slots=slots)
 
 
-def address(origin: FileSource, filename: str, place: str = "") -> str:
+def file_url(origin: FileSource, filename: str, place: str = "") -> str:
     """Where one of the origin's files lies; `place` is its record's own address, if it has one."""
     base = f"{origin.base_url.rstrip('/')}/"
     return urljoin(base, place) if place else f"{base}{quote(filename)}"
@@ -80,7 +80,7 @@ SLACK = 16 * 1024 * 1024
 """Bytes by which a file may exceed twice its size where that is only a hint."""
 
 
-class File(Protocol):
+class ListedFile(Protocol):
     """What an index says of a file; empty texts and -1 for what it does not say."""
 
     @property
@@ -101,7 +101,7 @@ def download(
     to: Path,
     *,
     section: str,
-    file: File,
+    file: ListedFile,
     stop: Stop,
     progress: ByteProgress | None = None,
     patience: float | None = None,
@@ -124,16 +124,16 @@ def download(
         patience=patience,
     )
     try:
-        return bring(address(origin, file.filename, file.address))
+        return bring(file_url(origin, file.filename, file.address))
     except NotFound:
         moved = ecosystem.archive_address(section, file.filename)
         if not moved or moved == file.address:
             raise
-        return bring(address(origin, file.filename, moved))
+        return bring(file_url(origin, file.filename, moved))
 
 
-def confirms(
-    client: Client, origin: FileSource, path: Path, *, section: str, file: File, stop: Stop
+def has_same_bytes(
+    client: Client, origin: FileSource, path: Path, *, section: str, file: ListedFile, stop: Stop
 ) -> bool:
     """Whether the origin proves to have the bytes at `path` as this file, by one small request.
 
@@ -142,7 +142,7 @@ def confirms(
     moved = registry.of_section(section).archive_address(section, file.filename)
     for place in dict.fromkeys((file.address, moved) if moved else (file.address,)):
         try:
-            return client.has(address(origin, file.filename, place), path, stop=stop)
+            return client.has(file_url(origin, file.filename, place), path, stop=stop)
         except NotFound:
             continue
         except UpstreamError:
@@ -150,13 +150,13 @@ def confirms(
     return False
 
 
-def origin_of(sources: Iterable[ListedFrom], filename: str) -> int | None:
+def file_source_id_of(sources: Iterable[ListedFrom], filename: str) -> int | None:
     """The id of the file source that this file of a package row comes from."""
     entry = entry_of(sources, filename)
     return entry.file_source_id if entry else None
 
 
-def remember(
+def get_or_create(
     base_url: str,
     *,
     credential: bytes = b"",

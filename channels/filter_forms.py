@@ -24,8 +24,8 @@ from filters.rules.form import ParseSpec
 By = Literal["mirror", "channel"]
 T = TypeVar("T")
 
-PROBLEMS_TOLD = 20
-ENTRIES_TOLD = 100
+MAX_PROBLEMS = 20
+MAX_EVENT_ENTRIES = 100
 
 
 class Stale(Exception):
@@ -80,7 +80,7 @@ _kept: ContextVar[dict[Any, Any] | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
-def keeping() -> Iterator[None]:
+def parsing_once() -> Iterator[None]:
     """What is read in this block is read once: before its transaction begins.
 
     A list of 100,000 specs takes seconds, and nobody else can write meanwhile on SQLite.
@@ -93,14 +93,14 @@ def keeping() -> Iterator[None]:
         _kept.reset(token)
 
 
-def kept_rules(terms: Mapping[str, Any], by: By, kind: str) -> Rules | None:
+def cached_rules(terms: Mapping[str, Any], by: By, kind: str) -> Rules | None:
     """These terms' rules, if they were read in this block."""
     kept = _kept.get()
     found: Rules | None = kept.get(_key("rules", terms, by, kind)) if kept else None
     return found
 
 
-def once(what: str, terms: Sequence[Any], kind: str, made: Callable[[], T]) -> T:
+def cached(what: str, terms: Sequence[Any], kind: str, made: Callable[[], T]) -> T:
     """What `made` finds out of these terms, found once in this block."""
     kept = _kept.get()
     if kept is None:
@@ -116,7 +116,7 @@ def _key(what: str, terms: Any, by: str, kind: str) -> tuple[str, str, str, byte
     return what, by, kind, hashlib.sha256(msgspec.json.encode(terms, order="sorted")).digest()
 
 
-def checked(filters: Mapping[str, Any], by: By, kind: str = "") -> dict[str, Any]:
+def validated(filters: Mapping[str, Any], by: By, kind: str = "") -> dict[str, Any]:
     """The normalized form of `filters`, or ValidationError naming each field and place."""
     kept = _kept.get()
     if kept is None:
@@ -158,7 +158,7 @@ class _Once:
 
 def _check(filters: Mapping[str, Any], by: By, spec: ParseSpec) -> dict[str, Any]:
     told: dict[str, list[str]] = {}
-    for field, place, message in problems(filters, spec=spec, by=by)[:PROBLEMS_TOLD]:
+    for field, place, message in problems(filters, spec=spec, by=by)[:MAX_PROBLEMS]:
         where = f"filters.{field}" if place is None else f"filters.{field}.{place}"
         told.setdefault(where, []).append(f"{message}.")
     if told:
@@ -166,19 +166,19 @@ def _check(filters: Mapping[str, Any], by: By, spec: ParseSpec) -> dict[str, Any
     return normalized(filters)
 
 
-def told(terms: Mapping[str, Any]) -> dict[str, Any]:
+def shortened(terms: Mapping[str, Any]) -> dict[str, Any]:
     """`terms` for an event: of long lists the first entries, and how many more there are."""
     return {
-        key: [*value[:ENTRIES_TOLD], f"and {len(value) - ENTRIES_TOLD:,} more"]
-        if isinstance(value, list) and len(value) > ENTRIES_TOLD
+        key: [*value[:MAX_EVENT_ENTRIES], f"and {len(value) - MAX_EVENT_ENTRIES:,} more"]
+        if isinstance(value, list) and len(value) > MAX_EVENT_ENTRIES
         else value
         for key, value in terms.items()
     }
 
 
-def compiled(terms: Mapping[str, Any], by: By, kind: str = "") -> Rules:
+def compiled_rules(terms: Mapping[str, Any], by: By, kind: str = "") -> Rules:
     """Checked terms, ready to be compared with others."""
-    found = kept_rules(terms, by, kind)
+    found = cached_rules(terms, by, kind)
     if found is None:
         found = compile_rules(terms, spec=lenient(spec_of(kind)), by=by)
         if (kept := _kept.get()) is not None:
@@ -186,9 +186,9 @@ def compiled(terms: Mapping[str, Any], by: By, kind: str = "") -> Rules:
     return found
 
 
-def store(row: Filter, terms: dict[str, Any], *, by: By, kind: str = "") -> bool:
+def save_filter(row: Filter, terms: dict[str, Any], *, by: By, kind: str = "") -> bool:
     """Save `terms`; True if they mean something else than before."""
-    digest = compiled(terms, by, kind).digest
+    digest = compiled_rules(terms, by, kind).digest
     changed = digest != row.digest
     row.terms, row.digest = terms, digest
     row.save()

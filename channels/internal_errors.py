@@ -19,7 +19,7 @@ EXPLAINED = (EcosystemError, NoSpace, OSError)
 _BEGINS = "Internal error "
 
 
-def words(error: BaseException, what: str) -> str:
+def report(error: BaseException, what: str) -> str:
     """The text for people, with the error's id; written to the log once, whoever asks again.
 
     `what` says what it ended, like "run 7".

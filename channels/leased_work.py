@@ -51,4 +51,4 @@ def _ending(error: Exception, row: Leased) -> Ending:
     if isinstance(error, internal_errors.EXPLAINED):
         return Ending(JobState.FAILED, str(error), error)
     work = f"{row._meta.verbose_name} {row.pk}"
-    return Ending(JobState.FAILED, internal_errors.words(error, work), error)
+    return Ending(JobState.FAILED, internal_errors.report(error, work), error)

@@ -16,7 +16,7 @@ from ecosystems.base import Ecosystem
 
 BATCH_NAMES = 200
 BATCH_BYTES = 8 * 1024 * 1024
-ADOPTED = ("tally", "sources", "present", "stale", "bytes")
+IN_PLACE_FIELDS = ("tally", "sources", "present", "stale", "bytes")
 """What of a row changes without a new one."""
 
 
@@ -72,12 +72,12 @@ def package_row(
     )
 
 
-def adopt(row: Package, item: Listing) -> bool:
+def update_in_place(row: Package, item: Listing) -> bool:
     """Copy what clients do not see onto the row; True if that changes it."""
     # Sizes that the index does not state are known once the bytes are here.
     values = [item.tally, item.sources, item.present, item.stale, item.size]
-    changed = [getattr(row, name) for name in ADOPTED] != values
-    for name, value in zip(ADOPTED, values, strict=True):
+    changed = [getattr(row, name) for name in IN_PLACE_FIELDS] != values
+    for name, value in zip(IN_PLACE_FIELDS, values, strict=True):
         setattr(row, name, value)
     return changed
 

@@ -14,13 +14,15 @@ from ecosystems.records import Record
 from ecosystems.upstream import Digest
 
 BATCH = 500
-HELD = "The upstream has other bytes for {name} now than when it first came; they are held back."
+HELD_BACK = (
+    "The upstream has other bytes for {name} now than when it first came; they are held back."
+)
 
 File = tuple[int, str]
 """The id of the origin, and the file's name."""
 
 
-def known(files: Iterable[File]) -> dict[File, str]:
+def pinned_hashes(files: Iterable[File]) -> dict[File, str]:
     """The SHA-256 of those of the files that have a pin."""
     wanted = set(files)
     if not wanted:
@@ -39,15 +41,15 @@ def known(files: Iterable[File]) -> dict[File, str]:
     return {file: found[key] for file, key in keys.items() if key in found}
 
 
-def fill(records: Iterable[tuple[int, Record]]) -> None:
+def apply_pins(records: Iterable[tuple[int, Record]]) -> None:
     """Give the records of these origins that have no hash the one of their pin."""
     bare = [(origin, one) for origin, one in records if not one.sha256 and not one.md5]
-    found = known((origin, one.filename) for origin, one in bare)
+    found = pinned_hashes((origin, one.filename) for origin, one in bare)
     for origin, one in bare:
         one.sha256 = found.get((origin, one.filename), "")
 
 
-def learn(origin: FileSource, filename: str, digest: Digest) -> None:
+def add_pin(origin: FileSource, filename: str, digest: Digest) -> None:
     """Pin a file that has just come, unless it is pinned; call in the transaction of its row."""
     pin = Pin(key=_key(origin.base_url, filename), sha256=digest.sha256, size=digest.size)
     Pin.objects.bulk_create([pin], ignore_conflicts=True)

@@ -39,20 +39,20 @@ def may_grant(actor: Caller, source: Channel) -> bool:
     """Whether `actor` may let a mirror publish `source` to more readers than it has."""
     token = actor.token
     return access.can(actor.user, source, Level.MANAGE) and (
-        token is None or access.reaches(token, source, Level.MANAGE)
+        token is None or access.token_reaches(token, source, Level.MANAGE)
     )
 
 
-def may_pass(channel: Channel, source: Channel) -> bool:
+def may_pass_on(channel: Channel, source: Channel) -> bool:
     """Whether files of `source` that are not here yet may still come for `channel`."""
-    if access.privacy(source) == Channel.Privacy.PUBLIC:
+    if access.effective_privacy(source) == Channel.Privacy.PUBLIC:
         return True
     links = SourceLink.objects.filter(channel=channel, source=source).select_related("owner__role")
     return any(may_mirror(source, owner=link.owner, actor=None) for link in links)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SourceUse:
     """What is to be linked: a mirror of `owner` in `channel` reads `source`."""
 
     channel: Channel
@@ -61,7 +61,7 @@ class Wish:
     owner: User | None
 
 
-def connect(wish: Wish, *, more_readers: bool | None, actor: Caller | None) -> None:
+def link(wish: SourceUse, *, more_readers: bool | None, actor: Caller | None) -> None:
     """Note that a mirror reads a channel; call it in the transaction that saves the mirror.
 
     `more_readers`: what the form says, None for nothing. ValidationError where the channel has
@@ -80,17 +80,17 @@ def connect(wish: Wish, *, more_readers: bool | None, actor: Caller | None) -> N
         _set(link, more_readers=False, actor=actor.name if actor else "")
     elif new and not more_readers and _opens(wish):
         raise ValidationError({FIELD: _too_open(wish)})
-    settle(wish.channel)
+    update_restricted(wish.channel)
 
 
 def revoke(link: SourceLink, *, actor: str) -> None:
     """Let the channel have no more readers than the source from now on."""
     with transaction.atomic():
         _set(link, more_readers=False, actor=actor)
-        settle(link.channel)
+        update_restricted(link.channel)
 
 
-def settle(channel: Channel) -> None:
+def update_restricted(channel: Channel) -> None:
     """Note whether any link limits the channel's readers."""
     restricted = SourceLink.objects.filter(channel=channel, more_readers=False).exists()
     Channel.objects.filter(pk=channel.pk).update(restricted=restricted)
@@ -104,13 +104,13 @@ def links_to(source: Channel) -> list[SourceLink]:
     return list(rows.select_related("channel__parent", "source__parent").order_by("pk"))
 
 
-def granted(mirrors: Iterable[int]) -> set[int]:
+def publishing_to_more_readers(mirrors: Iterable[int]) -> set[int]:
     """Which of these mirrors publish a source of this server to more readers than it has."""
     rows = SourceLink.objects.filter(mirror__in=list(mirrors), more_readers=True)
     return set(rows.values_list("mirror", flat=True))
 
 
-def warnings(wishes: Iterable[Wish]) -> dict[int, str]:
+def warnings(wishes: Iterable[SourceUse]) -> dict[int, str]:
     """What readers of each mirror should know about its source, "" for nothing; by mirror."""
     some = list(wishes)
     rows = SourceLink.objects.filter(mirror__in=[wish.mirror for wish in some], more_readers=True)
@@ -121,15 +121,15 @@ def warnings(wishes: Iterable[Wish]) -> dict[int, str]:
     for wish in some:
         source = wish.source
         if source.pk not in kinds:
-            kinds[source.pk] = access.privacy(source)
+            kinds[source.pk] = access.effective_privacy(source)
         by = granted.get((wish.mirror, source.pk))
         found[wish.mirror] = _warning(wish, kinds[source.pk], by)
     return found
 
 
-def _warning(wish: Wish, kind: str, granted_by: str | None) -> str:
+def _warning(wish: SourceUse, kind: str, granted_by: str | None) -> str:
     """`kind`: the privacy of the source; `granted_by`: who allows more readers, None = nobody."""
-    if not access.is_more_open(access.declared(wish.channel), kind):
+    if not access.is_more_open(access.declared_privacy(wish.channel), kind):
         return ""
     if granted_by is not None:
         return (
@@ -142,9 +142,11 @@ def _warning(wish: Wish, kind: str, granted_by: str | None) -> str:
     )
 
 
-def _opens(wish: Wish) -> bool:
+def _opens(wish: SourceUse) -> bool:
     """Whether the channel, by its own setting, has more readers than the source."""
-    return access.is_more_open(access.declared(wish.channel), access.privacy(wish.source))
+    return access.is_more_open(
+        access.declared_privacy(wish.channel), access.effective_privacy(wish.source)
+    )
 
 
 def _set(link: SourceLink, *, more_readers: bool, actor: str) -> None:
@@ -158,17 +160,17 @@ def _set(link: SourceLink, *, more_readers: bool, actor: str) -> None:
         record_event(EventType.CHANNEL_UPDATED, channel, actor, source=link.source.path, **meta)
 
 
-def _too_open(wish: Wish) -> str:
+def _too_open(wish: SourceUse) -> str:
     source, channel = wish.source, wish.channel
     return (
-        f"The channel {source.path} is {access.privacy(source)} and {channel.path} is "
-        f"{access.declared(channel)}, so this mirror would show it to more readers. Make "
+        f"The channel {source.path} is {access.effective_privacy(source)} and {channel.path} is "
+        f"{access.declared_privacy(channel)}, so this mirror would show it to more readers. Make "
         f"{channel.path} as strict, or let somebody who manages {source.path} tick “Publish to "
         f"more readers” ({FIELD})."
     )
 
 
-def _no_grant(wish: Wish) -> str:
+def _no_grant(wish: SourceUse) -> str:
     return (
         f"Only who manages the channel {wish.source.path} may publish it to more readers than it "
         "has."

@@ -33,14 +33,14 @@ from channels.models import (
     Shard,
 )
 from channels.package_rows import (
-    ADOPTED,
     BATCH_NAMES,
+    IN_PLACE_FIELDS,
     Listing,
-    adopt,
     batches,
     bodies_of,
     package_row,
     shard_row,
+    update_in_place,
 )
 from channels.revision_changes import Changes
 from channels.states import JobState
@@ -50,7 +50,7 @@ from ecosystems.progress import Stop
 from history.models import Event
 
 
-class Build:
+class RevisionBuilder:
     """The rows and documents of one coming revision of a channel."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Build:
         self._resized = False
         """Whether sizes of listed files are known that were not."""
         with transaction.atomic():
-            undo(self.channel)
+            undo_abandoned(self.channel)
             last = self.channel.revisions.aggregate(last=Max("number"))["last"] or 0
             self.number: int = last + 1
             self.publication.write(revision=self.number)
@@ -196,7 +196,7 @@ class Build:
                 fresh.append((item, row))
                 continue
             self._resized = self._resized or row.bytes != item.size
-            if adopt(row, item):
+            if update_in_place(row, item):
                 update.append(row)
         bodies = bodies_of([row for _, row in fresh if row])
         for item, row in fresh:
@@ -206,7 +206,7 @@ class Build:
             self.publication.write(revision=self.number)
             new_shards = self._new_shards(ecosystem, [item for item, _ in fresh if item.body])
             Shard.objects.bulk_create(new_shards, ignore_conflicts=True)
-            Package.objects.bulk_update(update, ADOPTED)
+            Package.objects.bulk_update(update, IN_PLACE_FIELDS)
             gone = [row.pk for _, row in fresh if row is not None]
             Package.objects.filter(pk__in=gone).update(removed_in=self.number)
             Package.objects.bulk_create(
@@ -285,7 +285,7 @@ class Build:
                 Event.objects.bulk_create(batch)
 
 
-def insert(
+def insert_listing(
     channel: Channel, ecosystem: Ecosystem, section: str, item: Listing, *, at: int, until: int
 ) -> None:
     """Write a listing into a revision that is shown already; call it in a transaction.
@@ -301,7 +301,7 @@ def insert(
     row.save(force_insert=True)
 
 
-def undo(channel: Channel) -> None:
+def undo_abandoned(channel: Channel) -> None:
     """Remove what an abandoned publication wrote ahead of the pointer."""
     last = channel.revisions.aggregate(last=Max("number"))["last"] or 0
     for model in (Package, Document):
@@ -318,12 +318,12 @@ def _keep_tallies(channel: Channel, number: int) -> None:
     rows.filter(added_in=number).update(added_in=channel.current)
 
 
-def publish_first(channel: Channel) -> Revision:
+def publish_first_revision(channel: Channel) -> Revision:
     """Revision 1: an empty `noarch`, so that clients find a channel at once."""
     publication = Publication.objects.create(
         channel=channel, state=JobState.RUNNING, requested_version=0
     )
-    build = Build(publication, Heartbeat(publication), stop=lambda: None)
+    build = RevisionBuilder(publication, Heartbeat(publication), stop=lambda: None)
     root = registry.at_root()
     for section in root.permanent_sections:
         build.documents(root, section, {})

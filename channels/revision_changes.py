@@ -10,7 +10,7 @@ from channels.models import Channel
 from ecosystems.base import Ecosystem
 from history.models import Event, EventType
 
-FILES_TOLD = 100
+MAX_EVENT_FILES = 100
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Changes:
         change.added += len(files.added)
         change.replaced += len(files.replaced)
         change.removed += len(files.removed)
-        room = FILES_TOLD - change.told
+        room = MAX_EVENT_FILES - change.told
         if room > 0:
             told = [*files.added, *files.replaced, *files.removed][:room]
             change.told += len(told)

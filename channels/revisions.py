@@ -40,7 +40,7 @@ class _Phase(IntEnum):
 _COLUMN = {_Phase.CAME: "added_in", _Phase.WENT: "removed_in"}
 
 
-class Place(NamedTuple):
+class Cursor(NamedTuple):
     """Where a call ended: behind a row, or behind some of the files of one; and what it counted."""
 
     phase: int = _Phase.CAME
@@ -56,7 +56,7 @@ class Place(NamedTuple):
         return ".".join(map(str, (int(self.phase), *self[1:])))
 
     @classmethod
-    def read(cls, text: str) -> Place:
+    def read(cls, text: str) -> Cursor:
         """The place that `str` wrote; ValueError for any other text."""
         if not re.fullmatch(r"[01](\.[0-9]{1,18}){6}", text, re.ASCII):
             raise ValueError(f'"{text[:60]}" is no place in a difference')
@@ -87,7 +87,7 @@ def difference(
     The counts are of the whole difference, not of the part. ValueError for a wrong `after`.
     """
     low, high = min(a, b), max(a, b)
-    start = Place.read(after) if after else Place(revision=low)
+    start = Cursor.read(after) if after else Cursor(revision=low)
     if not low <= start.revision <= high:
         raise ValueError(f'"{after}" is no place between the revisions {a} and {b}')
     walk = _Walk(channel, low, high, limit, start)
@@ -157,7 +157,7 @@ class _Pair:
 class _Walk:
     """One call: goes from a place on until there is no more, or enough was read."""
 
-    def __init__(self, channel: Channel, low: int, high: int, limit: int, start: Place) -> None:
+    def __init__(self, channel: Channel, low: int, high: int, limit: int, start: Cursor) -> None:
         self.channel, self.low, self.high, self.limit = channel, low, high, limit
         self.start = start
         self.files: dict[str, list[str]] = {kind: [] for kind in KINDS}
@@ -292,5 +292,5 @@ class _Walk:
         same = (start.phase, start.revision, start.row) == (pair.phase, row.revision, row.pk)
         return start.told if same else 0
 
-    def _place(self, phase: _Phase, row: _Row, told: int = 0) -> Place:
-        return Place(phase, row.revision, row.pk, told, **self.counts)
+    def _place(self, phase: _Phase, row: _Row, told: int = 0) -> Cursor:
+        return Cursor(phase, row.revision, row.pk, told, **self.counts)

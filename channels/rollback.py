@@ -18,7 +18,7 @@ from channels.lease import Heartbeat
 from channels.leased_work import Ending, working_on
 from channels.models import Channel, Document, Package, Publication, Revision, Shard
 from channels.package_rows import BATCH_NAMES, Listing
-from channels.revision_builder import Build
+from channels.revision_builder import RevisionBuilder
 from channels.services import record_event
 from channels.states import ACTIVE, JobState
 from ecosystems import registry
@@ -69,7 +69,7 @@ def _rebuild(publication: Publication, heart: Heartbeat, number: int, *, actor: 
     target = channel.revisions.filter(number=number).first()
     if target is None:
         raise _not_kept(channel, number)
-    build = Build(publication, heart, stop=never_stop)
+    build = RevisionBuilder(publication, heart, stop=never_stop)
     for family, section in _sections(channel, number):
         ecosystem = registry.of_family(family)
         build.section(
@@ -157,7 +157,7 @@ def _batch(
         )
 
 
-def _documents(build: Build, number: int) -> None:
+def _documents(build: RevisionBuilder, number: int) -> None:
     """The index files as they were; those that are kept no more are built again."""
     channel = build.channel
     then = Document.objects.at(number).filter(channel=channel)

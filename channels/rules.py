@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from channels.filter_forms import By, kept_rules
+from channels.filter_forms import By, cached_rules
 from channels.models import Channel
 from ecosystems import registry
 from ecosystems.base import Ecosystem
@@ -59,7 +59,7 @@ def _compiled(terms: _Terms, kind: str, by: By) -> Rules:
     entries = sum(len(value) for value in terms.terms.values() if isinstance(value, list))
 
     def made() -> Rules:
-        if (rules := kept_rules(terms.terms, by, kind)) is not None:
+        if (rules := cached_rules(terms.terms, by, kind)) is not None:
             return rules
         spec = registry.get(kind).parse_spec
         return compile_rules(terms.terms, spec=lenient(spec) if by == "channel" else spec, by=by)
@@ -67,7 +67,9 @@ def _compiled(terms: _Terms, kind: str, by: By) -> Rules:
     return _rules.get((terms.key, kind, by), made, lambda _: RULE_BYTES * (10 + entries))
 
 
-def narrowed(channel: Channel, kind: str, terms: Mapping[str, Any], *, active: bool) -> Ecosystem:
+def limited_ecosystem(
+    channel: Channel, kind: str, terms: Mapping[str, Any], *, active: bool
+) -> Ecosystem:
     """The ecosystem, fetching no more than a mirror with these terms can use."""
     ecosystem = registry.get(kind)
     every = [row.terms for row in channel.filters]

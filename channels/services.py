@@ -21,7 +21,7 @@ from channels import filter_forms
 from channels.errors import WrongState
 from channels.filter_forms import Stale
 from channels.models import Channel, Generation, Revision
-from channels.revision_builder import publish_first
+from channels.revision_builder import publish_first_revision
 from ecosystems import registry
 from filters.models import Filter
 from history.models import EventType, record
@@ -55,13 +55,13 @@ def create(
     """A new channel with its first, empty revision."""
     filter_row = Filter()
     try:
-        with filter_forms.keeping():
+        with filter_forms.parsing_once():
             chosen = _check(name, description, privacy, parent=parent, filters=filters or {})
-            checked = filter_forms.checked(filters or {}, "channel")
+            checked = filter_forms.validated(filters or {}, "channel")
             with transaction.atomic():
                 if parent:
                     _locked(parent, None)
-                filter_forms.store(filter_row, checked, by="channel")
+                filter_forms.save_filter(filter_row, checked, by="channel")
                 channel = Channel.objects.create(
                     name=name,
                     parent=parent,
@@ -70,7 +70,7 @@ def create(
                     privacy=chosen,
                     filter=filter_row,
                 )
-                publish_first(channel)
+                publish_first_revision(channel)
                 record_event(
                     EventType.CHANNEL_CREATED, channel, owner.get_username(), after=_state(channel)
                 )
@@ -104,7 +104,7 @@ def _check(
     with problems.collected():
         chosen = _privacy(privacy, parent)
     with problems.collected():
-        filter_forms.checked(filters, "channel")
+        filter_forms.validated(filters, "channel")
     problems.raise_any()
     return chosen
 
@@ -113,11 +113,11 @@ def edit(
     channel: Channel, changes: Mapping[str, Any], *, actor: str, expected: int | None = None
 ) -> bool:
     """Change any of description, privacy, filters; True if something is different now."""
-    with filter_forms.keeping():
+    with filter_forms.parsing_once():
         # Before the transaction: a long list takes seconds to read. What is wrong with it is
         # told there, beside the other fields.
         with suppress(ValidationError):
-            filter_forms.checked(changes.get("filters") or {}, "channel")
+            filter_forms.validated(changes.get("filters") or {}, "channel")
         with transaction.atomic():
             return _edit(channel, changes, actor=actor, expected=expected)
 
@@ -137,8 +137,8 @@ def _edit(
             channel.privacy = _privacy(changes["privacy"], channel.parent)
     if "filters" in changes:
         with problems.collected():
-            checked = filter_forms.checked(changes["filters"] or {}, "channel")
-            refiltered = filter_forms.store(channel.filter, checked, by="channel")
+            checked = filter_forms.validated(changes["filters"] or {}, "channel")
+            refiltered = filter_forms.save_filter(channel.filter, checked, by="channel")
     problems.raise_any()
     if refiltered:
         channel.request_publication()
@@ -302,5 +302,5 @@ def _state(channel: Channel) -> dict[str, Any]:
     return {
         "description": channel.description,
         "privacy": str(channel.privacy),
-        "filters": filter_forms.told(channel.filter.terms),
+        "filters": filter_forms.shortened(channel.filter.terms),
     }

@@ -9,7 +9,7 @@ from django.db.models.signals import post_delete, post_save
 from accounts.models import ApiSession, Role, Token, User
 from channels.models import Generation
 
-HARMLESS = frozenset({"last_login", "last_used_at", "theme"})
+UNRELATED_FIELDS = frozenset({"last_login", "last_used_at", "theme"})
 """Fields that decide nothing about what a client may read."""
 
 
@@ -23,5 +23,5 @@ def connect() -> None:
 
 
 def _changed(update_fields: frozenset[str] | None = None, **_: Any) -> None:
-    if update_fields is None or not HARMLESS.issuperset(update_fields):
+    if update_fields is None or not UNRELATED_FIELDS.issuperset(update_fields):
         Generation.rise()

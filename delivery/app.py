@@ -124,7 +124,7 @@ def _unnamed(environ: Environ, caches: Caches) -> Reply | None:
         return None
     if not caches.names.lacks(channel, address.section, name):
         return None
-    if not access.is_public_at_once(channel):
+    if not access.is_public_without_query(channel):
         return None
     missing = lookup.unnamed(channel, address.section, address.filename)
     return problem(environ, Problem(missing.status, str(missing)))

@@ -14,9 +14,9 @@ from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from channels import blobs, pins, shards
-from channels.access import audience, privacy
+from channels.access import audience, effective_privacy
 from channels.errors import Missing
-from channels.file_sources import origin_of
+from channels.file_sources import file_source_id_of
 from channels.models import Blob, Channel, Document, Package, Shard
 from delivery import paths
 from delivery.paths import Address
@@ -143,7 +143,7 @@ def index(channel: Channel, address: Address, number: int, *, vary: str = "") ->
         .select_related("blob")
         .first()
     )
-    private = privacy(channel) != Channel.Privacy.PUBLIC
+    private = effective_privacy(channel) != Channel.Privacy.PUBLIC
     if document is not None:
         return Entity(
             etag=document.etag,
@@ -185,7 +185,7 @@ def page(
         size=len(made.body),
         media_type=made.media_type,
         age=INDEX_AGE,
-        private=privacy(channel) != Channel.Privacy.PUBLIC,
+        private=effective_privacy(channel) != Channel.Privacy.PUBLIC,
         body=made.body,
         vary="Accept" if form else "",
     )
@@ -207,7 +207,7 @@ def shard(channel: Channel, address: Address) -> Entity:
         size=len(body),
         media_type="application/zstd",
         age=FOREVER_AGE,
-        private=privacy(channel) != Channel.Privacy.PUBLIC,
+        private=effective_privacy(channel) != Channel.Privacy.PUBLIC,
         body=body,
     )
 
@@ -259,10 +259,10 @@ def _pinned(listed: Listed) -> Listed:
     """With the hash of its first bytes, where the index has none and they have come."""
     if listed.sha256 or listed.md5:
         return listed
-    origin = origin_of(listed.package.sources, listed.filename)
+    origin = file_source_id_of(listed.package.sources, listed.filename)
     if origin is None:
         return listed
-    found = pins.known([(origin, listed.filename)])
+    found = pins.pinned_hashes([(origin, listed.filename)])
     return replace(listed, sha256=next(iter(found.values()), ""), pinned=bool(found))
 
 
@@ -370,7 +370,7 @@ def _listed(channel: Channel, rows: list[Package], filename: str) -> Listed | No
     for package in rows:
         found = _records.of(package).get(filename)
         if found is not None:
-            private = privacy(channel) != Channel.Privacy.PUBLIC
+            private = effective_privacy(channel) != Channel.Privacy.PUBLIC
             return Listed(channel, package, filename, *found, private)
     return None
 

@@ -98,7 +98,7 @@ class Wish:
 
     @property
     def url(self) -> str:
-        return file_sources.address(self.file_source, self.listed.filename, self.listed.address)
+        return file_sources.file_url(self.file_source, self.listed.filename, self.listed.address)
 
     @property
     def refusal_key(self) -> str:
@@ -129,7 +129,7 @@ def wish(listed: Listed, *behind: Listed) -> Wish:
         raise Unavailable(502, f"{listed.filename} leads through too many channels.")
     if source.deleted_at is not None:
         raise Unavailable(404, f"The source of {listed.filename} has been deleted.")
-    if not readership.may_pass(listed.channel, source):
+    if not readership.may_pass_on(listed.channel, source):
         raise Unavailable(404, f"The source of {listed.filename} no longer lets it be read.")
     found = lookup.file(
         source,
@@ -495,7 +495,7 @@ def _proven(what: Wish, client: Client, *, stop: Stop) -> Digest | None:
     if blob is None:
         return None
     source = what.claims[-1]
-    if not (len(what.claims) > 1 and lookup.here(source)) and not file_sources.confirms(
+    if not (len(what.claims) > 1 and lookup.here(source)) and not file_sources.has_same_bytes(
         client,
         what.file_source,
         blobs.path(blob.sha256),
@@ -520,7 +520,7 @@ def _arrived(what: Wish, row: Fetch, digest: Digest) -> None:
             if claim.size < 0:
                 _add_size(claim, digest.size)
             if not claim.sha256 and not claim.md5:
-                pins.learn(_origin(claim), claim.filename, digest)
+                pins.add_pin(_origin(claim), claim.filename, digest)
             _tell(EventType.ARTIFACT_GENERATED, claim, bytes=digest.size)
 
 
@@ -612,7 +612,7 @@ def _words(what: Wish, error: Exception) -> tuple[int, str]:
     """
     name = what.listed.filename
     if _is_held(what, error):
-        return 502, pins.HELD.format(name=name)
+        return 502, pins.HELD_BACK.format(name=name)
     if isinstance(error, NotFound):
         return 404, f"The upstream lists {name} but no longer has it."
     if isinstance(error, TooSlow):
@@ -644,7 +644,7 @@ def _raise_refusal(what: Wish) -> None:
 
 def _origin(listed: Listed) -> FileSource:
     """Where the package's row says that this file comes from."""
-    pk = file_sources.origin_of(listed.package.sources, listed.filename)
+    pk = file_sources.file_source_id_of(listed.package.sources, listed.filename)
     if pk is None:
         raise Unavailable(404, f"Nobody knows where {listed.filename} comes from.")
     return _load(pk)
@@ -658,7 +658,7 @@ def _load(pk: int) -> FileSource:
 def _client(pk: int, key: str, allow: tuple[str, ...]) -> Client:
     """One client an origin, so that connections stay open; origins are immutable."""
     del key, allow  # parts of what makes a client another one
-    return file_sources.client(FileSource.objects.get(pk=pk), slots=connection_slots.AWAITED)
+    return file_sources.client_of(FileSource.objects.get(pk=pk), slots=connection_slots.AWAITED)
 
 
 def _part(row: Fetch) -> Path:

@@ -55,11 +55,11 @@ def between(filters: Terms, channel: Channel, kind: str) -> list[str]:
     mine, theirs = compared(filters, [row.terms for row in channel.filters])
 
     def found() -> list[str]:
-        rules = filter_forms.compiled(mine, "mirror", kind)
-        channels = [filter_forms.compiled(one, "channel", kind) for one in theirs]
+        rules = filter_forms.compiled_rules(mine, "mirror", kind)
+        channels = [filter_forms.compiled_rules(one, "channel", kind) for one in theirs]
         return conflicts(rules, channels, kind=kind_of(kind) or "")
 
-    return list(filter_forms.once("conflicts", [mine, *theirs], kind, found))
+    return list(filter_forms.cached("conflicts", [mine, *theirs], kind, found))
 
 
 def idle_rules(channel: Channel, kind: str, filters: Terms) -> list[str]:
@@ -75,12 +75,12 @@ def idle_rules(channel: Channel, kind: str, filters: Terms) -> list[str]:
     return list(dict.fromkeys(sentences))
 
 
-def wish_of(mirror: Mirror) -> readership.Wish | None:
+def wish_of(mirror: Mirror) -> readership.SourceUse | None:
     """What a mirror of a channel of this server asks of it."""
     source = mirror.upstream.channel
     if source is None:
         return None
-    return readership.Wish(mirror.channel, source, mirror.pk or 0, mirror.owner)
+    return readership.SourceUse(mirror.channel, source, mirror.pk or 0, mirror.owner)
 
 
 def _loaded(ids: Sequence[int]) -> list[Mirror]:
@@ -153,6 +153,6 @@ class _Sides:
         # What is looked at of the channel's depends on whether the mirror names packages.
         key = kind, theirs is self._terms
         if key not in self._rules:
-            self._rules[key] = [filter_forms.compiled(one, "channel", kind) for one in theirs]
-        rules = filter_forms.compiled(mine, "mirror", kind)
+            self._rules[key] = [filter_forms.compiled_rules(one, "channel", kind) for one in theirs]
+        rules = filter_forms.compiled_rules(mine, "mirror", kind)
         return conflicts(rules, self._rules[key], kind=kind_of(kind) or "")

@@ -25,7 +25,7 @@ from channels import services as channel_manage
 from channels.errors import WrongState
 from channels.filter_forms import Problems, Stale
 from channels.models import Channel, Generation
-from channels.rules import narrowed
+from channels.rules import limited_ecosystem
 from ecosystems import registry
 from filters.models import Filter
 from history.models import EventType, record
@@ -56,7 +56,7 @@ def read_first(
 
     @wraps(verb)
     def prepared(of: Any, body: Body, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        with filter_forms.keeping():
+        with filter_forms.parsing_once():
             _read(of, body)
             if body.get("run_now") and isinstance(of, Mirror):
                 run_control.count_run(of)
@@ -78,7 +78,7 @@ def _read(of: Channel | Mirror, body: Body) -> None:
     # What is wrong with them is kept, and told by the verb beside the other fields.
     with suppress(ValidationError):
         if mirror is None or body.get("filters") is not None:
-            filters = filter_forms.checked(filters, "mirror", kind)
+            filters = filter_forms.validated(filters, "mirror", kind)
         form_warnings.between(filters, channel, kind)
 
 
@@ -107,11 +107,11 @@ def create(channel: Channel, body: Body, *, owner: User, actor: Caller | None = 
             body.get("cron_timezone") or settings.DEFAULT_CRON_TIMEZONE,
         )
     with problems.collected():
-        checked = filter_forms.checked(body.get("filters") or {}, "mirror", kind)
+        checked = filter_forms.validated(body.get("filters") or {}, "mirror", kind)
     with problems.collected():
         mirror.upstream = _upstream(body, kind, mirror, actor=actor)
     problems.raise_any()
-    filter_forms.store(mirror.filter, checked, by="mirror", kind=kind)
+    filter_forms.save_filter(mirror.filter, checked, by="mirror", kind=kind)
     mirror.filter_id = mirror.filter.pk
     _save_new(mirror)
     _connect(mirror, body, actor=actor)
@@ -176,8 +176,8 @@ def _set_changed(mirror: Mirror, body: Body, problems: Problems) -> None:
             _set_frequency(mirror, cron, body.get("cron_timezone") or mirror.cron_timezone)
     if body.get("filters") is not None:
         with problems.collected():
-            filters = filter_forms.checked(body["filters"], "mirror", mirror.kind)
-            filter_forms.store(mirror.filter, filters, by="mirror", kind=mirror.kind)
+            filters = filter_forms.validated(body["filters"], "mirror", mirror.kind)
+            filter_forms.save_filter(mirror.filter, filters, by="mirror", kind=mirror.kind)
 
 
 @transaction.atomic
@@ -220,7 +220,7 @@ def state(mirror: Mirror) -> dict[str, Any]:
         "proxy": source_urls.shown_proxy(mirror.upstream),
         "cron": mirror.cron,
         "cron_timezone": mirror.cron_timezone,
-        "filters": filter_forms.told(mirror.filter.terms),
+        "filters": filter_forms.shortened(mirror.filter.terms),
     }
 
 
@@ -276,7 +276,7 @@ def _connect(mirror: Mirror, body: Body, *, actor: Caller | None) -> None:
     wish = form_warnings.wish_of(mirror)
     wanted = body.get(readership.FIELD)
     if wish is not None:
-        readership.connect(wish, more_readers=wanted, actor=actor)
+        readership.link(wish, more_readers=wanted, actor=actor)
     elif wanted:
         raise _invalid(readership.FIELD, "This is about sources that are channels of this server.")
 
@@ -375,7 +375,7 @@ def _saved(mirror: Mirror, event: EventType, actor: str, *, name: str = "", **me
 def _wants_more(mirror: Mirror) -> bool:
     """Whether the rules speak of a part of the index that was not fetched."""
     kind, active = mirror.kind, mirror.active
-    scope = narrowed(mirror.channel, kind, mirror.filter.terms, active=active).scope
+    scope = limited_ecosystem(mirror.channel, kind, mirror.filter.terms, active=active).scope
     return mirror.accepted.exclude(snapshot__scope=scope).exists()
 
 

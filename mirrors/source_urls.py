@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from accounts.caller import Caller
 from accounts.models import User
 from channels import readership
-from channels.file_sources import policy
+from channels.file_sources import egress_policy
 from channels.models import Channel
 from channels.secrets import seal, unseal
 from ecosystems.upstream.credential import Credential, split_credentials
@@ -67,7 +67,7 @@ def checked(
     if origin(url) == origin(settings.PUBLIC_URL):
         return Source(url, None, _own_channel(url, into=into, owner=owner, actor=actor))
     try:
-        policy().check(url)
+        egress_policy().check(url)
     except UpstreamError as error:
         raise _refused(str(error)) from error
     if silent and kept is not None:

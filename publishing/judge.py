@@ -149,7 +149,7 @@ def present_digests(records: Iterable[tuple[int, Record]], audience: Audience) -
     of the bytes that are here.
     """
     sourced = list(records)
-    pins.fill(sourced)
+    pins.apply_pins(sourced)
     sizes = blobs.available((name for _, record in sourced for name in digests(record)), audience)
     for _, record in sourced:
         if record.size < 0:

@@ -20,7 +20,7 @@ from channels.errors import Missing
 from channels.file_sources import client_for
 from channels.models import FOREVER, Channel, Generation, Package, Revision
 from channels.package_rows import Listing
-from channels.rules import narrowed
+from channels.rules import limited_ecosystem
 from ecosystems.errors import BadIndex
 from ecosystems.indexes import NAMES, FetchContext
 from ecosystems.memo import Sized
@@ -127,7 +127,7 @@ def _fetch(mirror: MirrorInputs, section: str, name: str) -> None:
     snapshot, upstream = mirror.snapshots[section], mirror.mirror.upstream
     if _is_fetched(snapshot, name):
         return
-    ecosystem = narrowed(
+    ecosystem = limited_ecosystem(
         mirror.mirror.channel, mirror.mirror.kind, mirror.mirror.filter.terms, active=False
     )
     try:
@@ -196,7 +196,7 @@ def _insert(
             return False
         if not _rows(channel, section, package.name, number).exists():
             until = FOREVER if number == locked.current else number + 1
-            revision_builder.insert(
+            revision_builder.insert_listing(
                 locked, mirror.ecosystem, section, package, at=number, until=until
             )
             Generation.rise()

@@ -15,7 +15,7 @@ from channels.lease import Heartbeat
 from channels.leased_work import Ending, working_on
 from channels.models import Channel, Document, Publication
 from channels.package_rows import Listing
-from channels.revision_builder import Build
+from channels.revision_builder import RevisionBuilder
 from channels.states import ACTIVE, JobState
 from ecosystems import registry
 from ecosystems.progress import Progress, Stop, no_progress
@@ -120,7 +120,9 @@ def _build(
     channel = publication.channel
     inputs, published = gather(channel), published_identity(channel)
     run = run or _covered_run(publication)
-    build = Build(publication, heart, stop=stop, run=(run.mirror_id, run.pk) if run else None)
+    build = RevisionBuilder(
+        publication, heart, stop=stop, run=(run.mirror_id, run.pk) if run else None
+    )
     sections = changed_sections(channel, inputs, published)
     count = _Count(progress, sum(len(section.names) for section in sections))
     for section in sections:
@@ -188,7 +190,12 @@ class _Count:
 
 
 def _publish_section(
-    build: Build, inputs: Inputs, published: Identity, *, section: ChangedSection, count: _Count
+    build: RevisionBuilder,
+    inputs: Inputs,
+    published: Identity,
+    *,
+    section: ChangedSection,
+    count: _Count,
 ) -> None:
     """Write a section's packages that changed, and its index files where they say something new."""
     ecosystem, name = section.inputs.ecosystem, section.section
@@ -206,7 +213,9 @@ def _publish_section(
             build.documents(ecosystem, name, files)
 
 
-def _documents_changed(build: Build, inputs: Inputs, published: Identity, section: str) -> bool:
+def _documents_changed(
+    build: RevisionBuilder, inputs: Inputs, published: Identity, section: str
+) -> bool:
     """Whether a section's index files change although no package of it does."""
     served = Document.objects.at(build.channel.current).filter(
         channel=build.channel, section=section

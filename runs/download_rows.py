@@ -73,8 +73,8 @@ class DownloadRows:
         """A file failed; where its bytes are others than those that came first, it is held."""
         message = str(error)
         file = (item.file_source_id, item.filename)
-        if isinstance(error, DigestMismatch) and pins.known([file]):
-            message = pins.HELD.format(name=item.filename)
+        if isinstance(error, DigestMismatch) and pins.pinned_hashes([file]):
+            message = pins.HELD_BACK.format(name=item.filename)
             self._write_held_event(item, message)
         failure = Failure(
             run=self._run, section=item.section, filename=item.filename, message=message
@@ -89,7 +89,7 @@ class DownloadRows:
                 self._run.write(bytes=downloaded)
                 blobs.register(self._blobs, [self._audience])
                 for unpinned in self._unpinned:
-                    pins.learn(*unpinned)
+                    pins.add_pin(*unpinned)
                 companions.record_unavailable(self._unavailable)
                 Failure.objects.bulk_create(self._failures, ignore_conflicts=True)
         self._blobs, self._failures, self._unpinned, self._unavailable = [], [], [], []

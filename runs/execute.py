@@ -12,7 +12,7 @@ from django.utils import timezone
 from channels.blobs import temporary_folder
 from channels.leased_work import Ending, working_on
 from channels.models import Channel
-from channels.rules import narrowed
+from channels.rules import limited_ecosystem
 from channels.states import JobState
 from ecosystems import registry
 from history.models import EventType
@@ -110,7 +110,9 @@ def _fetch(context: RunContext) -> Fetch:
             stop=context.check,
             folder=folder,
             row=run,
-            ecosystem=narrowed(mirror.channel, mirror.kind, run.terms, active=mirror.active),
+            ecosystem=limited_ecosystem(
+                mirror.channel, mirror.kind, run.terms, active=mirror.active
+            ),
         )
         context.step(1)
         context.log(f"Fetching the index of {mirror.upstream.url}")

@@ -50,7 +50,7 @@ class FileFetcher:
         """Have a client ready before a thread needs it."""
         if file_source_id not in self._clients:
             source = FileSource.objects.get(pk=file_source_id)
-            self._clients[file_source_id] = (source, file_sources.client(source))
+            self._clients[file_source_id] = (source, file_sources.client_of(source))
         return self._clients[file_source_id][0]
 
     def cancel(self) -> None:
@@ -151,7 +151,7 @@ class FileFetcher:
             return None
         source, client = self._clients[item.file_source_id]
         path = blobs.path(digest.sha256)
-        proven = file_sources.confirms(
+        proven = file_sources.has_same_bytes(
             client, source, path, section=item.section, file=file, stop=self._stop
         )
         return digest if proven else None

@@ -40,7 +40,7 @@ def begin(
     filters = body.get("filters")
     if filters is None and mirror:
         filters = mirror.filter.terms
-    checked = filter_forms.checked(filters or {}, "mirror", kind)
+    checked = filter_forms.validated(filters or {}, "mirror", kind)
     owner = mirror.owner if mirror else asker.user
     source, proxy = services.check_source(
         body, channel=channel, owner=owner, actor=asker, kept=kept

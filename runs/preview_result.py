@@ -12,7 +12,7 @@ from channels.blobs import temporary_folder
 from channels.errors import Interrupted
 from channels.lease import Heartbeat
 from channels.models import Channel
-from channels.rules import narrowed
+from channels.rules import limited_ecosystem
 from channels.states import JobState
 from ecosystems.base import Ecosystem
 from ecosystems.errors import BadIndex
@@ -120,7 +120,7 @@ def preview_result(preview: Preview, progress: PreviewProgress) -> PreviewResult
     check_source(preview, upstream, Caller(preview.asker))
     channel = Channel.objects.select_related("filter", "parent__filter").get(pk=preview.channel_id)
     active = preview.body["mode"] == Mirror.Mode.ACTIVE
-    ecosystem = narrowed(channel, upstream.kind, terms, active=active)
+    ecosystem = limited_ecosystem(channel, upstream.kind, terms, active=active)
     snapshots = _snapshots(upstream, terms.get("subdirs") or [], ecosystem, progress)
     mirror = preview.mirror or Mirror(
         pk=UNSAVED, channel=channel, name="this mirror", filter=Filter(terms=terms)

@@ -78,7 +78,7 @@ def _fetch(context: RunContext, row: UnavailableFile, record: Record) -> Digest:
         return on_demand.local(
             source, row.section, companion.filename, name=row.name, stop=context.check
         )
-    with file_sources.client(source) as client:
+    with file_sources.client_of(source) as client:
         return _download(context, client, source, row.section, companion)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from django.db import transaction
 
 from channels import blobs
-from channels.file_sources import remember
+from channels.file_sources import get_or_create
 from channels.lease import Leased
 from channels.texts import UNREADABLE, storable
 from ecosystems import left_out
@@ -61,7 +61,7 @@ class SnapshotRows:
             etag=fetched.etag,
             last_modified=fetched.last_modified,
             pack=blobs.store(parsed.pack, parsed.pack_sha256),
-            file_source=remember(
+            file_source=get_or_create(
                 parsed.base_url,
                 credential=bytes(upstream.credential),
                 proxy=bytes(upstream.proxy),

@@ -122,7 +122,7 @@ def _hashes(records: Iterable[object], sources: list[int]) -> Iterator[str]:
             yield from filter(None, digests(record))
             if not digest(record):
                 without_hash.append(record.filename)
-    yield from pins.known((pk, name) for pk in sources for name in without_hash).values()
+    yield from pins.pinned_hashes((pk, name) for pk in sources for name in without_hash).values()
 
 
 def _kept_by_mirrors(hashes: set[str]) -> set[str]:
@@ -163,7 +163,7 @@ def _hashes_by_package(section: SectionInputs, names: list[str]) -> dict[str, se
         )
         if isinstance(record, Record)
     ]
-    pins.fill((file_source_id, record) for _, file_source_id, record in records)
+    pins.apply_pins((file_source_id, record) for _, file_source_id, record in records)
     by_package: dict[str, set[str]] = {}
     for name, _, record in records:
         by_package.setdefault(name, set()).update(digests(record))

@@ -122,7 +122,7 @@ def forget_source_links() -> None:
             continue
         with transaction.atomic():
             link.delete()
-            readership.settle(link.channel)
+            readership.update_restricted(link.channel)
 
 
 def _shows(link: SourceLink) -> bool:

@@ -14,7 +14,7 @@ from channels.lease import Heartbeat
 from channels.listed_from import ListedFrom
 from channels.models import Channel, FileSource, Publication, Revision
 from channels.package_rows import Listing
-from channels.revision_builder import Build
+from channels.revision_builder import RevisionBuilder
 from ecosystems import registry
 from filters.models import Filter
 
@@ -81,7 +81,7 @@ def publish(
         channel=to, state="running", requested_version=to.requested_version
     )
     with Heartbeat(publication) as heart:
-        build = Build(publication, heart, stop=lambda: None)
+        build = RevisionBuilder(publication, heart, stop=lambda: None)
         for section, files in sections.items():
             if here:
                 for file in files:
@@ -110,7 +110,7 @@ def _listings(files: list[Made], file_source: FileSource | None) -> Iterator[Lis
 
 def file_source(base_url: str, *, source: Channel | None = None) -> FileSource:
     """Where the files of one section are."""
-    return file_sources.remember(base_url, channel=source)
+    return file_sources.get_or_create(base_url, channel=source)
 
 
 def user(name: str, *, role: str = "reader", **attributes: str) -> User:

@@ -17,7 +17,7 @@ import pytest
 from django.conf import settings
 
 from channels import file_sources
-from channels.connection_slots import AWAITED, BACKGROUND, SPAN, Locks, SharedSlots
+from channels.connection_slots import AWAITED, BACKGROUND, HAND_ON_SECONDS, SharedSlots, SlotFile
 from delivery import on_demand
 from ecosystems.progress import never_stop
 from tests.processes import ROOT
@@ -190,7 +190,7 @@ def test_N10_a_process_that_is_killed_gives_its_slots_back(other: Other) -> None
 
 def test_N10_slots_stay_in_a_process_for_a_while_and_then_others_come_first(other: Other) -> None:
     now = 0.0
-    slots = SharedSlots("background", lambda _: range(1), locks=Locks(_data), clock=lambda: now)
+    slots = SharedSlots("background", lambda _: range(1), locks=SlotFile(_data), clock=lambda: now)
     with ExitStack() as first, ExitStack() as second:
         first.enter_context(slots.hold(HOST, never_stop))
         other.hold()
@@ -203,7 +203,7 @@ def test_N10_slots_stay_in_a_process_for_a_while_and_then_others_come_first(othe
         assert own.wait(PATIENCE), "within the span it goes to a thread of the same process"
         with waiting(slots) as last:
             _until(lambda: slots._line(HOST)._waiting == 1)
-            now += SPAN
+            now += HAND_ON_SECONDS
             second.close()
             other.has()
             assert not last.is_set(), "the other process was waiting before"
@@ -245,7 +245,7 @@ def test_N10_where_files_cannot_be_locked_each_process_counts_alone(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.lockf", refused)
-    slots = SharedSlots("background", lambda _: range(2), locks=Locks(_data))
+    slots = SharedSlots("background", lambda _: range(2), locks=SlotFile(_data))
     with slots.hold(HOST, never_stop):
         assert free(slots)
         with slots.hold(HOST, never_stop):
@@ -255,8 +255,8 @@ def test_N10_where_files_cannot_be_locked_each_process_counts_alone(
 
 @pytest.mark.django_db
 def test_N10_the_servers_own_clients_share_them() -> None:
-    origin = file_sources.remember("https://repo.anaconda.com/pkgs/main/noarch")
-    run, demand = file_sources.client(origin), on_demand._client(origin.pk, origin.key, ())
+    origin = file_sources.get_or_create("https://repo.anaconda.com/pkgs/main/noarch")
+    run, demand = file_sources.client_of(origin), on_demand._client(origin.pk, origin.key, ())
     assert run._session.settings.slots is BACKGROUND
     assert demand._session.settings.slots is AWAITED
     run.close()

@@ -73,8 +73,8 @@ def test_a_publication(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptur
 def test_a_run_and_its_publication_tell_the_same_id_once(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(KeyError) as caught:
         broken()
-    first = internal_errors.words(caught.value, "publication 1")
-    assert internal_errors.words(caught.value, "run 2") == first
+    first = internal_errors.report(caught.value, "publication 1")
+    assert internal_errors.report(caught.value, "run 2") == first
     check(first, caplog, "publication 1")
 
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from channels import revisions
 from channels.models import Channel, Package, Revision, Shard
-from channels.revisions import KINDS, Difference, Place, difference
+from channels.revisions import KINDS, Cursor, Difference, difference
 from ecosystems import registry
 from tests.channels import factory
 from tests.channels.factory import CONDA, made
@@ -203,7 +203,7 @@ def test_the_last_part_costs_no_more_than_the_first(
 ) -> None:
     last = Package.objects.filter(added_in=2).order_by("-pk")[1].pk
     reads = Reads(monkeypatch)
-    part = difference(large, 1, 2, limit=100, after=str(Place(0, 2, last, replaced=24_990)))
+    part = difference(large, 1, 2, limit=100, after=str(Cursor(0, 2, last, replaced=24_990)))
     assert len(part.replaced) == BUILDS
     assert part.counts["replaced"] == PACKAGES * BUILDS
     assert (part.exact, part.following) == (True, "")

@@ -9,7 +9,7 @@ import pytest
 from channels import rollback, services
 from channels.errors import WrongState
 from channels.models import Channel, Document, Package, Publication
-from channels.revision_builder import Build
+from channels.revision_builder import RevisionBuilder
 from channels.states import ACTIVE
 from history.models import Event
 from tests import scene
@@ -104,7 +104,7 @@ def test_a_revision_forgotten_while_it_is_rolled_back_to_leaves_all_as_it_was(
     before = shards(channel, 3)
     proceed = rollback._documents
 
-    def forgotten(build: Build, number: int) -> None:
+    def forgotten(build: RevisionBuilder, number: int) -> None:
         channel.revisions.filter(number=number).delete()
         proceed(build, number)
 

@@ -194,7 +194,7 @@ def test_a_subchannel_is_never_more_public_than_its_parent(
     sub = factory.channel("sub", privacy="public", parent=parent, owner=people["other"])
     factory.publish(sub, {"noarch": [FILE]})
     path = f"/api/repo/private/sub/{PATHS[0]}"
-    assert access.privacy(sub) == "private"
+    assert access.effective_privacy(sub) == "private"
     assert client.get(path).status == 401
     assert client.get(path, x_auth=secret(people["author"])).status == 404
     assert client.get(path, x_auth=secret(people["owner"])).status == 200
@@ -221,13 +221,13 @@ def test_what_people_see_is_what_they_may_read(people: dict[str, User]) -> None:
 
 def test_levels_on_a_channel(people: dict[str, User]) -> None:
     public, private = (Channel.objects.get(name=name) for name in ("public", "private"))
-    assert access.level(None, public) == "read"
-    assert access.level(AnonymousUser(), private) == "none"
-    assert access.level(people["other"], public) == "read"
-    assert access.level(people["author"], public) == "write"
-    assert access.level(people["author"], private) == "none"
-    assert access.level(people["owner"], private) == "manage"
-    assert access.level(people["admin"], private) == "manage"
+    assert access.level_on(None, public) == "read"
+    assert access.level_on(AnonymousUser(), private) == "none"
+    assert access.level_on(people["other"], public) == "read"
+    assert access.level_on(people["author"], public) == "write"
+    assert access.level_on(people["author"], private) == "none"
+    assert access.level_on(people["owner"], private) == "manage"
+    assert access.level_on(people["admin"], private) == "manage"
     assert access.can(people["author"], public, "write")
     assert not access.can(people["other"], public, "write")
 

@@ -17,7 +17,7 @@ from channels import services as channel_manage
 from channels.errors import WrongState
 from channels.filter_forms import Stale
 from channels.models import Blob, Channel, Package
-from channels.revision_builder import Build
+from channels.revision_builder import RevisionBuilder
 from history.models import Event
 from mirrors import run_control, services
 from mirrors.models import Mirror, Run
@@ -66,14 +66,14 @@ def ended(row: Run, thread: threading.Thread) -> Run:
 
 def during_publication(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Have `change` happen in the middle of the next publication that builds documents."""
-    real = Build.documents
+    real = RevisionBuilder.documents
 
     def changed(*args: Any) -> None:
-        monkeypatch.setattr(Build, "documents", real)
+        monkeypatch.setattr(RevisionBuilder, "documents", real)
         change()
         real(*args)
 
-    monkeypatch.setattr(Build, "documents", changed)
+    monkeypatch.setattr(RevisionBuilder, "documents", changed)
 
 
 def test_C01_of_two_requests_one_wins_and_the_other_hears_of_it(conda: FakeConda) -> None:

@@ -23,7 +23,7 @@ from django.test import Client
 from django.utils import timezone
 
 from channels.models import Publication
-from channels.revision_builder import Build
+from channels.revision_builder import RevisionBuilder
 from mirrors import run_control, services
 from mirrors.models import Mirror, Run
 from mirrorserver import environment
@@ -117,7 +117,11 @@ def _token() -> str:
 
 
 @pytest.mark.parametrize(
-    "place", ["channels.revision_builder.Build._write", "channels.revision_builder.Build.commit"]
+    "place",
+    [
+        "channels.revision_builder.RevisionBuilder._write",
+        "channels.revision_builder.RevisionBuilder.commit",
+    ],
 )
 def test_D02_a_publication_whose_connections_are_ended_is_seen_whole_or_not_at_all(
     mirror: Mirror, place: str
@@ -167,7 +171,7 @@ def test_D02_a_commit_whose_outcome_is_unknown_is_read_again(
     scene.run_now(mirror)
     services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
     lost = OperationalError("server closed the connection unexpectedly")
-    monkeypatch.setattr(Build, "commit", _once(lost, Build.commit, after=after))
+    monkeypatch.setattr(RevisionBuilder, "commit", _once(lost, RevisionBuilder.commit, after=after))
     with pytest.raises(OperationalError):
         publish.publish(channel, stop=lambda: None)
     channel.refresh_from_db()
@@ -302,7 +306,9 @@ def test_D05_a_deadlock_fails_one_publication_and_the_next_has_everything(
     services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
     before = invariants.served(channel)
     deadlock = OperationalError("deadlock detected")
-    monkeypatch.setattr(Build, "section", _once(deadlock, Build.section, after=False))
+    monkeypatch.setattr(
+        RevisionBuilder, "section", _once(deadlock, RevisionBuilder.section, after=False)
+    )
     with pytest.raises(OperationalError):
         publish.publish(channel, stop=lambda: None)
     assert invariants.served(channel) == before

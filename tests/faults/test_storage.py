@@ -11,7 +11,7 @@ from django.conf import LazySettings, settings
 
 from channels import blobs
 from channels.models import Blob, Refusal
-from channels.revision_builder import Build
+from channels.revision_builder import RevisionBuilder
 from mirrors import run_control, services
 from mirrors.models import Mirror, Run
 from runs import execute
@@ -119,7 +119,7 @@ def test_S01_a_full_disk_at_the_index_or_the_publication_changes_nothing(
     before = invariants.served(mirror.channel)
     conda.add("noarch", "new", "1")
     conda.publish()
-    real = Build.documents
+    real = RevisionBuilder.documents
 
     def full(*args: object) -> None:
         fill(disk)
@@ -128,12 +128,12 @@ def test_S01_a_full_disk_at_the_index_or_the_publication_changes_nothing(
     if where == "index":
         fill(disk)
     else:
-        monkeypatch.setattr(Build, "documents", full)
+        monkeypatch.setattr(RevisionBuilder, "documents", full)
     failed = scene.run_now(mirror)
     assert (failed.state, "No space left" in failed.error) == ("failed", True), failed.error
     assert invariants.served(mirror.channel) == before
     assert leftovers(disk) == []
-    monkeypatch.setattr(Build, "documents", real)
+    monkeypatch.setattr(RevisionBuilder, "documents", real)
     (disk / "filler").unlink()
     assert scene.run_now(mirror).state == "completed"
     assert "new-1-0.conda" in scene.listed(mirror.channel)
@@ -241,7 +241,11 @@ def test_S04_a_publication_whose_worker_is_killed_is_seen_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize(
-    "place", ["channels.revision_builder.Build._write", "channels.revision_builder.Build.commit"]
+    "place",
+    [
+        "channels.revision_builder.RevisionBuilder._write",
+        "channels.revision_builder.RevisionBuilder.commit",
+    ],
 )
 @pytest.mark.parametrize("number", [1, 2, 5])
 def test_S04_a_revisions_rows_are_shown_by_one_commit(

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from channels.errors import WrongState
 from channels.models import Blob, Channel, Document, Publication
-from channels.revision_builder import Build
+from channels.revision_builder import RevisionBuilder
 from history.models import Event
 from mirrors import run_control, services
 from mirrors.models import Mirror, Run
@@ -40,9 +40,9 @@ PLACES = (
     "runs.download.Download.run",
     "channels.blobs.commit",
     "channels.blobs.register",
-    "channels.revision_builder.Build.section",
-    "channels.revision_builder.Build.documents",
-    "channels.revision_builder.Build.commit",
+    "channels.revision_builder.RevisionBuilder.section",
+    "channels.revision_builder.RevisionBuilder.documents",
+    "channels.revision_builder.RevisionBuilder.commit",
     "runs.execute.finish",
 )
 """Where a worker is killed: at least one place in each of the eight steps."""
@@ -130,9 +130,9 @@ def test_W02_a_run_that_kills_its_worker_each_time_fails_with_the_cause(conda: F
         "runs.fetch.Fetch._read_root",
         "runs.accept_snapshots.accept_or_hold",
         "runs.download.Download.run",
-        "channels.revision_builder.Build.section",
-        "channels.revision_builder.Build.documents",
-        "channels.revision_builder.Build.commit",
+        "channels.revision_builder.RevisionBuilder.section",
+        "channels.revision_builder.RevisionBuilder.documents",
+        "channels.revision_builder.RevisionBuilder.commit",
         "runs.execute.finish",
         "runs.finish.end",
     ],
@@ -181,7 +181,9 @@ def test_W04_a_publication_is_done_by_one_of_all_who_are_told(conda: FakeConda) 
     mirror = scene.mirror(channel, conda.channel)
     scene.run_now(mirror)
     services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
-    with Worker("publish", channel.pk, pause="channels.revision_builder.Build.commit") as first:
+    with Worker(
+        "publish", channel.pk, pause="channels.revision_builder.RevisionBuilder.commit"
+    ) as first:
         first.reached()
         assert not publish.publish(channel, stop=lambda: None)
         first.go_on()
@@ -332,14 +334,14 @@ def test_W09_a_run_stops_in_the_middle_of_its_publication(
     row = request(mirror)
     before = invariants.served(channel)
     reached, go_on = threading.Event(), threading.Event()
-    real = Build.documents
+    real = RevisionBuilder.documents
 
     def slowly(*args: Any) -> None:
         reached.set()
         assert go_on.wait(60)
         real(*args)
 
-    monkeypatch.setattr(Build, "documents", slowly)
+    monkeypatch.setattr(RevisionBuilder, "documents", slowly)
     monkeypatch.setattr("runs.context.CHECK_SECONDS", 0)
     worker = Threads()
     worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))

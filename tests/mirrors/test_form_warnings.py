@@ -30,7 +30,7 @@ def mirrors(
     owner = scene.admin()
     upstream = Upstream.objects.create(kind="conda", url="http://a.example", channel=source)
     rows = Filter.objects.bulk_create(
-        [Filter(terms=filter_forms.checked(filters, "mirror", "conda")) for _ in range(count)]
+        [Filter(terms=filter_forms.validated(filters, "mirror", "conda")) for _ in range(count)]
     )
     return Mirror.objects.bulk_create(
         [

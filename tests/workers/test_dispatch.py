@@ -84,7 +84,9 @@ def test_a_publication_whose_worker_died_is_done_by_the_next(
     scene.run_now(mirror)
     before = invariants.served(channel)
     services.edit(mirror, {"filters": {"exclude_specs": ["six"]}}, actor="admin")
-    with Worker("publish", channel.pk, pause="channels.revision_builder.Build.commit") as worker:
+    with Worker(
+        "publish", channel.pk, pause="channels.revision_builder.RevisionBuilder.commit"
+    ) as worker:
         worker.reached()
         worker.kill()
     assert invariants.served(channel) == before

@@ -45,8 +45,8 @@ def is_visible(caller: Caller, ref: ChannelRef) -> bool:
 
 def can_see(caller: Caller, channel: Channel) -> bool:
     """Whether the caller may know of this channel."""
-    public = access.privacy(channel) == Channel.Privacy.PUBLIC
-    covered = public or not caller.token or access.covers(caller.token, channel)
+    public = access.effective_privacy(channel) == Channel.Privacy.PUBLIC
+    covered = public or not caller.token or access.token_covers(caller.token, channel)
     return covered and access.can(caller.user, channel, Level.READ)
 
 
@@ -91,7 +91,11 @@ def require_level(caller: Caller, channel: Channel, level: Level) -> None:
         raise ApiError(
             403, f"You can see the channel {channel.path}, but you can't change it this way."
         )
-    if level != Level.READ and caller.token and not access.reaches(caller.token, channel, level):
+    if (
+        level != Level.READ
+        and caller.token
+        and not access.token_reaches(caller.token, channel, level)
+    ):
         raise ApiError(403, f"This token does not have {level} for the channel {channel.path}.")
 
 

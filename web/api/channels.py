@@ -196,9 +196,9 @@ def _create(caller: Caller, body: NewChannel, parent: Channel | None) -> Shape:
 
 def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
     """The verbs that a PUT stands for, all or none of them."""
-    with filter_forms.keeping():
+    with filter_forms.parsing_once():
         # Before the transaction: a long list takes seconds to read.
-        filter_forms.checked(sent.get("filters") or {}, "channel")
+        filter_forms.validated(sent.get("filters") or {}, "channel")
         with transaction.atomic():
             changed = _changed(request, channel, sent)
     if sent.keys() & {"filters", "privacy"}:

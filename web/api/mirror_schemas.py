@@ -151,7 +151,9 @@ def _empty_logs() -> Shape:
 def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
     rows = list(mirrors)
     latest, warning_lists = _latest(rows), warnings.of_all(rows)
-    granted = readership.granted(row.pk for row in rows if row.upstream.channel_id)
+    granted = readership.publishing_to_more_readers(
+        row.pk for row in rows if row.upstream.channel_id
+    )
     return [
         (
             row,

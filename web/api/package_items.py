@@ -15,8 +15,8 @@ from django.db.models import Q, Sum
 
 from channels import access, pins, shards
 from channels.blobs import readable_by
-from channels.channeldata import Words
-from channels.file_sources import origin_of
+from channels.channeldata import PackageDescription
+from channels.file_sources import file_source_id_of
 from channels.models import Channel, Download, Package
 from ecosystems import registry
 from ecosystems.base import Ecosystem
@@ -49,19 +49,19 @@ class Packages:
         """The last build of the highest version."""
         return max(self._files, key=lambda placed: self._age(placed[1]), default=None)
 
-    def item(self, row: Item, words: Words | None) -> Item:
+    def item(self, row: Item, words: PackageDescription | None) -> Item:
         """The package's item; `found` has what the database counted."""
         channel, (_, newest) = self._channel, self.newest or ("", Record())
         top = channel.parent or channel
         url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
         versions = sorted(self._order, key=lambda version: self._order[version])
-        texts = words or Words()
+        texts = words or PackageDescription()
         return {
             "name": row["name"],
             "family": row["family"],
             "channel": top.name,
             "subchannel": channel.name if channel.parent else "",
-            "privacy": access.privacy(channel),
+            "privacy": access.effective_privacy(channel),
             "version": newest.version,
             "available_versions": versions,
             "metadata": {
@@ -106,7 +106,9 @@ def records_of(row: Package) -> list[Record]:
     ecosystem = registry.of_family(row.family)
     listed = ecosystem.records(body, section=row.section, name=row.name)
     records = [record for record in listed if isinstance(record, Record)]
-    pins.fill((origin_of(row.sources, record.filename) or 0, record) for record in records)
+    pins.apply_pins(
+        (file_source_id_of(row.sources, record.filename) or 0, record) for record in records
+    )
     return records
 
 

@@ -122,7 +122,7 @@ def _packages(packages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     channels = Channel.objects.select_related("parent").in_bulk(ids)
     rows: dict[tuple[int, str, str], list[Package]] = {}
     counts: dict[tuple[int, str], int] = {}
-    texts_of: dict[tuple[int, str], channeldata.Words] = {}
+    texts_of: dict[tuple[int, str], channeldata.PackageDescription] = {}
     for pk, channel in channels.items():
         names = [package["name"] for package in packages if package["channel_id"] == pk]
         package_rows = Package.objects.at(channel.current).filter(
@@ -137,7 +137,10 @@ def _packages(packages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for package in packages
             if (package["channel_id"], package["family"]) == (pk, "conda")
         ]
-        texts_of |= {(pk, name): texts for name, texts in channeldata.words(channel, conda).items()}
+        texts_of |= {
+            (pk, name): texts
+            for name, texts in channeldata.package_descriptions(channel, conda).items()
+        }
     return [
         Packages(channels[pk], rows[pk, family, name]).item(
             {"download_count": counts.get((pk, name), 0), **package},

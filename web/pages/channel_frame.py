@@ -79,7 +79,7 @@ def render_tab(
 ) -> HttpResponse:
     """A page in the frame of its channel; `template` extends `channels/frame.html`."""
     # Also for a dialog: who asks for any page as one must get it, and pages read all of this.
-    frame: dict[str, Any] = {"channel": channel, "privacy": access.privacy(channel)}
+    frame: dict[str, Any] = {"channel": channel, "privacy": access.effective_privacy(channel)}
     frame |= _frame(request, channel, active_tab)
     return render(request, template, {**frame, **(context or {})}, status=status)
 

@@ -101,7 +101,7 @@ def overview(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     context: dict[str, Any] = {
         "snippets": snippets(channel),
         "token": TOKEN,
-        "needs_token": access.privacy(channel) != Channel.Privacy.PUBLIC,
+        "needs_token": access.effective_privacy(channel) != Channel.Privacy.PUBLIC,
         "mirrors": _mirrors(request, channel),
         "next": request.path,
         "events": Event.objects.filter(channel_id=channel.pk, revision=None).order_by("-id")[:6],

@@ -230,7 +230,8 @@ def _kept(mirror: Mirror) -> dict[str, Any]:
         "mirror_name": mirror.name,
         "source_root": source_urls.shown(mirror.upstream),
         "proxy": source_urls.shown_proxy(mirror.upstream) or "",
-        "publish_to_more_readers": readership.granted([mirror.pk]) == {mirror.pk},
+        "publish_to_more_readers": readership.publishing_to_more_readers([mirror.pk])
+        == {mirror.pk},
         "only": bool(_terms(mirror).get("only_specs")),
         "frequency": mirror.cron if mirror.cron in presets else CUSTOM,
         "cron": mirror.cron,

@@ -203,13 +203,13 @@ def _conflicts(form: MirrorForm, channel: Channel) -> list[str]:
             "Exclude Packages and Include Packages, or clear its check box."
         )
     try:
-        normalized = filter_forms.checked(_readable(form), "mirror", form.kind)
+        normalized = filter_forms.validated(_readable(form), "mirror", form.kind)
     except ValidationError:
         # What is wrong is told at its field.
         return sentences
-    mirror_rules = filter_forms.compiled(normalized, "mirror", form.kind)
+    mirror_rules = filter_forms.compiled_rules(normalized, "mirror", form.kind)
     channel_rules = [
-        filter_forms.compiled(row.terms, "channel", form.kind) for row in channel.filters
+        filter_forms.compiled_rules(row.terms, "channel", form.kind) for row in channel.filters
     ]
     return sentences + conflicts(mirror_rules, channel_rules, kind=kind_of(form.kind) or "")
 

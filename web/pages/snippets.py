@@ -33,7 +33,7 @@ def snippets(channel: Channel) -> list[Snippet]:
 
     For the types that the channel allows, else for those of its mirrors, else for conda.
     """
-    token = "" if access.privacy(channel) == Channel.Privacy.PUBLIC else TOKEN
+    token = "" if access.effective_privacy(channel) == Channel.Privacy.PUBLIC else TOKEN
     return [snippet for kind in _kinds(channel) for snippet in MAKERS[kind](channel, token)]
 
 
