@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from ecosystems.conda.body import join_entries
 from ecosystems.conda.channel import LONGEST_FILE, is_name, parse_file_name
 from ecosystems.conda.readable import NO_OBJECT
-from ecosystems.conda.repodata import join_entries
 from ecosystems.records import Invalid, Record
 
 LAST_SECOND = 253_402_300_799

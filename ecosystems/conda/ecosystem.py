@@ -10,6 +10,7 @@ from typing import Any
 
 from ecosystems import left_out
 from ecosystems.base import Ecosystem, Shards, VersionKey
+from ecosystems.conda import body as shard_body
 from ecosystems.conda import (
     channel,
     channeldata,
@@ -21,8 +22,9 @@ from ecosystems.conda import (
     shards,
     signatures,
 )
+from ecosystems.conda.index import Index
 from ecosystems.conda.readable import readable
-from ecosystems.conda.repodata import Index, read
+from ecosystems.conda.repodata import read
 from ecosystems.conda.version import key
 from ecosystems.documents import Document, Location
 from ecosystems.errors import BadIndex, SpecError
@@ -145,18 +147,18 @@ class Conda(Ecosystem):
         return list(records.records(body, section=section, name=name))
 
     def entries(self, body: bytes) -> dict[str, bytes]:
-        return records.entries(body)
+        return shard_body.entries(body)
 
     def build(self, entries: Iterable[tuple[str, bytes]], bodies: Iterable[bytes]) -> bytes:
-        removed = {file for body in bodies for file in records.removed(body)}
-        return records.build(entries, removed)
+        removed = {file for body in bodies for file in shard_body.removed(body)}
+        return shard_body.build(entries, removed)
 
     def rewrites(self, body: bytes) -> bool:
         return records.rewrites(body)
 
     def withdrawn(self, body: bytes, previous: bytes = b"") -> frozenset[str] | None:
         del previous  # `removed` lists every file that was ever removed.
-        return frozenset(records.removed(body)) if body else frozenset()
+        return frozenset(shard_body.removed(body)) if body else frozenset()
 
     def metadata(self, record: Record) -> dict[str, Any]:
         # The first two are files inside a package, which is not opened here.
@@ -215,8 +217,8 @@ def _fetch_channeldata(address: str, folder: Path, context: FetchContext) -> Opt
 
 
 def _warnings(index: Index) -> list[str]:
-    warnings = index.twice()
-    if number := index.dropped.get("v3"):
+    warnings = index.repeated_warnings()
+    if number := index.v3_records:
         warnings.append(
             f"{number:,} records of the index's `v3` part are not taken over; clients of today"
             " read the other parts."

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from ecosystems.conda.repodata import Index, read
+from ecosystems.conda.index import Index
+from ecosystems.conda.repodata import read
 from ecosystems.errors import BadIndex
 from ecosystems.progress import Stop, never_stop
 from ecosystems.upstream.decode import Encoding, open_decoded

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TypeVar
 
 import msgspec
 
+from ecosystems.conda.json_members import (
+    SCALAR_END,
+    STRING,
+    TOKEN,
+    Group,
+    RepeatedKeys,
+    decode,
+    decode_each,
+)
 from ecosystems.errors import BadIndex
-from ecosystems.sentences import SHOWN_NAMES, first_names
 
 GROUP = 2 << 20
 """Bytes that a group of members has at least, but for the last one."""
@@ -22,67 +29,15 @@ GROUP = 2 << 20
 LARGEST_MEMBER = 64 << 20
 DEEPEST = 1000
 """Brackets in brackets: more than any client reads."""
-NOT_TEXT = "The record's text is not valid Unicode."
-NOT_JSON = "The record is not valid JSON."
 LONGEST_KEY = 64 << 10
 
-# Possessive (`*+`): a text whose end is not there yet must cost neither a second look at each
-# of its bytes nor memory for going back.
 _SPACE = re.compile(rb"[ \t\n\r]*+")
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_TOKEN = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
-_TEXT = re.compile(_STRING, re.DOTALL)
-_MEMBER = re.compile(rb"[ \t\n\r,]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+", re.DOTALL)
-_SCALAR_END = re.compile(rb"[,}\]\s]")
+_TEXT = re.compile(STRING, re.DOTALL)
 _NEXT_MEMBER = re.compile(rb'\},[ \t\n\r]*"[^"\\]*"[ \t\n\r]*:[ \t\n\r]*\{')
-_SPACED_COMMA = re.compile(rb"\}[ \t\n\r]++,")
 _DOUBLE_END = re.compile(rb"\}[ \t\n\r]*\}")
 _CUTS_TRIED = 3
 _TAIL = 64 << 10
-
-Group = dict[str, msgspec.Raw]
-
-
-_T = TypeVar("_T")
-
-
-def decoded(text: bytes, kind: type[_T]) -> _T:
-    """`text` as a value of `kind`; BadIndex if it is none."""
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadIndex(f"The index is not valid JSON: {error}.") from error
-
-
-class Repeated:
-    """Keys that an object has more than once: how many more, and the first of them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.names: list[str] = []
-
-    def find(self, text: bytes) -> None:
-        """Add those of the members in `text`."""
-        keys: set[bytes] = set()
-        at = 0
-        while (match := _MEMBER.match(text, at)) is not None:
-            if match[1] in keys:
-                self._add(1, [match[1][1:-1].decode(errors="replace")])
-            keys.add(match[1])
-            at = _value_end(text, match.end())
-
-    def take(self, repeated: Repeated) -> None:
-        """Add those of another, which then has none."""
-        self._add(repeated.count, repeated.names)
-        repeated.count, repeated.names = 0, []
-
-    def _add(self, count: int, names: list[str]) -> None:
-        self.count += count
-        fresh = [name for name in names if name not in self.names]
-        self.names += fresh[: SHOWN_NAMES - len(self.names)]
-
-    def __str__(self) -> str:
-        return first_names(self.names, max(self.count, len(self.names)))
+"""Bytes at the end of the text in which a cut is looked for: more than a record has as a rule."""
 
 
 class JsonStream:
@@ -96,7 +51,7 @@ class JsonStream:
         self._decoder = msgspec.json.Decoder(Group)
         self.unreadable: list[str] = []
         """Keys of members that `entries` has left out because not even their key is text."""
-        self.repeated = Repeated()
+        self.repeated = RepeatedKeys()
         """Keys that were there before, in the same group: the last counts."""
 
     def members(self) -> Iterator[str]:
@@ -120,7 +75,7 @@ class JsonStream:
             if key is None or not key.startswith(b'"'):
                 raise BadIndex("The index is not valid JSON: a key is not a text.")
             self._expect(b":")
-            yield decoded(key, str)
+            yield decode(key, str)
             if self.peek() != b"}":
                 self._expect(b",")
         self._at += 1
@@ -198,9 +153,9 @@ class JsonStream:
         if not actual:
             raise _ended()
         if actual != expected:
-            shown, wanted_text = actual.decode("latin-1"), expected.decode()
+            actual_text, expected_text = actual.decode("latin-1"), expected.decode()
             raise BadIndex(
-                f"The index is not valid JSON: `{wanted_text}` expected, `{shown}` found."
+                f"The index is not valid JSON: `{expected_text}` expected, `{actual_text}` found."
             )
         self._at += 1
 
@@ -262,35 +217,18 @@ class JsonStream:
         try:
             group = self._decoded(end)
         except BadIndex:
-            group = self._decoded_alone(end)
-        self._note_repeated(group, end)
+            # Something in it is broken, which must not cost its neighbors.
+            group, unreadable = decode_each(self._text[:end], self._at)
+            self.unreadable += unreadable
+        self.repeated.scan_group(self._text[self._at : end], group)
         self._at = end + closed
         return group, closed
-
-    def _decoded_alone(self, end: int) -> Group:
-        """The members up to `end`, each by itself: one that is broken costs no other.
-
-        In its place stands what is wrong with it, a text.
-        """
-        group: Group = {}
-        text, at = self._text[:end], self._at
-        while (match := _MEMBER.match(text, at)) is not None:
-            key, at = match[1], match.end()
-            stop = _value_end(text, at)
-            try:
-                group[decoded(key, str)] = _sound(text[at:stop])
-            except BadIndex:
-                self.unreadable.append(key[1:-1].decode(errors="replace"))
-            at = stop
-        if text[at:].strip(b" \t\n\r,"):
-            raise BadIndex("The index is not valid JSON: `key: value` expected.")
-        return group
 
     def _walk_members(self) -> tuple[int | None, bool]:
         """Where the last whole member ends, and whether the object ends there too."""
         depth = 0
         end: int | None = None
-        for match in _TOKEN.finditer(self._text, self._at):
+        for match in TOKEN.finditer(self._text, self._at):
             token = match[0]
             if token == b'"':
                 break
@@ -305,7 +243,7 @@ class JsonStream:
 
     def _walk_value(self, depth: int) -> tuple[int, int]:
         """Follows brackets from the cursor; (how far, how deep it is there)."""
-        for match in _TOKEN.finditer(self._text, self._at):
+        for match in TOKEN.finditer(self._text, self._at):
             token = match[0]
             if token == b'"':
                 return match.start(), depth
@@ -325,7 +263,7 @@ class JsonStream:
                 match = _TEXT.match(self._text, self._at)
                 end = match.end() if match else -1
             else:
-                match = _SCALAR_END.search(self._text, self._at)
+                match = SCALAR_END.search(self._text, self._at)
                 end = match.start() if match else -1
             if end >= 0:
                 break
@@ -339,20 +277,10 @@ class JsonStream:
                 group = self._decoded(end)
             except BadIndex:
                 continue
-            self._note_repeated(group, end)
+            self.repeated.scan_group(self._text[self._at : end], group)
             self._at = end
             return group
         return None
-
-    def _note_repeated(self, group: Group, end: int) -> None:
-        """Decoding keeps the last of equal keys and does not say so; texts without are most."""
-        text = self._text[self._at : end].strip(b" \t\n\r,")
-        parts = sum(map(len, group.values())) + sum(map(len, group))
-        if not group or len(text) == parts + 4 * len(group) - 1:
-            return  # `"key":value,` each, and nothing else.
-        if text.count(b"},") + 1 == len(group) and not _SPACED_COMMA.search(text):
-            return
-        self.repeated.find(text)
 
     def _decoded(self, end: int) -> Group:
         text = b"{" + self._text[self._at : end] + b"}"
@@ -365,41 +293,6 @@ class JsonStream:
             raise BadIndex("The index is not valid UTF-8.") from error
         except (msgspec.DecodeError, RecursionError) as error:
             raise BadIndex(f"The index is not valid JSON: {error}.") from error
-
-
-def _value_end(text: bytes, at: int) -> int:
-    """Where the value that begins at `at` ends."""
-    depth = 0
-    for match in _TOKEN.finditer(text, at):
-        if depth == 0 and text[at : match.start()].strip(b" \t\n\r"):
-            break  # A number or a word: what matched lies behind it.
-        depth += (match[0] in (b"{", b"[")) - (match[0] in (b"}", b"]"))
-        if depth == 0:
-            return match.end()
-    end = _SCALAR_END.search(text, at)
-    return end.start() if end else len(text)
-
-
-def _sound(text: bytes) -> msgspec.Raw:
-    """A value, or what is wrong with it."""
-    try:
-        text.decode()
-        msgspec.json.decode(text)
-    except UnicodeDecodeError:
-        return msgspec.Raw(msgspec.json.encode(NOT_TEXT))
-    except (msgspec.DecodeError, RecursionError):
-        # Half a surrogate pair and a long number are JSON; `readable` looks at these.
-        if not _is_json(text):
-            return msgspec.Raw(msgspec.json.encode(NOT_JSON))
-    return msgspec.Raw(text)
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        msgspec.json.decode(b"[" + text + b"]", type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 def _ended() -> BadIndex:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ecosystems.conda.json_stream import NOT_JSON, NOT_TEXT
-from ecosystems.conda.repodata import join_body, join_entries
+from ecosystems.conda.body import join_body, join_entries
+from ecosystems.conda.json_members import NOT_JSON, NOT_TEXT
 
 TOO_LONG = "The record has a number of more than 4,300 digits."
 TOO_DEEP = "The record has too many brackets in each other."

@@ -1,4 +1,4 @@
-"""Reads the records out of a shard's body, and builds the body of what is kept.
+"""Reads the records out of a shard's body.
 
 Rule: one bad record never costs its neighbours. A shard is decoded in one go
 and checked as a whole; only where something is wrong is each record looked at
@@ -7,10 +7,9 @@ alone, and told apart as a record or as Invalid, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
+from ecosystems.conda.body import KINDS, entries, raw_body
 from ecosystems.conda.checks import (
     NOTHING,
     CondaRecord,
@@ -20,8 +19,6 @@ from ecosystems.conda.checks import (
     filled,
     milliseconds,
 )
-from ecosystems.conda.repodata import KINDS, join_body, join_entries
-from ecosystems.errors import BadIndex
 from ecosystems.records import Invalid
 
 
@@ -30,23 +27,15 @@ class _Body(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
     conda: dict[str, Listed]
 
 
-class RawBody(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
-    """A body as file names and untouched records."""
-
-    packages: dict[str, msgspec.Raw]
-    conda: dict[str, msgspec.Raw]
-    removed: list[str]
-
-
-class _Signposts(msgspec.Struct, gc=False):
+class _LocationKeys(msgspec.Struct, gc=False):
     url: msgspec.Raw = NOTHING
     channel: msgspec.Raw = NOTHING
     fn: msgspec.Raw = NOTHING
 
 
-class _SignpostBody(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
-    packages: dict[str, _Signposts]
-    conda: dict[str, _Signposts]
+class _LocationBody(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
+    packages: dict[str, _LocationKeys]
+    conda: dict[str, _LocationKeys]
 
 
 class _Time(msgspec.Struct, gc=False):
@@ -58,10 +47,9 @@ class _TimeBody(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
     conda: dict[str, _Time]
 
 
-_signpost_decoder = msgspec.json.Decoder(_SignpostBody)
+_location_decoder = msgspec.json.Decoder(_LocationBody)
 _time_decoder = msgspec.json.Decoder(_TimeBody)
 _body_decoder = msgspec.json.Decoder(_Body)
-_raw_decoder = msgspec.json.Decoder(RawBody)
 
 
 def records(body: bytes, *, section: str, name: str) -> list[CondaRecord | Invalid]:
@@ -87,28 +75,15 @@ def records(body: bytes, *, section: str, name: str) -> list[CondaRecord | Inval
     return checked_records
 
 
-def entries(body: bytes) -> dict[str, bytes]:
-    """File name -> record, as they are in the body."""
-    members = raw_body(body)
-    return {
-        file: bytes(raw) for kind in (members.packages, members.conda) for file, raw in kind.items()
-    }
-
-
-def removed(body: bytes) -> list[str]:
-    """The files of this package that the upstream says it has removed."""
-    return raw_body(body).removed
-
-
 def rewrites(body: bytes) -> bool:
     """Whether a record may hold something that is cut out before it is published."""
     try:
-        signposts = _signpost_decoder.decode(body)
+        locations = _location_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return True
     return any(
         record.url is not NOTHING or record.channel is not NOTHING or record.fn is not NOTHING
-        for kind in (signposts.packages, signposts.conda)
+        for kind in (locations.packages, locations.conda)
         for record in kind.values()
     )
 
@@ -121,25 +96,6 @@ def newest(body: bytes) -> int:
     except (msgspec.DecodeError, UnicodeDecodeError):
         stamps = {_stamp(raw) for raw in entries(body).values()}
     return max((milliseconds(stamp) or 0 for stamp in stamps), default=0)
-
-
-def build(files: Iterable[tuple[str, bytes]], removed_files: Iterable[str]) -> bytes:
-    """The canonical body of the records `(file name, record)`; with its list `removed`."""
-    by_extension: dict[str, list[tuple[str, bytes]]] = {
-        extension: [] for extension in KINDS.values()
-    }
-    for file, raw in files:
-        by_extension[".conda" if file.endswith(".conda") else ".tar.bz2"].append((file, raw))
-    packages, conda = (join_entries(sorted(members)) for members in by_extension.values())
-    return join_body(packages, conda, sorted(set(removed_files)))
-
-
-def raw_body(body: bytes) -> RawBody:
-    """The body's members, undecoded."""
-    try:
-        return _raw_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadIndex(f"A stored shard cannot be read: {error}.") from error
 
 
 def _stamp(raw: bytes) -> int | None:

@@ -15,8 +15,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from ecosystems.conda.records import raw_body
-from ecosystems.conda.repodata import join_entries
+from ecosystems.conda.body import join_entries, raw_body
 from ecosystems.documents import Document, document_compressor
 from ecosystems.progress import Stop
 

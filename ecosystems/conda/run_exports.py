@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from ecosystems.conda.body import build, entries
 from ecosystems.conda.extra_files import opened, reading
+from ecosystems.conda.index import Index
 from ecosystems.conda.readable import HALF, SPACED, are_run_exports, parsed
-from ecosystems.conda.records import build, entries
-from ecosystems.conda.repodata import Index
 from ecosystems.conda.repodata_writer import write_repodata
 from ecosystems.documents import Document
 from ecosystems.progress import Stop, never_stop
@@ -39,7 +39,7 @@ def check(path: Path, section: str, *, work: Path, stop: Stop) -> list[str]:
     """
     with reading(path, section, work, stop=stop) as index:
         broken = [shard.name for shard in index.shards(stop) if not _sound(shard.body)]
-        warnings = index.twice("entries")
+        warnings = index.repeated_warnings("entries")
         dropped: list[str] = []
         if broken:
             bodies = (_readable(index.body(name), dropped) for name in index.names)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import zstandard
 
-from ecosystems.conda.repodata import KINDS
+from ecosystems.conda.body import KINDS
 
 INDEX_NAME = "repodata_shards.msgpack.zst"
 FOLDER = "shards/"

@@ -15,10 +15,12 @@ from typing import IO
 
 import msgspec
 
-from ecosystems.conda import records
+from ecosystems.conda import body as shard_body
+from ecosystems.conda.body import join_entries
 from ecosystems.conda.extra_files import opened
+from ecosystems.conda.index import Index
 from ecosystems.conda.readable import readable
-from ecosystems.conda.repodata import Index, join_entries
+from ecosystems.conda.records import records
 from ecosystems.conda.repodata_writer import write_repodata
 from ecosystems.documents import Document
 from ecosystems.progress import Stop, never_stop
@@ -78,7 +80,7 @@ def take(index: Index, work: Path, *, stop: Stop) -> tuple[Path | None, list[str
 
     None where it has none. With it come sentences on those that are not taken over.
     """
-    signed = index.signed
+    signed = index.signatures
     if signed is None:
         return None, []
     folder = Path(tempfile.mkdtemp(dir=work))
@@ -92,14 +94,14 @@ def take(index: Index, work: Path, *, stop: Stop) -> tuple[Path | None, list[str
         for name in signed.names:
             entries = list(_of_name(index, signed, name, dropped))
             taken += len(entries)
-            yield records.build(entries, ())
+            yield shard_body.build(entries, ())
 
     packed, plain = write_repodata(index.subdir, bodies(), to=folder, stop=stop, name=NAME)
     packed.path.unlink()
     if not taken:
         plain.path.unlink()
-    twice = [f"`signatures`: {text}" for text in signed.twice("entries")]
-    return (plain.path if taken else None), [*dropped.sentences(), *twice]
+    repeated = [f"`signatures`: {text}" for text in signed.repeated_warnings("entries")]
+    return (plain.path if taken else None), [*dropped.sentences(), *repeated]
 
 
 def _of_name(
@@ -108,15 +110,15 @@ def _of_name(
     if signed.weight(name) > MOST_OF_A_NAME:
         dropped.add(_UNREADABLE, signed.count(name), [name])
         return
-    signatures = records.entries(signed.body(name))
+    signatures = shard_body.entries(signed.body(name))
     if not index.count(name):
         dropped.add(_UNLISTED, len(signatures), signatures)
         return
     body = index.body(name)
-    listed = records.entries(body)
+    listed = shard_body.entries(body)
     published = {
         record.filename: record.raw
-        for record in records.records(readable(body), section=index.subdir, name=name)
+        for record in records(readable(body), section=index.subdir, name=name)
         if not isinstance(record, Invalid)
     }
     for file, raw in signatures.items():
@@ -153,11 +155,11 @@ def publish(
 
 
 def _published(name: str, body: bytes, indexes: Sequence[Index], spool: IO[bytes]) -> bytes:
-    sources = [source for index in indexes if (source := records.entries(index.body(name)))]
+    sources = [source for index in indexes if (source := shard_body.entries(index.body(name)))]
     if not sources:
-        return records.build((), ())
+        return shard_body.build((), ())
     entries: list[tuple[str, bytes]] = []
-    for file, record in records.entries(body).items():
+    for file, record in shard_body.entries(body).items():
         digest = ""
         for raw in (source[file] for source in sources if file in source):
             signed = _signed_decoder.decode(raw)
@@ -167,7 +169,7 @@ def _published(name: str, body: bytes, indexes: Sequence[Index], spool: IO[bytes
                 spool.write(b"," + text if spool.tell() else text)
                 entries.append((file, raw))
                 break
-    return records.build(entries, ())
+    return shard_body.build(entries, ())
 
 
 def _readable(raw: bytes) -> bytes:

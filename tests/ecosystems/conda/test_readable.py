@@ -9,8 +9,9 @@ import json
 import pytest
 from rattler import Channel, Gateway, Platform
 
+from ecosystems.conda.body import build
 from ecosystems.conda.readable import readable
-from ecosystems.conda.records import build, records
+from ecosystems.conda.records import records
 from ecosystems.conda.repodata import read
 from ecosystems.progress import never_stop
 from ecosystems.records import Invalid

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ecosystems.conda.records import build, entries, newest, records, removed, rewrites
+from ecosystems.conda.body import build, entries, removed
+from ecosystems.conda.records import newest, records, rewrites
 from ecosystems.records import Invalid
 from tests.ecosystems.conda.indexes import SUBDIR, bodies, compact, file_name, index, record
 

@@ -117,7 +117,7 @@ def test_of_a_file_listed_twice_the_last_record_counts(tmp_path, apart):
         assert files[file_name(last)]["size"] == 2
         assert shards["numpy"].count == len(files)
         assert found.listed["packages.conda"] == len({file for file, _ in entries})
-        [warning] = found.twice()
+        [warning] = found.repeated_warnings()
         assert warning.startswith(f"1 file name is listed again: {file_name(last)}; the last")
 
 
@@ -134,7 +134,7 @@ def test_files_listed_again_are_counted_in_every_layout(tmp_path, layout, inner,
         counted = sum(shard.count for shard in found.shards(never_stop))
         assert (counted, found.repeated.count) == (len(MANY), times)
         assert found.repeated.names == ([file_name(MANY[0])] if times else [])
-        assert bool(found.twice()) == bool(times)
+        assert bool(found.repeated_warnings()) == bool(times)
 
 
 def test_a_file_listed_under_both_kinds_is_counted_once(tmp_path):
@@ -165,9 +165,8 @@ def test_what_stands_beside_the_records_is_told(tmp_path):
         assert found.base_url == "../files/"
         assert "repodata_revisions" not in found.info
         assert found.removed == ["numpy-0.9-0.conda"]
-        assert found.dropped == {"v3": 2}
-        assert found.signed.names == found.names
-        assert found.unknown == {"other": {"kept": True}}
+        assert found.v3_records == 2
+        assert found.signatures.names == found.names
         assert found.listed == {"packages": 0, "packages.conda": len(MANY)}
         removed = {s.name: json.loads(s.body)["removed"] for s in found.shards(never_stop)}
         assert removed["numpy"] == ["numpy-0.9-0.conda"]
@@ -178,8 +177,8 @@ def test_a_signature_under_a_key_that_is_not_text_is_counted_and_is_no_record(tm
     content = compact(index(record(), signatures={"a-1-0.conda": {}}))
     content = content.replace(b'"signatures":{', b'"signatures":{"caf\xe9-1-0.conda":{},', 1)
     with read_text(content, tmp_path) as found:
-        assert found.signed.names == ["a"]
-        assert found.signed.invalid_count == 1
+        assert found.signatures.names == ["a"]
+        assert found.signatures.invalid_count == 1
         assert (found.invalid_count, sum(found.listed.values())) == (0, 1)
 
 

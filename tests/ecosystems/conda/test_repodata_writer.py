@@ -7,7 +7,7 @@ import pytest
 import zstandard
 from rattler import Channel, RepoData, SparseRepoData
 
-from ecosystems.conda.records import build
+from ecosystems.conda.body import build
 from ecosystems.conda.repodata_writer import write_repodata
 from ecosystems.progress import never_stop
 from tests.ecosystems.conda.indexes import SUBDIR, bodies, compact, file_name, index, record

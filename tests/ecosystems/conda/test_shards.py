@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from rattler import Channel, Gateway, MatchSpec, SourceConfig
 
-from ecosystems.conda.records import build
+from ecosystems.conda.body import build
 from ecosystems.conda.shards import INDEX_NAME, shard_bytes, shard_index
 from tests.ecosystems.conda.indexes import SUBDIR, bodies, compact, file_name, index, record
 from tests.loops import finish
