@@ -110,7 +110,7 @@ def _mirrors(channels: list[Channel], owner: User) -> None:
                     ended_at=now,
                     step=8,
                     percent=100,
-                    terms=terms,
+                    filters=terms,
                     counts={"active": 0, "passive": 10, "failed": 0, "removed": 0, "listed": 10},
                 )
                 for run in range(RUNS)

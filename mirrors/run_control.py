@@ -44,7 +44,7 @@ def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None
                 cause=cause,
                 actor=actor,
                 slot=slot,
-                terms=mirror.filter.terms,
+                filters=mirror.filter.terms,
             )
             if cause == Cause.RESTART:
                 tell(run, EventType.MIRROR_RESTARTED)
@@ -100,7 +100,7 @@ def mark_stopped(mirror: Mirror, *, actor: str) -> Run:
     """
     run, now = active_run(mirror), timezone.now()
     if run is None or not run.stuck:
-        minutes = Run.STUCK.seconds // 60
+        minutes = Run.STUCK_AFTER.seconds // 60
         raise WrongState(
             f"A run of {mirror.name} can be marked as stopped {minutes} minutes after it was asked "
             "to stop and has not.",
@@ -133,7 +133,7 @@ def release(mirror: Mirror, *, actor: str) -> list[str]:
     """Let what the guard holds pass, and what waits to be removed go; what was released."""
     with transaction.atomic():
         locked = Mirror.objects.select_for_update().select_related("channel").get(pk=mirror.pk)
-        if not locked.held and not locked.waiting:
+        if not locked.held and not locked.withheld_removals:
             raise WrongState(f"Nothing of {mirror.name} is held.")
         going = active_run(mirror)
         if not locked.held and going is not None:
@@ -150,15 +150,15 @@ def release(mirror: Mirror, *, actor: str) -> list[str]:
             channel_id=locked.channel_id,
             mirror_id=locked.pk,
             data={"mirror": locked.name},
-            meta={"held": locked.held, "waiting": locked.waiting},
+            meta={"held": locked.held, "waiting": locked.withheld_removals},
         )
         released: dict[str, Any] = {"held": {}}
-        if locked.waiting and going is None:
-            released |= {"incomplete": False, "waiting": {}}
+        if locked.withheld_removals and going is None:
+            released |= {"incomplete": False, "withheld_removals": {}}
         Mirror.objects.filter(pk=mirror.pk).update(**released)
         locked.channel.request_publication()
     mirror.refresh_from_db()
-    return sections if "waiting" not in released else [*sections, REMOVALS]
+    return sections if "withheld_removals" not in released else [*sections, REMOVALS]
 
 
 def follow(mirror: Mirror) -> None:

@@ -10,8 +10,8 @@ asked for it stands here, in words, with counts and first names. Where a sentenc
   optional files are `Snapshot.extras_warnings`, and on files of the root `Upstream.warnings`.
 - `Run.warnings`: one run. `RunContext.warn` adds to them and to the log; what a fetch meets beside
   the indexes goes into `Fetch.warnings`. Those of the last run that completed are shown.
-- `Mirror.counts` and `Mirror.waiting`: files that the upstream dropped and that stay, because no
-  run has been complete since, or because too many new files failed.
+- `Mirror.counts` and `Mirror.withheld_removals`: files that the upstream dropped and that stay,
+  because no run has been complete since, or because too many new files failed.
 
 Name the first few with `ecosystems.base.first_names`.
 """
@@ -20,17 +20,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
-from typing import Any
+from itertools import islice
 
 from django.db.models import Count, OuterRef, Q, Subquery
 
 from channels.models import UnavailableFile
 from channels.states import JobState
 from ecosystems.sentences import SHOWN_NAMES, first_names
-from mirrors.models import AcceptedSnapshot, Mirror, Run
+from mirrors.models import AcceptedSnapshot, Mirror, Run, WithheldRemovals
 
 BATCH = 500
+"""Mirrors in one query: databases bound the number of a query's parameters."""
+
+Warnings = dict[int, list[str]]
+"""By the id of the mirror."""
 
 
 def of(mirror: Mirror) -> list[str]:
@@ -38,40 +41,45 @@ def of(mirror: Mirror) -> list[str]:
     return of_all([mirror])[mirror.pk]
 
 
-def of_all(mirrors: Iterable[Mirror]) -> dict[int, list[str]]:
+def of_all(mirrors: Iterable[Mirror]) -> Warnings:
     """The warnings of each mirror, by its id; a handful of queries, however many there are."""
-    found: dict[int, list[str]] = {}
-    rest = iter(mirrors)
-    while batch := list(islice(rest, BATCH)):
+    warnings: Warnings = {}
+    remaining = iter(mirrors)
+    while batch := list(islice(remaining, BATCH)):
         ids = [mirror.pk for mirror in batch]
-        indexes, runs, lost = _of_indexes(ids), _of_runs(ids), of_withheld(ids)
+        indexes, runs, metadata = _of_indexes(ids), _of_runs(ids), of_unavailable_metadata(ids)
         for mirror in batch:
-            said = [*of_waiting(mirror), *mirror.warnings, *indexes[mirror.pk], *runs[mirror.pk]]
-            said += lost[mirror.pk]
-            found[mirror.pk] = list(dict.fromkeys(said))
-    return found
+            sentences = [
+                *of_withheld_removals(mirror),
+                *mirror.warnings,
+                *indexes[mirror.pk],
+                *runs[mirror.pk],
+                *metadata[mirror.pk],
+            ]
+            # The end of a run has warned of unavailable metadata in the same words.
+            warnings[mirror.pk] = list(dict.fromkeys(sentences))
+    return warnings
 
 
-def of_waiting(mirror: Mirror) -> Iterator[str]:
+def of_withheld_removals(mirror: Mirror) -> Iterator[str]:
     """Whether files stay that the upstream no longer lists, and until when."""
-    kept = mirror.counts.get("stays", 0)
-    if kept and mirror.waiting:
-        yield waiting(mirror.waiting, kept)
-    elif kept:
-        stays = "stays" if kept == 1 else "stay"
+    staying = mirror.counts.get("stays", 0)
+    if staying and mirror.withheld_removals:
+        yield withheld_removals(mirror.withheld_removals, staying)
+    elif staying:
+        stays = "stays" if staying == 1 else "stay"
         until = "until a complete run" if mirror.incomplete else "until newer ones are here"
-        yield f"{_counted(kept, 'file')} that the upstream dropped {stays} {until}."
+        yield f"{_counted(staying, 'file')} that the upstream dropped {stays} {until}."
 
 
-def waiting(facts: dict[str, Any], kept: int) -> str:
-    """Why `kept` files that the upstream no longer lists are still listed here."""
-    failed, planned = facts["failed"], facts["planned"]
+def withheld_removals(facts: WithheldRemovals, staying: int) -> str:
+    """Why `staying` files that the upstream no longer lists are still listed here."""
     names = first_names(facts["names"], facts["failed"])
-    what = _counted(planned, "new file")
-    stays = "stays" if kept == 1 else "stay"
+    stays = "stays" if staying == 1 else "stay"
     return (
-        f"{failed:,} of {what} could not be downloaded; {_counted(kept, 'file')} that the upstream "
-        f"dropped {stays} until a complete run. Failed: {names}."
+        f"{facts['failed']:,} of {_counted(facts['planned'], 'new file')} could not be downloaded; "
+        f"{_counted(staying, 'file')} that the upstream dropped {stays} until a complete run. "
+        f"Failed: {names}."
     )
 
 
@@ -79,52 +87,50 @@ def _counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _of_indexes(ids: list[int]) -> dict[int, list[str]]:
+def _of_indexes(ids: list[int]) -> Warnings:
     """What was odd about the indexes that the mirrors publish from."""
-    found: dict[int, list[str]] = defaultdict(list)
+    warnings: Warnings = defaultdict(list)
     silent = Q(snapshot__warnings=[], snapshot__extras_warnings=[])
     rows = AcceptedSnapshot.objects.filter(mirror__in=ids).exclude(silent).order_by("section")
     lines = rows.values_list(
         "mirror_id", "section", "snapshot__warnings", "snapshot__extras_warnings"
     )
-    for mirror, section, *texts in lines:
-        found[mirror] += [f"{section}: {text}" for text in chain(*texts)]
+    for mirror, section, of_index, of_extras in lines:
+        warnings[mirror] += [f"{section}: {text}" for text in (*of_index, *of_extras)]
     roots = Mirror.objects.filter(pk__in=ids).exclude(upstream__warnings=[])
     for mirror, texts in roots.values_list("pk", "upstream__warnings"):
-        found[mirror] += texts
-    return found
+        warnings[mirror] += texts
+    return warnings
 
 
-def of_withheld(ids: list[int]) -> dict[int, list[str]]:
+def of_unavailable_metadata(ids: list[int]) -> Warnings:
     """Files that are listed without their metadata, because it cannot be had."""
-    found: dict[int, list[str]] = defaultdict(list)
+    warnings: Warnings = defaultdict(list)
     accepted = AcceptedSnapshot.objects.filter(mirror__in=ids)
-    places = accepted.values_list("mirror_id", "section", "snapshot__file_source_id")
+    sections = accepted.values_list("mirror_id", "section", "snapshot__file_source_id")
+    unavailable = UnavailableFile.objects.order_by()
     counts: dict[int, int] = dict(
-        UnavailableFile.objects.filter(file_source__in=accepted.values("snapshot__file_source"))
-        .order_by()
+        unavailable.filter(file_source__in=accepted.values("snapshot__file_source"))
         .values_list("file_source")
         .annotate(count=Count("pk"))
     )
-    for mirror, section, origin in places if counts else ():
-        if count := counts.get(origin, 0):
-            first = UnavailableFile.objects.filter(file_source=origin).order_by("filename")[
-                :SHOWN_NAMES
-            ]
-            names = first_names([one.filename for one in first], count)
-            found[mirror].append(
+    # Most servers have none: then the sections are not even asked for.
+    for mirror, section, file_source in sections if counts else ():
+        if count := counts.get(file_source, 0):
+            files = unavailable.filter(file_source=file_source).order_by("filename")[:SHOWN_NAMES]
+            names = first_names([file.filename for file in files], count)
+            warnings[mirror].append(
                 f"{section}: {_counted(count, 'file')} listed without metadata, which is asked for"
-                f" again in every run: {names} ({first[0].message})"
+                f" again in every run: {names} ({files[0].message})"
             )
-    return found
+    return warnings
 
 
-def _of_runs(ids: list[int]) -> dict[int, list[str]]:
+def _of_runs(ids: list[int]) -> Warnings:
     """What the last completed run of each mirror had to say."""
-    last = Run.objects.filter(mirror=OuterRef("mirror"), state=JobState.COMPLETED).order_by(
-        "-number"
-    )
-    rows = Run.objects.filter(mirror__in=ids, pk=Subquery(last.values("pk")[:1]))
-    found: dict[int, list[str]] = defaultdict(list)
-    found.update(rows.values_list("mirror_id", "warnings"))
-    return found
+    completed = Run.objects.filter(mirror=OuterRef("mirror"), state=JobState.COMPLETED)
+    last = completed.order_by("-number").values("pk")[:1]
+    rows = Run.objects.filter(mirror__in=ids, pk=Subquery(last))
+    warnings: Warnings = defaultdict(list)
+    warnings.update(rows.values_list("mirror_id", "warnings"))
+    return warnings

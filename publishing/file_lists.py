@@ -78,7 +78,7 @@ def _inputs(run: Run) -> Inputs:
     )
     snapshots = {section: stored[pk] for section, pk in run.snapshots.items()}
     others = [mirror for mirror in gather(channel).mirrors if mirror.mirror.pk != run.mirror_id]
-    mine = mirror_inputs(run.mirror, run.terms, snapshots)
+    mine = mirror_inputs(run.mirror, run.filters, snapshots)
     mirrors = sorted([*others, mine], key=lambda inputs: inputs.mirror.pk)
     mirrors = [inputs for inputs in mirrors if inputs.ecosystem.kind == mine.ecosystem.kind]
     return Inputs(channel, channel_rules(channel), tuple(mirrors))

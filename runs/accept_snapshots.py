@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict
 
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +17,7 @@ from ecosystems.errors import BadIndex
 from ecosystems.records import Invalid, Record
 from history.models import EventType
 from mirrors import source_urls
-from mirrors.models import AcceptedSnapshot, Mirror, Snapshot
+from mirrors.models import AcceptedSnapshot, Hold, Holds, Mirror, Snapshot
 from mirrors.run_control import accept, tell
 from publishing.inputs import pack, published_identity
 from runs.context import RunContext
@@ -29,18 +28,6 @@ SHOWN_SECTIONS = 3
 """How many sections are named in an error."""
 
 Snapshots = dict[str, Snapshot]
-"""By section."""
-
-
-class Hold(TypedDict):
-    """Why the guard keeps a section as it was; `Mirror.held` and `Run.held` have one a section."""
-
-    snapshot: int | None
-    """The id of the one that is held; None where the upstream no longer has the section."""
-    reason: str
-
-
-Holds = dict[str, Hold]
 """By section."""
 
 
@@ -259,7 +246,7 @@ def _warn(context: RunContext, fetch: Fetch, accepted: Snapshots, held: Holds) -
 
 
 def _warn_of_absent(context: RunContext, section: str, had_it: bool) -> None:
-    if section in (context.run.terms.get("subdirs") or []):
+    if section in (context.run.filters.get("subdirs") or []):
         tense = "no longer has" if had_it else "has never had"
         context.warn(f"The upstream {tense} {section}, which the mirror asks for.")
     elif section == "noarch":

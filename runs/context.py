@@ -55,11 +55,7 @@ class RunContext:
 
     def step(self, number: int) -> None:
         """Begin step `number` (1-8)."""
-        now = timezone.now().isoformat()
-        steps = [*self.run.steps]
-        if steps and steps[-1][2] is None:
-            steps[-1] = [steps[-1][0], steps[-1][1], now]
-        steps.append([number, now, None])
+        steps = self.run.steps_with(number, timezone.now())
         self.run.write(step=number, percent=0, steps=steps)
         # A stop that was asked for acts before the step, however short the last one was.
         self._checked = 0.0

@@ -61,7 +61,7 @@ def published(context: RunContext, channel: Channel, changes: ChannelChanges) ->
 def unpublished(context: RunContext, channel: Channel, changes: ChannelChanges) -> RunCounts:
     """The counts where nothing is published: what a publication would count now."""
     run = context.run
-    inputs = with_terms(gather(channel), run.mirror_id, run.terms)
+    inputs = with_terms(gather(channel), run.mirror_id, run.filters)
     ecosystem = registry.get(run.mirror.kind)
     difference = compare(
         channel,
@@ -72,7 +72,7 @@ def unpublished(context: RunContext, channel: Channel, changes: ChannelChanges) 
         planning=False,
     )
     context.log(str(difference))
-    return _counts(run, [difference.tallies.get(run.mirror_id, {})], run.terms, changes)
+    return _counts(run, [difference.tallies.get(run.mirror_id, {})], run.filters, changes)
 
 
 def _counts(

@@ -12,14 +12,12 @@ from django.db.models import Sum
 from channels.models import Channel, Package
 from channels.texts import storable
 from ecosystems.progress import Stop
-from mirrors.models import LeftOut, Run, Snapshot
+from mirrors.models import ExcludedNames, NamesByRule, Run, Snapshot
 from publishing import file_lists
 
 NAMED = 100
 """How many files of each reason are named."""
 
-Names = dict[str, dict[str, list[str]]]
-"""File names by "mirror_filtered" or "channel_filtered", and by rule."""
 Missing = dict[str, int]
 """How many names are still to be found, by "mirror.<rule>" or "channel.<rule>"."""
 Packages = dict[str, set[str]]
@@ -31,18 +29,21 @@ def store(run: Run, *, stop: Stop) -> None:
     names = first_names(run, stop=stop)
     with transaction.atomic():
         run.write(owner=run.owner)
-        LeftOut.objects.update_or_create(run=run, defaults={"names": names})
+        ExcludedNames.objects.update_or_create(run=run, defaults={"names": names})
 
 
-def stored(run: Run) -> Names:
+def stored(run: Run) -> NamesByRule:
     """The stored names, by who left the files out and by which rule."""
-    names: Names | None = LeftOut.objects.filter(run=run).values_list("names", flat=True).first()
-    return names or {"mirror_filtered": {}, "channel_filtered": {}}
+    rows = ExcludedNames.objects.filter(run=run)
+    return rows.values_list("names", flat=True).first() or {
+        "mirror_filtered": {},
+        "channel_filtered": {},
+    }
 
 
-def first_names(run: Run, *, stop: Stop) -> Names:
+def first_names(run: Run, *, stop: Stop) -> NamesByRule:
     """The first 100 file names of each reason, in the shape of `sync_state.logs`."""
-    names: Names = {"mirror_filtered": {}, "channel_filtered": {}}
+    names: NamesByRule = {"mirror_filtered": {}, "channel_filtered": {}}
     missing = _missing(run)
     if not missing:
         return names

@@ -106,17 +106,17 @@ def _fetch(context: RunContext) -> Fetch:
     with temporary_folder() as folder:
         fetch = Fetch(
             mirror.upstream,
-            run.terms.get("subdirs") or [],
+            run.filters.get("subdirs") or [],
             stop=context.check,
             folder=folder,
             row=run,
             ecosystem=limited_ecosystem(
-                mirror.channel, mirror.kind, run.terms, active=mirror.active
+                mirror.channel, mirror.kind, run.filters, active=mirror.active
             ),
         )
         context.step(1)
         context.log(f"Fetching the index of {mirror.upstream.url}")
-        for sentence in form_warnings.idle_rules(mirror.channel, mirror.kind, run.terms):
+        for sentence in form_warnings.idle_rules(mirror.channel, mirror.kind, run.filters):
             context.log(sentence, level="warning")
         accept_snapshots.check_source(mirror)
         fetch.fetch(context.progress)
@@ -144,7 +144,7 @@ def _download(context: RunContext) -> DownloadResult:
         context.step(6)
         return DownloadResult()
     channel = context.channel()
-    inputs = with_terms(gather(channel), mirror.pk, run.terms)
+    inputs = with_terms(gather(channel), mirror.pk, run.filters)
     with DownloadPlan(f"plan{run.pk}") as plan:
         difference = compare(
             channel,

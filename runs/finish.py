@@ -37,7 +37,7 @@ def finish(context: RunContext, counts: RunCounts) -> None:
     context.step(8)
     run.write(counts=counts, percent=100)
     _warn(context, counts)
-    for text in warnings.of_withheld([run.mirror_id])[run.mirror_id]:
+    for text in warnings.of_unavailable_metadata([run.mirror_id])[run.mirror_id]:
         context.log(text, level="warning")
     excluded_names.store(run, stop=context.check)
     end(context, JobState.COMPLETED)

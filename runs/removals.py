@@ -13,7 +13,7 @@ from django.db import transaction
 from channels.states import JobState
 from ecosystems.sentences import SHOWN_NAMES
 from mirrors import run_control, warnings
-from mirrors.models import Mirror, Run
+from mirrors.models import Mirror, Run, WithheldRemovals
 from runs.accept_snapshots import Acceptance
 from runs.context import RunContext, Stopped, lock_mirror
 from runs.counts import RunCounts
@@ -51,7 +51,7 @@ def allow_removals(context: RunContext, acceptance: Acceptance, result: Download
         for section in acceptance.gone:
             run_control.accept(mirror, section, None)
         rows = Mirror.objects.filter(pk=mirror.pk, incomplete=True)
-        if rows.update(incomplete=False, waiting={}) or acceptance.gone:
+        if rows.update(incomplete=False, withheld_removals={}) or acceptance.gone:
             context.request_publication()
     return True
 
@@ -59,19 +59,19 @@ def allow_removals(context: RunContext, acceptance: Acceptance, result: Download
 def report_staying(context: RunContext, result: DownloadResult, counts: RunCounts) -> None:
     """Say that dropped files stay because too many new ones failed; nothing to say, they are gone.
 
-    `Mirror.waiting` is a fact about this run: the next one decides anew.
+    `Mirror.withheld_removals` is a fact about this run: the next one decides anew.
     """
     run = context.run
-    facts = {"failed": result.failed, "planned": result.planned, "names": failed_names(run)}
+    facts = WithheldRemovals(failed=result.failed, planned=result.planned, names=failed_names(run))
     with transaction.atomic():
         lock_mirror(run)
         run.write(owner=run.owner)
         rows = Mirror.objects.filter(pk=run.mirror_id, incomplete=True)
         if counts["stays"]:
-            rows.update(waiting=facts)
-            context.log(warnings.waiting(facts, counts["stays"]), level="warning")
+            rows.update(withheld_removals=facts)
+            context.log(warnings.withheld_removals(facts, counts["stays"]), level="warning")
         else:
-            rows.update(incomplete=False, waiting={})
+            rows.update(incomplete=False, withheld_removals={})
 
 
 def failed_names(run: Run) -> list[str]:

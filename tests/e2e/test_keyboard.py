@@ -162,7 +162,7 @@ def test_what_hangs_is_marked_as_stopped_from_the_menu(
     stage: stages.Stage, sign_in: Callable[[User], Page], live_server: Any
 ) -> None:
     run = stage.mirror.runs.latest("number")
-    asked = run.created_at - Run.STUCK
+    asked = run.created_at - Run.STUCK_AFTER
     Run.objects.filter(pk=run.pk).update(state="stopping", stop_requested_at=asked)
     page = sign_in(stage.admin)
     page.get_by_role("button", name="Actions for approved_software").first.press("Enter")

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from accounts.models import User
 from channels import services as channel_manage
 from mirrors import run_control
-from mirrors.models import Failure, LogLine, Mirror, Run
+from mirrors.models import Failure, LogLine, Mirror, Run, StepTimes
 from tests import scene
 from tests.condatree import FakeConda
 
@@ -145,7 +145,9 @@ def test_escape_closes_the_dialog_and_focus_returns_to_its_menu(
 def test_details_open_in_a_dialog_and_follow_the_log(
     mirror: Mirror, admin_page: Page, live_server: Any
 ) -> None:
-    run = running(mirror, step=2, steps=[[1, "2026-01-01T00:00:00+00:00", None]])
+    run = running(
+        mirror, step=2, steps=[StepTimes(number=1, started="2026-01-01T00:00:00+00:00", ended=None)]
+    )
     page = admin_page
     page.goto(f"{live_server.url}/channels/main/mirrors/")
     page.get_by_role("button", name="Actions for approved_software").click()

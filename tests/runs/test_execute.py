@@ -43,7 +43,7 @@ def test_a_passive_run_lists_everything_and_downloads_nothing(conda: FakeConda) 
     assert not Blob.objects.filter(file=True).exists()
     channel.refresh_from_db()
     assert channel.current == 2
-    assert [step[0] for step in run.steps] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [step["number"] for step in run.steps] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_records_are_published_byte_for_byte(conda: FakeConda) -> None:

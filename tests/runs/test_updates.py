@@ -177,7 +177,7 @@ def test_a_few_failures_do_not_keep_what_was_dropped(conda: FakeConda) -> None:
     run = scene.run_now(mirror)
     assert run.outcome == "errors"
     assert set(scene.listed(channel)) == NEW - {"d-1.0-0.conda"}
-    assert not Mirror.objects.get(pk=mirror.pk).waiting
+    assert not Mirror.objects.get(pk=mirror.pk).withheld_removals
 
 
 def test_a_rules_exclusion_acts_at_once_also_on_what_stays(conda: FakeConda) -> None:

@@ -15,7 +15,7 @@ from channels import readership
 from channels.states import ACTIVE, JobState
 from filters.rules.model import CHANNEL_RULES, MIRROR_RULES
 from mirrors import cron, source_urls, warnings
-from mirrors.models import Mirror, Run, RunOutcome, reasons
+from mirrors.models import Mirror, Run, RunOutcome, hold_reasons
 from runs import excluded_names
 from web.api.schemas import timestamp
 
@@ -92,10 +92,15 @@ def run_item(run: Run) -> Shape:
         "held": run.held,
         "warnings": run.warnings,
         "outcome": run.outcome or None,
-        "filters": run.terms,
+        "filters": run.filters,
         "steps": [
-            {"number": number, "description": Run.STEPS[number - 1], "started": begin, "ended": end}
-            for number, begin, end in run.steps
+            {
+                "number": step["number"],
+                "description": Run.STEPS[step["number"] - 1],
+                "started": step["started"],
+                "ended": step["ended"],
+            }
+            for step in run.steps
         ],
         "sync_state": sync_state(run),
     }
@@ -214,7 +219,7 @@ def _place(mirror: Mirror) -> Shape:
 
 def _held(mirror: Mirror) -> str | None:
     """Why what the upstream has now is not published."""
-    return " ".join(reasons(mirror.held)) or None
+    return " ".join(hold_reasons(mirror.held)) or None
 
 
 def _outcome(mirror: Mirror, run: Run | None) -> str | None:

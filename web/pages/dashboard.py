@@ -96,7 +96,12 @@ def _attention(
     attention = visible_mirrors.annotate(
         last=Subquery(last_run.values("state")[:1]),
         outcome=Subquery(last_run.values("outcome")[:1]),
-    ).filter(Q(last=JobState.FAILED) | Q(outcome=RunOutcome.ERRORS) | ~Q(held={}) | ~Q(waiting={}))
+    ).filter(
+        Q(last=JobState.FAILED)
+        | Q(outcome=RunOutcome.ERRORS)
+        | ~Q(held={})
+        | ~Q(withheld_removals={})
+    )
     running, failed = (
         set(candidates.values_list("pk", flat=True)[:NOTED]) for candidates in (busy, attention)
     )

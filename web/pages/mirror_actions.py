@@ -17,7 +17,7 @@ from channels.errors import WrongState
 from channels.models import Channel, Revision
 from channels.states import ACTIVE, JobState
 from mirrors import run_control, services, warnings
-from mirrors.models import Cause, Mirror, reasons
+from mirrors.models import Cause, Mirror, hold_reasons
 from web.pages.channel_frame import address
 from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import get_mirror, get_run, get_runnable_mirror, return_url
@@ -109,9 +109,9 @@ def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
         except WrongState as error:
             messages.error(request, str(error))
         return redirect(return_url(request, mirror.channel, mirror=mirror))
-    held = reasons(mirror.held)
-    if mirror.waiting:
-        held += warnings.of_waiting(mirror)
+    held = hold_reasons(mirror.held)
+    if mirror.withheld_removals:
+        held += warnings.of_withheld_removals(mirror)
     return confirm(
         request,
         title=f"Release the held changes of {mirror.name}?",

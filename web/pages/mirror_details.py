@@ -12,7 +12,7 @@ from accounts.permissions import Level
 from channels.models import Revision
 from channels.states import ACTIVE, JobState
 from mirrors import warnings
-from mirrors.models import LogLine, Mirror, Run, reasons
+from mirrors.models import LogLine, Mirror, Run, hold_reasons
 from web.pages.channel_frame import render_tab
 from web.pages.guards import signed_in
 from web.pages.mirror_access import get_mirror, get_run, may_write
@@ -53,7 +53,7 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "channel": mirror.channel,
         "run": run,
         "may_write": may_write(request, mirror.channel),
-        "past": mirror.runs.order_by("-number").defer("terms", "steps", "counts")[:PAST],
+        "past": mirror.runs.order_by("-number").defer("filters", "steps", "counts")[:PAST],
     }
     if run is None:
         return context
@@ -67,8 +67,8 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
     return {
         **context,
         "live": run.state in ACTIVE,
-        "held": reasons(run.held),
-        "holds": last and bool(mirror.held or mirror.waiting),
+        "held": hold_reasons(run.held),
+        "holds": last and bool(mirror.held or mirror.withheld_removals),
         "warnings": _warnings(mirror, run),
         "last": last,
         "label": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
@@ -107,7 +107,7 @@ def _published(run: Run) -> list[int] | None:
 
 def _steps(run: Run) -> list[dict[str, Any]]:
     """The eight steps: done, going or to come, and how long each took."""
-    times = {number: (begun, ended) for number, begun, ended in run.steps}
+    times = {step["number"]: (step["started"], step["ended"]) for step in run.steps}
     return [
         {
             "number": number,

@@ -16,7 +16,7 @@ from django.http import HttpRequest, QueryDict
 from channels import access
 from channels.states import ACTIVE, RUN_STATES, STOPPABLE, JobState
 from mirrors import warnings
-from mirrors.models import Mirror, MirrorType, Run, RunOutcome, reasons
+from mirrors.models import Mirror, MirrorType, Run, RunOutcome, hold_reasons
 
 NEVER = "never run"
 HELD = RunOutcome.HELD
@@ -84,12 +84,12 @@ class MirrorRow:
     @property
     def held(self) -> list[str]:
         """Why what the source has now is not published."""
-        return reasons(self.mirror.held)
+        return hold_reasons(self.mirror.held)
 
     @property
     def releasable(self) -> bool:
         """Whether something waits for people to let it pass."""
-        return bool(self.mirror.held or self.mirror.waiting)
+        return bool(self.mirror.held or self.mirror.withheld_removals)
 
     @property
     def cause(self) -> str:
@@ -126,7 +126,7 @@ def build_rows(mirrors: Iterable[Mirror], *, may_write: bool) -> list[MirrorRow]
     """The rows of these mirrors, which come from `all_mirrors()`."""
     mirror_list = list(mirrors)
     ids = [mirror.latest_run for mirror in mirror_list if mirror.latest_run]  # type: ignore[attr-defined]
-    runs = {run.mirror_id: run for run in Run.objects.filter(pk__in=ids).defer("steps", "terms")}
+    runs = {run.mirror_id: run for run in Run.objects.filter(pk__in=ids).defer("steps", "filters")}
     warning_lists = warnings.of_all(mirror_list)
     return [
         MirrorRow(mirror, runs.get(mirror.pk), may_write, warning_lists[mirror.pk])

@@ -30,7 +30,7 @@ COLUMNS = ("section", "file", "outcome", "detail", "size")
 def past(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
     """All runs of a mirror, newest first."""
     mirror = get_mirror(request, c, s, pk, level=Level.READ)
-    rows = mirror.runs.order_by("-number").defer("terms", "steps")
+    rows = mirror.runs.order_by("-number").defer("filters", "steps")
     return render_tab(
         request,
         mirror.channel,

@@ -10,7 +10,7 @@ from django.utils import timezone
 from channels.models import Channel
 from history.models import Event
 from mirrors import run_control
-from mirrors.models import Failure, Mirror, Run
+from mirrors.models import Failure, Mirror, Run, StepTimes
 from tests import scene
 from tests.condatree import FakeConda
 from tests.rogue import failing
@@ -24,22 +24,25 @@ def test_a_run_that_does_not_stop_is_marked_as_stopped_after_ten_minutes(
 ) -> None:
     mirror = scene.mirror(channel, SOURCE, "m")
     run = run_control.request_run(mirror, cause="manual", actor="admin")
-    asked = timezone.now() - Run.STUCK + timedelta(minutes=1)
+    asked = timezone.now() - Run.STUCK_AFTER + timedelta(minutes=1)
     going = Run.objects.filter(pk=run.pk)
     going.update(
-        state="stopping", step=1, steps=[[1, asked.isoformat(), None]], stop_requested_at=asked
+        state="stopping",
+        step=1,
+        steps=[StepTimes(number=1, started=asked.isoformat(), ended=None)],
+        stop_requested_at=asked,
     )
     client = browser()
     address = f"{TAB}{mirror.pk}/mark-stopped/"
     assert "10 minutes after it was asked" in text(client.post(address, follow=True))
     assert going.get().state == "stopping"
 
-    going.update(stop_requested_at=timezone.now() - Run.STUCK)
+    going.update(stop_requested_at=timezone.now() - Run.STUCK_AFTER)
     assert "Mark m as stopped?" in text(client.get(address))
     assert "m marked as stopped." in text(client.post(address, follow=True))
     marked = going.get()
     assert (marked.state, marked.fence) == ("stopped", run.fence + 1)
-    assert marked.steps[0][2] == marked.ended_at.isoformat()
+    assert marked.steps[0]["ended"] == marked.ended_at.isoformat()
     event = Event.objects.get(type="mirror_stopped")
     assert (event.actor, event.run_id, event.meta["marked"]) == ("admin", run.pk, True)
     assert "10 minutes after it was asked" in text(client.post(address, follow=True))

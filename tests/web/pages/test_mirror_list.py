@@ -43,7 +43,7 @@ def test_the_menu_has_what_the_state_allows_and_nothing_else(channel: Channel) -
     assert menu() == always | {"stop"}
     Run.objects.filter(pk=run.pk).update(state="stopping", stop_requested_at=timezone.now())
     assert menu() == always
-    Run.objects.filter(pk=run.pk).update(stop_requested_at=timezone.now() - Run.STUCK)
+    Run.objects.filter(pk=run.pk).update(stop_requested_at=timezone.now() - Run.STUCK_AFTER)
     assert menu() == always | {"marked"}
     Run.objects.filter(pk=run.pk).update(state="stopped")
     assert menu() == always | {"restart"}
