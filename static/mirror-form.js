@@ -1,10 +1,11 @@
-// The mirror form: what a type does not have, the platforms' warning, the only-packages, the
-// frequency, addresses to fill in, and entries that cannot be read. Without it everything shows.
+// The mirror form: hides what the type does not have, the include list and the cron field while they
+// are not used; fills in common sources; marks specs that cannot be read. Without it, all fields show.
 const form = document.getElementById("mirror-form");
 const field = (name) => form.elements.namedItem(name);
-const put = (id, text) => {
-  const place = document.getElementById(id);
-  if (place.textContent !== text) place.textContent = text;
+const setText = (id, text) => {
+  const region = document.getElementById(id);
+  // Setting the same text again would make screen readers repeat a live region.
+  if (region.textContent !== text) region.textContent = text;
 };
 
 function showType() {
@@ -14,12 +15,12 @@ function showType() {
 }
 
 function showPlatforms() {
-  const ticked = [...form.querySelectorAll("input[name=subdirs]:checked")].map((box) => box.value);
+  const selected = [...form.querySelectorAll("input[name=subdirs]:checked")].map((box) => box.value);
   let text = "";
-  if (!ticked.length) text = "No platform is selected: all platforms are mirrored.";
-  else if (!ticked.includes("noarch")) text = "Without noarch, many packages of these platforms cannot be installed: they depend on noarch packages.";
-  else if (ticked.length === 1) text = "Only noarch is selected: programs that are built for a platform, such as python itself, are not included.";
-  put("platforms-note", text);
+  if (!selected.length) text = "No platform is selected: all platforms are mirrored.";
+  else if (!selected.includes("noarch")) text = "Without noarch, many packages of these platforms cannot be installed: they depend on noarch packages.";
+  else if (selected.length === 1) text = "Only noarch is selected: programs that are built for a platform, such as python itself, are not included.";
+  setText("platforms-note", text);
 }
 
 function showOnly() {
@@ -30,40 +31,41 @@ function showFrequency() {
   document.getElementById("custom-cron").hidden = field("frequency").value !== "custom";
 }
 
-function toggle(button) {
+function toggleRegion(button) {
   const open = button.getAttribute("aria-expanded") !== "true";
   button.setAttribute("aria-expanded", String(open));
   document.getElementById(button.getAttribute("aria-controls")).hidden = !open;
 }
 
-// Entries that cannot be read are marked where they stand, and told below the field.
-function markWrong() {
+// Specs that cannot be read are marked in the field; the sentences are below it.
+function markInvalidTags() {
   form.querySelectorAll("textarea[data-tags]").forEach((area) => {
-    const wrong = new Set([...document.querySelectorAll(`#${area.name}-check [data-wrong]`)].map((one) => one.dataset.wrong));
+    const reported = [...document.querySelectorAll(`#${area.name}-check [data-invalid]`)];
+    const invalid = new Set(reported.map((element) => element.dataset.invalid));
     for (const value of area.tomselect?.items ?? []) {
-      area.tomselect.getItem(value)?.classList.toggle("tag-wrong", wrong.has(value));
+      area.tomselect.getItem(value)?.classList.toggle("tag-invalid", invalid.has(value));
     }
   });
 }
 
-function tools(area) {
+function addListTools(area) {
   const row = document.createElement("div");
   row.className = "tag-tools";
   const label = area.closest(".field").querySelector("label");
   label.id ||= `${area.id}-label`;
-  const button = (words, act) => {
-    const one = document.createElement("button");
-    Object.assign(one, { type: "button", className: "btn btn-sm btn-ghost", textContent: words });
-    one.setAttribute("aria-describedby", label.id);
-    one.addEventListener("click", act);
-    row.append(one);
+  const addButton = (text, onClick) => {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "btn btn-sm btn-ghost", textContent: text });
+    button.setAttribute("aria-describedby", label.id);
+    button.addEventListener("click", onClick);
+    row.append(button);
   };
   const entries = () => (area.tomselect ? [...area.tomselect.items] : area.value.split("\n"));
-  button("Copy all", () => navigator.clipboard?.writeText(entries().join("\n")));
-  button("Clear all", () => {
+  addButton("Copy all", () => navigator.clipboard?.writeText(entries().join("\n")));
+  addButton("Clear all", () => {
     if (area.tomselect) area.tomselect.clear();
     else area.value = "";
-    look();
+    recheck();
   });
   const file = document.createElement("input");
   Object.assign(file, { type: "file", accept: ".txt,.csv,text/plain", hidden: true });
@@ -71,27 +73,28 @@ function tools(area) {
     const text = await file.files[0].text();
     if (area.tomselect) area.addText(text);
     else area.value = [area.value, text].filter(Boolean).join("\n");
-    look();
+    recheck();
   });
   row.append(file);
-  button("Import from a file", () => file.click());
+  addButton("Import from a file", () => file.click());
   (area.parentElement.querySelector(".ts-wrapper") ?? area).after(row);
 }
 
 const refresh = () => { showType(); showPlatforms(); showOnly(); showFrequency(); };
 form.addEventListener("change", refresh);
-// Lists of tens of thousands are looked at when the form is submitted, not at every key.
-const LARGE = 200_000;
-const look = () => {
-  const large = [...form.querySelectorAll("textarea")].some((area) => area.value.length > LARGE);
-  if (!large) form.dispatchEvent(new Event("look"));
+// Lists of tens of thousands are checked when the form is submitted, not at every key: each check
+// sends and parses the whole form.
+const MAX_LIVE_CHECK = 200_000;
+const recheck = () => {
+  const large = [...form.querySelectorAll("textarea")].some((area) => area.value.length > MAX_LIVE_CHECK);
+  if (!large) form.dispatchEvent(new Event("recheck"));
 };
 for (const name of ["input", "change"]) {
-  form.addEventListener(name, (event) => { if (event.target.id !== "source-examples") look(); });
+  form.addEventListener(name, (event) => { if (event.target.id !== "source-examples") recheck(); });
 }
 form.querySelectorAll("[data-toggle-region]").forEach((button) => {
-  toggle(button);
-  button.addEventListener("click", () => toggle(button));
+  toggleRegion(button);
+  button.addEventListener("click", () => toggleRegion(button));
 });
 document.getElementById("source-examples").addEventListener("change", (event) => {
   if (!event.target.value) return;
@@ -102,27 +105,28 @@ document.getElementById("source-examples").addEventListener("change", (event) =>
   event.target.value = "";
   field("source_root").focus();
 });
-// The address that was meant; a login that is shown as *** stays as it was typed.
+// “Use this URL” of a connection test: the server masks credentials as ***, so those that were typed
+// are put back.
 form.addEventListener("click", (event) => {
   const button = event.target.closest("[data-source-root]");
   if (!button) return;
   const source = field("source_root");
   const [, login] = source.value.match(/^[a-z]+:\/\/([^/@]*)@/i) ?? [];
   const [, token] = source.value.match(/\/t\/([^/]+)/) ?? [];
-  let meant = button.dataset.sourceRoot;
-  if (login) meant = meant.replace("://***@", () => `://${login}@`);
-  if (token) meant = meant.replace("/t/***", () => `/t/${token}`);
-  source.value = meant;
+  let url = button.dataset.sourceRoot;
+  if (login) url = url.replace("://***@", () => `://${login}@`);
+  if (token) url = url.replace("/t/***", () => `/t/${token}`);
+  source.value = url;
   source.focus();
-  look();
+  recheck();
 });
-document.body.addEventListener("htmx:oobAfterSwap", markWrong);
-// A link of the summary goes to the box that one types into.
+document.body.addEventListener("htmx:oobAfterSwap", markInvalidTags);
+// Tom Select hides the textarea: a link of the error summary focuses its input instead.
 form.addEventListener("click", (event) => {
   const area = event.target.closest(".alert a[href^='#']") && document.querySelector(event.target.getAttribute("href"));
   if (!area?.tomselect) return;
   event.preventDefault();
   area.tomselect.focus();
 });
-form.querySelectorAll("textarea[data-tags]").forEach(tools);
+form.querySelectorAll("textarea[data-tags]").forEach(addListTools);
 refresh();

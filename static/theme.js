@@ -3,8 +3,8 @@
   const root = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const apply = () => {
-    const wish = root.dataset.theme;
-    root.dataset.bsTheme = wish === "system" ? (dark.matches ? "dark" : "light") : wish;
+    const preference = root.dataset.theme;
+    root.dataset.bsTheme = preference === "system" ? (dark.matches ? "dark" : "light") : preference;
   };
   root.classList.remove("no-js");
   root.classList.add("js");

@@ -281,7 +281,7 @@ def test_what_is_typed_is_answered_where_it_stands(
     exclude.fill("numpy ==")
     exclude.press("Tab")
     expect(page.get_by_text("“numpy ==”:")).to_be_visible()
-    expect(page.locator(".tag-wrong")).to_have_text(re.compile("numpy =="))
+    expect(page.locator(".tag-invalid")).to_have_text(re.compile("numpy =="))
     expect(exclude).to_be_focused()
     view = page.get_by_role("button", name="View Channel Filters")
     expect(view).to_have_attribute("aria-expanded", "false")

@@ -21,7 +21,7 @@ SECONDS = 60
 def in_the_page(script: str) -> str:
     """What `script` prints, with the page's own `split`."""
     code = APP.read_text()
-    own = code[code.index("const MANY") : code.index("// The list of suggestions")]
+    own = code[code.index("const MAX_TAGS") : code.index("// Tom Select names")]
     node = compute_driver_executable()[0]
     command = [node, "--input-type=module", "-e", f"{own}\n{script}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)

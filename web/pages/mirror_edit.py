@@ -51,7 +51,7 @@ HINTS = {
     MirrorType.CRAN.value: "The URL of a CRAN-like repository, without /src/contrib at its end.",
 }
 _ABOUT_CONDA = "Keep Legacy Packages and CVE Filters apply only to conda."
-MISSING_PARTS = {
+TYPE_NOTES = {
     MirrorType.PYTHON.value: (
         "Standard python mirrors have no Platforms: the files of a project are "
         f"mirrored for all of them. {_ABOUT_CONDA}"
@@ -133,9 +133,7 @@ def _page(
             if not form.mirror or kind == form.mirror.kind
         ],
         "hints": {kind: HINTS[kind] for kind in registry.kinds()},
-        "missing_parts": {
-            kind: MISSING_PARTS[kind] for kind in registry.kinds() if kind in MISSING_PARTS
-        },
+        "type_notes": {kind: TYPE_NOTES[kind] for kind in registry.kinds() if kind in TYPE_NOTES},
         "own_channels": [
             (f"{settings.PUBLIC_URL}/api/repo/{channel_row.path}", channel_row.path)
             for channel_row in owns[:OWN_CHANNELS]

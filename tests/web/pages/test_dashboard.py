@@ -60,7 +60,7 @@ def test_a_line_of_a_mirror_has_its_actions() -> None:
     assert "Actions for rocks" in page
     for action in ("edit", "stop", "details", "delete"):
         assert f'id="{action}-{mirror.pk}"' in page
-        assert f'id="{action}-busy-{mirror.pk}"' in page
+        assert f'id="{action}-running-{mirror.pk}"' in page
     assert f"/channels/geology/mirrors/{mirror.pk}/stop/?next=%2F" in page
 
 

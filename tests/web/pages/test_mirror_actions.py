@@ -108,13 +108,13 @@ def test_held_says_why_and_release_lets_it_pass(channel: Channel, conda: FakeCon
         assert "noarch: noarch" not in page
     details = text(client.get(f"{TAB}{mirror.pk}/"))
     assert "Clients keep the previously accepted packages" in details
-    assert f'id="release-here" href="{release}"' in details
+    assert f'id="release-details" href="{release}"' in details
     client.post(release)
     mirror.refresh_from_db()
     assert mirror.held == {}
     details = text(client.get(f"{TAB}{mirror.pk}/"))
     assert "It is no longer held." in details
-    assert "release-here" not in details
+    assert "release-details" not in details
 
 
 def test_a_failed_file_has_its_cause_and_can_be_tried_again(

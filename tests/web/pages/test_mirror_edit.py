@@ -53,7 +53,7 @@ def test_the_hint_to_freeze_is_quiet_where_clients_have_nothing_to_keep(
     assert "Freeze the channel first" in page
     assert 'class="banner"' in page
     overview = text(browser().get("/channels/main/"))
-    assert 'Mirror completed</a> <span class="clip">m</span>' in overview
+    assert 'Mirror completed</a> <span class="line-clamp">m</span>' in overview
 
 
 def test_a_mirror_is_created_from_the_form_and_the_browser_lands_on_its_row(

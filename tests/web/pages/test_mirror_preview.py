@@ -33,8 +33,8 @@ def test_while_one_types_specs_and_frequency_are_answered(channel: Channel) -> N
             form(exclude_specs="six\nbad ==", frequency="custom", cron="*/5 * * * *"),
         )
     )
-    assert 'data-wrong="bad =="' in said
-    assert 'data-wrong="six"' not in said
+    assert 'data-invalid="bad =="' in said
+    assert 'data-invalid="six"' not in said
     assert "Every 5 minutes" in said
     assert "more often than daily" in said
     said = text(client.post(f"{TAB}check/", form(cron_timezone="Europe/Berlin")))
