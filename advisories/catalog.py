@@ -1,12 +1,12 @@
 """Loads what is known of packages, for many names at once: some queries for a batch of shards.
 
-known = catalog.load("conda", {"pytorch": None, "pillow": [("pkg:pypi/pillow",)]})
-facts = known["pillow"].facts("9.5.0", "pillow-9.5.0-py311_0.conda", ("pkg:pypi/pillow",))
+packages = catalog.load("conda", {"pytorch": None, "pillow": [("pkg:pypi/pillow",)]})
+facts = packages["pillow"].facts("9.5.0", "pillow-9.5.0-py311_0.conda", ("pkg:pypi/pillow",))
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -37,7 +37,7 @@ _ROWS = f"""
     FROM {models.AffectedPackage._meta.db_table} package
     JOIN {models.Record._meta.db_table} record ON record.id = package.record_id
     JOIN {models.Advisory._meta.db_table} advisory ON advisory.id = record.advisory_id
-    WHERE package.ecosystem = %s AND package.name IN ({{in}})
+    WHERE {{malware}}package.ecosystem = %s AND package.name IN ({{in}})
     ORDER BY advisory.id, package.id"""
 _IDS = f"""
     SELECT record.advisory_id, identifier.text
@@ -47,40 +47,48 @@ _IDS = f"""
 
 
 def load(
-    family: str, names: Mapping[str, Collection[Purls] | None]
+    family: str, names: Mapping[str, Collection[Purls] | None], *, malware_only: bool = False
 ) -> dict[str, PackageAdvisories]:
     """What is known of packages of a family (`conda`, `python`, `cran`), by their names.
 
     The values of `names` are the purls that records of the name state: a tuple for each record
-    that states any.
+    that states any. `malware_only`: leave out what reports no malware, and what is covered.
     """
     entries = _name_maps(names) if family == "conda" else {}
-    wanted = {
+    packages = {
         name: _packages(family, name, purls or (), entries.get(name))
         for name, purls in names.items()
     }
-    affected = _affected({package for packages in wanted.values() for package in packages})
-    curations = _curations(family, names)
-    covered = frozenset(ecosystem for ecosystem in COVERED if _exists(ecosystem))
+    every = {package for of_name in packages.values() for package in of_name}
+    affected = _affected(every, malware_only=malware_only)
+    curations = _curations(family, _with_any(packages, affected))
+    covered = frozenset(
+        ecosystem for ecosystem in COVERED if not malware_only and _exists(ecosystem)
+    )
     return {
         name: PackageAdvisories(
             family,
             name,
-            {package: affected[package] for package in packages if package in affected},
+            {package: affected[package] for package in of_name if package in affected},
             curations.get(curated_name(family, name), ()),
             entry=entries.get(name),
             covered=covered,
         )
-        for name, packages in wanted.items()
+        for name, of_name in packages.items()
     }
+
+
+def has_malware() -> bool:
+    """Whether any source reports malware."""
+    return models.Record.objects.filter(malware=True).exists()
 
 
 def facts(
     family: str, name: str, version: str, filename: str = "", purls: Purls = None
 ) -> AdvisoryFacts:
     """What is known of a single file."""
-    known = load(family, {name: None if purls is None else (purls,)})
-    return known[name].facts(version, filename, purls)
+    packages = load(family, {name: None if purls is None else (purls,)})
+    return packages[name].facts(version, filename, purls)
 
 
 def curated_name(family: str, name: str) -> str:
@@ -113,14 +121,26 @@ def _name_maps(names: Iterable[str]) -> dict[str, NameMap]:
     }
 
 
-def _affected(packages: Iterable[Package]) -> dict[Package, list[AffectedVersions]]:
+def _with_any(packages: Mapping[str, set[Package]], affected: Container[Package]) -> Iterator[str]:
+    """The names that have advisories: of all others no curation matters."""
+    return (
+        name
+        for name, of_name in packages.items()
+        if any(package in affected for package in of_name)
+    )
+
+
+def _affected(
+    packages: Iterable[Package], *, malware_only: bool
+) -> dict[Package, list[AffectedVersions]]:
     names: dict[str, list[str]] = {}
     for ecosystem, name in packages:
         names.setdefault(ecosystem, []).append(name)
+    query = _ROWS.replace("{malware}", "record.malware AND " if malware_only else "")
     stored = [
         row
         for ecosystem, of_it in names.items()
-        for row in rows.select(_ROWS, sorted(of_it), ecosystem)
+        for row in rows.select(query, sorted(of_it), ecosystem)
     ]
     ids: dict[int, set[str]] = {}
     for pk, text in rows.select(_IDS, sorted({row[4] for row in stored})):
@@ -143,6 +163,8 @@ def _affected(packages: Iterable[Package]) -> dict[Package, list[AffectedVersion
 
 def _curations(family: str, names: Iterable[str]) -> dict[str, Sequence[CurationEntry]]:
     spelled = {curated_name(family, name) for name in names}
+    if not spelled:
+        return {}
     stored = models.Curation.objects.filter(family=family, package__in=spelled)
     entries: dict[str, list[CurationEntry]] = {}
     for number, row in enumerate(stored.order_by("created_at", "pk")):

@@ -106,6 +106,10 @@ class Record(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["name", "source"], name="record_once")]
+        indexes = [
+            # Whether there is any malware is asked by every publication.
+            models.Index(fields=["malware"], condition=models.Q(malware=True), name="malicious")
+        ]
 
     def __str__(self) -> str:
         return self.name

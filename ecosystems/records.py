@@ -35,6 +35,8 @@ class Record(msgspec.Struct, gc=False, kw_only=True):
     """Where the file lies, absolute or relative to the index; "" = under its own name there."""
     archived: bool = False
     """The index does not show it as a current version, but in its archive."""
+    purls: tuple[str, ...] | None = None
+    """Package URLs of what the file holds; None where the index does not say it."""
     companions: tuple[Record, ...] = ()
     """Small files that belong to this one (a wheel's metadata, PEP 658); it is whole only with
     them."""

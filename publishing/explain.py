@@ -18,6 +18,8 @@ from ecosystems.base import Ecosystem
 from ecosystems.records import Invalid, Record
 from filters.rules import Reason
 from filters.rules.model import Rule
+from filters.rules.vulnerabilities import unscored_names
+from publishing import file_advisories
 from publishing.inputs import Inputs, gather
 from publishing.judge import apply_rules, decide_batch, rule_reasons
 from publishing.outcomes import Outcome, SectionInputs, SourceRecords, State, excluded
@@ -180,10 +182,14 @@ def _is_withdrawn(section: SectionInputs, name: str) -> bool:
 
 
 def _answers(section: SectionInputs, name: str) -> list[Answer]:
-    package = apply_rules(section, name)
+    (package,) = apply_rules(section, [name])
     decide_batch(section, [package])
     return [
-        _answer(record.filename, section.section, name, part.source.mirror_name, outcome)
+        _with_unscored(
+            _answer(record.filename, section.section, name, part.source.mirror_name, outcome),
+            part,
+            record,
+        )
         for part in package.sources
         for record, outcome in _with_dropped(part)
     ]
@@ -193,6 +199,17 @@ def _with_dropped(part: SourceRecords) -> Iterator[tuple[Record | Invalid, Outco
     yield from part.decided()
     for published in part.dropped.values():
         yield published.record, Outcome(State.STAYS, published=published)
+
+
+def _with_unscored(answer: Answer, part: SourceRecords, record: Record | Invalid) -> Answer:
+    """The answer, which says of a kept file that a rule on scores cannot act on it."""
+    if not answer.kept or not part.scores or isinstance(record, Invalid) or not part.advisories:
+        return answer
+    unscored = unscored_names(part.advisories(record))
+    if not unscored:
+        return answer
+    text = f"Rules on scores do not act on it: nobody has scored {', '.join(unscored[:3])}."
+    return replace(answer, detail=f"{answer.detail} {text}".strip())
 
 
 def _answer(filename: str, section: str, name: str, mirror: str, outcome: Outcome) -> Answer:
@@ -235,6 +252,9 @@ def _from_row(
     for mirror in inputs.mirrors:
         if mirror.mirror.pk != mirror_id:
             continue
+        rules = (mirror.rules, *inputs.channel_rules[ecosystem.family])
+        need = file_advisories.need_of(rules)
+        facts = file_advisories.load(row.family, {row.name: records}, need)
         reasons = rule_reasons(
             ecosystem,
             row.section,
@@ -242,6 +262,7 @@ def _from_row(
             records,
             mirror_rules=mirror.rules,
             channel_rules=inputs.channel_rules[ecosystem.family],
+            advisories=facts.get(row.name),
         )
         for record, reason in zip(records, reasons, strict=True):
             if record.filename == filename and reason is not None:

@@ -15,10 +15,12 @@ from ecosystems.base import Ecosystem
 from ecosystems.progress import Stop
 from ecosystems.records import Invalid, Record
 from filters.rules import Reason, Rules, judge
-from publishing import file_licenses
+from filters.rules.vulnerabilities import Lookup
+from publishing import file_advisories, file_licenses
 from publishing.outcomes import (
     PackageRecords,
     SectionInputs,
+    Source,
     SourceRecords,
     StayingRecords,
     decide,
@@ -41,23 +43,48 @@ def judge_packages(
     remaining = iter(names)
     while batch_names := list(islice(remaining, NAMES_AT_ONCE)):
         stop()
-        batch = [apply_rules(section, name) for name in batch_names]
+        batch = apply_rules(section, batch_names)
         decide_batch(section, batch, planning=planning)
         yield batch
 
 
-def apply_rules(section: SectionInputs, name: str) -> PackageRecords:
-    """The records of `name`, each with what the mirror's and the channel's rules say of it."""
-    package = PackageRecords(name)
-    for source in section.sources:
-        body, records = b"", list[Record | Invalid]()
-        if name in source.pack.names():
-            body = source.pack.read(name)
-            records = section.ecosystem.records(body, section=section.section, name=name)
-        reasons = _reasons(section, source.rules, name, records)
-        licenses = file_licenses.needed((source.rules, *section.channel_rules))
-        package.sources.append(SourceRecords(source, body, records, reasons, licenses=licenses))
-    return package
+def apply_rules(section: SectionInputs, names: Sequence[str]) -> list[PackageRecords]:
+    """The records of these packages, each with what the mirror's and the channel's rules say."""
+    batch = [
+        PackageRecords(name, [_read(section, source, name) for source in section.sources])
+        for name in names
+    ]
+    # Of all packages at once: some queries for the batch, not for each name.
+    need = file_advisories.need_of(
+        (*(source.rules for source in section.sources), *section.channel_rules)
+    )
+    records = {
+        package.name: [record for part in package.sources for record in part.records]
+        for package in batch
+    }
+    facts = file_advisories.load(section.ecosystem.family, records, need)
+    for package in batch:
+        for part in package.sources:
+            part.advisories = facts.get(package.name)
+            part.reasons = _reasons(section, part, package.name, part.records, part.advisories)
+    return batch
+
+
+def _read(section: SectionInputs, source: Source, name: str) -> SourceRecords:
+    """What the source has of a package, before rules look at it."""
+    body, records = b"", list[Record | Invalid]()
+    if name in source.pack.names():
+        body = source.pack.read(name)
+        records = section.ecosystem.records(body, section=section.section, name=name)
+    rules = (source.rules, *section.channel_rules)
+    return SourceRecords(
+        source,
+        body,
+        records,
+        [],
+        licenses=file_licenses.needed(rules),
+        scores=any(filter_.cve_score is not None for filter_ in rules),
+    )
 
 
 def decide_batch(
@@ -91,8 +118,12 @@ def rule_reasons(
     *,
     mirror_rules: Rules,
     channel_rules: Sequence[Rules],
+    advisories: Lookup | None,
 ) -> list[Reason | None]:
-    """Why today's rules exclude each of a package's records; None where none does."""
+    """Why today's rules exclude each of a package's records; None where none does.
+
+    `advisories`: what is known of each file; None where nothing is.
+    """
     if not records:
         return []
     if file_licenses.needed((mirror_rules, *channel_rules)):
@@ -104,19 +135,25 @@ def rule_reasons(
         mirror=mirror_rules,
         channels=channel_rules,
         kind=ecosystem.family,
+        advisories=advisories,
     )
 
 
 def _reasons(
-    section: SectionInputs, mirror_rules: Rules, name: str, records: Sequence[Record | Invalid]
+    section: SectionInputs,
+    part: SourceRecords,
+    name: str,
+    records: Sequence[Record | Invalid],
+    advisories: Lookup | None,
 ) -> list[Reason | None]:
     return rule_reasons(
         section.ecosystem,
         section.section,
         name,
         records,
-        mirror_rules=mirror_rules,
+        mirror_rules=part.source.rules,
         channel_rules=section.channel_rules,
+        advisories=advisories,
     )
 
 
@@ -179,8 +216,20 @@ def _staying(
         for old in listed
     ]
     published_present = present_digests(records, section.audience)
+    # Loaded anew: records that were listed before may state other purls than those of today.
+    rules = (*(source.rules for source in section.sources), *section.channel_rules)
+    facts = file_advisories.load(
+        section.ecosystem.family,
+        {
+            name: [old.record for listed in by_mirror.values() for old in listed]
+            for name, by_mirror in published.items()
+        },
+        file_advisories.need_of(rules),
+    )
     return {
-        name: _staying_of(section, name, unfinished[name], by_mirror, published_present)
+        name: _staying_of(
+            section, name, unfinished[name], by_mirror, published_present, facts.get(name)
+        )
         for name, by_mirror in published.items()
     }
 
@@ -198,12 +247,13 @@ def _staying_of(
     parts: Iterable[SourceRecords],
     published: RecordsByMirror,
     present: Set[str],
+    advisories: Lookup | None,
 ) -> dict[int, StayingRecords]:
     """Rules act at once, and so does what the upstream says it has taken back."""
     staying: dict[int, StayingRecords] = {}
     for part in parts:
         mine = published.get(part.source.mirror_id, [])
-        records = _still_allowed(section, part, name, mine, present)
+        records = _still_allowed(section, part, name, mine, present, advisories)
         if not records:
             continue
         withdrawn = section.ecosystem.withdrawn(part.body, next(iter(records.values())).body)
@@ -218,10 +268,12 @@ def _still_allowed(
     name: str,
     published: Sequence[PublishedRecord],
     present: Set[str],
+    advisories: Lookup | None,
 ) -> dict[str, PublishedRecord]:
     """Of the published records those whose bytes are here and that rules let through today."""
     with_bytes = [old for old in published if is_present(old.record, present)]
-    reasons = _reasons(section, part.source.rules, name, [old.record for old in with_bytes])
+    records = [old.record for old in with_bytes]
+    reasons = _reasons(section, part, name, records, advisories)
     return {
         old.record.filename: old
         for old, reason in zip(with_bytes, reasons, strict=True)

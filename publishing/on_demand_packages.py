@@ -163,7 +163,7 @@ def _judged(
     inputs: Inputs, mirror: MirrorInputs, section_name: str, name: str, revision: Revision
 ) -> Listing:
     section = inputs.section(mirror.ecosystem, section_name, names=[name])
-    package = apply_rules(section, name)
+    (package,) = apply_rules(section, [name])
     channel = inputs.channel
     if channel.frozen_at is not None or revision.number != channel.current:
         _exclude_later_uploads(package, revision)

@@ -18,6 +18,7 @@ from ecosystems.pack import Layered, Pack
 from ecosystems.records import Invalid, Record
 from filters.rules import Reason, Rules, twins
 from filters.rules.model import Rule
+from filters.rules.vulnerabilities import Lookup
 from publishing.published_records import PublishedRecord, PublishedSection
 
 
@@ -126,6 +127,10 @@ class SourceRecords:
     """Whether a record is listed otherwise than the body says it."""
     licenses: bool = False
     """Whether rules look at licenses."""
+    scores: bool = False
+    """Whether rules look at the scores of advisories."""
+    advisories: Lookup | None = None
+    """What is known of each file; None where no advisory is about the package."""
     outcomes: list[Outcome] = field(default_factory=list)
     """What becomes of each record; `decide` fills it."""
     dropped: dict[str, PublishedRecord] = field(default_factory=dict)

@@ -9,14 +9,19 @@ from typing import Any, TypedDict
 from channels.models import Channel, Package
 from ecosystems import registry
 from filters.rules.model import Rule
+from filters.rules.vulnerabilities import unscored_names
 from mirrors.models import Mirror, Snapshot
 from publishing.outcomes import SourceRecords, State
 
 LICENSE_UNKNOWN = "license_unknown"
 """Counts kept files on which license rules cannot act, because nobody has said the license."""
 
+CVE_UNKNOWN = "cve_unknown"
+"""Counts kept files that a rule on scores cannot judge: nobody scores one of their advisories."""
+
 Tally = dict[str, int]
-"""How many files became what, by `Outcome.key`, with `LICENSE_UNKNOWN`; no zeros."""
+"""How many files became what, by `Outcome.key`; with `LICENSE_UNKNOWN` and `CVE_UNKNOWN`. No
+zeros."""
 
 
 class FileCounts(TypedDict):
@@ -32,6 +37,8 @@ class FileCounts(TypedDict):
     """Not among those listed: the upstream has dropped them."""
     license_unknown: int
     """Among active, passive and missing."""
+    cve_unknown: int
+    """Among active, passive and missing."""
     mirror_filtered: dict[str, int]
     channel_filtered: dict[str, int]
     listed: int
@@ -43,6 +50,9 @@ def tally_of(part: SourceRecords) -> Tally:
     if part.licenses:
         unknown = sum(not record.license_known for record in part.kept())
         tally |= {LICENSE_UNKNOWN: unknown} if unknown else {}
+    if part.advisories is not None and part.scores:
+        unscored = sum(bool(unscored_names(part.advisories(record))) for record in part.kept())
+        tally |= {CVE_UNKNOWN: unscored} if unscored else {}
     if part.dropped:
         tally[str(State.STAYS)] = len(part.dropped)
     return tally
@@ -65,6 +75,7 @@ def file_counts(tallies: Iterable[Mapping[str, int]], snapshots: Iterable[Snapsh
         missing=total.pop(State.MISSING, 0),
         stays=total.pop(State.STAYS, 0),
         license_unknown=total.pop(LICENSE_UNKNOWN, 0),
+        cve_unknown=total.pop(CVE_UNKNOWN, 0),
         mirror_filtered={},
         channel_filtered={},
         listed=0,

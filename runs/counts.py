@@ -38,6 +38,7 @@ class RunCounts(ChannelChanges):
     """Of an active mirror: what is here or still to be downloaded."""
     stays: int
     license_unknown: int
+    cve_unknown: int
     mirror_filtered: dict[str, int]
     channel_filtered: dict[str, int]
     listed: int
@@ -88,6 +89,7 @@ def _counts(
         active_planned=planned(counts, run.mirror),
         stays=counts["stays"],
         license_unknown=counts["license_unknown"],
+        cve_unknown=counts["cve_unknown"],
         mirror_filtered=counts["mirror_filtered"],
         channel_filtered=counts["channel_filtered"],
         listed=counts["listed"],

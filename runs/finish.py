@@ -107,6 +107,11 @@ def _warn(context: RunContext, counts: RunCounts) -> None:
             f"them: the index states none, and no wheel is here to be read"
             f"{f' (packages: {first_names(packages, None)})' if packages else ''}."
         )
+    if unscored := counts["cve_unknown"]:
+        context.warn(
+            f"Rules on CVE scores do not act on {files(unscored)}: nobody has scored one of their "
+            'advisories. They are kept; "cve_unknown": "exclude" leaves them out.'
+        )
     if counts["listed"] and not counts["active"] + counts["passive"]:
         listed = counts["listed"]
         context.warn(f"None of the {listed:,} files that the upstream lists is mirrored.")

@@ -42,6 +42,7 @@ class PreviewCounts(TypedDict):
     active_planned: int
     stays: int
     license_unknown: int
+    cve_unknown: int
     mirror_filtered: dict[str, int]
     channel_filtered: dict[str, int]
 
@@ -181,6 +182,7 @@ def _result(
             active_planned=planned(counts, mirror),
             stays=counts["stays"],
             license_unknown=counts["license_unknown"],
+            cve_unknown=counts["cve_unknown"],
             mirror_filtered=counts["mirror_filtered"],
             channel_filtered=counts["channel_filtered"],
         ),

@@ -6,6 +6,7 @@ from filters.rules.model import Rule
 from publishing.outcomes import State
 
 RULE_LABELS: dict[str, str] = {
+    Rule.MALWARE: "Malware",
     Rule.CVE: "CVE Filters",
     Rule.DATE: "Date Range",
     Rule.SIGNED: "Signatures",

@@ -127,6 +127,10 @@ class PackageAdvisories:
         self._facts_by_key: dict[tuple[str, Purls, str], AdvisoryFacts] = {}
         self._versions_by_key: dict[tuple[int, Scheme], Versions] = {}
 
+    def __bool__(self) -> bool:
+        """Whether any advisory is about the package, whatever versions it affects."""
+        return bool(self._affected)
+
     def facts(self, version: str, filename: str = "", purls: Purls = None) -> AdvisoryFacts:
         """What is known of one file; `purls` as its record states them, None where it does not."""
         key = version, purls, filename if self._single else ""

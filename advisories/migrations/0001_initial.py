@@ -127,6 +127,10 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=('name', 'source'), name='record_once'),
         ),
         migrations.AddIndex(
+            model_name='record',
+            index=models.Index(condition=models.Q(malware=True), fields=['malware'], name='malicious'),
+        ),
+        migrations.AddIndex(
             model_name='affectedpackage',
             index=models.Index(fields=['ecosystem', 'name'], name='advisories__ecosyst_2eb72b_idx'),
         ),

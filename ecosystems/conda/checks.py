@@ -165,10 +165,18 @@ def checked(file: str, raw: bytes, *, extension: str) -> CondaRecord | Invalid:
         sha256=_text(fields, "sha256").lower(),
         md5=_text(fields, "md5").lower(),
         subdir=_text(fields, "subdir"),
+        purls=_purls(fields),
     )
     if any(key in fields for key in _LEADS_AWAY):
         _cut(record)
     return record
+
+
+def _purls(fields: dict[str, Any]) -> tuple[str, ...] | None:
+    purls = fields.get("purls")
+    if not isinstance(purls, list):
+        return None
+    return tuple(text for text in purls if isinstance(text, str))
 
 
 def _wrong(fields: dict[str, Any], expected: tuple[str, ...]) -> str:

@@ -5,12 +5,11 @@ and the same records always give the same verdicts.
 """
 
 from filters.rules.form import Problem, normalized, problems
-from filters.rules.judgement import Advisory, judge, refused, twins
+from filters.rules.judgement import judge, refused, twins
 from filters.rules.model import Reason, Rule, Rules, compile_rules, lenient
 from filters.rules.overlap import compared, conflicts
 
 __all__ = [
-    "Advisory",
     "Problem",
     "Reason",
     "Rule",

@@ -19,10 +19,19 @@ from ecosystems.records import Spec
 
 SPEC_LISTS = ("projects", "only_specs", "exclude_specs", "include_specs")
 LICENSE_LISTS = ("exclude_licenses", "include_licenses")
-LISTS = ("types", "subdirs", *SPEC_LISTS, *LICENSE_LISTS)
-FLAGS = ("exclude_non_curated_cve", "keep_legacy")
+LISTS = ("types", "subdirs", *SPEC_LISTS, *LICENSE_LISTS, "cve_statuses_excluded")
+FLAGS: dict[str, bool] = {
+    "exclude_non_curated_cve": False,
+    "exclude_malware": True,
+    "keep_legacy": False,
+}
+"""Fields that are true or false, with their defaults."""
+CVE_UNKNOWN = ("include", "exclude")
+"""What becomes of files with an advisory that states no score; the first is the default."""
+CVE_STATUSES = ("reported", "active", "mitigated", "cleared", "disputed")
+"""What people can have found out about an advisory; "reported": nobody has looked yet."""
 DATES = ("date_from", "date_to")
-FIELDS = (*LISTS, "cve_score_threshold", *FLAGS, *DATES)
+FIELDS = (*LISTS, "cve_score_threshold", "cve_unknown", *FLAGS, *DATES)
 SIGNED = "only_signed"
 """Sent by the vendor's client, which always names it; this server looks at no signatures."""
 
@@ -76,7 +85,8 @@ def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror")
     for field in FLAGS:
         if not isinstance(filters.get(field), bool | None):
             all_problems.append(Problem(field, None, f'"{field}" is either true or false'))
-    return all_problems + _score_problems(filters) + _date_problems(filters) + _together(filters)
+    all_problems += _score_problems(filters) + _unknown_problems(filters)
+    return all_problems + _date_problems(filters) + _together(filters)
 
 
 def _list_problems(field: str, value: object, spec: ParseSpec) -> list[Problem]:
@@ -116,6 +126,8 @@ def _read_entry(field: str, entry: object, spec: ParseSpec) -> bool:
     elif field == "types" and kind_of(entry) is None:
         words = ", ".join(API_TYPES.values())
         raise SpecError(f'"{entry}" is no package type; the types are {words}')
+    elif field == "cve_statuses_excluded" and entry.strip().lower() not in CVE_STATUSES:
+        raise SpecError(f'"{entry}" is no status; the statuses are {", ".join(CVE_STATUSES)}')
     elif field == "subdirs" and not is_subdir(entry.strip().lower()):
         raise SpecError(f'"{entry}" is no platform; platforms look like linux-64, win-64, noarch')
     return False
@@ -128,6 +140,13 @@ def _score_problems(filters: Mapping[str, Any]) -> list[Problem]:
     fits = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 10
     why = "the highest CVE score to let through is a number from 0 to 10"
     return [] if fits else [Problem("cve_score_threshold", None, why)]
+
+
+def _unknown_problems(filters: Mapping[str, Any]) -> list[Problem]:
+    if filters.get("cve_unknown") in (None, "", *CVE_UNKNOWN):
+        return []
+    why = f'"cve_unknown" is one of {", ".join(CVE_UNKNOWN)}'
+    return [Problem("cve_unknown", None, why)]
 
 
 def _date_problems(filters: Mapping[str, Any]) -> list[Problem]:
@@ -187,6 +206,7 @@ def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
         "subdirs": lambda text: text.strip().lower(),
         **dict.fromkeys(SPEC_LISTS, str.strip),
         **dict.fromkeys(LICENSE_LISTS, canonical),
+        "cve_statuses_excluded": lambda text: text.strip().lower(),
     }
     out: dict[str, Any] = {
         field: list(dict.fromkeys(read[field](entry) for entry in filters.get(field) or ()))
@@ -194,8 +214,10 @@ def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
     }
     score = filters.get("cve_score_threshold")
     out["cve_score_threshold"] = None if score is None else float(score)
-    for field in FLAGS:
-        out[field] = bool(filters.get(field))
+    out["cve_unknown"] = filters.get("cve_unknown") or CVE_UNKNOWN[0]
+    for field, default in FLAGS.items():
+        value = filters.get(field)
+        out[field] = default if value is None else bool(value)
     for field in DATES:
         date = day(filters.get(field))
         out[field] = None if date is None else date.isoformat()

@@ -1,6 +1,6 @@
 """Judges the records of one package name: for each of them None or a Reason.
 
-Rule: the first rule that rejects names the reason, in this order: platforms,
+Rule: the first rule that rejects names the reason, in this order: platforms, malware,
 vulnerabilities, dates, the list of the only packages, exclusions (from which
 the includes rescue); so for the mirror, then for each channel.
 Whatever the name alone decides is decided once for all its records.
@@ -16,9 +16,7 @@ from ecosystems.kinds import Family
 from ecosystems.records import Invalid, Record
 from filters.rules.form import API_TYPES
 from filters.rules.model import DAY, Chosen, Reason, Rule, Rules
-
-Advisory = Callable[[Record], tuple[float | None, bool]]
-"""The worst vulnerability score of a file, and whether one of them is not reviewed yet."""
+from filters.rules.vulnerabilities import Lookup, cve_check, looks_at_scores, malware_check
 
 _Check = Callable[[Record], Reason | None]
 _NEW, _OLD = ".conda", ".tar.bz2"
@@ -33,13 +31,13 @@ def judge(
     mirror: Rules,
     channels: Sequence[Rules],
     kind: str,
-    advisory: Advisory | None = None,
+    advisories: Lookup | None = None,
 ) -> list[Reason | None]:
     """One verdict per record, in order. The channels are the channel and its parent."""
     checks: list[_Check] = []
     last: Reason | None = None
     for rules in (mirror, *channels):
-        last = _prepare(rules, section, name, kind=kind, advisory=advisory, checks=checks)
+        last = _prepare(rules, section, name, kind=kind, advisories=advisories, checks=checks)
         if last is not None:
             break
     return [
@@ -68,7 +66,7 @@ def refused(
 ) -> Reason | None:
     """Why nothing of this name is kept, as far as its name alone decides."""
     for rules in (mirror, *channels):
-        reason = _prepare(rules, section, name, kind=kind, advisory=None, checks=[])
+        reason = _prepare(rules, section, name, kind=kind, advisories=None, checks=[])
         if reason is not None:
             return reason
     return None
@@ -88,14 +86,17 @@ def _prepare(
     name: str,
     *,
     kind: str,
-    advisory: Advisory | None,
+    advisories: Lookup | None,
     checks: list[_Check],
 ) -> Reason | None:
     """Appends what has to be asked of each record; returns what rejects all that is left."""
     if reason := _by_section(rules, section, kind):
         return reason
-    if advisory is not None and (rules.cve_score is not None or rules.reviewed_only):
-        checks.append(_cve_check(rules, advisory))
+    if advisories is not None:
+        if rules.exclude_malware:
+            checks.append(malware_check(rules, advisories))
+        if looks_at_scores(rules):
+            checks.append(cve_check(rules, advisories))
     if rules.date_from is not None or rules.date_to is not None:
         checks.append(_date_check(rules))
     if rules.only:
@@ -242,18 +243,3 @@ def _day(milliseconds: int) -> str:
     if not 1 <= ordinal <= dt.date.max.toordinal():
         return f"day {ordinal - _EPOCH_DAY} since 1970"
     return dt.date.fromordinal(ordinal).isoformat()
-
-
-def _cve_check(rules: Rules, advisory: Advisory) -> _Check:
-    limit = rules.cve_score
-
-    def check(record: Record) -> Reason | None:
-        score, unreviewed = advisory(record)
-        if limit is not None and score is not None and score > limit:
-            why = f"its worst vulnerability has score {score:g}, above {limit:g}"
-            return Reason(rules.by, Rule.CVE, why)
-        if rules.reviewed_only and unreviewed:
-            return Reason(rules.by, Rule.CVE, "has a vulnerability that is not reviewed yet")
-        return None
-
-    return check

@@ -29,6 +29,7 @@ _EPOCH = dt.date(1970, 1, 1)
 class Rule(StrEnum):
     """What can leave a file out, as the API names it."""
 
+    MALWARE = "malware"
     CVE = "cve"
     DATE = "date"
     SIGNED = "signed"
@@ -139,8 +140,12 @@ class Rules:
     include: SpecIndex
     exclude_licenses: frozenset[str]
     include_licenses: frozenset[str]
+    exclude_malware: bool
     cve_score: float | None
+    exclude_unscored: bool
+    """Also files with an advisory that nobody gives a score."""
     reviewed_only: bool
+    excluded_statuses: frozenset[str]
     date_from: dt.date | None
     date_to: dt.date | None
     keep_legacy: bool
@@ -179,9 +184,12 @@ def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Ru
         include=SpecIndex(parsed["include_specs"]),
         exclude_licenses=frozenset(form["exclude_licenses"]),
         include_licenses=frozenset(form["include_licenses"]),
+        exclude_malware=form["exclude_malware"],
         # Ten is the highest score there is: nothing is above it.
         cve_score=None if score is None or score >= 10 else score,
+        exclude_unscored=form["cve_unknown"] == "exclude",
         reviewed_only=form["exclude_non_curated_cve"],
+        excluded_statuses=frozenset(form["cve_statuses_excluded"]),
         date_from=day(form["date_from"]),
         date_to=day(form["date_to"]),
         keep_legacy=form["keep_legacy"],

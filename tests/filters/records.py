@@ -6,6 +6,10 @@ import datetime as dt
 import json
 from typing import Any
 
+from advisories.formats.scores import Score, ScoreVersion
+from advisories.formats.statement import Status
+from advisories.matching.candidates import MatchedBy
+from advisories.matching.facts import AdvisoryFacts, Match
 from ecosystems.conda.matchspec import parse
 from ecosystems.records import Record
 from filters.rules import Rules, compile_rules
@@ -33,6 +37,24 @@ def numpy(version: str = "1.24", **fields: Any) -> Made:
     fields.setdefault("license", "MIT")
     fields.setdefault("timestamp", at("2023-06-15T12:00:00"))
     return Made(version=version, **fields)
+
+
+def match(
+    score: float | None = None,
+    status: Status = Status.REPORTED,
+    *,
+    id: str = "CVE-2024-1",
+    malware: bool = False,
+    version: ScoreVersion = ScoreVersion.V3_1,
+) -> Match:
+    """One advisory that affects a file."""
+    value = None if score is None else Score(score, version)
+    return Match(id, MatchedBy.NAME, status, value, malware)
+
+
+def facts(*matches: Match) -> AdvisoryFacts:
+    """What is known of a file: these advisories, and what rules do not look at."""
+    return AdvisoryFacts(matches=matches, covered=True)
 
 
 def mirror(**filters: Any) -> Rules:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from advisories.matching.facts import AdvisoryFacts
 from ecosystems.conda.matchspec import parse
 from ecosystems.errors import SpecError
 from ecosystems.records import Invalid, Record
 from filters.rules import (
-    Advisory,
     Reason,
     Rules,
     compile_rules,
@@ -23,7 +23,8 @@ from filters.rules import (
     problems,
     twins,
 )
-from tests.filters.records import at, channel, mirror, numpy
+from filters.rules.vulnerabilities import Lookup
+from tests.filters.records import at, channel, facts, match, mirror, numpy
 
 
 def verdict(
@@ -32,17 +33,17 @@ def verdict(
     *channels: Rules,
     section: str = "linux-64",
     kind: str = "conda",
-    advisory: Advisory | None = None,
+    advisories: Lookup | None = None,
 ) -> Reason | None:
     name = "numpy" if isinstance(record, Invalid) else record.name
-    [found] = judge(
-        section, name, [record], mirror=mirror_, channels=channels, kind=kind, advisory=advisory
+    [reason] = judge(
+        section, name, [record], mirror=mirror_, channels=channels, kind=kind, advisories=advisories
     )
-    return found
+    return reason
 
 
-def bad_score(_: Record) -> tuple[float | None, bool]:
-    return 9.8, True
+def reported(_: Record) -> AdvisoryFacts:
+    return facts(match(9.8), match(id="MAL-1", malware=True))
 
 
 TRUTH: list[tuple[dict[str, Any], Record, str | None, str]] = [
@@ -121,34 +122,10 @@ def test_a_rule_keeps_or_rejects(
     assert re.search(words, found.detail), found.detail
 
 
-@pytest.mark.parametrize(
-    ("filters", "data", "rejected"),
-    [
-        ({"cve_score_threshold": 7}, (7.0, True), None),
-        ({"cve_score_threshold": 7}, (7.1, False), "score 7.1, above 7"),
-        ({"cve_score_threshold": 7}, (None, True), None),
-        ({"cve_score_threshold": 10}, (10.0, True), None),
-        ({"cve_score_threshold": 0}, (0.1, False), "score 0.1, above 0"),
-        ({"exclude_non_curated_cve": True}, (1.0, True), "not reviewed yet"),
-        ({"exclude_non_curated_cve": True}, (9.9, False), None),
-        ({}, (10.0, True), None),
-    ],
-)
-def test_vulnerabilities_reject_by_score_and_review(
-    filters: dict[str, Any], data: tuple[float | None, bool], rejected: str | None
-) -> None:
-    found = verdict(numpy(), mirror(**filters), advisory=lambda _: data)
-    if rejected is None:
-        assert found is None
-    else:
-        assert found is not None
-        assert found.rule == "cve"
-        assert rejected in found.detail
-
-
 # Each rejects numpy 1.24 (MIT, 2023); in the order in which they name the reason.
 IN_ORDER: list[tuple[str, str, dict[str, Any]]] = [
     ("mirror", "subdirs", {"subdirs": ["win-64"]}),
+    ("mirror", "malware", {"exclude_malware": True}),
     ("mirror", "cve", {"cve_score_threshold": 5}),
     ("mirror", "date", {"date_from": "2025-01-01"}),
     ("mirror", "only_specs", {"only_specs": ["numpy>2"]}),
@@ -156,6 +133,7 @@ IN_ORDER: list[tuple[str, str, dict[str, Any]]] = [
     ("mirror", "license", {"exclude_licenses": ["MIT"]}),
     ("channel", "type", {"types": ["CRAN"]}),
     ("channel", "subdirs", {"subdirs": ["win-64"]}),
+    ("channel", "malware", {"exclude_malware": True}),
     ("channel", "cve", {"cve_score_threshold": 5}),
     ("channel", "date", {"date_to": "2020-01-01"}),
     ("channel", "only_specs", {"only_specs": ["scipy"]}),
@@ -168,11 +146,13 @@ IN_ORDER: list[tuple[str, str, dict[str, Any]]] = [
 def test_the_first_rule_that_rejects_names_the_reason(
     first: tuple[str, str, dict[str, Any]], second: tuple[str, str, dict[str, Any]]
 ) -> None:
-    forms: dict[str, dict[str, Any]] = {"mirror": {}, "channel": {}}
+    forms: dict[str, dict[str, Any]] = {
+        by: {"exclude_malware": False} for by in ("mirror", "channel")
+    }
     for by, _, filters in (first, second):
         forms[by] |= filters
     found = verdict(
-        numpy(), mirror(**forms["mirror"]), channel(**forms["channel"]), advisory=bad_score
+        numpy(), mirror(**forms["mirror"]), channel(**forms["channel"]), advisories=reported
     )
     assert found is not None
     assert (found.by, found.rule) == first[:2]
@@ -279,6 +259,11 @@ def test_specs_of_an_exact_name_are_not_asked_about_other_names() -> None:
         ({"cve_score_threshold": True}, "cve_score_threshold", None, "from 0 to 10"),
         ({"cve_score_threshold": "7"}, "cve_score_threshold", None, "from 0 to 10"),
         ({"keep_legacy": 1}, "keep_legacy", None, "is either true or false"),
+        ({"exclude_malware": "no"}, "exclude_malware", None, "true or false"),
+        ({"cve_unknown": "keep"}, "cve_unknown", None, "one of include, exclude"),
+        ({"cve_unknown": ["exclude"]}, "cve_unknown", None, "one of include, exclude"),
+        ({"cve_statuses_excluded": "active"}, "cve_statuses_excluded", None, "list of texts"),
+        ({"cve_statuses_excluded": ["open"]}, "cve_statuses_excluded", 0, "statuses are reported"),
         ({"exclude_non_curated_cve": "no"}, "exclude_non_curated_cve", None, "true or false"),
         ({"date_from": "15.6.2023"}, "date_from", None, "dates look like 2026-01-31"),
         ({"date_from": "2023-02-30"}, "date_from", None, "no day of the calendar"),
@@ -355,7 +340,10 @@ def test_the_canonical_form_has_every_key_once() -> None:
         "exclude_licenses": ["Public-Domain"],
         "include_licenses": [],
         "cve_score_threshold": 7.0,
+        "cve_unknown": "include",
+        "cve_statuses_excluded": [],
         "exclude_non_curated_cve": False,
+        "exclude_malware": True,
         "keep_legacy": False,
         "date_from": "2023-01-02",
         "date_to": None,
@@ -377,6 +365,11 @@ def test_a_bad_entry_is_not_compiled() -> None:
         ({"include_specs": ["a"]}, {}),
         ({"projects": ["a"]}, {"only_specs": ["a"]}),
         ({"cve_score_threshold": 10}, {}),
+        ({"cve_unknown": "include", "exclude_malware": True}, {}),
+        (
+            {"cve_statuses_excluded": ["Active", "disputed"]},
+            {"cve_statuses_excluded": ["disputed", "active"]},
+        ),
     ],
 )
 def test_filters_that_judge_alike_have_one_digest(
@@ -398,6 +391,9 @@ def test_every_rule_changes_the_digest() -> None:
         {"cve_score_threshold": 0},
         {"cve_score_threshold": 9.9},
         {"exclude_non_curated_cve": True},
+        {"cve_unknown": "exclude"},
+        {"cve_statuses_excluded": ["active"]},
+        {"exclude_malware": False},
         {"date_from": "2023-01-01"},
         {"date_to": "2023-01-01"},
         {"keep_legacy": True},

@@ -8,11 +8,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisories.formats.statement import Status
+from advisories.matching.facts import AdvisoryFacts
 from ecosystems import licenses
 from ecosystems.conda.matchspec import parse
 from ecosystems.records import Record
 from filters.rules import compile_rules, judge, normalized, problems
-from tests.filters.records import at, numpy
+from tests.filters.records import at, facts, match, numpy
 
 specs = st.lists(
     st.sampled_from(
@@ -47,7 +49,10 @@ filters = st.fixed_dictionaries(
         "date_from": days,
         "date_to": days,
         "cve_score_threshold": st.none() | st.sampled_from([0, 5, 10]),
+        "cve_unknown": st.sampled_from(["include", "exclude"]),
+        "cve_statuses_excluded": st.lists(st.sampled_from(["reported", "cleared"]), max_size=1),
         "exclude_non_curated_cve": st.booleans(),
+        "exclude_malware": st.booleans(),
         "keep_legacy": st.booleans(),
         "types": st.lists(st.sampled_from(["conda", "CRAN"]), max_size=1),
     },
@@ -73,13 +78,34 @@ records = st.lists(
 )
 
 
-def advisory(record: Record) -> tuple[float | None, bool]:
-    """A score that depends on the record, so that the rule's place shows."""
-    return {"b_0": 6.0, "b_1": None}[record.build], record.version == "1.9"
+SCORES = {"b_0": 6.0, "b_1": None}
+
+
+def advisories(record: Record) -> AdvisoryFacts:
+    """One advisory that depends on the record, so that the rule's place shows."""
+    status = {"1.9": Status.REPORTED, "1.0": Status.CLEARED}.get(record.version, Status.ACTIVE)
+    malware = record.build_number == 2
+    return facts(match(SCORES[record.build], status, malware=malware))
 
 
 def any_matches(texts: list[str], record: Record) -> bool:
     return any(parse(text).matches(record) for text in texts)
+
+
+def by_advisory(form: dict[str, Any], record: Record) -> str | None:
+    [found] = advisories(record).matches
+    counts = found.status is not Status.CLEARED
+    if form["exclude_malware"] and found.malware and counts:
+        return "malware"
+    score, limit = SCORES[record.build], form["cve_score_threshold"]
+    if limit is not None and counts and (score or 0) > limit:
+        return "cve"
+    unknown = score is None and counts and not found.malware
+    if form["cve_unknown"] == "exclude" and unknown:
+        return "cve"
+    if form["exclude_non_curated_cve"] and found.status == "reported":
+        return "cve"
+    return "cve" if found.status in form["cve_statuses_excluded"] else None
 
 
 def rule_by_rule(form: dict[str, Any], record: Record, section: str, *, by: str) -> str | None:
@@ -89,12 +115,8 @@ def rule_by_rule(form: dict[str, Any], record: Record, section: str, *, by: str)
         return "type"
     if form["subdirs"] and section not in form["subdirs"]:
         return "subdirs"
-    score, unreviewed = advisory(record)
-    limit = form["cve_score_threshold"]
-    if limit is not None and (score or 0) > limit:
-        return "cve"
-    if form["exclude_non_curated_cve"] and unreviewed:
-        return "cve"
+    if reason := by_advisory(form, record):
+        return reason
     if form["date_from"] or form["date_to"]:
         if record.timestamp is None:
             return "date"
@@ -127,7 +149,7 @@ def test_judge_says_what_the_rules_say_one_by_one(
         mirror=compile_rules(mirror, spec=parse, by="mirror"),
         channels=[compile_rules(channel, spec=parse, by="channel")],
         kind="conda",
-        advisory=advisory,
+        advisories=advisories,
     )
     expected: list[tuple[str, str] | None] = []
     for record in listed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from unittest import mock
 
 import pytest
@@ -137,9 +138,9 @@ def test_only_names_that_changed_are_judged(
     asked: list[str] = []
     real = judge.apply_rules
 
-    def noting(section: judge.SectionInputs, name: str) -> judge.PackageRecords:
-        asked.append(name)
-        return real(section, name)
+    def noting(section: judge.SectionInputs, names: Sequence[str]) -> list[judge.PackageRecords]:
+        asked.extend(names)
+        return real(section, names)
 
     monkeypatch.setattr(judge, "apply_rules", noting)
     small.add("linux-64", "zlib", "1.4")
