@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import zstandard
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Contents(msgspec.Struct, gc=False):
-    meta: dict[str, Any]
+    meta: dict[str, object]
     names: list[str]
     digests: bytes
     places: list[tuple[int, int, int]]
@@ -219,13 +219,13 @@ class PackWriter:
         self._note(name, source.left_out.get(name))
         return self._append(name, source.read_compressed(name), entry.digest, entry.count)
 
-    def close(self, meta: dict[str, Any] | None = None) -> str:
+    def close(self, meta: Mapping[str, object] | None = None) -> str:
         """Ends the pack with its table of contents; returns the sha256 of the file.
 
         `meta` is what the caller wants to find again: plain, small values.
         """
         contents = _Contents(
-            meta=meta or {},
+            meta=dict(meta or {}),
             names=list(self._names),
             digests=b"".join(entry.digest for entry in self._names.values()),
             places=[(entry.offset, entry.length, entry.count) for entry in self._names.values()],

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
+
 from ecosystems.cran import contents, layout, packages
 from ecosystems.cran.contents import FileFacts
 from ecosystems.errors import BadIndex
@@ -65,8 +67,7 @@ def validators(pack: Path | None) -> dict[str, list[str]]:
     if pack is None:
         return {}
     with Pack(pack) as opened:
-        stored: dict[str, list[str]] = opened.meta.get(STORED, {})
-    return stored
+        return msgspec.convert(opened.meta.get(STORED, {}), dict[str, list[str]])
 
 
 def fetch(

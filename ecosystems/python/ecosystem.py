@@ -27,10 +27,10 @@ from ecosystems.kinds import Family, Kind
 from ecosystems.pack import Pack
 from ecosystems.python import body as shard_body
 from ecosystems.python import fetch, pages, records, specifiers, wheels
-from ecosystems.python.collect import Collector, Task
 from ecosystems.python.fetch import SECTION
 from ecosystems.python.names import METADATA, WHEEL, is_file, is_name, name_of, normalize
-from ecosystems.python.previous import PreviousPack
+from ecosystems.python.page_fetcher import PageFetcher, PageRequest
+from ecosystems.python.previous import PagesMeta, PreviousPack
 from ecosystems.python.selection import Selection
 from ecosystems.records import Invalid, Record, Spec
 
@@ -114,7 +114,7 @@ class PythonSimple(Ecosystem):
         with target.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         with Pack(target) as pack:
-            meta = pack.meta
+            meta = PagesMeta.of(pack)
             entries = pack.names().values()
             return ParsedIndex(
                 pack=target,
@@ -122,23 +122,17 @@ class PythonSimple(Ecosystem):
                 base_url=fetched.address,
                 listed=sum(entry.count for entry in entries),
                 names=len(entries),
-                newest=meta["newest"],
-                warnings=[*meta["more_warnings"], *meta["warnings"]],
+                newest=meta.newest,
+                warnings=[*meta.list_warnings, *meta.page_warnings],
                 extras={NAMES: context.folder / NAMES} if self._selection.on_demand else {},
             )
 
     def fetch_package(
         self, base_url: str, name: str, context: FetchContext
     ) -> FetchedPackage | None:
-        collector = Collector(
-            base_url,
-            context,
-            previous=PreviousPack(),
-            licenses=self._selection.licenses,
-            find_file=self._selection.find_file,
-        )
-        page = collector.fetch_page(Task(name))
-        return None if page is None else FetchedPackage(page.body, page.count, collector.warnings())
+        fetcher = PageFetcher(base_url, context, self._selection, previous=PreviousPack())
+        page = fetcher.fetch(PageRequest(name))
+        return None if page is None else FetchedPackage(page.body, page.count, fetcher.warnings())
 
     def records(self, body: bytes, *, section: str, name: str) -> list[Record | Invalid]:
         del section  # There is one.

@@ -57,24 +57,16 @@ def _fetch_at(
     root: str, section: str, context: FetchContext, selection: Selection
 ) -> FetchedIndex | IndexNotModified | None:
     """The index at one address; None: there is none."""
-    previous = PreviousPack.of(context.previous.pack if context.previous else None, root)
+    previous = PreviousPack.open(context.previous.pack if context.previous else None, root)
     try:
         projects = _list(root, context, selection, previous)
     except NotFound:
         return None
     if projects is None:
         return IndexNotModified()
-    collector = Collector(
-        root,
-        context,
-        previous=previous,
-        licenses=selection.licenses,
-        serials=projects.trusted,
-        find_file=selection.find_file,
-    )
+    collector = Collector(root, context, selection, listing=projects, previous=previous)
     path = context.folder / f"{section}.collected"
-    meta = {"more_warnings": projects.warnings, **projects.meta}
-    state = collector.collect(projects.names, path, progress=context.progress, meta=meta)
+    state = collector.collect(path)
     if selection.names is not None and not collector.pages and not collector.failed:
         path.unlink()
         return None

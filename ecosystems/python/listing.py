@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ecosystems.indexes import FetchContext
 from ecosystems.python import requests, simple
-from ecosystems.python.previous import PreviousPack
+from ecosystems.python.previous import PreviousPack, Serials
 from ecosystems.records import Spec
 from ecosystems.sentences import first_names
 from ecosystems.upstream import NotModified
@@ -36,8 +35,8 @@ class Listing:
     trusted: bool = False
     note: str = ""
     warnings: list[str] = field(default_factory=list)
-    meta: dict[str, Any] = field(default_factory=dict)
-    """What the next reading of the list has to know."""
+    serials: Serials = field(default_factory=Serials)
+    """What the next reading of the list has to know of this one's."""
 
     def limit_to(self, specs: Sequence[Spec]) -> None:
         """Leave out the projects that no spec names; without specs none."""
@@ -82,19 +81,21 @@ def fetch(
 
 def _tells_all(pack: PreviousPack, requested: Collection[str]) -> bool:
     """Whether an unchanged list leaves nothing unsaid of the pages."""
-    if pack.pack is None or pack.failed or pack.again:
+    last = pack.meta
+    if pack.pack is None or last.failed or last.license_retries:
         return False
     pages = pack.pack.names()
-    return (pack.risen or not pages) and all(name in pages for name in requested)
+    return (last.list_serials.risen or not pages) and all(name in pages for name in requested)
 
 
 def _judge_serials(projects: Listing, pack: PreviousPack) -> None:
     serials = [serial for serial in projects.names.values() if serial is not None]
-    top = max(serials, default=0)
+    highest, last = max(serials, default=0), pack.meta.list_serials
     differ = len(serials) == len(projects.names) and len(set(serials)) > 1
-    rises = (pack.risen and top >= pack.top) or 0 < pack.top < top
+    # Once seen to rise they may stand still; falling, the index is another or was set back.
+    rises = (last.risen and highest >= last.highest) or 0 < last.highest < highest
     projects.trusted = differ and rises
-    projects.meta = {"top": top, "risen": projects.trusted}
+    projects.serials = Serials(highest, projects.trusted)
     if projects.trusted:
         projects.note = TRUSTED
     elif differ:

@@ -5,46 +5,61 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from ecosystems.pack import Pack
+
+
+class Serials(msgspec.Struct):
+    """How far the serials in a list of projects have been trusted."""
+
+    highest: int = 0
+    risen: bool = False
+    """Whether they have risen between two readings of the list."""
+
+
+class PagesMeta(msgspec.Struct, kw_only=True):
+    """What a pack of pages says of itself, for the run after the one that writes it."""
+
+    root: str = ""
+    """The address of the index that the pages are from."""
+    etags: dict[str, tuple[str, str]] = {}
+    """ETag and Last-Modified of pages, by project."""
+    serials: dict[str, int] = {}
+    failed: list[str] = []
+    license_retries: list[str] = []
+    """Projects with metadata that could not be read for their licenses."""
+    licensed: bool = False
+    newest: int = 0
+    page_warnings: list[str] = []
+    list_warnings: list[str] = []
+    list_serials: Serials = msgspec.field(default_factory=Serials)
+
+    @classmethod
+    def of(cls, pack: Pack) -> PagesMeta:
+        """What a pack that was closed with such a meta says."""
+        return msgspec.convert(pack.meta, cls)
+
+    def dump(self) -> dict[str, object]:
+        """The meta with which a pack is closed."""
+        return {name: msgspec.to_builtins(getattr(self, name)) for name in self.__struct_fields__}
 
 
 @dataclass(slots=True)
 class PreviousPack:
-    """The last pack's pages, with what identifies each, and how far its serials were trusted."""
+    """The last pack's pages, with what identifies each."""
 
     pack: Pack | None = None
-    etags: dict[str, list[str]] = field(default_factory=dict)
-    serials: dict[str, int] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-    again: list[str] = field(default_factory=list)
-    """Projects with metadata that could not be read for their licenses."""
-    licensed: bool = False
-    newest: int = 0
-    top: int = 0
-    """The highest serial in the list of projects."""
-    risen: bool = False
-    """Whether the list's serials have risen between two readings of it."""
+    meta: PagesMeta = field(default_factory=PagesMeta)
 
     @classmethod
-    def of(cls, path: Path | None, root: str) -> PreviousPack:
+    def open(cls, path: Path | None, root: str) -> PreviousPack:
         """The last pack, unless it was filled from another place."""
         if path is None:
             return cls()
         pack = Pack(path)
-        meta = pack.meta
-        if meta.get("root") != root:
-            return cls()
-        return cls(
-            pack,
-            meta["etags"],
-            meta["serials"],
-            meta["failed"],
-            meta["again"],
-            meta["licensed"],
-            meta["newest"],
-            meta.get("top", 0),
-            meta.get("risen", False),
-        )
+        meta = PagesMeta.of(pack)
+        return cls(pack, meta) if meta.root == root else cls()
 
     def has(self, name: str) -> bool:
         """Whether the pack has the project's page."""

@@ -89,7 +89,7 @@ def yanked(body: bytes) -> frozenset[str]:
     )
 
 
-def borrowed(body: bytes) -> list[str]:
+def misstated_metadata(body: bytes) -> list[str]:
     """Names of files whose metadata hash is the hash of a listed file, so no metadata's."""
     decoded = entries.decode(body, split(body).files)
     hashes = _hashes(decoded)

@@ -9,7 +9,7 @@ from ecosystems.errors import BadIndex
 from ecosystems.python import pages, simple
 from ecosystems.python.body import entries
 from ecosystems.python.ecosystem import PythonSimple
-from ecosystems.python.records import borrowed, records
+from ecosystems.python.records import misstated_metadata, records
 from ecosystems.records import Invalid, Record
 
 ASKED = "https://host.example/simple/six/"
@@ -287,7 +287,7 @@ def test_the_hash_of_a_file_is_no_hash_of_metadata() -> None:
     found = read(text)
     assert [len(one.companions) for one in found if isinstance(one, Record)] == [0, 0, 1]
     body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
-    assert borrowed(body) == [WHEEL, "six-2.0-py3-none-any.whl"]
+    assert misstated_metadata(body) == [WHEEL, "six-2.0-py3-none-any.whl"]
 
 
 @pytest.mark.parametrize("order", [1, -1])
