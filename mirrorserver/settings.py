@@ -84,8 +84,8 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 # (OpenID Connect, several factors) are more of its apps.
 ACCOUNT_ADAPTER = "accounts.adapter.Adapter"
 ACCOUNT_FORMS = {
-    "login": "web.pages.account_forms.SignIn",
-    "change_password": "web.pages.account_forms.NewPassword",
+    "login": "web.pages.account_forms.SignInForm",
+    "change_password": "web.pages.account_forms.NewPasswordForm",
 }
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]

@@ -18,9 +18,9 @@ from accounts.models import Role, User
 from accounts.permissions import Attribute, Level, Scope
 
 CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
-LONGEST_PASSWORD = 1000
+MAX_PASSWORD_LENGTH = 1000
 
-CLASSES: dict[type[forms.Widget], str] = {
+WIDGET_CLASSES: dict[type[forms.Widget], str] = {
     forms.CheckboxInput: "form-check-input",
     # Its class would stand on what is around the boxes.
     forms.CheckboxSelectMultiple: "",
@@ -30,7 +30,7 @@ CLASSES: dict[type[forms.Widget], str] = {
 }
 
 
-class Styled(forms.Form):
+class StyledForm(forms.Form):
     """A form whose widgets have the look of the pages."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ class Styled(forms.Form):
         style(self)
 
 
-class DayInput(forms.DateInput):
+class DateInput(forms.DateInput):
     """The browser's own calendar."""
 
     input_type = "date"
@@ -48,7 +48,7 @@ class DayInput(forms.DateInput):
         super().__init__(format="%Y-%m-%d")
 
 
-class Lines(forms.CharField):
+class LinesField(forms.CharField):
     """A list of texts: one a line where no script runs, a tag field where it does."""
 
     widget = forms.Textarea
@@ -73,13 +73,13 @@ def style(form: forms.Form) -> None:
     form.label_suffix = ""
     for field in form.fields.values():
         field.widget.attrs.pop("placeholder", None)
-        kind = CLASSES.get(type(field.widget), "form-control")
+        kind = WIDGET_CLASSES.get(type(field.widget), "form-control")
         classes = f"{field.widget.attrs.get('class', '')} {kind}".strip()
         if classes:
             field.widget.attrs["class"] = classes
 
 
-class Renamed(forms.Form):
+class RenamedForm(forms.Form):
     """A form of a library whose fields have the names and words of this product."""
 
     NAMES: ClassVar[Mapping[str, tuple[str, str]]] = {}
@@ -99,7 +99,7 @@ class Renamed(forms.Form):
         return self.NAMES[field_name][0] if field_name in self.NAMES else field_name
 
 
-class SignIn(Renamed, LoginForm):  # type: ignore[misc]
+class SignInForm(RenamedForm, LoginForm):  # type: ignore[misc]
     """User name and password."""
 
     NAMES = {"login": ("username", "User name"), "password": ("password", "Password")}
@@ -108,11 +108,11 @@ class SignIn(Renamed, LoginForm):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.fields["login"].widget.attrs["autofocus"] = True
         self.fields["password"].help_text = ""
-        self.fields["password"].max_length = LONGEST_PASSWORD  # type: ignore[attr-defined]
-        self.fields["password"].validators.append(MaxLengthValidator(LONGEST_PASSWORD))
+        self.fields["password"].max_length = MAX_PASSWORD_LENGTH  # type: ignore[attr-defined]
+        self.fields["password"].validators.append(MaxLengthValidator(MAX_PASSWORD_LENGTH))
 
 
-class NewPassword(Renamed, ChangePasswordForm):  # type: ignore[misc]
+class NewPasswordForm(RenamedForm, ChangePasswordForm):  # type: ignore[misc]
     """Change one's own password."""
 
     NAMES = {
@@ -128,10 +128,10 @@ class NewPassword(Renamed, ChangePasswordForm):  # type: ignore[misc]
             "like your name or the product’s."
         )
         for field in self.fields.values():
-            field.validators.append(MaxLengthValidator(LONGEST_PASSWORD))
+            field.validators.append(MaxLengthValidator(MAX_PASSWORD_LENGTH))
 
 
-class NewToken(Styled):
+class TokenForm(StyledForm):
     """A token for everything its user may do, for some scopes, or for some channels."""
 
     name = forms.CharField(
@@ -140,7 +140,7 @@ class NewToken(Styled):
         help_text="What you use it for, for example build server or my laptop.",
     )
     expires = forms.DateField(
-        label="Expires", widget=DayInput(), help_text="The last day it is valid (UTC)."
+        label="Expires", widget=DateInput(), help_text="The last day it is valid (UTC)."
     )
     limit = forms.ChoiceField(
         label="Permissions",
@@ -153,7 +153,7 @@ class NewToken(Styled):
             ("all", "Everything my role allows"),
         ),
     )
-    resources = Lines(label="Channels", help_text="For example main or main/staging.")
+    resources = LinesField(label="Channels", help_text="For example main or main/staging.")
     level = forms.ChoiceField(
         label="Level in these channels",
         choices=[(level, level) for level in Level if level != Level.NONE],
@@ -213,7 +213,7 @@ class NewToken(Styled):
         return [], [{"channel": path, "level": level} for path in paths]
 
 
-class UserForm(Styled):
+class UserForm(StyledForm):
     """Create or change a local account; its password is made by the server."""
 
     username = forms.CharField(label="User name", max_length=150)
@@ -235,7 +235,7 @@ class UserForm(Styled):
         return name
 
 
-class RoleForm(Styled):
+class RoleForm(StyledForm):
     """A role: its name and a level for each attribute."""
 
     name = forms.CharField(label="Name", max_length=64)

@@ -14,7 +14,7 @@ from web.pages.guards import administrators
 from web.pages.pagination import paginate
 from web.pages.rendering import render
 
-CHUNK = 2000
+ROWS_PER_READ = 2000
 
 
 @administrators
@@ -37,7 +37,7 @@ def export(request: HttpRequest, form: str) -> HttpResponseBase:
     """All events that the filters let through."""
     exports.check_format(form)
     rows = Asked.of(request.GET).rows().order_by("pk")
-    items = (shape(event) for event in rows.iterator(chunk_size=CHUNK))
+    items = (shape(event) for event in rows.iterator(chunk_size=ROWS_PER_READ))
     chunks = exports.json_lines(items)
     if form == "csv":
         chunks = exports.csv_lines(COLUMNS, map(_csv_row, items))

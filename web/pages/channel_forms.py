@@ -13,12 +13,12 @@ from ecosystems import registry
 from ecosystems.licenses import FAMILIES
 from filters.rules.form import FIELDS
 from mirrors.models import MirrorType
-from web.pages.account_forms import DayInput, Lines, Styled
+from web.pages.account_forms import DateInput, LinesField, StyledForm
 
 MAX_FIELD_ERRORS = 10
 
 
-class NewChannel(Styled):
+class ChannelForm(StyledForm):
     """What a channel is created with."""
 
     name = forms.CharField(
@@ -50,7 +50,7 @@ class NewChannel(Styled):
     )
 
 
-class FilterForm(Styled):
+class FilterForm(StyledForm):
     """The `filters` object of the API as fields of the same names."""
 
     subdirs = forms.MultipleChoiceField(
@@ -72,12 +72,12 @@ class FilterForm(Styled):
     exclude_non_curated_cve = forms.BooleanField(
         label="Exclude files with unreviewed vulnerabilities", required=False
     )
-    only_specs = Lines(
+    only_specs = LinesField(
         label="Only include the following package names",
         help_text="Type a name or a spec like <code>numpy &gt;=1.26</code> and press Tab after "
         "each. Dependencies are <strong>not</strong> added.",
     )
-    exclude_specs = Lines(
+    exclude_specs = LinesField(
         label="Exclude Packages",
         help_text="Names, <code>p*</code>, or specs like <code>openssl &lt;3</code>.",
     )
@@ -89,7 +89,7 @@ class FilterForm(Styled):
         help_text="GPL covers GPL2 and GPL3. A package licensed “A or B” is excluded only if "
         "both are.",
     )
-    include_specs = Lines(
+    include_specs = LinesField(
         label="Include Packages", help_text="Included even if an exclude list matches them."
     )
     include_licenses = forms.MultipleChoiceField(
@@ -99,11 +99,11 @@ class FilterForm(Styled):
         widget=forms.SelectMultiple(attrs={"data-choices": "", "size": 5}),
         help_text="Included even if an exclude list matches them.",
     )
-    date_from = forms.DateField(label="Built from", required=False, widget=DayInput())
+    date_from = forms.DateField(label="Built from", required=False, widget=DateInput())
     date_to = forms.DateField(
         label="Built until",
         required=False,
-        widget=DayInput(),
+        widget=DateInput(),
         help_text="Whole days in UTC, both included. Files without a build time are excluded.",
     )
 
@@ -128,7 +128,7 @@ class FilterForm(Styled):
         return {**self.terms, **filters}
 
 
-class ChannelSettings(FilterForm):
+class ChannelSettingsForm(FilterForm):
     """A channel's settings and its filter."""
 
     description = forms.CharField(

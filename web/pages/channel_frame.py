@@ -60,7 +60,7 @@ def get_channel(
     return channel
 
 
-def address(channel: Channel | str, page: str = "channel", /, **more: Any) -> str:
+def channel_url(channel: Channel | str, page: str = "channel", /, **more: Any) -> str:
     """The address of one of the channel's pages."""
     path = channel.path if isinstance(channel, Channel) else channel
     top, _, sub = path.partition("/")
@@ -99,21 +99,21 @@ def _frame(request: HttpRequest, channel: Channel, active_tab: str) -> dict[str,
         "may_manage": access.can(request.user, channel, Level.MANAGE),
         "create_mirror": may_write
         and role_can(request.user, Attribute.MIRROR, Level.WRITE)
-        and _address(channel, "mirror-create"),
+        and _channel_url_or_empty(channel, "mirror-create"),
         "publishing": channel.requested_version > channel.published_version
         and not channel.frozen_at,
         "tabs": [
             Tab(label, url, name == active_tab, counts.get(name))
             for name, label in TABS
             if not (channel.parent_id and name == "channel-subchannels")
-            and (url := _address(channel, name))
+            and (url := _channel_url_or_empty(channel, name))
         ],
     }
 
 
-def _address(channel: Channel, name: str) -> str:
+def _channel_url_or_empty(channel: Channel, name: str) -> str:
     """The address of a page, "" where this server has no such page."""
     try:
-        return address(channel, name)
+        return channel_url(channel, name)
     except NoReverseMatch:
         return ""

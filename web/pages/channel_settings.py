@@ -19,8 +19,8 @@ from channels.models import Channel, Revision, SourceLink
 from mirrors import form_warnings
 from mirrors.models import Mirror
 from mirrors.services import delete_channel
-from web.pages.channel_forms import ChannelSettings, add_errors, changed_meanwhile
-from web.pages.channel_frame import address, get_channel, render_tab
+from web.pages.channel_forms import ChannelSettingsForm, add_errors, changed_meanwhile
+from web.pages.channel_frame import channel_url, get_channel, render_tab
 from web.pages.guards import require_level, signed_in, user_of
 from web.pages.rendering import confirm
 
@@ -31,7 +31,7 @@ def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     channel = get_channel(
         request, c, s, level=Level.WRITE if request.method == "POST" else Level.READ
     )
-    form = ChannelSettings(
+    form = ChannelSettingsForm(
         request.POST or None,
         terms=channel.filter.terms,
         initial={
@@ -45,9 +45,9 @@ def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
             field.disabled = True
     elif not access.can(request.user, channel, Level.MANAGE):
         form.fields["privacy"].disabled = True
-    if request.method == "POST" and form.is_valid() and _saved(request, channel, form):
+    if request.method == "POST" and form.is_valid() and _save(request, channel, form):
         messages.success(request, f"Settings of {channel.path} saved.")
-        return redirect(address(channel, "channel-settings"))
+        return redirect(channel_url(channel, "channel-settings"))
     return render_tab(
         request,
         channel,
@@ -71,7 +71,7 @@ def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) 
     )
     if link is None:
         raise Http404("This channel is no longer mirrored that way.")
-    back = address(channel, "channel-settings")
+    back = channel_url(channel, "channel-settings")
     if request.method == "POST":
         readership.revoke(link, actor=user_of(request).get_username())
         form_warnings.again(link.channel)
@@ -91,7 +91,7 @@ def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) 
     )
 
 
-def _saved(request: HttpRequest, channel: Channel, form: ChannelSettings) -> bool:
+def _save(request: HttpRequest, channel: Channel, form: ChannelSettingsForm) -> bool:
     data = form.cleaned_data
     changes: dict[str, Any] = {"description": data["description"], "filters": form.filters()}
     if data["privacy"] != channel.privacy:
@@ -118,8 +118,8 @@ def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     channel = get_channel(request, c, s, level=Level.WRITE)
     if request.method == "POST":
         done = f"{channel.path} is frozen at revision {channel.current}."
-        _do(request, channel, services.freeze, done=done)
-        return redirect(address(channel))
+        _apply(request, channel, services.freeze, done=done)
+        return redirect(channel_url(channel))
     return confirm(
         request,
         title=f"Freeze the channel {channel.path}?",
@@ -129,7 +129,7 @@ def freeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
             "Nothing is deleted.",
         ],
         verb="Freeze channel",
-        back=address(channel),
+        back=channel_url(channel),
         danger=False,
     )
 
@@ -140,8 +140,8 @@ def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     channel = get_channel(request, c, s, level=Level.WRITE)
     if request.method == "POST":
         done = f"{channel.path} is no longer frozen; publishing has started."
-        _do(request, channel, services.unfreeze, done=done)
-        return redirect(address(channel))
+        _apply(request, channel, services.unfreeze, done=done)
+        return redirect(channel_url(channel))
     return confirm(
         request,
         title=f"Unfreeze the channel {channel.path}?",
@@ -150,7 +150,7 @@ def unfreeze(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
             f"need today's packages can use {channel.path}.r{channel.current}."
         ],
         verb="Unfreeze channel",
-        back=address(channel),
+        back=channel_url(channel),
         danger=False,
     )
 
@@ -165,19 +165,19 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         # It deletes them, too, so it asks what that asks.
         require_level(request, Attribute.MIRROR, Level.WRITE)
     if request.method == "POST":
-        _do(request, channel, delete_channel, done=f"Channel {channel.path} deleted.")
+        _apply(request, channel, delete_channel, done=f"Channel {channel.path} deleted.")
         parent = channel.parent
-        return redirect(address(parent) if parent else reverse("channels"))
+        return redirect(channel_url(parent) if parent else reverse("channels"))
     return confirm(
         request,
         title=f"Delete the channel {channel.path}?",
         losses=_losses(channel),
         verb="Delete channel",
-        back=address(channel),
+        back=channel_url(channel),
     )
 
 
-def _do(request: HttpRequest, channel: Channel, verb: Callable[..., Any], *, done: str) -> None:
+def _apply(request: HttpRequest, channel: Channel, verb: Callable[..., Any], *, done: str) -> None:
     """Do it, and say what came of it."""
     try:
         verb(channel, actor=user_of(request).get_username())
@@ -187,7 +187,7 @@ def _do(request: HttpRequest, channel: Channel, verb: Callable[..., Any], *, don
         messages.success(request, done)
 
 
-def _counted(number: int, noun: str) -> str:
+def _quantity(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -199,8 +199,8 @@ def _losses(channel: Channel) -> list[str]:
     losses = []
     if now:
         losses.append(
-            f"It serves {_counted(now.packages, 'package')} with {_counted(now.files, 'file')}; "
-            f"they are deleted, with all {_counted(channel.revisions.count(), 'revision')} of it."
+            f"It serves {_quantity(now.packages, 'package')} with {_quantity(now.files, 'file')}; "
+            f"they are deleted, with all {_quantity(channel.revisions.count(), 'revision')} of it."
         )
     if names:
         losses.append(

@@ -18,8 +18,8 @@ from channels.models import Channel
 from history.models import Event
 from web.api import channel_schemas
 from web.pages import mirror_rows
-from web.pages.channel_forms import NewChannel, add_errors
-from web.pages.channel_frame import address, get_channel, render_tab
+from web.pages.channel_forms import ChannelForm, add_errors
+from web.pages.channel_frame import channel_url, get_channel, render_tab
 from web.pages.guards import require_level, signed_in, user_of
 from web.pages.mirror_access import may_write
 from web.pages.pagination import paginate, text_parameter
@@ -46,7 +46,7 @@ def channels(request: HttpRequest) -> HttpResponse:
     page = paginate(request, rows.order_by(order, "pk"))
     context = {
         "page": page,
-        "items": _shapes(page.rows),
+        "items": _channel_items(page.rows),
         "query": query,
         "privacy": privacy,
         "privacies": Channel.Privacy.choices,
@@ -71,7 +71,7 @@ def create_subchannel(request: HttpRequest, c: str) -> HttpResponse:
 
 def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
     initial = {"privacy": parent.privacy} if parent else {"privacy": "authenticated"}
-    form = NewChannel(request.POST or None, initial=initial)
+    form = ChannelForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
@@ -89,7 +89,7 @@ def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             messages.success(request, f"Channel {channel.path} created.")
-            return redirect(address(channel))
+            return redirect(channel_url(channel))
     context = {"form": form, "parent": parent}
     return render(request, "channels/create.html", context)
 
@@ -122,7 +122,7 @@ def subchannels(request: HttpRequest, c: str) -> HttpResponse:
         channel,
         "channel-subchannels",
         template="channels/subchannels.html",
-        context={"page": page, "items": _shapes(page.rows)},
+        context={"page": page, "items": _channel_items(page.rows)},
     )
 
 
@@ -134,7 +134,7 @@ def cves(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     )
 
 
-def _shapes(rows: Any) -> list[dict[str, Any]]:
+def _channel_items(rows: Any) -> list[dict[str, Any]]:
     """The shapes of these channels, in their order."""
     order = [row.pk for row in rows]
     items = channel_schemas.channel_items(

@@ -21,9 +21,9 @@ from web.pages.mirror_rows import MirrorRow, all_mirrors, build_rows
 from web.pages.rendering import render
 from web.pages.snippets import snippets
 
-CHANNELS = 30
-MIRRORS_EACH = 5
-NOTED = 10
+MAX_CHANNELS = 30
+MIRRORS_PER_CHANNEL = 5
+MAX_MIRRORS_LISTED = 10
 
 
 @signed_in
@@ -35,9 +35,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     if not can(user, Attribute.CHANNEL, Level.MANAGE):
         own_channels = visible.filter(Q(owner=user) | Q(parent__owner=user))
     owned = own_channels.exists()
-    listed = list((own_channels if owned else visible).order_by("-updated_at", "pk")[:CHANNELS])
+    listed = list((own_channels if owned else visible).order_by("-updated_at", "pk")[:MAX_CHANNELS])
     counts, rows_by_channel = _mirrors_of(request, listed)
-    busy, attention = _attention(request, visible)
+    busy, attention = _busy_and_failing(request, visible)
     first_channel = listed[0] if listed else None
     ready = next((channel for channel in listed if channel.current > 1), None)
     context = {
@@ -45,8 +45,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "channels": [
             (channel, rows_by_channel[channel.pk], counts.get(channel.pk, 0)) for channel in listed
         ],
-        "more": len(listed) == CHANNELS,
-        "each": MIRRORS_EACH,
+        "more": len(listed) == MAX_CHANNELS,
+        "each": MIRRORS_PER_CHANNEL,
         "running": busy,
         "needs_attention": attention,
         "first": first_channel,
@@ -73,7 +73,7 @@ def _mirrors_of(
     position = Window(RowNumber(), partition_by="channel_id", order_by="name")
     first_mirrors = (
         mirror_rows.annotate(place=position)
-        .filter(place__lte=MIRRORS_EACH)
+        .filter(place__lte=MIRRORS_PER_CHANNEL)
         .values_list("pk", flat=True)
     )
     rows: dict[int, list[MirrorRow]] = defaultdict(list)
@@ -82,7 +82,7 @@ def _mirrors_of(
     return counts, rows
 
 
-def _attention(
+def _busy_and_failing(
     request: HttpRequest, visible: QuerySet[Channel]
 ) -> tuple[list[MirrorRow], list[MirrorRow]]:
     """What runs now and what needs somebody."""
@@ -103,7 +103,8 @@ def _attention(
         | ~Q(withheld_removals={})
     )
     running, failed = (
-        set(candidates.values_list("pk", flat=True)[:NOTED]) for candidates in (busy, attention)
+        set(candidates.values_list("pk", flat=True)[:MAX_MIRRORS_LISTED])
+        for candidates in (busy, attention)
     )
     rows = _rows(request, all_mirrors().filter(pk__in=running | failed))
     return (

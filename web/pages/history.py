@@ -28,9 +28,9 @@ from web.pages.pagination import PAGE_SIZE, text_parameter
 FAMILIES = tuple(map(str, Family))
 COLUMNS = ("Event ID", "Type", "Artifact family", "Date/time (UTC)", "Actor", "Subject", "Metadata")
 LARGEST_ID = 2**63 - 1
-CHUNK = 2000
+ROWS_PER_READ = 2000
 """Events that an export reads at once."""
-ENDS = (EventType.MIRROR_COMPLETED, EventType.MIRROR_FAILED, EventType.MIRROR_STOPPED)
+RUN_ENDS = (EventType.MIRROR_COMPLETED, EventType.MIRROR_FAILED, EventType.MIRROR_STOPPED)
 """The events under which a run's package events stand."""
 
 
@@ -92,7 +92,7 @@ def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     rows = filters.rows(channel)
     if filters.folding:
         rows = rows.filter(folded=False)
-    page_events, before, after = _window(request, rows, descending=filters.descending)
+    page_events, before, after = _event_page(request, rows, descending=filters.descending)
     context = {
         "events": page_events,
         "folded": _folded(page_events) if filters.folding else {},
@@ -112,7 +112,9 @@ def events(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 
 def _folded(page_events: list[Event]) -> dict[int, int]:
     """How many package events stand under each run that ended on this page, by event id."""
-    ended = {event.run_id: event.pk for event in page_events if event.run_id and event.type in ENDS}
+    ended = {
+        event.run_id: event.pk for event in page_events if event.run_id and event.type in RUN_ENDS
+    }
     rows = Event.objects.filter(run_id__in=ended, folded=True).order_by()
     counts = rows.values_list("run_id").annotate(count=Count("pk"))
     return {ended[run_id]: count for run_id, count in counts}
@@ -128,7 +130,7 @@ def event(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRe
         raise Http404(f"There is no event {pk} in the channel {channel.path}.")
     context = {
         "event": row,
-        "shape": event_item(row, settings=_settings(request)),
+        "shape": event_item(row, settings=_may_see_settings(request)),
         "previous": rows.filter(pk__lt=row.pk).order_by("-pk").first(),
         "next": rows.filter(pk__gt=row.pk).order_by("pk").first(),
     }
@@ -144,8 +146,8 @@ def export(request: HttpRequest, form: str, c: str, s: str | None = None) -> Htt
     filters = EventFilter.of(request)
     rows = filters.rows(channel).order_by("-pk" if filters.descending else "pk")
     exports.check_format(form)
-    settings = _settings(request)
-    matching = rows.iterator(chunk_size=CHUNK)
+    settings = _may_see_settings(request)
+    matching = rows.iterator(chunk_size=ROWS_PER_READ)
     if form == "csv":
         lines = (_csv_row(event, settings=settings) for event in matching)
         chunks = exports.csv_lines(COLUMNS, lines)
@@ -154,7 +156,7 @@ def export(request: HttpRequest, form: str, c: str, s: str | None = None) -> Htt
     return exports.download(chunks, form, f"history-{channel.path.replace('/', '-')}")
 
 
-def _settings(request: HttpRequest) -> bool:
+def _may_see_settings(request: HttpRequest) -> bool:
     """Whether the user may see the settings of mirrors, as on the pages of mirrors."""
     return can(request.user, Attribute.MIRROR, Level.READ)
 
@@ -177,7 +179,7 @@ def subject(event: Event) -> str:
     return str(data.get("name") or data.get("mirror") or data.get("channel") or "")
 
 
-def _window(
+def _event_page(
     request: HttpRequest, rows: QuerySet[Event], *, descending: bool
 ) -> tuple[list[Event], int | None, int | None]:
     """The events of the page, and the ids that the pages before and after it begin at."""

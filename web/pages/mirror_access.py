@@ -17,7 +17,7 @@ from channels import access
 from channels.models import Channel
 from mirrors.models import Mirror, Run
 from mirrors.services import NOT_READABLE, may_read_source
-from web.pages.channel_frame import address, get_channel
+from web.pages.channel_frame import channel_url, get_channel
 from web.pages.guards import require_level, user_of
 
 
@@ -67,5 +67,5 @@ def may_write(request: HttpRequest, channel: Channel) -> bool:
 
 def return_url(request: HttpRequest, channel: Channel, *, mirror: Mirror | None = None) -> str:
     """The list the user came from: an address of this server in `next`, else the channel's tab."""
-    list_url = inside(request, request.GET.get("next"), address(channel, "channel-mirrors"))
+    list_url = inside(request, request.GET.get("next"), channel_url(channel, "channel-mirrors"))
     return f"{list_url}#mirror-{mirror.pk}" if mirror else list_url

@@ -18,7 +18,7 @@ from channels.models import Channel, Revision
 from channels.states import ACTIVE, JobState
 from mirrors import run_control, services, warnings
 from mirrors.models import Cause, Mirror, hold_reasons
-from web.pages.channel_frame import address
+from web.pages.channel_frame import channel_url
 from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import get_mirror, get_run, get_runnable_mirror, return_url
 from web.pages.rendering import confirm
@@ -158,7 +158,7 @@ def retry(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRe
         messages.error(request, str(error))
         last = get_run(mirror, None)
         number = last.number if last else 1
-    return redirect(address(mirror.channel, "mirror-details", pk=mirror.pk, number=number))
+    return redirect(channel_url(mirror.channel, "mirror-details", pk=mirror.pk, number=number))
 
 
 def _losses(mirror: Mirror) -> list[str]:

@@ -18,13 +18,13 @@ from channels.states import JobState
 from mirrors import run_control, services
 from mirrors.models import Cause, Mirror
 from web.pages import mirror_rows
-from web.pages.channel_frame import address
+from web.pages.channel_frame import channel_url
 from web.pages.guards import require_level, signed_in, user_of
 from web.pages.mirror_access import channel_for_mirrors, may_write
 from web.pages.rendering import confirm, render
 
-MOST = 1000
-NAMED = 5
+MAX_MIRRORS = 1000
+MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Action:
 def of_channel(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Several mirrors of one channel."""
     channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
-    list_url = address(channel, "channel-mirrors")
+    list_url = channel_url(channel, "channel-mirrors")
     return _bulk(request, mirror_rows.all_mirrors().filter(channel=channel), list_url)
 
 
@@ -71,12 +71,12 @@ def _bulk(request: HttpRequest, permitted: QuerySet[Mirror], list_url: str) -> H
     if not mirrors:
         return render(request, "mirrors/bulk_none.html", {"back": back, "ask": action.ask})
     if request.method == "POST":
-        outcomes = [_do(request, action, mirror) for mirror in mirrors]
+        outcomes = [_apply(request, action, mirror) for mirror in mirrors]
         done = sum(1 for outcome in outcomes if outcome.done)
         context = {"outcomes": outcomes, "back": back, "ask": action.ask, "done": done}
         return render(request, "mirrors/bulk_done.html", context)
-    names = ", ".join(mirror.name for mirror in mirrors[:NAMED])
-    more = f" and {len(mirrors) - NAMED:,} more" if len(mirrors) > NAMED else ""
+    names = ", ".join(mirror.name for mirror in mirrors[:MAX_NAMES])
+    more = f" and {len(mirrors) - MAX_NAMES:,} more" if len(mirrors) > MAX_NAMES else ""
     count = "1 mirror" if len(mirrors) == 1 else f"{len(mirrors):,} mirrors"
     return confirm(
         request,
@@ -92,12 +92,14 @@ def _selected(request: HttpRequest, permitted: QuerySet[Mirror]) -> QuerySet[Mir
     """The mirrors that are ticked, or all that the list's filters leave."""
     if request.GET.get("all"):
         matching = mirror_rows.matching(permitted, request.GET)
-        return mirror_rows.in_state(matching, request.GET.get("state", "")).order_by("name")[:MOST]
-    ids = [text for text in request.GET.getlist("mirror")[:MOST] if text.isdecimal()]
+        return mirror_rows.in_state(matching, request.GET.get("state", "")).order_by("name")[
+            :MAX_MIRRORS
+        ]
+    ids = [text for text in request.GET.getlist("mirror")[:MAX_MIRRORS] if text.isdecimal()]
     return permitted.filter(pk__in=[int(text[:18]) for text in ids]).order_by("name")
 
 
-def _do(request: HttpRequest, action: Action, mirror: Mirror) -> Outcome:
+def _apply(request: HttpRequest, action: Action, mirror: Mirror) -> Outcome:
     """What the page of the one mirror would do, if it would let the user."""
     if not may_write(request, mirror.channel):
         return _outcome(mirror, "You don't have permission to change this mirror", done=False)

@@ -19,9 +19,9 @@ from web.pages.mirror_access import get_mirror, get_run, may_write
 from web.pages.rendering import render
 from web.pages.run_counts import file_summary
 
-LINES = 200
-FAILURES = 20
-PAST = 10
+MAX_LOG_LINES = 200
+MAX_FAILURES = 20
+MAX_PAST_RUNS = 10
 
 
 @signed_in
@@ -53,7 +53,7 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "channel": mirror.channel,
         "run": run,
         "may_write": may_write(request, mirror.channel),
-        "past": mirror.runs.order_by("-number").defer("filters", "steps", "counts")[:PAST],
+        "past": mirror.runs.order_by("-number").defer("filters", "steps", "counts")[:MAX_PAST_RUNS],
     }
     if run is None:
         return context
@@ -63,7 +63,7 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "-number"
     )
     log = LogLine.objects.filter(run=run)
-    lines = list(log.order_by("-id")[:LINES])[::-1]
+    lines = list(log.order_by("-id")[:MAX_LOG_LINES])[::-1]
     return {
         **context,
         "live": run.state in ACTIVE,
@@ -73,13 +73,13 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         "last": last,
         "label": Run.STEPS[run.step - 1] if run.step else "Waiting for a worker",
         "summary": file_summary(run, earlier.first()),
-        "revisions": _published(run),
+        "revisions": _published_revisions(run),
         "steps": _steps(run),
         "queued": run.started_at - run.created_at if run.started_at else None,
         "lasted": (run.ended_at or now()) - run.started_at if run.started_at else None,
         "lines": lines,
-        "more_lines": len(lines) == LINES and log.count() > LINES,
-        "failures": run.failures.order_by("section", "filename")[:FAILURES],
+        "more_lines": len(lines) == MAX_LOG_LINES and log.count() > MAX_LOG_LINES,
+        "failures": run.failures.order_by("section", "filename")[:MAX_FAILURES],
         "failed": run.failures.count(),
     }
 
@@ -96,7 +96,7 @@ def _warnings(mirror: Mirror, run: Run) -> list[str]:
     return list(dict.fromkeys([*warnings.of(mirror), *own]))
 
 
-def _published(run: Run) -> list[int] | None:
+def _published_revisions(run: Run) -> list[int] | None:
     """The revisions before and after the run; None where one of them is not kept any more."""
     numbers = run.counts.get("revisions")
     if numbers is None:
@@ -115,12 +115,12 @@ def _steps(run: Run) -> list[dict[str, Any]]:
             "failed": run.state == JobState.FAILED and number == run.step,
             "done": bool(times.get(number, (None, None))[1]),
             "current": number in times and not times[number][1],
-            "lasted": _between(*times[number]) if number in times else None,
+            "lasted": _duration(*times[number]) if number in times else None,
         }
         for number, label in enumerate(Run.STEPS, start=1)
     ]
 
 
-def _between(begun: str, ended: str | None) -> Any:
+def _duration(begun: str, ended: str | None) -> Any:
     end = datetime.fromisoformat(ended) if ended else datetime.now(UTC)
     return end - datetime.fromisoformat(begun)

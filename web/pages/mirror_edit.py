@@ -21,16 +21,16 @@ from ecosystems import registry
 from mirrors import services
 from mirrors.models import Mirror, MirrorType
 from web.pages.channel_forms import add_errors, changed_meanwhile
-from web.pages.channel_frame import address, render_tab
-from web.pages.filter_words import channel_filters
+from web.pages.channel_frame import channel_url, render_tab
+from web.pages.filter_summary import channel_filters
 from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import channel_for_mirrors, get_mirror
 from web.pages.mirror_forms import CONDA_ONLY, MirrorForm
 from web.pages.pagination import PAGE_SIZE, number_parameter
 
-OWN_CHANNELS = 100
-LARGEST = 999_999_999
-EXAMPLES = {
+MAX_LOCAL_CHANNELS = 100
+MAX_ID = 999_999_999
+COMMON_SOURCES = {
     MirrorType.CONDA.value: (
         ("https://conda.anaconda.org/conda-forge", "conda-forge"),
         ("https://repo.anaconda.com/pkgs/main", "Anaconda main"),
@@ -43,7 +43,7 @@ EXAMPLES = {
         ("https://cloud.r-project.org", "CRAN's nearest mirror"),
     ),
 }
-HINTS = {
+SOURCE_HINTS = {
     MirrorType.CONDA.value: "The URL of a conda channel, without a platform at its end.",
     MirrorType.PYTHON.value: (
         "The URL of a Python package index, with or without /simple at its end."
@@ -67,14 +67,14 @@ TYPE_NOTES = {
 def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The Create mirror form; filled in as another mirror of the channel, where one is named."""
     channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
-    number = number_parameter(request, "like", maximum=LARGEST, default=0)
+    number = number_parameter(request, "like", maximum=MAX_ID, default=0)
     like = get_mirror(request, c, s, number, level=Level.WRITE) if number else None
     form = MirrorForm(request.POST or None, like=like)
     if request.method == "POST" and form.is_valid():
-        mirror = _saved(request, form, channel, None)
+        mirror = _save(request, form, channel, None)
         if mirror:
-            return _done(request, mirror, f"Mirror {mirror.name} created.")
-    return _page(request, channel, form, like=like)
+            return _redirect_to_row(request, mirror, f"Mirror {mirror.name} created.")
+    return _form_page(request, channel, form, like=like)
 
 
 @signed_in
@@ -83,13 +83,13 @@ def edit(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
     mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     form = MirrorForm(request.POST or None, mirror=mirror)
     if request.method == "POST" and form.is_valid():
-        saved = _saved(request, form, mirror.channel, mirror)
+        saved = _save(request, form, mirror.channel, mirror)
         if saved:
-            return _done(request, saved, f"Mirror {saved.name} saved.")
-    return _page(request, mirror.channel, form)
+            return _redirect_to_row(request, saved, f"Mirror {saved.name} saved.")
+    return _form_page(request, mirror.channel, form)
 
 
-def _saved(
+def _save(
     request: HttpRequest, form: MirrorForm, channel: Channel, mirror: Mirror | None
 ) -> Mirror | None:
     user = user_of(request)
@@ -107,36 +107,36 @@ def _saved(
     return None
 
 
-def _done(request: HttpRequest, mirror: Mirror, message: str) -> HttpResponse:
+def _redirect_to_row(request: HttpRequest, mirror: Mirror, message: str) -> HttpResponse:
     """On to the mirror's row."""
     running = mirror.runs.filter(state__in=STOPPABLE).exists()
     suffix = " It is running; its row shows the progress." if running else ""
     messages.success(request, message + suffix)
     before = Mirror.objects.filter(channel=mirror.channel, deleted_at=None, name__lt=mirror.name)
     page = before.count() // PAGE_SIZE + 1
-    list_url = address(mirror.channel, "channel-mirrors")
+    list_url = channel_url(mirror.channel, "channel-mirrors")
     return redirect(f"{list_url}{f'?page={page}' if page > 1 else ''}#mirror-{mirror.pk}")
 
 
-def _page(
+def _form_page(
     request: HttpRequest, channel: Channel, form: MirrorForm, *, like: Mirror | None = None
 ) -> HttpResponse:
-    owns = access.visible_channels(request.user).exclude(pk=channel.pk).order_by("name")
+    local_channels = access.visible_channels(request.user).exclude(pk=channel.pk).order_by("name")
     context: dict[str, Any] = {
         "form": form,
         "mirror": form.mirror,
         "template_mirror": like,
         "without_credentials": like and (like.upstream.credential or like.upstream.proxy),
         "examples": [
-            (kind, MirrorType(kind).label, EXAMPLES[kind])
+            (kind, MirrorType(kind).label, COMMON_SOURCES[kind])
             for kind in registry.kinds()
             if not form.mirror or kind == form.mirror.kind
         ],
-        "hints": {kind: HINTS[kind] for kind in registry.kinds()},
+        "hints": {kind: SOURCE_HINTS[kind] for kind in registry.kinds()},
         "type_notes": {kind: TYPE_NOTES[kind] for kind in registry.kinds() if kind in TYPE_NOTES},
         "own_channels": [
             (f"{settings.PUBLIC_URL}/api/repo/{channel_row.path}", channel_row.path)
-            for channel_row in owns[:OWN_CHANNELS]
+            for channel_row in local_channels[:MAX_LOCAL_CHANNELS]
         ],
         "filters": channel_filters(channel),
         "conda_only": CONDA_ONLY,

@@ -19,7 +19,7 @@ from mirrors import source_urls
 from mirrors.models import Mirror, MirrorType
 from mirrors.services import LONGEST_NAME, MONTHLY
 from web.pages.channel_forms import FilterForm
-from web.pages.spec_lists import SpecList
+from web.pages.spec_lists import SpecListField
 
 CUSTOM = "custom"
 FREQUENCIES = (
@@ -28,9 +28,9 @@ FREQUENCIES = (
     ("0 0 * * *", "Daily: at midnight"),
     (CUSTOM, "Custom cron"),
 )
-COMMON = ("noarch", "win-64", "linux-64", "osx-64", "osx-arm64")
+COMMON_PLATFORMS = ("noarch", "win-64", "linux-64", "osx-64", "osx-arm64")
 CONDA_ONLY = ("subdirs", "keep_legacy", "cve_score_threshold", "exclude_non_curated_cve")
-NOTHING: dict[str, Any] = {
+NO_CONDA_FILTERS: dict[str, Any] = {
     "subdirs": [],
     "keep_legacy": False,
     "cve_score_threshold": None,
@@ -93,17 +93,17 @@ class MirrorForm(FilterForm):
         help_text="<strong>Caution:</strong> dependencies are not added. Clients cannot install "
         "packages whose dependencies are missing.",
     )
-    only_specs = SpecList(
+    only_specs = SpecListField(
         label="Package names",
         help_text="Type a name and press Tab after each. A spec like <code>numpy &gt;=1.26</code> "
         "limits the versions.",
     )
-    exclude_specs = SpecList(
+    exclude_specs = SpecListField(
         label="Exclude Packages",
         help_text="Names, <code>p*</code> for all that begin with p, or specs like "
         "<code>openssl &lt;3</code>. Press Tab after each.",
     )
-    include_specs = SpecList(
+    include_specs = SpecListField(
         label="Include Packages",
         help_text="Included even if excluded above. For example, exclude <code>p*</code> and "
         "include "
@@ -136,11 +136,13 @@ class MirrorForm(FilterForm):
     ) -> None:
         """Of the mirror that is edited, or of a new one that begins as `like` is."""
         self.mirror = mirror
-        kwargs["initial"] = _kept(mirror) if mirror else _copied(like) if like else _fresh()
+        kwargs["initial"] = (
+            _saved_values(mirror) if mirror else _copied_values(like) if like else _default_values()
+        )
         super().__init__(*args, terms=_terms(mirror or like), **kwargs)
         kinds = [(kind, MirrorType(kind).label) for kind in registry.kinds()]
         self._choose("mirror_type", kinds)
-        self._choose("cron_timezone", [(zone, zone) for zone in _zones(mirror or like)])
+        self._choose("cron_timezone", [(zone, zone) for zone in _time_zones(mirror or like)])
         if mirror:
             for name in ("mirror_mode", "mirror_type"):
                 self.fields[name].disabled = True
@@ -159,8 +161,8 @@ class MirrorForm(FilterForm):
     def platforms(self) -> tuple[list[Any], list[Any]]:
         """The boxes of the platforms that most people need, and the others."""
         boxes = {str(box.data["value"]): box for box in self["subdirs"]}
-        common = [boxes[name] for name in COMMON if name in boxes]
-        return common, [box for name, box in boxes.items() if name not in COMMON]
+        common = [boxes[name] for name in COMMON_PLATFORMS if name in boxes]
+        return common, [box for name, box in boxes.items() if name not in COMMON_PLATFORMS]
 
     def clean_mirror_name(self) -> str:
         name: str = self.cleaned_data["mirror_name"].strip()
@@ -188,12 +190,12 @@ class MirrorForm(FilterForm):
         chosen = self.data.get("mirror_type", "") if self.is_bound else self.initial["mirror_type"]
         return str(chosen) if chosen in registry.kinds() else MirrorType.CONDA.value
 
-    def terms_of(self) -> dict[str, Any]:
+    def filter_terms(self) -> dict[str, Any]:
         """The `filters` that the form means."""
         filters = {**self.filters(), "projects": []}
         if not self.cleaned_data.get("only"):
             filters["only_specs"] = []
-        return filters if self.kind == MirrorType.CONDA else {**filters, **NOTHING}
+        return filters if self.kind == MirrorType.CONDA else {**filters, **NO_CONDA_FILTERS}
 
     def body(self) -> dict[str, Any]:
         """The form as the API's body."""
@@ -207,11 +209,11 @@ class MirrorForm(FilterForm):
             "cron_timezone": data["cron_timezone"] or None,
             "mirror_mode": data["mirror_mode"],
             "mirror_type": self.kind,
-            "filters": self.terms_of(),
+            "filters": self.filter_terms(),
         }
 
 
-def _fresh() -> dict[str, Any]:
+def _default_values() -> dict[str, Any]:
     return {
         "mirror_mode": Mirror.Mode.PASSIVE.value,
         "mirror_type": registry.kinds()[0],
@@ -222,7 +224,7 @@ def _fresh() -> dict[str, Any]:
     }
 
 
-def _kept(mirror: Mirror) -> dict[str, Any]:
+def _saved_values(mirror: Mirror) -> dict[str, Any]:
     presets = [value for value, _ in FREQUENCIES]
     return {
         "mirror_mode": mirror.mode,
@@ -240,14 +242,14 @@ def _kept(mirror: Mirror) -> dict[str, Any]:
     }
 
 
-def _copied(mirror: Mirror) -> dict[str, Any]:
+def _copied_values(mirror: Mirror) -> dict[str, Any]:
     """As the mirror is, under another name and without its logins, which nobody may read."""
     source, proxy = (
         source_urls.shown(mirror.upstream),
         source_urls.shown_proxy(mirror.upstream) or "",
     )
     return {
-        **_kept(mirror),
+        **_saved_values(mirror),
         "mirror_name": f"{mirror.name[: LONGEST_NAME - 5]}_copy",
         "source_root": mirror.upstream.url if source_urls.HIDDEN in source else source,
         "proxy": "" if source_urls.HIDDEN in proxy else proxy,
@@ -263,7 +265,7 @@ def _terms(mirror: Mirror | None) -> dict[str, Any]:
     return {**terms, "only_specs": list(dict.fromkeys(only))} if mirror else terms
 
 
-def _zones(mirror: Mirror | None) -> list[str]:
+def _time_zones(mirror: Mirror | None) -> list[str]:
     own = {settings.DEFAULT_CRON_TIMEZONE, *([mirror.cron_timezone] if mirror else [])}
     regional = {
         zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")

@@ -12,7 +12,7 @@ from django.urls import reverse
 from accounts.permissions import Attribute, Level
 from mirrors.models import Mirror
 from web.pages import mirror_rows
-from web.pages.channel_frame import address, render_tab
+from web.pages.channel_frame import channel_url, render_tab
 from web.pages.guards import require_level, signed_in
 from web.pages.mirror_access import channel_for_mirrors, get_mirror
 from web.pages.mirror_access import may_write as writable
@@ -21,19 +21,19 @@ from web.pages.rendering import render
 
 
 @signed_in
-def tab_page(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
+def channel_mirrors(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The mirrors of a channel, with what they do now."""
     channel = channel_for_mirrors(request, c, s, level=Level.READ)
     mirrors = mirror_rows.all_mirrors().filter(channel=channel)
     context = _context(request, mirrors, may_write=writable(request, channel))
-    context["bulk"] = address(channel, "mirrors-bulk")
+    context["bulk"] = channel_url(channel, "mirrors-bulk")
     return render_tab(
         request, channel, "channel-mirrors", template="mirrors/channel.html", context=context
     )
 
 
 @signed_in
-def all_page(request: HttpRequest) -> HttpResponse:
+def all_mirrors(request: HttpRequest) -> HttpResponse:
     """The mirrors of all channels that the user may know of, for roles with mirror = manage."""
     require_level(request, Attribute.MIRROR, Level.MANAGE)
     context = _context(request, mirror_rows.visible_mirrors(request.user), may_write=True)

@@ -33,9 +33,9 @@ from web.pages.mirror_forms import CUSTOM, MirrorForm
 from web.pages.rendering import render
 from web.pages.spec_lists import split
 
-TIMES = 3
-PROBLEMS = 20
-EXAMPLES = 20
+NEXT_TIMES = 3
+MAX_PROBLEMS = 20
+MAX_EXAMPLES = 20
 
 
 @signed_in
@@ -77,7 +77,7 @@ def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     context: dict[str, Any] = {
         "unreadable": {name: _unreadable(form, name) for name in lists},
         "conflicts": _conflicts(form, channel),
-        **_times(form),
+        **_schedule_in_words(form),
     }
     return render(request, "mirrors/check.html", context)
 
@@ -96,7 +96,7 @@ def start(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
         except ValidationError as error:
             add_errors(form, error)
         else:
-            return _shown(request, channel, row)
+            return _preview_panel(request, channel, row)
     problems = form_problems(form, [name for name in form.errors if name != "mirror_name"])
     return render(request, "mirrors/preview.html", {"problems": problems, "channel": channel})
 
@@ -105,7 +105,7 @@ def start(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 def progress(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """How far a preview is; then what it found."""
     channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
-    return _shown(request, channel, _own_preview(request, channel, number))
+    return _preview_panel(request, channel, _own_preview(request, channel, number))
 
 
 @signed_in
@@ -116,23 +116,23 @@ def cancel(request: HttpRequest, number: int, c: str, s: str | None = None) -> H
     row = _own_preview(request, channel, number)
     preview.cancel(row)
     row.refresh_from_db()
-    return _shown(request, channel, row)
+    return _preview_panel(request, channel, row)
 
 
-def _shown(request: HttpRequest, channel: Channel, row: Preview) -> HttpResponse:
+def _preview_panel(request: HttpRequest, channel: Channel, row: Preview) -> HttpResponse:
     context: dict[str, Any] = {"preview": row, "channel": channel, "result": row.result}
     if row.state == JobState.COMPLETED:
         count = row.result["count"]
         examples = row.result["examples"]
         context["reasons"] = [
-            (by, rule, number, examples.get(f"{by}.{rule}", [])[:EXAMPLES])
+            (by, rule, number, examples.get(f"{by}.{rule}", [])[:MAX_EXAMPLES])
             for by in ("mirror", "channel")
             for rule, number in count[f"{by}_filtered"].items()
             if number
         ]
         context["left_out"] = sum(number for _, _, number, _ in context["reasons"])
         context["changes"] = [
-            (label, row.result[key], examples.get(key, [])[:EXAMPLES])
+            (label, row.result[key], examples.get(key, [])[:MAX_EXAMPLES])
             for key, label in (("added", "Added"), ("replaced", "Replaced"), ("removed", "Removed"))
         ]
         context["active"] = row.body["mode"] == Mirror.Mode.ACTIVE
@@ -188,7 +188,7 @@ def _unreadable(form: MirrorForm, name: str) -> list[tuple[str, str]]:
             read(entry)
         except SpecError as error:
             unreadable.append((entry, str(error)))
-            if len(unreadable) == PROBLEMS:
+            if len(unreadable) == MAX_PROBLEMS:
                 break
     return unreadable
 
@@ -203,7 +203,7 @@ def _conflicts(form: MirrorForm, channel: Channel) -> list[str]:
             "Exclude Packages and Include Packages, or clear its check box."
         )
     try:
-        normalized = filter_forms.validated(_readable(form), "mirror", form.kind)
+        normalized = filter_forms.validated(_filter_so_far(form), "mirror", form.kind)
     except ValidationError:
         # What is wrong is told at its field.
         return sentences
@@ -214,19 +214,19 @@ def _conflicts(form: MirrorForm, channel: Channel) -> list[str]:
     return sentences + conflicts(mirror_rules, channel_rules, kind=kind_of(form.kind) or "")
 
 
-def _readable(form: MirrorForm) -> dict[str, Any]:
+def _filter_so_far(form: MirrorForm) -> dict[str, Any]:
     """The filter as far as it is filled in."""
     for name in (*SPEC_LISTS, "date_from", "date_to", "only"):
         form.cleaned_data.setdefault(name, None)
     for name in form.fields:
         form.cleaned_data.setdefault(name, None)
-    filters = form.terms_of()
+    filters = form.filter_terms()
     if filters.get("only_specs"):
         filters |= {"exclude_specs": [], "include_specs": []}
     return filters
 
 
-def _times(form: MirrorForm) -> dict[str, Any]:
+def _schedule_in_words(form: MirrorForm) -> dict[str, Any]:
     """The frequency in words, and when it fires next."""
     frequency = form.data.get("frequency", "")
     cron = form.data.get("cron", "") if frequency in ("", CUSTOM) else frequency
@@ -238,7 +238,7 @@ def _times(form: MirrorForm) -> dict[str, Any]:
         schedule.check(cron, zone)
     except ValueError as error:
         return {"cron": cron, "cron_problem": str(error)}
-    times = schedule.next_times(cron, zone, datetime.now(UTC), TIMES)
+    times = schedule.next_times(cron, zone, datetime.now(UTC), NEXT_TIMES)
     return {
         "cron": cron,
         "cron_words": schedule.describe(cron),

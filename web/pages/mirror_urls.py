@@ -19,7 +19,7 @@ from web.pages import (
 )
 
 urlpatterns = [
-    path("", mirror_list.tab_page, name="channel-mirrors"),
+    path("", mirror_list.channel_mirrors, name="channel-mirrors"),
     path("create/", mirror_edit.create, name="mirror-create"),
     path("bulk/", mirror_bulk.of_channel, name="mirrors-bulk"),
     path("test/", mirror_preview.connection_result, name="mirror-test"),
@@ -46,6 +46,6 @@ urlpatterns = [
 ]
 
 everywhere = [
-    path("mirrors/", mirror_list.all_page, name="all-mirrors"),
+    path("mirrors/", mirror_list.all_mirrors, name="all-mirrors"),
     path("mirrors/bulk/", mirror_bulk.of_all, name="all-bulk"),
 ]

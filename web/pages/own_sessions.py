@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import audit, revocation
-from accounts import sessions as alive
+from accounts import sessions as browser_sessions
 from accounts.models import ApiSession, SecurityEvent, SecurityEventType, User
 from web.pages.guards import signed_in, user_of
 from web.pages.rendering import confirm, render
@@ -26,7 +26,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
     own = SecurityEvent.objects.filter(actor_id=user.pk)
     about = SecurityEvent.objects.filter(object_type="user", object_id=user.pk)
     context = {
-        "browsers": alive.of_user(user),
+        "browsers": browser_sessions.of_user(user),
         "current": request.session.session_key,
         "api_sessions": ApiSession.objects.filter(user=user, expires__gt=timezone.now()).order_by(
             "-pk"
@@ -64,7 +64,7 @@ def end_browser(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404("You have no such session. It may have ended already.")
     if request.method == "POST":
         with transaction.atomic():
-            alive.end([session])
+            browser_sessions.end([session])
             _record(request, user, f"a browser at {session.ip}")
         messages.success(request, "The session has ended.")
         return redirect("sessions")

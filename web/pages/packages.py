@@ -79,8 +79,8 @@ def package(
         "package": items[0],
         "page": Page([_row(file) for file in files[0]], number, files[1]),
         "newest": newest,
-        "depends": _needs(family, record),
-        "constrains": _texts(record.get("constrains")),
+        "depends": _dependencies(family, record),
+        "constrains": _strings(record.get("constrains")),
     }
     return render_tab(
         request,
@@ -147,15 +147,15 @@ def _record(file: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _needs(family: str, record: dict[str, Any]) -> list[str] | None:
+def _dependencies(family: str, record: dict[str, Any]) -> list[str] | None:
     """What a file depends on; None where its index does not say."""
     if family == "conda":
-        return _texts(record.get("depends"))
+        return _strings(record.get("depends"))
     if family == "cran":
         fields = (record.get(key) or "" for key in ("Depends", "Imports", "LinkingTo"))
         return [name.strip() for field in fields for name in str(field).split(",") if name.strip()]
     return None
 
 
-def _texts(value: Any) -> list[str]:
+def _strings(value: Any) -> list[str]:
     return [str(entry) for entry in value] if isinstance(value, list) else []

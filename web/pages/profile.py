@@ -18,7 +18,7 @@ from accounts.permissions import Attribute
 from accounts.redirects import inside
 from history.models import EventType
 from web.pages.account_events import record_token_event
-from web.pages.account_forms import NewToken
+from web.pages.account_forms import TokenForm
 from web.pages.guards import signed_in, user_of
 from web.pages.rendering import confirm, render
 
@@ -28,13 +28,13 @@ THEMES = ("system", "light", "dark")
 @signed_in
 def profile(request: HttpRequest) -> HttpResponse:
     """Who you are, what your role lets you do, your tokens."""
-    form = NewToken(request.POST or None)
+    form = TokenForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        return _issued(request, form)
-    return _shown(request, form)
+        return _issue_token(request, form)
+    return _profile_page(request, form)
 
 
-def _issued(request: HttpRequest, form: NewToken) -> HttpResponse:
+def _issue_token(request: HttpRequest, form: TokenForm) -> HttpResponse:
     scopes, resources = form.limits()
     with transaction.atomic():
         token, secret = tokens.issue(
@@ -46,10 +46,10 @@ def _issued(request: HttpRequest, form: NewToken) -> HttpResponse:
         )
         record_token_event(EventType.TOKEN_CREATED, token, request)
     # Not after a redirect: the secret must not be kept anywhere, the session included.
-    return _shown(request, NewToken(), secret=secret, token_created=token)
+    return _profile_page(request, TokenForm(), secret=secret, token_created=token)
 
 
-def _shown(request: HttpRequest, form: NewToken, **extra: Any) -> HttpResponse:
+def _profile_page(request: HttpRequest, form: TokenForm, **extra: Any) -> HttpResponse:
     user = user_of(request)
     context = {
         "form": form,

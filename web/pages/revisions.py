@@ -15,14 +15,14 @@ from channels import rollback, services
 from channels.errors import WrongState
 from channels.models import Channel, Revision
 from channels.revisions import KINDS, difference
-from web.pages.channel_frame import address, get_channel, render_tab
+from web.pages.channel_frame import channel_url, get_channel, render_tab
 from web.pages.guards import signed_in, user_of
 from web.pages.pagination import number_parameter, paginate, text_parameter
 from web.pages.rendering import confirm
 
 MAX_FILES = 500
 """How many file names are shown on a page."""
-LARGEST = 1_000_000_000
+MAX_NUMBER = 1_000_000_000
 
 
 @signed_in
@@ -56,16 +56,16 @@ def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpRespons
 def compare(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Go to the difference of the two revisions that were chosen."""
     channel = get_channel(request, c, s)
-    a = number_parameter(request, "a", maximum=LARGEST)
-    b = number_parameter(request, "b", maximum=LARGEST)
-    return redirect(address(channel, "channel-difference", a=min(a, b), b=max(a, b)))
+    a = number_parameter(request, "a", maximum=MAX_NUMBER)
+    b = number_parameter(request, "b", maximum=MAX_NUMBER)
+    return redirect(channel_url(channel, "channel-difference", a=min(a, b), b=max(a, b)))
 
 
 @signed_in
 def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) -> HttpResponse:
     """What changed from one revision to another."""
     channel = get_channel(request, c, s)
-    first, last = _kept(channel, a), _kept(channel, b)
+    first, last = _get_revision(channel, a), _get_revision(channel, b)
     after = text_parameter(request, "after")
     try:
         file_changes = difference(channel, first.number, last.number, limit=MAX_FILES, after=after)
@@ -108,14 +108,14 @@ def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> Http
     else:
         word = "is always kept" if pinned else "is no longer pinned"
         messages.success(request, f"Revision {number} {word}.")
-    return redirect(address(channel, "channel-revisions"))
+    return redirect(channel_url(channel, "channel-revisions"))
 
 
 @signed_in
 def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
     """Show clients an older revision's content again, and freeze the channel there."""
     channel = get_channel(request, c, s, level=Level.WRITE)
-    target = _kept(channel, number)
+    target = _get_revision(channel, number)
     if request.method == "POST":
         try:
             new_revision = rollback.roll_back(
@@ -129,7 +129,7 @@ def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -
                 f"{channel.path} rolled back to revision {number}, as revision "
                 f"{new_revision.number}, and frozen there.",
             )
-        return redirect(address(channel, "channel-revisions"))
+        return redirect(channel_url(channel, "channel-revisions"))
     now = channel.revisions.filter(number=channel.current).first()
     losses = [
         f"Clients get the {target.files:,} files of {target.created_at:%Y-%m-%d %H:%M} UTC again"
@@ -141,11 +141,11 @@ def roll_back(request: HttpRequest, number: int, c: str, s: str | None = None) -
         title=f"Roll {channel.path} back to revision {number}?",
         losses=losses,
         verb="Roll back",
-        back=address(channel, "channel-revisions"),
+        back=channel_url(channel, "channel-revisions"),
     )
 
 
-def _kept(channel: Channel, number: int) -> Revision:
+def _get_revision(channel: Channel, number: int) -> Revision:
     row = channel.revisions.filter(number=number, number__lte=channel.current).first()
     if row is None:
         raise Http404(f"Revision {number} of {channel.path} does not exist or is no longer kept.")

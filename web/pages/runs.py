@@ -21,8 +21,8 @@ from web.pages.guards import signed_in
 from web.pages.mirror_access import get_mirror, get_run
 from web.pages.pagination import number_parameter, paginate
 
-SIZE = 100
-MOST_PAGES = 100_000
+FILES_PER_PAGE = 100
+MAX_PAGES = 100_000
 COLUMNS = ("section", "file", "outcome", "detail", "size")
 
 
@@ -45,17 +45,17 @@ def files(request: HttpRequest, pk: int, number: int, c: str, s: str | None = No
     """The files behind one of a run's numbers."""
     mirror, run = _run(request, pk, number, c=c, s=s)
     reason = request.GET.get("reason", "")
-    page = number_parameter(request, "page", maximum=MOST_PAGES)
+    page = number_parameter(request, "page", maximum=MAX_PAGES)
     context: dict[str, Any] = {"mirror": mirror, "run": run, "reason": reason, "number": page}
     context["title"] = outcome_label(reason)
-    start = (page - 1) * SIZE
+    start = (page - 1) * FILES_PER_PAGE
     try:
-        lines = list(islice(_lines(run, reason), start, start + SIZE + 1))
+        lines = list(islice(_lines(run, reason), start, start + FILES_PER_PAGE + 1))
     except WrongState as error:
         context["gone"] = str(error)
         lines = []
-    context |= {"lines": [(line, outcome_label(line.reason)) for line in lines[:SIZE]]}
-    context |= {"first": start + 1, "more": len(lines) > SIZE}
+    context |= {"lines": [(line, outcome_label(line.reason)) for line in lines[:FILES_PER_PAGE]]}
+    context |= {"first": start + 1, "more": len(lines) > FILES_PER_PAGE}
     return render_tab(
         request,
         mirror.channel,

@@ -18,7 +18,7 @@ from web.pages.guards import signed_in, user_of
 from web.pages.rendering import render
 
 
-class Rendered(TemplateResponseMixin):
+class RenderMixin(TemplateResponseMixin):
     """A view of the library whose page leaves as every page of this product does."""
 
     request: HttpRequest
@@ -31,7 +31,7 @@ class Rendered(TemplateResponseMixin):
         return render(self.request, self.template_name, context, status=status)
 
 
-class SignIn(Rendered, LoginView):  # type: ignore[misc]
+class SignIn(RenderMixin, LoginView):  # type: ignore[misc]
     """Sign in with a local account, then go on to where one came from."""
 
     template_name = "accounts/sign_in.html"
@@ -66,7 +66,7 @@ class SignOut(LogoutView):  # type: ignore[misc]
 
 
 @method_decorator(signed_in, name="dispatch")
-class ChangePassword(Rendered, PasswordChangeView):  # type: ignore[misc]
+class ChangePassword(RenderMixin, PasswordChangeView):  # type: ignore[misc]
     """Change one's own password; every other session ends. The library counts the tries."""
 
     template_name = "accounts/password.html"

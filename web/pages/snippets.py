@@ -17,7 +17,7 @@ from mirrors.models import Mirror
 
 TOKEN = "YOUR-TOKEN"
 """Stands where people put their token; the page says where to make one."""
-LINE = "on the command line"
+COMMAND_LINE = "on the command line"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ def snippets(channel: Channel) -> list[Snippet]:
     For the types that the channel allows, else for those of its mirrors, else for conda.
     """
     token = "" if access.effective_privacy(channel) == Channel.Privacy.PUBLIC else TOKEN
-    return [snippet for kind in _kinds(channel) for snippet in MAKERS[kind](channel, token)]
+    return [
+        snippet for kind in _kinds(channel) for snippet in SNIPPETS_BY_TYPE[kind](channel, token)
+    ]
 
 
 def _kinds(channel: Channel) -> list[str]:
@@ -42,7 +44,7 @@ def _kinds(channel: Channel) -> list[str]:
     if not allowed:
         mirrors = Mirror.objects.filter(channel=channel, deleted_at=None)
         allowed = set(mirrors.order_by().values_list("upstream__kind", flat=True).distinct())
-    return [kind for kind in MAKERS if kind in (allowed or {"conda"})]
+    return [kind for kind in SNIPPETS_BY_TYPE if kind in (allowed or {"conda"})]
 
 
 def _url(channel: Channel) -> str:
@@ -62,9 +64,9 @@ def _conda(channel: Channel, token: str) -> list[Snippet]:
             "in .condarc, once for all channels of this server",
             f"channel_alias: {alias}\nchannels:\n  - {channel.path}",
         ),
-        Snippet("use-alias-once", "conda, with the alias set", LINE, once),
-        Snippet("use-once", "conda, one time", LINE, setup["conda once"]),
-        Snippet("use-mamba", "mamba", LINE, setup["mamba"]),
+        Snippet("use-alias-once", "conda, with the alias set", COMMAND_LINE, once),
+        Snippet("use-once", "conda, one time", COMMAND_LINE, setup["conda once"]),
+        Snippet("use-mamba", "mamba", COMMAND_LINE, setup["mamba"]),
         Snippet("use-pixi", "pixi", "in pixi.toml", setup["pixi"].rstrip()),
         _curl("use-curl", f"{with_token(url, token)}/noarch/repodata.json"),
     ]
@@ -78,14 +80,24 @@ def _python(channel: Channel, token: str) -> list[Snippet]:
     name = channel.path.replace("/", "-")
     return [
         Snippet("use-pip", "pip", "in pip.conf", f"[global]\nindex-url = {index}{trusted}"),
-        Snippet("use-pip-once", "pip, one time", LINE, f"pip install --index-url {index} PACKAGE"),
+        Snippet(
+            "use-pip-once",
+            "pip, one time",
+            COMMAND_LINE,
+            f"pip install --index-url {index} PACKAGE",
+        ),
         Snippet(
             "use-uv",
             "uv",
             "in pyproject.toml",
             f'[[tool.uv.index]]\nname = "{name}"\nurl = "{index}"\ndefault = true',
         ),
-        Snippet("use-uv-once", "uv, one time", LINE, f"uv pip install --index-url {index} PACKAGE"),
+        Snippet(
+            "use-uv-once",
+            "uv, one time",
+            COMMAND_LINE,
+            f"uv pip install --index-url {index} PACKAGE",
+        ),
         _curl("use-simple-curl", index),
     ]
 
@@ -105,7 +117,7 @@ def _curl(id_: str, url: str) -> Snippet:
     return Snippet(id_, "curl", "to try the connection", f"curl --fail --head {url}")
 
 
-MAKERS: dict[str, Callable[[Channel, str], list[Snippet]]] = {
+SNIPPETS_BY_TYPE: dict[str, Callable[[Channel, str], list[Snippet]]] = {
     "conda": _conda,
     "python_simple": _python,
     "CRAN": _r,

@@ -9,7 +9,7 @@ import re
 from itertools import pairwise
 from typing import Any
 
-from web.pages.account_forms import Lines
+from web.pages.account_forms import LinesField
 
 _NAME = re.compile(r"[A-Za-z_][\w.*-]*")
 _LINES = re.compile(r"[\n\r;]+")
@@ -43,7 +43,7 @@ def _at_commas(line: str) -> list[str]:
     return [line[start + 1 : end] for start, end in pairwise(edges)]
 
 
-class SpecList(Lines):
+class SpecListField(LinesField):
     """A list of package names and specs."""
 
     def to_python(self, value: Any) -> Any:

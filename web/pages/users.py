@@ -83,7 +83,7 @@ def switch_user(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         if user.is_active:
             _require_other_administrator(user)
-        messages.success(request, _switched(request, user))
+        messages.success(request, _toggle_active(request, user))
         return redirect("users")
     if user.is_active:
         title, verb = f"Disable the account {user}?", "Disable account"
@@ -127,7 +127,7 @@ def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-def _switched(request: HttpRequest, user: User) -> str:
+def _toggle_active(request: HttpRequest, user: User) -> str:
     """Turn the account off or on; what to say about it."""
     user.is_active = not user.is_active
     with transaction.atomic():

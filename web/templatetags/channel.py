@@ -7,7 +7,7 @@ from typing import Any
 from django import template
 
 from channels.models import Channel
-from web.pages.channel_frame import address
+from web.pages import channel_frame
 
 register = template.Library()
 
@@ -15,4 +15,4 @@ register = template.Library()
 @register.simple_tag
 def channel_url(channel: Channel | str, page: str = "channel", **more: Any) -> str:
     """The address of a channel's page; `page` is its url name."""
-    return address(channel, page, **more)
+    return channel_frame.channel_url(channel, page, **more)

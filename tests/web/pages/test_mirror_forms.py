@@ -9,7 +9,7 @@ import pytest
 from ecosystems import registry
 from mirrors.models import MirrorType
 from tests import scene
-from web.pages.mirror_forms import COMMON, MirrorForm
+from web.pages.mirror_forms import COMMON_PLATFORMS, MirrorForm
 
 BODY = {
     "mirror_mode": "active",
@@ -59,7 +59,7 @@ def test_only_registered_types_are_offered() -> None:
 @pytest.mark.django_db
 def test_the_platforms_most_people_need_come_first_and_noarch_is_ticked() -> None:
     common, others = MirrorForm().platforms
-    assert [box.data["value"] for box in common] == list(COMMON)
+    assert [box.data["value"] for box in common] == list(COMMON_PLATFORMS)
     assert common[0].data["selected"]
     assert "linux-aarch64" in [box.data["value"] for box in others]
     assert not any(box.data["selected"] for box in [*common[1:], *others])

@@ -23,7 +23,7 @@ FILTER_LABELS = {
     "date_to": "Built until",
     "keep_legacy": "Keep Legacy Packages",
 }
-NAMED = 20
+MAX_ENTRIES = 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,6 @@ def lines(terms: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _value(value: Any) -> str:
     if isinstance(value, list):
-        more = f" and {len(value) - NAMED:,} more" if len(value) > NAMED else ""
-        return ", ".join(map(str, value[:NAMED])) + more
+        more = f" and {len(value) - MAX_ENTRIES:,} more" if len(value) > MAX_ENTRIES else ""
+        return ", ".join(map(str, value[:MAX_ENTRIES])) + more
     return "excluded" if value is True else str(value)
