@@ -17,10 +17,13 @@ from channels import access, signals
 from channels.errors import Missing
 from channels.models import Blob, Channel
 from channels.services import is_reserved
-from delivery import auth, cache, download_counts, lookup, on_demand, paths, ranges
+from delivery import auth, cache, download_counts, lookup, paths, ranges
 from delivery.auth import Identity
 from delivery.cache import Caches
 from delivery.lookup import Listed
+from delivery.on_demand.errors import Unavailable
+from delivery.on_demand.request import FetchRequest, request_for
+from delivery.on_demand.results import mark_stale
 from delivery.paths import Address, BadAddress
 from delivery.responses import (
     FILE_AGE,
@@ -75,12 +78,12 @@ class Waiting:
     environ: Environ
     answer: Answer
     listed: Listed
-    wish: on_demand.Wish
+    request: FetchRequest
 
     def arrived(self, blob: Blob) -> Reply:
         """The answer once the verified file is here."""
         try:
-            on_demand.mark(self.listed)
+            mark_stale(self.listed)
             return _arrived(self.environ, self.answer, self.listed, blob)
         except (FileNotFoundError, Damaged) as error:
             return _broken(self.environ, error)
@@ -90,7 +93,7 @@ class Waiting:
         download_counts.note(self.listed.item, self.answer.user)
         return Reply(200, lookup.promised(self.listed, self.answer.age).headers)
 
-    def refused(self, error: on_demand.Unavailable) -> Reply:
+    def refused(self, error: Unavailable) -> Reply:
         """The answer in words."""
         return problem(self.environ, Problem(error.status, str(error), error.headers))
 
@@ -344,8 +347,8 @@ def _fetch(environ: Environ, answer: Answer, listed: Listed) -> Reply | Waiting:
         asked = environ["REQUEST_METHOD"] == "GET"
         if not asked or ranges.unchanged(environ, promised.etag, promised.modified):
             return _send(environ, promised, user=answer.user)
-        return Waiting(environ, answer, listed, on_demand.wish(listed))
-    except on_demand.Unavailable as error:
+        return Waiting(environ, answer, listed, request_for(listed))
+    except Unavailable as error:
         return problem(environ, Problem(error.status, str(error), error.headers))
     except Missing as error:
         return problem(environ, Problem(404, str(error)))

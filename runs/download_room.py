@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from channels import disk_space
 from channels.disk_space import DiskReservation, FileReservation
-from delivery import on_demand
+from delivery.on_demand import refusals
 from mirrors.models import Run
 from publishing.download_plan import DownloadItem, DownloadPlan
 
@@ -44,7 +44,7 @@ class LocalRoom(DownloadRoom):
     def expect(self, plan: DownloadPlan) -> None:
         """Look that there is room; nothing is reserved."""
         disk_space.require_space(plan.room)
-        on_demand.forgive_room()
+        refusals.forget_storage_failures()
 
     def add(self, item: DownloadItem) -> None:
         """Nothing is reserved."""

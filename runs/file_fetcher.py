@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from channels import blobs, companions, file_sources
 from channels.disk_space import FileReservation
 from channels.models import FileSource
-from delivery import on_demand
+from delivery.on_demand import blocking
 from ecosystems.upstream import Client, Digest, UpstreamError, optional
 from publishing.download_plan import CompanionItem, DownloadItem
 
@@ -97,7 +97,7 @@ class FileFetcher:
     ) -> Digest:
         source, client = self._clients[item.file_source_id]
         if source.channel_id is not None:
-            return on_demand.local(
+            return blocking.fetch_from_channel(
                 source, item.section, file.filename, name=item.name, stop=self._stop
             )
         digest = self._proven(item, file)

@@ -11,7 +11,7 @@ from channels import notify
 from channels.lease import Fenced
 from channels.states import JobState
 from channels.texts import storable
-from delivery import on_demand
+from delivery.on_demand import refusals
 from ecosystems.sentences import SHOWN_NAMES, first_names
 from history.models import EventType
 from mirrors import run_control, warnings
@@ -68,7 +68,7 @@ def end(context: RunContext, state: JobState, error: str = "") -> bool:
             mirror.update(last_run_at=run.started_at)
             if state == JobState.COMPLETED:
                 mirror.update(last_success_at=now)
-                on_demand.forgive(run.mirror.channel, run.mirror.upstream.url)
+                refusals.forget(run.mirror.channel, run.mirror.upstream.url)
             tell(run, _EVENTS[state], counts=run.counts, error=error)
     except Fenced:
         log.warning("run %s ended as %s after it was given to another owner", run.pk, state)

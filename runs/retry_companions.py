@@ -6,7 +6,7 @@ from django.db import transaction
 
 from channels import access, blobs, companions, file_sources
 from channels.models import Blob, FileSource, Package, UnavailableFile
-from delivery import on_demand
+from delivery.on_demand import blocking
 from ecosystems import registry
 from ecosystems.base import Ecosystem
 from ecosystems.records import Record
@@ -75,7 +75,7 @@ def _fetch(context: RunContext, row: UnavailableFile, record: Record) -> Digest:
     if extracted is not None:
         return extracted
     if source.channel_id is not None:
-        return on_demand.local(
+        return blocking.fetch_from_channel(
             source, row.section, companion.filename, name=row.name, stop=context.check
         )
     with file_sources.client_of(source) as client:

@@ -19,7 +19,9 @@ from django.core.wsgi import get_wsgi_application
 from django.db import Error
 
 from channels.models import Blob
-from delivery import app, cache, on_demand, paths
+from delivery import app, cache, paths
+from delivery.on_demand import blocking
+from delivery.on_demand.errors import Unavailable
 from delivery.responses import Reply
 
 _django = get_wsgi_application()
@@ -39,8 +41,8 @@ def packages(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     found = _remembered(environ) or app.respond(environ)
     if isinstance(found, app.Waiting):
         try:
-            brought = on_demand.obtain(found.wish)
-        except on_demand.Unavailable as error:
+            brought = blocking.obtain(found.request)
+        except Unavailable as error:
             found = found.refused(error)
         else:
             if not isinstance(brought, Blob):

@@ -20,7 +20,7 @@ from channels.errors import WrongState
 from channels.lease import Leased, LivenessMonitor
 from channels.models import Channel, Publication
 from channels.states import ACTIVE, OWNED, JobState
-from delivery import on_demand
+from delivery.on_demand import pending
 from history.models import EventType, record
 from mirrors import form_warnings, periodic_tasks, run_control
 from mirrors.cron import next_fire
@@ -63,7 +63,7 @@ def reap() -> None:
     for preview in Preview.objects.filter(state=JobState.RUNNING):
         if _watch.dead(preview):
             _take_over(preview, state=JobState.FAILED, error=LOST, ended_at=timezone.now())
-    on_demand.reap(_watch)
+    pending.reap(_watch)
 
 
 def start_due() -> None:

@@ -14,7 +14,7 @@ from django.db import Error
 from accounts import presence
 from accounts.errors import ApiError
 from delivery import app, cache, paths
-from delivery.on_demand import Cut
+from delivery.on_demand.errors import StreamAborted
 from delivery.responses import Problem, Reply, problem, safe
 from mirrorserver.rsgi import bodies, bridge, sending, shares, stalled
 from mirrorserver.rsgi.generations import Generations
@@ -76,7 +76,7 @@ class Application:
         except Error:
             logger.exception("The database did not answer a request.")
             _send(proto, problem(request, BUSY_DATABASE))
-        except Cut as error:
+        except StreamAborted as error:
             logger.warning("A file was cut while it was sent: %s", error)
 
     async def _package(self, scope: Scope, proto: Exchange, request: dict[str, Any]) -> None:

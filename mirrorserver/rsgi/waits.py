@@ -17,9 +17,11 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import Error
 
-from delivery import on_demand
 from delivery.app import Waiting
-from delivery.on_demand import Flight, Stream, Unavailable, Wish
+from delivery.on_demand.errors import Unavailable
+from delivery.on_demand.pending import VERIFY_SECONDS, PendingFetch, poll
+from delivery.on_demand.request import FetchRequest
+from delivery.on_demand.stream import Stream
 from delivery.responses import Reply
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ Run = Callable[..., Awaitable[Any]]
 class _Shared:
     """A flight and how many wait for it."""
 
-    flight: Flight
+    flight: PendingFetch
     over: asyncio.Future[None]
     clients: int = 0
 
@@ -58,35 +60,35 @@ class Waits:
         None where the client has `gone`.
         """
         if self._clients >= settings.FETCH_WAITERS:
-            return waiting.refused(_too_many(waiting.wish))
-        flying = Flying(self, waiting.wish)
+            return waiting.refused(_too_many(waiting.request))
+        flying = Flying(self, waiting.request)
         flying.open()
         streams = False
         try:
             if await flying.ready(gone):
-                streams = not flying.flight.over
+                streams = not flying.flight.done
                 if streams:
                     return await self._run(waiting.begun), flying
                 return await self._ended(waiting, flying.flight)
-            return None if gone.done() else waiting.refused(_too_long(waiting.wish))
+            return None if gone.done() else waiting.refused(_too_long(waiting.request))
         finally:
             if not streams:
                 flying.close()
 
-    async def _ended(self, waiting: Waiting, flight: Flight) -> Reply:
+    async def _ended(self, waiting: Waiting, flight: PendingFetch) -> Reply:
         if flight.blob is None:
             assert flight.error is not None
             return waiting.refused(flight.error)
         reply: Reply = await self._run(waiting.arrived, flight.blob)
         return reply
 
-    def join(self, wish: Wish) -> _Shared:
+    def join(self, request: FetchRequest) -> _Shared:
         """The flight that brings this file, for one client more."""
-        key = (wish.key, wish.refusal_key)
+        key = (request.key, request.refusal_key)
         shared = self._shared.get(key)
         if shared is None or shared.over.done():
             loop = asyncio.get_running_loop()
-            shared = self._shared[key] = _Shared(Flight(wish), loop.create_future())
+            shared = self._shared[key] = _Shared(PendingFetch(request), loop.create_future())
         shared.clients += 1
         self._clients += 1
         self._more.set()
@@ -94,11 +96,11 @@ class Waits:
             self._looking = asyncio.create_task(self._look())
         return shared
 
-    def leave(self, wish: Wish, shared: _Shared) -> None:
+    def leave(self, request: FetchRequest, shared: _Shared) -> None:
         """One client fewer; a flight that nobody waits for is no longer looked at."""
         shared.clients -= 1
         self._clients -= 1
-        key = (wish.key, wish.refusal_key)
+        key = (request.key, request.refusal_key)
         if not shared.clients and self._shared.get(key) is shared:
             del self._shared[key]
 
@@ -106,12 +108,12 @@ class Waits:
         pause = FIRST_PAUSE
         while pending := [one for one in self._shared.values() if not one.over.done()]:
             try:
-                await self._run(on_demand.look, [one.flight for one in pending])
+                await self._run(poll, [one.flight for one in pending])
             except Error as error:
                 logger.exception("The database did not answer those who wait.")
                 _fail(pending, error)
             for one in pending:
-                if one.flight.over and not one.over.done():
+                if one.flight.done and not one.over.done():
                     one.over.set_result(None)
             self._more.clear()
             with suppress(TimeoutError):
@@ -123,13 +125,13 @@ class Waits:
 class Flying:
     """One client's part in a flight, from its first look to its last byte."""
 
-    def __init__(self, waits: Waits, wish: Wish) -> None:
-        self._waits, self._wish = waits, wish
+    def __init__(self, waits: Waits, request: FetchRequest) -> None:
+        self._waits, self._request = waits, request
         self._shared: _Shared | None = None
         self.chunks: Stream | None = None
 
     @property
-    def flight(self) -> Flight:
+    def flight(self) -> PendingFetch:
         """How far the file is."""
         assert self._shared is not None
         return self._shared.flight
@@ -142,12 +144,12 @@ class Flying:
 
     def open(self) -> None:
         """Join those who wait."""
-        self._shared = self._waits.join(self._wish)
+        self._shared = self._waits.join(self._request)
 
     def close(self) -> None:
         """Leave; again changes nothing."""
         if self._shared is not None:
-            self._waits.leave(self._wish, self._shared)
+            self._waits.leave(self._request, self._shared)
             self._shared = None
 
     async def ready(self, gone: asyncio.Future[None]) -> bool:
@@ -155,10 +157,10 @@ class Flying:
         assert self._shared is not None
         begun = time.monotonic()
         until = begun + settings.FETCH_SECONDS
-        streams = begun + on_demand.VERIFY_SECONDS
+        streams = begun + VERIFY_SECONDS
         while not self._shared.over.done():
             now = time.monotonic()
-            if now >= streams and self.flight.ahead:
+            if now >= streams and self.flight.streamable:
                 return True
             if gone.done() or now >= until:
                 return False
@@ -171,12 +173,15 @@ class Flying:
         return True
 
     async def read(self) -> bytes:
-        """The next bytes of the stream, once there are any; b"" at its end. Raises `Cut`."""
+        """The next bytes of the stream, once there are any; b"" at its end.
+
+        Raises `StreamAborted`.
+        """
         assert self._shared is not None
         if self.chunks is None:
             self.chunks = Stream(self.flight)
         pause = FIRST_PAUSE
-        while not (chunk := self.chunks.read()) and not self.chunks.ended_at:
+        while not (chunk := self.chunks.read()) and not self.chunks.ended:
             await asyncio.wait((self._shared.over,), timeout=pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
         return chunk
@@ -189,12 +194,12 @@ def _fail(pending: list[_Shared], error: Error) -> None:
         one.flight.error.__cause__ = error
 
 
-def _too_many(wish: Wish) -> Unavailable:
-    detail = f"Too many clients wait for files now; {wish.listed.filename} can be had later."
+def _too_many(request: FetchRequest) -> Unavailable:
+    detail = f"Too many clients wait for files now; {request.listed.filename} can be had later."
     return Unavailable(503, detail, again=AGAIN_SECONDS)
 
 
-def _too_long(wish: Wish) -> Unavailable:
-    name, seconds = wish.listed.filename, settings.FETCH_SECONDS
+def _too_long(request: FetchRequest) -> Unavailable:
+    name, seconds = request.listed.filename, settings.FETCH_SECONDS
     detail = f"{name} did not come from the upstream within {seconds:g} s; it may come later."
     return Unavailable(503, detail, again=AGAIN_SECONDS)

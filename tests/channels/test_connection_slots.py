@@ -18,7 +18,7 @@ from django.conf import settings
 
 from channels import file_sources
 from channels.connection_slots import AWAITED, BACKGROUND, HAND_ON_SECONDS, SharedSlots, SlotFile
-from delivery import on_demand
+from delivery.on_demand import leader
 from ecosystems.progress import never_stop
 from tests.processes import ROOT
 
@@ -256,7 +256,7 @@ def test_N10_where_files_cannot_be_locked_each_process_counts_alone(
 @pytest.mark.django_db
 def test_N10_the_servers_own_clients_share_them() -> None:
     origin = file_sources.get_or_create("https://repo.anaconda.com/pkgs/main/noarch")
-    run, demand = file_sources.client_of(origin), on_demand._client(origin.pk, origin.key, ())
+    run, demand = file_sources.client_of(origin), leader._client(origin.pk, origin.key, ())
     assert run._session.settings.slots is BACKGROUND
     assert demand._session.settings.slots is AWAITED
     run.close()

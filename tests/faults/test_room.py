@@ -12,7 +12,7 @@ from django.conf import LazySettings
 
 from channels import services as channel_manage
 from channels.models import Blob, Channel, Fetch, Refusal
-from delivery import on_demand
+from delivery.on_demand import blocking
 from mirrors import run_control
 from mirrors.models import Mirror, Run
 from tests import invariants, scene
@@ -201,14 +201,14 @@ def files(source: Source) -> list[str]:
 def test_S02_a_run_that_copies_a_channel_ends_at_a_full_disk_with_no_file_failed(
     source: Source, copied: Mirror, free: Free, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = on_demand.local
+    real = blocking.fetch_from_channel
 
     def full(*args: object, **kwargs: object) -> object:
         free.bytes = 0
         return real(*args, **kwargs)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(on_demand, "local", full)
+        patch.setattr(blocking, "fetch_from_channel", full)
         failed = scene.run_now(copied)
     assert (failed.state, failed.failures.count()) == ("failed", 0)
     assert "disk has no room" in failed.error

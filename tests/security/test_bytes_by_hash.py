@@ -15,7 +15,8 @@ from accounts.first_start import ROLES
 from accounts.models import Role
 from channels import services as channel_manage
 from channels.models import Blob, Channel, Provenance
-from delivery import lookup, on_demand
+from delivery import lookup
+from delivery.on_demand.request import request_for
 from ecosystems.upstream import Limits
 from mirrors.models import Run
 from tests import scene
@@ -118,12 +119,12 @@ def test_nobody_reads_along_while_a_private_channel_fetches_the_same_hash(
     upstream.set(f"/vault/noarch/{SECRET.filename}", SECRET.content)
     one = channel("vault", "private", upstream, "/vault")
     two = channel("thief", "public", upstream, "/thief")
-    wishes = [
-        on_demand.wish(lookup.file(each, "noarch", SECRET.filename, name="secret", number=1))
+    requests = [
+        request_for(lookup.file(each, "noarch", SECRET.filename, name="secret", number=1))
         for each in (one, two)
     ]
-    assert wishes[0].key != wishes[1].key
-    assert wishes[0].refusal_key != wishes[1].refusal_key
+    assert requests[0].key != requests[1].key
+    assert requests[0].refusal_key != requests[1].refusal_key
 
 
 @pytest.mark.parametrize("kind", ["public", "private"])

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from delivery.on_demand import HELD_BACK
+from delivery.on_demand.pending import HELD_BACK
 from tests.mirrorserver.rsgi.conftest import Stage
 from tests.rogue import Behaviour
 

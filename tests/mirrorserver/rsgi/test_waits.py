@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from delivery import on_demand
-from delivery.on_demand import Flight, Unavailable
+from delivery.on_demand.errors import Unavailable
+from delivery.on_demand.pending import PendingFetch
 from delivery.responses import Reply
+from mirrorserver.rsgi import waits
 from mirrorserver.rsgi.waits import Waits
 
 HERE = Reply(200, [], b"here")
@@ -27,7 +28,7 @@ class Waiting:
     errors: list[Unavailable] = field(default_factory=list)
 
     @property
-    def wish(self) -> Any:
+    def request(self) -> Any:
         listed = SimpleNamespace(filename=f"{self.name}.conda", size=1)
         return SimpleNamespace(key=self.name, refusal_key=self.name, listed=listed)
 
@@ -44,9 +45,9 @@ class Looks:
 
     def __init__(self) -> None:
         self.seen: list[int] = []
-        self.then: Callable[[Sequence[Flight]], None] = lambda flights: None
+        self.then: Callable[[Sequence[PendingFetch]], None] = lambda flights: None
 
-    def look(self, flights: Sequence[Flight]) -> None:
+    def look(self, flights: Sequence[PendingFetch]) -> None:
         self.seen.append(len(flights))
         self.then(flights)
 
@@ -54,7 +55,7 @@ class Looks:
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     found = Looks()
-    monkeypatch.setattr(on_demand, "look", found.look)
+    monkeypatch.setattr(waits, "poll", found.look)
     return found
 
 
@@ -84,7 +85,7 @@ def settle(*waiting: Waiting, leave: int = 0) -> tuple[Waits, list[Any]]:
 def arrives(looks: Looks, *, at: int) -> None:
     """Every file is here at that look."""
 
-    def then(flights: Sequence[Flight]) -> None:
+    def then(flights: Sequence[PendingFetch]) -> None:
         if len(looks.seen) >= at:
             for flight in flights:
                 flight.blob = SimpleNamespace()  # type: ignore[assignment]
@@ -132,7 +133,7 @@ def test_whoever_has_waited_too_long_is_told_so(looks: Looks, settings: Any) -> 
 
 
 def test_a_refusal_reaches_all_who_wait(looks: Looks) -> None:
-    def then(flights: Sequence[Flight]) -> None:
+    def then(flights: Sequence[PendingFetch]) -> None:
         for flight in flights:
             flight.error = Unavailable(502, "The upstream refuses.")
 
@@ -142,7 +143,7 @@ def test_a_refusal_reaches_all_who_wait(looks: Looks) -> None:
 
 
 def test_a_database_that_fails_leaves_nobody_waiting(looks: Looks) -> None:
-    def then(flights: Sequence[Flight]) -> None:
+    def then(flights: Sequence[PendingFetch]) -> None:
         raise OperationalError("gone")
 
     looks.then = then
