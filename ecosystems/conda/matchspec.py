@@ -7,18 +7,21 @@ more than linear time.
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable
 
 from ecosystems.conda import regex
+from ecosystems.conda.field_tests import (
+    LIST_FIELDS,
+    NUMBER_FIELDS,
+    FieldTest,
+    field_test,
+    matcher,
+)
 from ecosystems.conda.grammar import Part, fail, split
 from ecosystems.conda.version import LONGEST
 from ecosystems.conda.version_range import PLAIN, VersionRange, is_plain
 from ecosystems.errors import SpecError
 from ecosystems.records import Record
-
-_Test = Callable[[Record], bool]
 
 _LONGEST = 1000
 # A name, a plain condition on its version, a build, and brackets: what nearly all specs are.
@@ -29,32 +32,7 @@ _PLAIN_SPEC = re.compile(
 )
 _PLAIN_PAIR = re.compile(rf"""([a-z_][a-z0-9_]*+)=(?:'([^']++)'|"([^"]++)"|({_TEXT}))(?:, *+|$)""")
 _PLAIN_NUMBER = re.compile(r"(?:==|!=|<=|>=|=|<|>|)[0-9]{1,18}")
-_LISTS = ("constrains", "depends", "extras", "flags")
-_NUMBER = re.compile(r"\s*(==|!=|<=|>=|=|<|>|)\s*([0-9]{1,18})\s*")
-_NOT_PLAIN = frozenset({*_LISTS, "channel", "name"})
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
-    "": operator.eq,
-    "=": operator.eq,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_TEXT_FIELDS: dict[str, Callable[[Record], str]] = {
-    "build": operator.attrgetter("build"),
-    "fn": operator.attrgetter("filename"),
-    "license": operator.attrgetter("license"),
-    "license_family": operator.attrgetter("license_family"),
-    "md5": operator.attrgetter("md5"),
-    "sha256": operator.attrgetter("sha256"),
-}
-_NUMBER_FIELDS: dict[str, Callable[[Record], int | None]] = {
-    "build_number": operator.attrgetter("build_number"),
-    "size": lambda record: record.size if record.size >= 0 else None,
-    "timestamp": operator.attrgetter("timestamp"),
-}
+_NOT_PLAIN = frozenset({*LIST_FIELDS, "channel", "name"})
 
 
 class MatchSpec:
@@ -86,7 +64,7 @@ class MatchSpec:
         name: str,
         version: VersionRange | None,
         conditions: dict[str, str],
-        tests: tuple[_Test, ...] | None,
+        tests: tuple[FieldTest, ...] | None,
     ) -> None:
         """`conditions`: those on other fields; `tests` of them, None = all of them are plain."""
         self.text = text
@@ -134,25 +112,26 @@ def _plain(text: str) -> MatchSpec | None:
     if (match := _PLAIN_SPEC.fullmatch(text)) is None:
         return None
     name, gap, version, between, build, pairs = match.groups()
-    if version and len(version) > LONGEST:
-        return None
-    conditions: dict[str, str] = {}
-    if build:
-        version = _before_build(version, gap, between)
-        if version is None:
-            return None
-        conditions["build"] = build
-    if version:
-        conditions["version"] = version
-    if pairs and not _take_pairs(pairs, conditions):
+    conditions = _positional(gap, version, between, build)
+    if conditions is None or (pairs and not _add_pairs(pairs, conditions)):
         return None
     condition = conditions.pop("version", None)
-    if build or pairs:
+    if conditions:
         conditions = {
             key: value for key, value in conditions.items() if not _says_nothing(key, value)
         }
     version_range = VersionRange(condition, plain=True) if condition else None
     return MatchSpec(text, name=name, version=version_range, conditions=conditions, tests=None)
+
+
+def _positional(gap: str, version: str, between: str, build: str) -> dict[str, str] | None:
+    """Version and build behind the name; None where the grammar has to look at them."""
+    if version and len(version) > LONGEST:
+        return None
+    if not build:
+        return {"version": version} if version else {}
+    before_build = _before_build(version, gap, between)
+    return None if before_build is None else {"build": build, "version": before_build}
 
 
 def _before_build(version: str, gap: str, between: str) -> str | None:
@@ -165,7 +144,7 @@ def _before_build(version: str, gap: str, between: str) -> str | None:
     return version[1:] if between == "=" else version
 
 
-def _take_pairs(text: str, conditions: dict[str, str]) -> bool:
+def _add_pairs(text: str, conditions: dict[str, str]) -> bool:
     """Add what stands in brackets; False where the grammar has to look at it."""
     at = 0
     while at < len(text):
@@ -183,7 +162,7 @@ def _take_pairs(text: str, conditions: dict[str, str]) -> bool:
 def _is_plain(key: str, value: str) -> bool:
     if key == "version":
         return is_plain(value)
-    if key in _NUMBER_FIELDS:
+    if key in NUMBER_FIELDS:
         return _PLAIN_NUMBER.fullmatch(value) is not None
     return key not in _NOT_PLAIN
 
@@ -201,7 +180,7 @@ def _read(text: str) -> MatchSpec:
 def _checked(text: str, name: Part, fields: dict[str, Part]) -> MatchSpec:
     """The spec of these expressions; SpecError, with the place, where one is none."""
     if regex.is_regex(name.text):
-        _matcher(name, text=text)
+        matcher(name, text=text)
     conditions = {key: part for key, part in fields.items() if not _says_nothing(key, part.text)}
     version_part = conditions.pop("version", None)
     version = (
@@ -216,8 +195,8 @@ def _checked(text: str, name: Part, fields: dict[str, Part]) -> MatchSpec:
     )
 
 
-def _compiled(conditions: dict[str, Part], *, text: str) -> tuple[_Test, ...]:
-    return tuple(_test(key, part, text=text) for key, part in conditions.items())
+def _compiled(conditions: dict[str, Part], *, text: str) -> tuple[FieldTest, ...]:
+    return tuple(field_test(key, part, text=text) for key, part in conditions.items())
 
 
 def _canonical(name: str, version: VersionRange | None, conditions: dict[str, str]) -> str:
@@ -237,66 +216,3 @@ def _says_nothing(key: str, value: str) -> bool:
 def _folded(pattern: str) -> str:
     """Equal for patterns that differ in case only; `\\d` and `\\D` mean two things."""
     return pattern if regex.is_regex(pattern) else pattern.lower()
-
-
-def _matcher(part: Part, *, text: str) -> Callable[[str], bool]:
-    try:
-        return regex.matcher(part.text)
-    except SpecError as error:
-        fail(str(error), text=text, at=part.at)
-
-
-def _test(key: str, part: Part, *, text: str) -> _Test:
-    if key in _LISTS:
-        fail(f'"{key}" is a list, and lists cannot be matched', text=text, at=part.at)
-    if key in _TEXT_FIELDS:
-        return _text_test(_TEXT_FIELDS[key], _matcher(part, text=text))
-    if key in _NUMBER_FIELDS:
-        return _number_test(_NUMBER_FIELDS[key], key, part, text=text)
-    return _value_test(key, part, _matcher(part, text=text))
-
-
-def _text_test(read: Callable[[Record], str], fits: Callable[[str], bool]) -> _Test:
-    return lambda record: fits(read(record))
-
-
-def _number_test(read: Callable[[Record], int | None], key: str, part: Part, *, text: str) -> _Test:
-    holds = _numbers(part.text) or _digits(part, text=text)
-    if holds is None:
-        fail(
-            f'"{key}" is a number, and "{part.text}" is no condition on one', text=text, at=part.at
-        )
-
-    def test(record: Record) -> bool:
-        value = read(record)
-        return value is not None and holds(value)
-
-    return test
-
-
-def _value_test(key: str, part: Part, fits: Callable[[str], bool]) -> _Test:
-    holds = _numbers(part.text)
-
-    def test(record: Record) -> bool:
-        value = record.value(key)
-        if isinstance(value, int):
-            return holds(value) if holds is not None else fits(str(value))
-        return value is not None and fits(value)
-
-    return test
-
-
-def _digits(part: Part, *, text: str) -> Callable[[int], bool] | None:
-    if not re.fullmatch(r"[0-9*]+", part.text) and not regex.is_regex(part.text):
-        return None
-    fits = _matcher(part, text=text)
-    return lambda value: fits(str(value))
-
-
-def _numbers(text: str) -> Callable[[int], bool] | None:
-    """Conditions on a whole number, such as `>=1,<5`; None where `text` is something else."""
-    matches = [_NUMBER.fullmatch(clause) for clause in text.split(",")]
-    clauses = [(_COMPARE[m.group(1)], int(m.group(2))) for m in matches if m is not None]
-    if len(clauses) < len(matches):
-        return None
-    return lambda value: all(compare(value, bound) for compare, bound in clauses)
