@@ -17,15 +17,16 @@ from urllib.parse import urljoin
 import zstandard
 
 from ecosystems.conda.channel import KNOWN_SUBDIRS
+from ecosystems.cran.layout import SOURCE
+from ecosystems.kinds import Kind
+from ecosystems.python.fetch import SECTION
+from ecosystems.python.simple import ACCEPT, HTML_TYPE, JSON_TYPE
 from ecosystems.upstream.client import Peek
 
-FIRST = 64 * 1024
+PEEK_BYTES = 64 * 1024
 """Bytes of an answer that are looked at."""
 ASKED_SUBDIRS = ("noarch", "linux-64", "win-64", "osx-arm64", "osx-64", "linux-aarch64")
 """Of the platforms these are asked for; asking for all would not be a handful."""
-JSON = "application/vnd.pypi.simple.v1+json"
-ACCEPT = f"{JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
-SOURCES = "src/contrib"
 _FILES = ("repodata.json", "repodata.json.zst", "current_repodata.json", "channeldata.json")
 _CONDA = re.compile(
     rb'\A\s*\{.*?"(?:info|packages|packages\.conda|removed|repodata_version)"\s*:', re.DOTALL
@@ -35,38 +36,38 @@ _LINK = re.compile(rb'<a\s[^>]{0,500}?href\s{0,9}=\s{0,9}["\']([^"\'>]{1,500})',
 _FILE = re.compile(rb'\.(?:whl|tar\.gz|zip|tar\.bz2|egg)(?:[#?][^"\']*)?\Z', re.IGNORECASE)
 _PACKAGES = re.compile(rb"\A\s*Package:[ \t]*\S")
 
-Look = Callable[[str, str], Peek | None]
+PeekAt = Callable[[str, str], Peek | None]
 """The first bytes at an address, with this `Accept`; None where there is nothing."""
 
 
 @dataclass(slots=True)
-class Seen:
-    """What lies at `url`: the type by its name in the API, and its sections with their size."""
+class DetectedSource:
+    """What lies at `url`: its type, and the index sizes of its sections, None where not told."""
 
-    kind: str
+    kind: Kind
     url: str
     sections: dict[str, int | None] = field(default_factory=dict)
 
 
-def see(url: str, kind: str, look: Look) -> Seen | None:
+def detect(url: str, kind: str, peek: PeekAt) -> DetectedSource | None:
     """What is at `url`, or at the address that was meant by it; `kind` is looked for first."""
-    finders = {"conda": _conda, "python_simple": _python, "CRAN": _cran}
-    for name in sorted(finders, key=lambda name: name != kind):
-        for candidate in _candidates(name, url.rstrip("/")):
-            found = finders[name](candidate, look)
-            if found is not None:
-                return found
+    detectors = {Kind.CONDA: _conda, Kind.PYTHON: _python, Kind.CRAN: _cran}
+    for candidate_kind in sorted(detectors, key=lambda name: name != kind):
+        for candidate in _candidates(candidate_kind, url.rstrip("/")):
+            source = detectors[candidate_kind](candidate, peek)
+            if source is not None:
+                return source
     return None
 
 
-def _candidates(kind: str, url: str) -> Iterator[str]:
+def _candidates(kind: Kind, url: str) -> Iterator[str]:
     """The addresses that may be meant, the given one first unless it names a part of an index."""
     folder, _, last = url.rpartition("/")
-    if kind == "conda":
+    if kind is Kind.CONDA:
         if last in _FILES:
             url, (folder, _, last) = folder, folder.rpartition("/")
         yield folder if last in KNOWN_SUBDIRS else url
-    elif kind == "python_simple":
+    elif kind is Kind.PYTHON:
         yield url
         if last != "simple":
             yield f"{url}/simple"
@@ -76,33 +77,34 @@ def _candidates(kind: str, url: str) -> Iterator[str]:
         yield re.sub(r"/(?:src|bin)(?:/[^/]+){0,4}\Z", "", url)
 
 
-def _conda(url: str, look: Look) -> Seen | None:
-    seen = Seen("conda", url)
+def _conda(url: str, peek: PeekAt) -> DetectedSource | None:
+    source = DetectedSource(Kind.CONDA, url)
     for subdir in ASKED_SUBDIRS:
         for name in ("repodata.json.zst", "repodata.json"):
-            peek = look(f"{url}/{subdir}/{name}", "*/*")
-            if peek is not None and _CONDA.match(_plain(peek.body, name)):
-                seen.sections[subdir] = peek.size
+            beginning = peek(f"{url}/{subdir}/{name}", "*/*")
+            if beginning is not None and _CONDA.match(_plain(beginning.body, name)):
+                source.sections[subdir] = beginning.size
                 break
-        if subdir == "noarch" and not seen.sections:
+        if subdir == "noarch" and not source.sections:
             # Every channel has it, and without it nothing is guessed from other platforms.
             return None
-    return seen
+    return source
 
 
-def _python(url: str, look: Look) -> Seen | None:
-    peek = look(f"{url}/", ACCEPT)
-    if peek is None:
+def _python(url: str, peek: PeekAt) -> DetectedSource | None:
+    beginning = peek(f"{url}/", ACCEPT)
+    if beginning is None:
         return None
-    listing = Seen("python_simple", url, {"simple": peek.size})
-    if peek.media_type == JSON:
-        return listing if b'"projects"' in peek.body or b'"meta"' in peek.body else None
-    if not peek.media_type.startswith(("text/html", "application/vnd.pypi.simple.v1+html")):
+    listing = DetectedSource(Kind.PYTHON, url, {SECTION: beginning.size})
+    if beginning.media_type == JSON_TYPE:
+        return listing if b'"projects"' in beginning.body or b'"meta"' in beginning.body else None
+    if not beginning.media_type.startswith(("text/html", HTML_TYPE)):
         return None
-    if peek.media_type.startswith("application/") or _META.search(peek.body):
+    # An HTML type of its own, or PEP 629's version: the page says itself what it is.
+    if beginning.media_type.startswith("application/") or _META.search(beginning.body):
         return listing
-    page = _first_page(url, peek.body)
-    return listing if page is not None and _lists_files(look(page, ACCEPT)) else None
+    page = _first_page(url, beginning.body)
+    return listing if page is not None and _lists_files(peek(page, ACCEPT)) else None
 
 
 def _first_page(url: str, body: bytes) -> str | None:
@@ -114,19 +116,19 @@ def _first_page(url: str, body: bytes) -> str | None:
     return None
 
 
-def _lists_files(peek: Peek | None) -> bool:
-    if peek is None:
+def _lists_files(beginning: Peek | None) -> bool:
+    if beginning is None:
         return False
-    if peek.media_type == JSON:
-        return b'"files"' in peek.body
-    return any(_FILE.search(link[1]) for link in _LINK.finditer(peek.body))
+    if beginning.media_type == JSON_TYPE:
+        return b'"files"' in beginning.body
+    return any(_FILE.search(link[1]) for link in _LINK.finditer(beginning.body))
 
 
-def _cran(url: str, look: Look) -> Seen | None:
+def _cran(url: str, peek: PeekAt) -> DetectedSource | None:
     for name in ("PACKAGES.gz", "PACKAGES"):
-        peek = look(f"{url}/{SOURCES}/{name}", "*/*")
-        if peek is not None and _PACKAGES.match(_plain(peek.body, name)):
-            return Seen("CRAN", url, {SOURCES: peek.size})
+        beginning = peek(f"{url}/{SOURCE}/{name}", "*/*")
+        if beginning is not None and _PACKAGES.match(_plain(beginning.body, name)):
+            return DetectedSource(Kind.CRAN, url, {SOURCE: beginning.size})
     return None
 
 
@@ -134,8 +136,8 @@ def _plain(body: bytes, name: str) -> bytes:
     """The beginning of what a compressed file holds; nothing where it is broken."""
     with suppress(zstandard.ZstdError, zlib.error):
         if name.endswith(".zst"):
-            return zstandard.ZstdDecompressor().decompressobj().decompress(body)[:FIRST]
+            return zstandard.ZstdDecompressor().decompressobj().decompress(body)[:PEEK_BYTES]
         if name.endswith(".gz") and body.startswith(b"\x1f\x8b"):
-            return zlib.decompressobj(wbits=31).decompress(body, FIRST)
+            return zlib.decompressobj(wbits=31).decompress(body, PEEK_BYTES)
         return body
     return b""

@@ -18,7 +18,8 @@ from channels import connection_slots
 from channels.file_sources import client_for
 from channels.models import Document, Package
 from ecosystems import connection_test, registry
-from ecosystems.connection_test import FIRST, Look, Seen
+from ecosystems.connection_test import PEEK_BYTES, DetectedSource, PeekAt
+from ecosystems.kinds import Kind
 from ecosystems.upstream import Client, NotFound, UpstreamError
 from ecosystems.upstream.client import Peek
 from mirrors import source_urls
@@ -37,7 +38,7 @@ class _Late(UpstreamError):
 
 
 def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> Shape:
-    """Look at an upstream (saved or not) for a user; raises `UpstreamError`, `TooMany`.
+    """PeekAt at an upstream (saved or not) for a user; raises `UpstreamError`, `TooMany`.
 
     Ends at once where nobody waits for the answer any more.
 
@@ -53,13 +54,13 @@ def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> Shape:
         upstream.credential, upstream.proxy, limits=patience, slots=connection_slots.AWAITED
     )
     with client:
-        seen = connection_test.see(upstream.url, upstream.kind, asked.look(client))
+        seen = connection_test.detect(upstream.url, upstream.kind, asked.look(client))
     if seen is None and asked.failed is not None:
         raise asked.failed
     warnings = []
     if asked.failed is not None:
         warnings.append(f"Not everything was looked at: {asked.failed}")
-    if seen is not None and seen.kind == "conda":
+    if seen is not None and seen.kind is Kind.CONDA:
         warnings.append(
             f"Only these platforms were asked for: {', '.join(connection_test.ASKED_SUBDIRS)}."
         )
@@ -85,7 +86,7 @@ class _Asked:
         if time.monotonic() >= self._end:
             raise _Late(self._url, f"The address did not answer all within {SECONDS:g} seconds.")
 
-    def look(self, client: Client) -> Look:
+    def look(self, client: Client) -> PeekAt:
         def look(url: str, accept: str) -> Peek | None:
             if self.failed is not None and not self.failed.status:
                 return None
@@ -105,10 +106,10 @@ class _Asked:
         self._left -= 1
         if self._left < 0:
             raise _Late(self._url, f"More than {MOST_REQUESTS} requests would be needed.")
-        return client.peek(url, most=FIRST, accept=accept, stop=self.stop)
+        return client.peek(url, most=PEEK_BYTES, accept=accept, stop=self.stop)
 
 
-def _own(upstream: Upstream) -> Seen | None:
+def _own(upstream: Upstream) -> DetectedSource | None:
     """What a channel of this server lists now."""
     channel = upstream.channel
     assert channel is not None
@@ -116,7 +117,7 @@ def _own(upstream: Upstream) -> Seen | None:
     rows = Package.objects.at(channel.current).filter(
         channel=channel, family=family, shard__isnull=False
     )
-    seen = Seen(upstream.kind, upstream.url)
+    seen = DetectedSource(Kind(upstream.kind), upstream.url)
     documents = Document.objects.at(channel.current).filter(channel=channel)
     for section in rows.order_by("section").values_list("section", flat=True).distinct():
         sizes = documents.filter(section=section).order_by("-size").values_list("size", flat=True)
@@ -124,7 +125,7 @@ def _own(upstream: Upstream) -> Seen | None:
     return seen if seen.sections else None
 
 
-def _shape(upstream: Upstream, seen: Seen | None, warnings: list[str]) -> Shape:
+def _shape(upstream: Upstream, seen: DetectedSource | None, warnings: list[str]) -> Shape:
     meant = None
     if seen is not None and seen.url != upstream.url:
         meant = source_urls.shown(Upstream(url=seen.url, credential=upstream.credential))

@@ -85,11 +85,11 @@ class Conda(Ecosystem):
             return self._parse(fetched, section, context)
         except BadIndex as error:
             # What is broken in one form may be whole in another: all say the same.
-            for other in fetch.other_forms(fetched, section, context):
+            for form in fetch.other_forms(fetched, section, context):
                 with suppress(BadIndex):
-                    parsed = self._parse(other, section, context)
-                    parsed.fetched = other
-                    broken, used = (index.address.rpartition("/")[2] for index in (fetched, other))
+                    parsed = self._parse(form, section, context)
+                    parsed.fetched = form
+                    broken, used = (index.address.rpartition("/")[2] for index in (fetched, form))
                     parsed.warnings.append(f"{broken} is broken, {used} is used: {error}")
                     return parsed
             raise

@@ -34,41 +34,54 @@ def documents(section: str, shards: Shards, folder: Path) -> Iterator[Document]:
     """
     if not section:
         return
-    matrix = Matrix(COLUMNS)
-    archive: list[tuple[str, list[FileRow]]] = []
-    current: list[FileRow] = []
+    tables = _Tables()
     plain, packed = folder / INDEX, folder / f"{INDEX}.gz"
     with plain.open("wb") as text, packed.open("wb") as raw, _gzip(raw) as zipped:
         for name, body, _ in shards():
-            old: list[FileRow] = []
-            for part in body.split(BETWEEN):
-                about = head(part)
-                if about.archived:
-                    place = about.place.removeprefix(ARCHIVE)
-                    old.append(FileRow(place, about.size, about.time))
-                    continue
-                if about.time is not None or about.size >= 0:
-                    current.append(FileRow(about.filename, about.size, about.time))
-                entry = stanza(part)
-                matrix.add(fields(entry))
+            for entry in tables.add(name, body):
                 text.write(entry + BETWEEN)
                 zipped.write(entry + BETWEEN)
-            if old:
-                archive.append((name, old))
     yield _packed(plain)
     yield _stored(packed, f"{INDEX}.gz", GZIP_TYPE)
     # R asks for this form first, then for PACKAGES.gz and PACKAGES.
     rds = folder / f"{INDEX}.rds"
-    matrix.write(rds)
+    tables.matrix.write(rds)
     yield _stored(rds, f"{INDEX}.rds", RDS_TYPE)
-    if current:
+    if tables.current:
         rds = folder / "current.rds"
-        write_table(current, rds)
+        write_table(tables.current, rds)
         yield _stored(rds, META_CURRENT, RDS_TYPE)
-    if archive:
+    if tables.archive:
         rds = folder / "archive.rds"
-        write_archive(archive, rds)
+        write_archive(tables.archive, rds)
         yield _stored(rds, META_ARCHIVE, RDS_TYPE)
+
+
+class _Tables:
+    """What the R forms of an index say, collected package by package."""
+
+    def __init__(self) -> None:
+        self.matrix = Matrix(COLUMNS)
+        self.current: list[FileRow] = []
+        self.archive: list[tuple[str, list[FileRow]]] = []
+
+    def add(self, name: str, body: bytes) -> Iterator[bytes]:
+        """Add a package's versions; yields the stanzas of those that PACKAGES lists."""
+        archived: list[FileRow] = []
+        for paragraph in body.split(BETWEEN):
+            about = head(paragraph)
+            if about.archived:
+                place = about.place.removeprefix(ARCHIVE)
+                archived.append(FileRow(place, about.size, about.time))
+                continue
+            # A row without size and time would say no more than PACKAGES does.
+            if about.time is not None or about.size >= 0:
+                self.current.append(FileRow(about.filename, about.size, about.time))
+            entry = stanza(paragraph)
+            self.matrix.add(fields(entry))
+            yield entry
+        if archived:
+            self.archive.append((name, archived))
 
 
 def _packed(plain: Path) -> Document:

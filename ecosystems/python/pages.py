@@ -107,14 +107,14 @@ def index(names: Iterable[str], folder: Path) -> Iterator[Document]:
 
 
 def form(accept: str) -> str:
-    """The form that an `Accept` header prefers; what is not known gets HTML, as ever."""
+    """The form that an `Accept` header prefers (RFC 9110, 12.5.1); for others HTML, as ever."""
     best, chosen = 0.0, TEXT
     for part in accept.lower().split(","):
         kind, *parameters = (word.strip() for word in part.split(";"))
-        known_form = _FORMS.get(kind)
-        weight = next((_weight(one[2:]) for one in parameters if one.startswith("q=")), 1.0)
-        if known_form and weight > best:
-            best, chosen = weight, known_form
+        named_form = _FORMS.get(kind)
+        weight = next((_weight(word[2:]) for word in parameters if word.startswith("q=")), 1.0)
+        if named_form and weight > best:
+            best, chosen = weight, named_form
     return chosen
 
 

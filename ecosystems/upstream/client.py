@@ -120,17 +120,12 @@ class Client:
         is right. `html`: an HTML page is what is expected. `patience`: as in `download`.
         A content encoding that was not asked for is undone.
         """
-        headers = {"Accept": accept}
-        if etag:
-            headers["If-None-Match"] = etag
-        if last_modified:
-            headers["If-Modified-Since"] = last_modified
         transfer = Transfer(
             session=self._session,
             url=url,
             size=-1,
             cap=self.limits.index_cap if cap is None else cap,
-            headers=headers,
+            headers=_conditional_headers(accept, etag, last_modified),
             stop=stop,
             progress=progress or no_progress,
             inspect=_refuse_empty if html else _refuse_pages,
@@ -165,14 +160,12 @@ class Client:
     ) -> Digest:
         """Bring a file to `to` and verify it: size, and sha256 or else md5.
 
-        `most`: the bytes that are accepted where the size is not known for certain.
-
-        Wrong bytes are asked for once more, past all caches, and then are a
-        DigestMismatch. An open file must be readable from its position on by
-        others, and able to seek and truncate: a file that changed meanwhile
-        is begun anew. A gzip encoding that was not asked for is undone. `patience`: what can be
-        done without for now is not tried again, and is given up once the server has kept silent
-        for so many seconds.
+        `most`: the bytes that are accepted where the size is not known for certain. Wrong bytes
+        are asked for once more, past all caches, and then are a DigestMismatch. An open file must
+        be readable from its position on by others, and able to seek and truncate: a file that
+        changed meanwhile is begun anew. A gzip encoding that was not asked for is undone.
+        `patience`: what can be done without for now is not tried again, and is given up once
+        the server has kept silent for so many seconds.
         """
         encoding = FileEncoding(size, verifiable=bool(sha256 or md5 or size >= 0))
         transfer = Transfer(
@@ -193,6 +186,19 @@ class Client:
                 encoding.doubt(error)
                 transfer = transfer.with_headers(NO_CACHE)
                 return _store_file(transfer, sink, sha256=sha256, md5=md5)
+
+
+def _conditional_headers(
+    accept: str, etag: str | None, last_modified: str | None
+) -> dict[str, str]:
+    """The headers of a conditional GET (RFC 9110, 13.1)."""
+    headers = {"Accept": accept}
+    if etag:
+        headers["If-None-Match"] = etag
+    # Beside an ETag too: what knows no ETags compares the dates (RFC 9110, 13.1.3).
+    if last_modified:
+        headers["If-Modified-Since"] = last_modified
+    return headers
 
 
 def _store_index(transfer: Transfer, path: Path) -> FetchedFile | NotModified:
