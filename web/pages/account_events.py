@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.http import HttpRequest
 
@@ -19,7 +18,7 @@ def record_token_event(
     request: HttpRequest,
     *,
     actor: User | None = None,
-    rotated_from: dict[str, Any] | None = None,
+    rotated_from: Mapping[str, object] | None = None,
 ) -> None:
     """A token is made, rotated or revoked; call it in the transaction of that change."""
     recorded_actor = actor or token.user
@@ -39,6 +38,7 @@ def record_token_event(
         "expires": str(token.expires),
         "prefix": token.prefix,
     }
+    # A rotation changes the row in place: the audit log shows its settings before and after.
     revoked = event == EventType.TOKEN_REVOKED
     kind = SecurityEventType.TOKEN_CREATED
     if revoked or rotated_from:

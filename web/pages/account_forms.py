@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from allauth.account.forms import ChangePasswordForm, LoginForm
 from django import forms
@@ -17,12 +17,14 @@ from accounts import tokens
 from accounts.models import Role, User
 from accounts.permissions import Attribute, Level, Scope
 
+# One slash at most: channels nest one level.
 CHANNEL_PATH = re.compile(r"[a-z][a-z0-9_-]{0,63}(/[a-z][a-z0-9_-]{0,63})?")
+# Longer texts are refused before they reach the password hasher: a body may have megabytes.
 MAX_PASSWORD_LENGTH = 1000
 
 WIDGET_CLASSES: dict[type[forms.Widget], str] = {
     forms.CheckboxInput: "form-check-input",
-    # Its class would stand on what is around the boxes.
+    # Django puts the class of these two on the element around the boxes, not on the boxes.
     forms.CheckboxSelectMultiple: "",
     forms.RadioSelect: "",
     forms.Select: "form-select",
@@ -30,12 +32,17 @@ WIDGET_CLASSES: dict[type[forms.Widget], str] = {
 }
 
 
+FormData: TypeAlias = Mapping[str, object]
+"""What is submitted: `request.POST`."""
+
+
 class StyledForm(forms.Form):
     """A form whose widgets have the look of the pages."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("label_suffix", "")
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, data: FormData | None = None, *, initial: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(data, initial=initial)
         style(self)
 
 
@@ -45,6 +52,7 @@ class DateInput(forms.DateInput):
     input_type = "date"
 
     def __init__(self) -> None:
+        # HTML fixes this format (ISO 8601) for the value, whatever the browser shows.
         super().__init__(format="%Y-%m-%d")
 
 
@@ -53,18 +61,22 @@ class LinesField(forms.CharField):
 
     widget = forms.Textarea
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, label: str, help_text: str) -> None:
         widget = forms.Textarea(attrs={"rows": 3, "data-tags": "", "class": "tag-field"})
-        super().__init__(required=False, widget=widget, strip=True, **kwargs)
+        super().__init__(
+            required=False, widget=widget, strip=True, label=label, help_text=help_text
+        )
 
-    def prepare_value(self, value: Any) -> Any:
+    def prepare_value(self, value: object) -> object:
+        # A list where the form shows saved entries, the text as typed where it is shown again.
         return "\n".join(value) if isinstance(value, list | tuple) else value
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
+        """A list of texts, which the base class does not foresee."""
         text = super().to_python(value) or ""
         return [line.strip() for line in text.splitlines() if line.strip()]
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
+    def has_changed(self, initial: Sequence[str] | None, data: object) -> bool:
         return bool(list(initial or []) != self.to_python(data))
 
 
@@ -72,6 +84,7 @@ def style(form: forms.Form) -> None:
     """Give the widgets of a form the look of the pages."""
     form.label_suffix = ""
     for field in form.fields.values():
+        # allauth repeats the label as a placeholder, which goes away when typing begins.
         field.widget.attrs.pop("placeholder", None)
         kind = WIDGET_CLASSES.get(type(field.widget), "form-control")
         classes = f"{field.widget.attrs.get('class', '')} {kind}".strip()
@@ -89,6 +102,7 @@ class RenamedForm(forms.Form):
         super().__init__(*args, **kwargs)
         for name in list(self.fields):
             if name not in self.NAMES:
+                # allauth's “Remember me” and its repetition of a new password.
                 del self.fields[name]
                 continue
             self.fields[name].label = self.NAMES[name][1]
@@ -166,8 +180,11 @@ class TokenForm(StyledForm):
         widget=forms.SelectMultiple(attrs={"data-choices": "", "size": 6}),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, data: FormData | None = None, *, initial: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(data, initial=initial)
+        # Here and not in the class body: a class is read once, and these days move.
         self.fields["expires"].initial = tokens.usual_expiry()
         latest = tokens.latest_expiry()
         self.fields[
@@ -189,8 +206,9 @@ class TokenForm(StyledForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        named = data.get("resources") or "resources" in self.errors
-        if data.get("limit") == "channels" and not named:
+        # Entries that were refused have their own sentence; “at least one” would be wrong there.
+        has_channels = data.get("resources") or "resources" in self.errors
+        if data.get("limit") == "channels" and not has_channels:
             self.add_error("resources", "Enter at least one channel.")
         if data.get("limit") == "scopes" and not data.get("scopes"):
             self.add_error("scopes", "Choose at least one scope.")
@@ -200,6 +218,7 @@ class TokenForm(StyledForm):
         """Scopes and resources that are meant; both empty for everything."""
         limit = self.cleaned_data["limit"]
         if limit == "read":
+            # All that clients need, and nothing that shows or changes a mirror or a setting.
             return [
                 Scope.ARTIFACT_VIEW,
                 Scope.ARTIFACT_DOWNLOAD,
@@ -222,13 +241,21 @@ class UserForm(StyledForm):
         label="Role", queryset=Role.objects.order_by("name"), empty_label="Choose a role"
     )
 
-    def __init__(self, *args: Any, user: User | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        data: FormData | None = None,
+        *,
+        user: User | None = None,
+        initial: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data, initial=initial)
         self.user = user
 
     def clean_username(self) -> str:
         name: str = self.cleaned_data["username"]
+        # A form of its own, not a ModelForm: the model's validator must be asked.
         User.username_validator(name)
+        # Without regard to case: people would take “Admin” and “admin” for one account.
         others = User.objects.filter(username__iexact=name)
         if (others.exclude(pk=self.user.pk) if self.user else others).exists():
             raise ValidationError("An account with this name already exists.")
@@ -240,8 +267,8 @@ class RoleForm(StyledForm):
 
     name = forms.CharField(label="Name", max_length=64)
 
-    def __init__(self, *args: Any, role: Role | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: FormData | None = None, *, role: Role | None = None) -> None:
+        super().__init__(data, initial={"name": role.name} if role else None)
         self.role = role
         for attribute in Attribute:
             self.fields[attribute] = forms.ChoiceField(

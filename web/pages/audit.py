@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
@@ -14,6 +13,7 @@ from web.pages.guards import administrators
 from web.pages.pagination import paginate
 from web.pages.rendering import render
 
+# The log may have millions of rows: an export reads it in parts and never holds it whole.
 ROWS_PER_READ = 2000
 
 
@@ -25,6 +25,7 @@ def events(request: HttpRequest) -> HttpResponse:
     query.pop("page", None)
     context = {
         "filters": filters,
+        # By key, not by time: keys have an index, and events of one second keep their order.
         "page": paginate(request, filters.rows().order_by("-pk")),
         "types": SecurityEventType.choices,
         "query": query.urlencode(),
@@ -44,7 +45,8 @@ def export(request: HttpRequest, form: str) -> HttpResponseBase:
     return exports.download(chunks, form, "audit-log")
 
 
-def _csv_row(item: dict[str, Any]) -> list[object]:
+def _csv_row(item: dict[str, object]) -> list[object]:
+    # Settings are objects; a cell has them as JSON, so that scripts can read them back.
     for key in ("before", "after"):
         item[key] = json.dumps(item[key], ensure_ascii=False)
     return ["" if item[key] is None else item[key] for key in COLUMNS]

@@ -23,7 +23,7 @@ DATABASE_BUSY = "The database of this server is busy or does not answer now. Try
 REDIS_BUSY = "The Redis of this server is busy, full or does not answer now. Try again."
 RETRY_SECONDS = 5
 UNAVAILABLE = (OperationalError, InterfaceError, RedisError)
-"""Errors of the services that this server needs; they pass."""
+"""Errors of the services that this server needs. They pass, so the status is 503, not 500."""
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
@@ -49,6 +49,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def too_many(request: HttpRequest, error: TooMany) -> HttpResponse:
     """429; a part of a page gets the sentence alone."""
     if "HX-Request" in request.headers:
+        # app.js shows it in a toast; a whole page would not fit there.
         response = HttpResponse(error.message, status=429, content_type="text/plain; charset=utf-8")
     else:
         response = _error_page(request, 429, "Too many requests", error.message)
@@ -87,6 +88,7 @@ def _static_page(request: HttpRequest, status: int, title: str, detail: str) -> 
         response = HttpResponse(render_to_string("500.html", context), status=status)
     else:
         response = HttpResponse(detail, status=status, content_type="text/plain; charset=utf-8")
+    # The error passes: a proxy that kept it would go on saying so.
     response["Cache-Control"] = "no-store"
     patch_vary_headers(response, ["Accept", "HX-Request"])
     return response

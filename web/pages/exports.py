@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from django.http import Http404, StreamingHttpResponse
 
+# CSV injection, as OWASP calls it: an export holds names that strangers chose.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet would take a cell for a formula by."""
 CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json; charset=utf-8"}
@@ -30,6 +31,7 @@ def download(chunks: Iterable[str], file_format: str, filename: str) -> Streamin
     """The response of an export; `filename` is without its ending."""
     response = StreamingHttpResponse(chunks, content_type=CONTENT_TYPES[file_format])
     response["Content-Disposition"] = f'attachment; filename="{filename}.{file_format}"'
+    # An export holds what only its user may see.
     response["Cache-Control"] = "no-store"
     return response
 
@@ -39,6 +41,7 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Itera
     writer = csv.writer(_Echo())
     yield writer.writerow(columns)
     for row in rows:
+        # Numbers stay numbers: a negative one begins with “-” and is no formula.
         yield writer.writerow([value if isinstance(value, int) else cell(value) for value in row])
 
 

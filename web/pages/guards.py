@@ -58,6 +58,6 @@ def require_level(request: HttpRequest, attribute: Attribute, level: Level) -> N
 
 def user_of(request: HttpRequest) -> User:
     """The signed-in user; for views behind `signed_in`."""
-    # Django types it as a user or nobody; the guard has made sure.
+    # For mypy: Django types it as a user or AnonymousUser, which `signed_in` has ruled out.
     assert isinstance(request.user, User)
     return request.user

@@ -41,6 +41,7 @@ def end_others(request: HttpRequest) -> HttpResponse:
     """End every session but this one."""
     user = user_of(request)
     if request.method == "POST":
+        # One transaction each: no session ends without its entry in the audit log.
         with transaction.atomic():
             ended = revocation.end_others(user, request.session.session_key)
             _record(request, user, f"all but the one in use: {ended.sessions}")
@@ -59,6 +60,7 @@ def end_others(request: HttpRequest) -> HttpResponse:
 def end_browser(request: HttpRequest, pk: int) -> HttpResponse:
     """End one browser's session."""
     user = user_of(request)
+    # 404 for the session of another user as for none: ids of sessions are nobody else's business.
     session = UserSession.objects.filter(user=user, pk=pk).first()
     if session is None:
         raise Http404("You have no such session. It may have ended already.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 
 from channels.models import Channel, Package
@@ -111,7 +111,7 @@ def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     )
 
 
-def _page(request: HttpRequest, rows: Any, sort: str) -> Page:
+def _page(request: HttpRequest, rows: QuerySet[Package], sort: str) -> Page[dict[str, Any]]:
     number, total = page_number(request), package_schemas.count(rows, most=COUNT_LIMIT)
     if (number - 1) * PAGE_SIZE >= total:
         number = 1

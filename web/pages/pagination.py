@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from web.api.pagination import COUNT_LIMIT
+
+Row = TypeVar("Row")
+ModelRow = TypeVar("ModelRow", bound=Model)
 
 PAGE_SIZE = 50
 MAX_TEXT = 300
@@ -17,10 +20,10 @@ MAX_PAGE = COUNT_LIMIT // PAGE_SIZE
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(Generic[Row]):
     """Some rows of a list and where they stand in it."""
 
-    rows: Sequence[Any]
+    rows: Sequence[Row]
     number: int
     total: int
     size: int = PAGE_SIZE
@@ -52,12 +55,11 @@ class Page:
 
 
 def paginate(
-    request: HttpRequest, rows: QuerySet[Any] | Sequence[Any], *, size: int = PAGE_SIZE
-) -> Page:
+    request: HttpRequest, rows: QuerySet[ModelRow], *, size: int = PAGE_SIZE
+) -> Page[ModelRow]:
     """The rows of the page that the address asks for; the first where it has no such page."""
     # Counting stops one row behind the limit, so a page costs the same however long the list is.
-    capped = rows.order_by()[: COUNT_LIMIT + 1].count() if isinstance(rows, QuerySet) else None
-    total = len(rows) if capped is None else capped
+    total = rows.order_by()[: COUNT_LIMIT + 1].count()
     number = page_number(request)
     if (number - 1) * size >= total:
         number = 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
@@ -45,29 +43,34 @@ def _issue_token(request: HttpRequest, form: TokenForm) -> HttpResponse:
             resources=resources,
         )
         record_token_event(EventType.TOKEN_CREATED, token, request)
-    # Not after a redirect: the secret must not be kept anywhere, the session included.
-    return _profile_page(request, TokenForm(), secret=secret, token_created=token)
+    # No redirect after this POST: the secret would have to be kept meanwhile, in the session or
+    # in the address, and it must not be kept anywhere.
+    return _profile_page(request, TokenForm(), secret=secret, token=token)
 
 
-def _profile_page(request: HttpRequest, form: TokenForm, **extra: Any) -> HttpResponse:
+def _profile_page(
+    request: HttpRequest, form: TokenForm, *, secret: str = "", token: Token | None = None
+) -> HttpResponse:
     user = user_of(request)
     context = {
         "form": form,
         "tokens": Token.objects.filter(user=user).order_by("-id"),
         "levels": [(attribute, level(user, attribute)) for attribute in Attribute],
-        **extra,
+        "secret": secret,
+        "token_created": token,
     }
     return render(request, "accounts/profile.html", context)
 
 
 @signed_in
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    """Make one of your tokens void."""
+    """Revoke one of your tokens."""
     token = Token.objects.filter(user=user_of(request), pk=pk).select_related("user").first()
     if token is None:
         raise Http404("You have no such token. It may have been revoked already.")
     if request.method == "POST":
         with transaction.atomic():
+            # First the event: it names the token by the id that the deletion takes away.
             record_token_event(EventType.TOKEN_REVOKED, token, request)
             token.delete()
         messages.success(request, f"Token {token.name} revoked.")

@@ -5,23 +5,29 @@ So no page can forget the policy, and none can weaken it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render as django_render
 from django.utils.cache import patch_vary_headers
 
+Context: TypeAlias = Mapping[str, object]
+"""What a template reads, by name."""
 POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
+        # No 'unsafe-inline': base.html tells htmx not to add a style element of its own.
         "style-src 'self'",
+        # No data: URLs: frontend/vendor.py takes the pictures out of the libraries' style sheets.
         "img-src 'self'",
         "font-src 'self'",
         "connect-src 'self'",
         "form-action 'self'",
+        # A base element in injected HTML would redirect every relative address of a page.
         "base-uri 'none'",
+        # Against clickjacking: a foreign page could lay a frame of this one under its own buttons.
         "frame-ancestors 'none'",
     )
 )
@@ -33,7 +39,7 @@ DIALOG = "dialog-body"
 def render(
     request: HttpRequest,
     template: str,
-    context: dict[str, Any] | None = None,
+    context: Context | None = None,
     *,
     status: int = 200,
 ) -> HttpResponse:
@@ -45,6 +51,7 @@ def render(
     response["Content-Security-Policy"] = POLICY
     # Pages show what only their user may see, and state that changes by itself.
     response["Cache-Control"] = "no-store"
+    # One address gives a page or, for htmx, a part of it: caches must keep them apart.
     patch_vary_headers(response, ["HX-Request", "HX-Target"])
     return response
 

@@ -30,7 +30,7 @@ def roles(request: HttpRequest) -> HttpResponse:
 def edit_role(request: HttpRequest, pk: int | None = None) -> HttpResponse:
     """Create or change a role."""
     role = _role(pk) if pk else None
-    form = RoleForm(request.POST or None, role=role, initial={"name": role.name} if role else None)
+    form = RoleForm(request.POST or None, role=role)
     if request.method == "POST" and form.is_valid():
         edited = role or Role()
         _check_own_role(request, edited, form.attributes())
@@ -51,12 +51,14 @@ def edit_role(request: HttpRequest, pk: int | None = None) -> HttpResponse:
 def delete_role(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a role that nobody has."""
     role = _role(pk)
+    # The database refuses it, too (PROTECT), but has no sentence for people.
     if role.user_set.exists():
         raise PermissionDenied("This role is in use. Give its users another role first.")
     if request.method == "POST":
         with transaction.atomic():
-            facts = {"name": role.name, **role.attributes}
-            record_change(SecurityEventType.ROLE_DELETED, request, role, facts)
+            before = {"name": role.name, **role.attributes}
+            # First the entry: it names the role by the id that the deletion takes away.
+            record_change(SecurityEventType.ROLE_DELETED, request, role, before)
             role.delete()
         messages.success(request, f"Role {role} deleted.")
         return redirect("roles")
@@ -79,5 +81,6 @@ def _role(pk: int) -> Role:
 def _check_own_role(request: HttpRequest, role: Role, attributes: dict[str, str]) -> None:
     user = user_of(request)
     own = user.role_id == role.pk and role.pk is not None and not user.is_superuser
+    # Nobody else may be left who could give it back.
     if own and attributes[Attribute.ROLES] != Level.MANAGE:
         raise PermissionDenied("You cannot remove roles = manage from your own role.")

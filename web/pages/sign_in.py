@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from allauth.account.forms import ChangePasswordForm
 from allauth.account.views import LoginView, LogoutView, PasswordChangeView
 from allauth.utils import get_request_param
 from django.contrib import messages
@@ -15,7 +14,7 @@ from django.views.generic.base import TemplateResponseMixin
 from accounts.limits import TooMany
 from accounts.redirects import inside
 from web.pages.guards import signed_in, user_of
-from web.pages.rendering import render
+from web.pages.rendering import Context, render
 
 
 class RenderMixin(TemplateResponseMixin):
@@ -24,9 +23,7 @@ class RenderMixin(TemplateResponseMixin):
     request: HttpRequest
     template_name: str
 
-    def render_to_response(
-        self, context: dict[str, Any], status: int = 200, **_: Any
-    ) -> HttpResponse:
+    def render_to_response(self, context: Context, status: int = 200, **_: object) -> HttpResponse:
         """The page, under the policy that `web.pages.rendering.render` sets."""
         return render(self.request, self.template_name, context, status=status)
 
@@ -37,18 +34,19 @@ class SignIn(RenderMixin, LoginView):  # type: ignore[misc]
     template_name = "accounts/sign_in.html"
 
     def get_next_url(self) -> str | None:
-        """The address that was asked for, if it is one of this server."""
+        """The address in `next`, if it is one of this server."""
+        # Else a link to this page could lead people on to a foreign one that looks the same.
         return inside(self.request, get_request_param(self.request, "next"), "") or None
 
     def get_default_success_url(self) -> str:
         return reverse("dashboard")
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context: dict[str, Any] = super().get_context_data(**kwargs)
+    def get_context_data(self, **kwargs: object) -> Context:
+        context: Context = super().get_context_data(**kwargs)
         return {**context, "next": self.get_success_url()}
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Try; too many tries are told on the same page."""
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        """Try to sign in; after too many attempts, the same page says how long to wait."""
         try:
             response: HttpResponseBase = super().post(request, *args, **kwargs)
         except TooMany as error:
@@ -62,6 +60,7 @@ class SignIn(RenderMixin, LoginView):  # type: ignore[misc]
 class SignOut(LogoutView):  # type: ignore[misc]
     """End the session."""
 
+    # No GET: the library would answer it with a page of its own that asks first.
     http_method_names = ["post", "options"]
 
 
@@ -72,7 +71,7 @@ class ChangePassword(RenderMixin, PasswordChangeView):  # type: ignore[misc]
     template_name = "accounts/password.html"
     success_url = reverse_lazy("profile")
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         """404 without a password: the library would go on to a page that is not served."""
         if not user_of(request).has_usable_password():
             raise Http404("This account has no password here. An administrator can make one.")
@@ -83,9 +82,9 @@ class ChangePassword(RenderMixin, PasswordChangeView):  # type: ignore[misc]
         """Nowhere but to the profile."""
         return None
 
-    def form_valid(self, form: Any) -> HttpResponse:
+    def form_valid(self, form: ChangePasswordForm) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)
-        messages.success(self.request, "Your password is changed. Other sessions have ended.")
+        messages.success(self.request, "Password changed. Other sessions have ended.")
         return response
 
 

@@ -59,6 +59,7 @@ def edit_user(request: HttpRequest, pk: int) -> HttpResponse:
     form = UserForm(request.POST or None, user=user, initial=initial)
     if request.method == "POST" and form.is_valid():
         role: Role = form.cleaned_data["role"]
+        # Only if the new role is no administrator's: the last one can still be renamed.
         if role.attributes.get(Attribute.ROLES) != Level.MANAGE:
             _require_other_administrator(user)
         before = _audited_settings(user)
@@ -76,7 +77,7 @@ def edit_user(request: HttpRequest, pk: int) -> HttpResponse:
 
 @administrators
 def switch_user(request: HttpRequest, pk: int) -> HttpResponse:
-    """Disable an account, or let it in again."""
+    """Disable an account, or enable it again."""
     user = _user(pk)
     if user == user_of(request):
         raise PermissionDenied("You cannot disable your own account.")
@@ -110,6 +111,7 @@ def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
     user = _user(pk)
     if request.method == "POST":
         with transaction.atomic():
+            # Whoever knew the old password may be signed in with it.
             ended = revocation.end_everything(user)
             password = _new_password(user)
             record_change(SecurityEventType.PASSWORD_RESET, request, user, after=ended.counts())
@@ -128,7 +130,7 @@ def reset_password(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _toggle_active(request: HttpRequest, user: User) -> str:
-    """Turn the account off or on; what to say about it."""
+    """Disable or enable the account; the sentence that says so."""
     user.is_active = not user.is_active
     with transaction.atomic():
         if user.is_active:
@@ -143,6 +145,7 @@ def _toggle_active(request: HttpRequest, user: User) -> str:
 
 def _new_password(user: User) -> str:
     """Save the user with a password that its owner must replace at the first sign-in."""
+    # 96 bits: nobody guesses it before its owner replaces it.
     password = secrets.token_urlsafe(12)
     user.set_password(password)
     user.must_change_password = True
