@@ -196,6 +196,36 @@ class Curation(models.Model):
         return f"{self.advisory} {self.package}: {self.status}"
 
 
+class ChangeCounter(models.Model):
+    """The one row that numbers changes; see `advisories.change_log`."""
+
+    number = models.BigIntegerField(default=0)
+    """Of the last change."""
+    requested = models.BigIntegerField(default=0)
+    """Up to this change publications have been asked for."""
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
+class ChangedPackage(models.Model):
+    """The last change of what is known about the files of a package; see `change_log`."""
+
+    family = models.CharField(max_length=16)
+    name = models.CharField(max_length=LONGEST_PACKAGE)
+    malware = models.BooleanField(default=False)
+    """Whether the change is about malware, which channels exclude without any other rule."""
+    number = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["family", "name", "malware"], name="changed_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.name}"
+
+
 class ImportLease(models.Model):
     """The one row that whoever imports owns: two imports would join the same ids twice."""
 

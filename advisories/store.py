@@ -19,7 +19,8 @@ import msgspec
 from django.db import transaction
 from django.db.models import Max
 
-from advisories import rows
+from advisories import change_log, rows
+from advisories.change_log import Changes, ProjectNames
 from advisories.compression import decompress
 from advisories.formats import nvd, osv
 from advisories.formats.report import BadRecord, Report, shown
@@ -95,16 +96,21 @@ class Writer:
     def __init__(self, lease: Lease) -> None:
         self.written = Written()
         self._lease = lease
+        self._changes = Changes()
+        self._projects = ProjectNames()
         self._last_record = _last(Record)
         self._last_advisory = _last(Advisory)
 
     def write(self, source: Source, bodies: Sequence[bytes]) -> None:
         """Write a batch of compressed records; of equal ids the newest counts."""
         fresh, replaced = self._read(source, bodies)
+        self._changes = Changes()
         with transaction.atomic():
             self._lease.renew()
             if fresh:
                 self._write_groups(self._grouped(source, fresh, replaced))
+            change_log.note(self._changes, self._projects)
+        self.written.packages |= self._changes.packages
         self.written.updated += len(replaced)
         self.written.added += len(fresh) - len(replaced)
 
@@ -162,7 +168,9 @@ class Writer:
                 except BadRecord as error:
                     log.warning("the stored record %s is dropped: %s", record.name, error)
         packages = AffectedPackage.objects.filter(record__advisory__in=advisories)
-        self.written.packages |= set(packages.values_list("ecosystem", "name"))
+        self._changes.packages |= set(packages.values_list("ecosystem", "name"))
+        malware = packages.filter(record__advisory__malware=True)
+        self._changes.malware |= set(malware.values_list("ecosystem", "name"))
         packages.delete()
         Identifier.objects.filter(record__advisory__in=advisories).delete()
         Record.objects.filter(advisory__in=advisories).delete()
@@ -188,7 +196,16 @@ class Writer:
                 changed.append((*values, group.standing[0]))
         rows.insert(Advisory, ("id", *_SUMMARY), new)
         rows.update(Advisory, _SUMMARY, changed)
-        self.written.packages |= _packages_of(groups, summaries, before)
+        self._changes.packages |= _packages_of(groups, summaries, before)
+        # What was malware until now counts, too: it is to come back.
+        malicious = [
+            (group, summary)
+            for group, summary in zip(groups, summaries, strict=True)
+            if summary.malware or any(before[pk].malware for pk in group.standing)
+        ]
+        self._changes.malware |= _packages_of(
+            [group for group, _ in malicious], [summary for _, summary in malicious], before
+        )
         self._write_records(groups, owners)
 
     def _write_records(self, groups: Sequence[_Group], owners: Sequence[int]) -> None:

@@ -9,9 +9,12 @@ from typing import TypeVar
 from django.db import transaction
 from django.utils import timezone
 
+from advisories import change_log
 from advisories.bundle import CurationLine, curation_line
+from advisories.change_log import Changes
 from advisories.formats.mapping import Names
 from advisories.formats.openvex import Read
+from advisories.formats.purl import PYPI
 from advisories.formats.report import BadRecord, check_id, check_time, shown
 from advisories.formats.statement import FAMILIES, LONGEST_REASON, Status
 from advisories.lease import Lease
@@ -43,20 +46,40 @@ def write_mapping(
                 )
             }
             fresh, changed = [], []
+            before: dict[str, list[str] | None] = {}
             for name, projects in batch:
                 row = stored.get(name)
                 value = None if projects is None else list(projects)
                 if row is None:
                     fresh.append(Mapping(conda_name=name, by_hand=by_hand, projects=value))
                 elif row.projects != value:
+                    before[name] = row.projects
                     row.projects, row.changed_at = value, timezone.now()
                     changed.append(row)
             Mapping.objects.bulk_create(fresh)
             Mapping.objects.bulk_update(changed, ["projects", "changed_at"])
+            conda_names = {("conda", row.conda_name) for row in (*fresh, *changed)}
+            note_mapped({row.conda_name: row.projects for row in (*fresh, *changed)}, before)
         written.added += len(fresh)
         written.updated += len(changed)
         written.unchanged += len(batch) - len(fresh) - len(changed)
-        written.packages |= {("conda", row.conda_name) for row in (*fresh, *changed)}
+        written.packages |= conda_names
+
+
+def note_mapped(after: dict[str, list[str] | None], before: dict[str, list[str] | None]) -> None:
+    """Log that conda packages hold other Python projects now; in the transaction of the change."""
+    projects = {name: {*(after[name] or ()), *(before.get(name) or ())} for name in after}
+    every = {(PYPI, project) for of_name in projects.values() for project in of_name}
+    malware = {project for _, project in change_log.with_malware(every)}
+    names = {("conda", name) for name in after}
+    malicious = {("conda", name) for name in after if projects[name] & malware}
+    change_log.note(Changes(names=names, malware=malicious))
+
+
+def note_curated(names: set[tuple[str, str]]) -> None:
+    """Log that somebody decided about packages; in the transaction of the change."""
+    # The advisory may be of malware: they are few, so that is assumed.
+    change_log.note(Changes(names=names, malware=set(names)))
 
 
 def write_statements(read: Read, written: Written, lease: Lease) -> None:
@@ -129,8 +152,10 @@ def _write_lines(
             else:
                 fresh[key] = row
         Curation.objects.bulk_create(fresh.values())
+        names = {(row.family, row.package) for row in fresh.values()}
+        note_curated(names)
     written.added += len(fresh)
-    written.packages |= {(row.family, row.package) for row in fresh.values()}
+    written.packages |= names
     return kept | {row.pk for row in fresh.values()}
 
 
@@ -183,7 +208,9 @@ def _forget_statements(read: Read, kept: set[int], written: Written, lease: Leas
         with transaction.atomic():
             lease.renew()
             Curation.objects.filter(pk__in=[row.pk for row in batch]).delete()
-        written.packages |= {(row.family, row.package) for row in batch}
+            names = {(row.family, row.package) for row in batch}
+            note_curated(names)
+        written.packages |= names
 
 
 def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:

@@ -1,4 +1,5 @@
-"""Which packages a publication judges again: those whose records, rules or present files changed.
+"""Which packages a publication judges again: those whose records, rules, advisories or present
+files changed.
 
 The others keep the row that they have.
 """
@@ -8,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from advisories import change_log
+from advisories.catalog import curated_name
 from channels.models import Channel, Document, Package
 from ecosystems import pack as packs
 from ecosystems import registry
 from ecosystems.base import Ecosystem
 from mirrors.models import Snapshot
+from publishing.file_advisories import Need, need_of
 from publishing.inputs import Identity, Inputs, on_demand, pack
 from publishing.outcomes import SectionInputs
 
@@ -99,10 +103,25 @@ def changed_names(inputs: Inputs, published: Identity, section: SectionInputs) -
         if changed is None:
             return None
         names |= changed
+    names |= _with_new_advisories(published.get("advisories", 0), section)
     stale = Package.objects.at(inputs.channel.current).filter(
         channel=inputs.channel, section=section.section, stale=True
     )
     return names | set(stale.values_list("name", flat=True))
+
+
+def _with_new_advisories(since: int, section: SectionInputs) -> set[str]:
+    """The packages of which advisories say something else than when they were judged last."""
+    rules = (*(source.rules for source in section.sources), *section.channel_rules)
+    need = need_of(rules)
+    if need is Need.NOTHING:
+        return set()
+    changed = change_log.names_since(since, malware_only=need is Need.MALWARE)
+    names = changed.get(section.ecosystem.family)
+    if not names:
+        return set()
+    family = section.ecosystem.family
+    return {name for name in section.names() if curated_name(family, name) in names}
 
 
 def _changed_between(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NotRequired, TypedDict
 
+from advisories import change_log
 from channels import access, blobs
 from channels.models import Channel
 from channels.rules import channel_rules, mirror_rules
@@ -44,6 +45,8 @@ class Identity(TypedDict):
     """Digests of the channel's compiled filters; None where nothing has been judged."""
     mirrors: dict[str, MirrorIdentity]
     """By mirror id."""
+    advisories: NotRequired[int]
+    """The number of the last change of advisories that was judged; see `advisories.change_log`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Inputs:
     channel_rules: dict[str, tuple[Rules, ...]]
     """By artifact family: each reads the specs in its own way."""
     mirrors: tuple[MirrorInputs, ...]
+    advisories: int = 0
+    """The number of the last change of advisories, read before any of them is."""
 
     def identity(self) -> Identity:
         """What the content depends on."""
@@ -89,6 +94,7 @@ class Inputs:
                 for rules in self.channel_rules[ecosystem.family]
             ],
             "mirrors": {str(inputs.mirror.pk): inputs.identity for inputs in self.mirrors},
+            "advisories": self.advisories,
         }
 
     def ecosystems(self) -> list[Ecosystem]:
@@ -147,6 +153,7 @@ _NOTHING = Identity(channel=None, mirrors={})
 
 def gather(channel: Channel) -> Inputs:
     """The channel's inputs as they are saved now."""
+    advisories = change_log.last_number()
     mirrors = Mirror.objects.filter(channel=channel, deleted_at=None).order_by("pk")
     mirrors = mirrors.select_related("upstream", "filter")
     snapshots: dict[int, dict[str, Snapshot]] = {}
@@ -160,6 +167,8 @@ def gather(channel: Channel) -> Inputs:
             mirror_inputs(mirror, mirror.filter.terms, snapshots.get(mirror.pk, {}))
             for mirror in mirrors
         ),
+        # What changes from now on may or may not be judged; the next publication judges it.
+        advisories=advisories,
     )
 
 
@@ -179,16 +188,13 @@ def mirror_inputs(
 
 def with_terms(inputs: Inputs, mirror_id: int, terms: Mapping[str, Any]) -> Inputs:
     """The inputs with one mirror judged by the terms its run began with."""
-    return Inputs(
-        inputs.channel,
-        inputs.channel_rules,
-        tuple(
-            mirror_inputs(current.mirror, terms, current.snapshots)
-            if current.mirror.pk == mirror_id
-            else current
-            for current in inputs.mirrors
-        ),
+    mirrors = tuple(
+        mirror_inputs(current.mirror, terms, current.snapshots)
+        if current.mirror.pk == mirror_id
+        else current
+        for current in inputs.mirrors
     )
+    return replace(inputs, mirrors=mirrors)
 
 
 PACKS_MEMORY = 192 * 1024 * 1024

@@ -231,4 +231,5 @@ def _documents_changed(
     # Names that are listed without their records: no change of records tells of them.
     snapshots = (mirror.snapshots.get(section) for mirror in inputs.mirrors)
     names_only = any(on_demand(snapshot) for snapshot in snapshots if snapshot is not None)
-    return names_only and published != inputs.identity()
+    # Advisories decide about files, never about a whole name.
+    return names_only and {**published, "advisories": inputs.advisories} != inputs.identity()

@@ -26,7 +26,7 @@ from mirrors import form_warnings, periodic_tasks, run_control
 from mirrors.cron import next_fire
 from mirrors.models import Cause, Mirror, Preview, Run
 from mirrors.run_control import tell
-from publishing import publish
+from publishing import advisory_changes, publish
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ def dispatch_round() -> None:
     reap()
     start_due()
     start_again()
+    # Whoever imported or curated may have ended before it asked.
+    advisory_changes.request()
     for run in Run.objects.filter(state=JobState.PENDING).values_list("pk", flat=True):
         _enqueue("run", run)
     for preview in Preview.objects.filter(state=JobState.PENDING).values_list("pk", flat=True):

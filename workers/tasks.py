@@ -10,7 +10,7 @@ from advisories import feeds
 from channels.errors import Interrupted
 from channels.models import Channel
 from mirrors import periodic_tasks
-from publishing import publish
+from publishing import advisory_changes, publish
 from runs import execute, preview
 from workers import dispatch, retention, shutdown
 
@@ -66,6 +66,8 @@ def refresh_advisories() -> None:
     """Fetch the advisory feeds that are configured, and import what changed."""
     with suppress(ShuttingDown):
         feeds.refresh(stop=_stop)
+    # Also what was imported before a worker that shuts down stopped it.
+    advisory_changes.request()
 
 
 @signals.beat_init.connect

@@ -28,6 +28,27 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='ChangeCounter',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.BigIntegerField(default=0)),
+                ('requested', models.BigIntegerField(default=0)),
+            ],
+        ),
+        migrations.CreateModel(
+            name='ChangedPackage',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('family', models.CharField(max_length=16)),
+                ('name', models.CharField(max_length=300)),
+                ('malware', models.BooleanField(default=False)),
+                ('number', models.BigIntegerField(db_index=True)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('family', 'name', 'malware'), name='changed_once')],
+            },
+        ),
+        migrations.CreateModel(
             name='ImportLease',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

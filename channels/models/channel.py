@@ -107,13 +107,15 @@ class Channel(models.Model):
         """The channel's own filter, then its parent's."""
         return [self.filter] + ([self.parent.filter] if self.parent else [])
 
-    def request_publication(self) -> int:
+    def request_publication(self, *, subchannels: bool = True) -> int:
         """Have this channel and its subchannels published, with what this transaction saves.
 
         Workers are woken when it commits. Returns the version to wait for in
-        `published_version`.
+        `published_version`. `subchannels=False`: what changed is no concern of theirs.
         """
-        family = Channel.objects.filter(Q(pk=self.pk) | Q(parent_id=self.pk))
+        family = Channel.objects.filter(pk=self.pk)
+        if subchannels:
+            family = Channel.objects.filter(Q(pk=self.pk) | Q(parent_id=self.pk))
         family.update(requested_version=F("requested_version") + 1)
         requested = dict(family.values_list("pk", "requested_version"))
         for pk in requested:

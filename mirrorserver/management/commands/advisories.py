@@ -12,6 +12,8 @@ from advisories import bundle, feeds, lease
 from advisories.lease import ImportBusy, LeaseLost
 from advisories.models import Advisory, Curation, Feed, Mapping
 from advisories.spool import BadArchive
+from ecosystems.sentences import first_names
+from publishing import advisory_changes
 
 
 class Command(BaseCommand):
@@ -47,6 +49,7 @@ class Command(BaseCommand):
 
     def _import(self, file: Path) -> None:
         result = feeds.import_upload(file)
+        self._publish()
         self.stdout.write(f"{result.source.label}: {result}")
         for sentence in result.written.broken_names:
             self.stdout.write(f"  left out: {sentence}")
@@ -67,6 +70,7 @@ class Command(BaseCommand):
         refreshed = feeds.refresh()
         if not refreshed:
             raise CommandError("Set OSV_URL, NVD_URL or CONDA_MAPPING_URL first.")
+        self._publish()
         self._show(refreshed)
         if any(feed.error for feed in refreshed):
             raise CommandError("Not every feed could be refreshed.")
@@ -77,6 +81,13 @@ class Command(BaseCommand):
             f"{Advisory.objects.filter(withdrawn=False).count():,} advisories, "
             f"{Mapping.objects.count():,} names mapped, {Curation.objects.count():,} curations"
         )
+
+    def _publish(self) -> None:
+        """Ask for publications: a worker does them, now or as soon as one runs."""
+        channels = advisory_changes.request()
+        if channels:
+            names = first_names([channel.path for channel in channels], len(channels))
+            self.stdout.write(f"To be published again: {names}")
 
     def _show(self, shown: list[Feed]) -> None:
         for feed in shown:

@@ -1,1 +1,0 @@
-"""Django's folder for management commands."""

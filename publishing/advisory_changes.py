@@ -1,0 +1,98 @@
+"""Asks for publications where advisories say something else than what channels were judged by.
+
+    advisory_changes.request()
+
+Call it after an import, a curation or an edit of the mapping; the dispatcher does in every round,
+so a change is not lost whatever happens in between. No upstream is asked for anything: the
+publications judge the snapshots that are here, and of those only the packages concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+from django.db import transaction
+from django.db.models.functions import Lower
+
+from advisories import change_log
+from advisories.models import ChangeCounter
+from channels.models import Channel, Generation, Package
+from channels.rules import channel_rules, mirror_rules
+from ecosystems.kinds import Family
+from filters.rules import Rules
+from mirrors.models import Mirror
+from publishing.file_advisories import Need, need_of
+
+MOST_NAMES = 500
+"""Beyond so many names of a family every channel that has packages of it is concerned."""
+
+NamesByFamily = Mapping[str, Set[str]]
+
+
+def request() -> list[Channel]:
+    """Have the channels published that list, or leave out, packages that changed.
+
+    The channels; nothing at all where nothing has changed since the last call.
+    """
+    requested, number = _open_changes()
+    if requested >= number:
+        return []
+    every = change_log.names_since(requested)
+    malware = change_log.names_since(requested, malware_only=True)
+    channels = [
+        channel
+        for channel, need in _channels_by_need()
+        if _has_any(channel, every if need is Need.ALL else malware)
+    ]
+    with transaction.atomic():
+        counter = ChangeCounter.objects.filter(pk=change_log.ROW, requested=requested)
+        if not counter.update(requested=number):
+            return []  # Another process asks for the same at this moment.
+        for channel in channels:
+            # Each for itself: a subchannel that has nothing of it judges nothing.
+            channel.request_publication(subchannels=False)
+        if channels:
+            # Answers that web processes remember may name files that are to leave.
+            Generation.rise()
+    return channels
+
+
+def _open_changes() -> tuple[int, int]:
+    """Up to which change publications were asked for, and the number of the last one."""
+    counter = ChangeCounter.objects.filter(pk=change_log.ROW).first()
+    return (counter.requested, counter.number) if counter else (0, 0)
+
+
+def _channels_by_need() -> list[tuple[Channel, Need]]:
+    """Every channel whose rules look at advisories, and at which."""
+    rules: dict[int, list[Rules]] = {}
+    mirrors = Mirror.objects.filter(deleted_at=None, channel__deleted_at=None)
+    for mirror in mirrors.select_related("filter", "upstream"):
+        rules.setdefault(mirror.channel_id, []).append(
+            mirror_rules(mirror.kind, mirror.filter.terms)
+        )
+    channels = Channel.objects.filter(pk__in=rules).select_related("filter", "parent__filter")
+    by_need: list[tuple[Channel, Need]] = []
+    for channel in channels.order_by("pk"):
+        own = [one for family in channel_rules(channel).values() for one in family]
+        need = need_of([*rules[channel.pk], *own])
+        if need is not Need.NOTHING:
+            by_need.append((channel, need))
+    return by_need
+
+
+def _has_any(channel: Channel, names: NamesByFamily) -> bool:
+    """Whether the channel lists or leaves out a package of one of these names."""
+    for family, changed in names.items():
+        rows = Package.objects.at(channel.current).filter(channel=channel, family=family)
+        if family == Family.CRAN:
+            # R's names are compared without regard to case, and listed as their authors write them.
+            rows = rows.annotate(compared=Lower("name"))
+            column = "compared__in"
+        else:
+            column = "name__in"
+        if len(changed) <= MOST_NAMES:
+            rows = rows.filter(**{column: changed})
+        if rows.exists():
+            return True
+    return False
