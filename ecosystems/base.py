@@ -177,12 +177,12 @@ class Ecosystem(ABC):
         """
         return frozenset()
 
-    def record_fields(self, raw: bytes) -> dict[str, Any]:
+    def record_fields(self, raw: bytes) -> dict[str, object]:
         """A verbatim record as plain values, for people and the API."""
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        return msgspec.json.decode(raw, type=dict[str, object])
 
     @abstractmethod
-    def metadata(self, record: Record) -> dict[str, Any]:
+    def metadata(self, record: Record) -> dict[str, object]:
         """What the API calls a file's metadata, in the shape that the vendor's clients read."""
 
     # Files, and the small ones that belong to them.

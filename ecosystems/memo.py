@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Hashable
 from functools import lru_cache, wraps
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -26,10 +26,10 @@ class Sized(Generic[Value]):
     """
 
     def __init__(self, most: int) -> None:
-        self.items: dict[Any, Value] = {}
+        self.items: dict[Hashable, Value] = {}
         self.weight = 0
         self._most = most
-        self._weights: dict[Any, int] = {}
+        self._weights: dict[Hashable, int] = {}
         self._lock = threading.Lock()
 
     def put(self, key: Hashable, value: Value, weight: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -16,11 +15,11 @@ NAME = "channeldata.json"
 CAP = 256 << 20
 
 
-def packages(path: Path) -> dict[str, Any]:
+def packages(path: Path) -> dict[str, object]:
     """What a file says of packages, by name; raises BadIndex for one that cannot be read."""
     try:
         text = b"".join(open_decoded(path, encoding(path), cap=CAP))
-        content = msgspec.json.decode(text, type=dict[str, Any]).get("packages")
+        content = msgspec.json.decode(text, type=dict[str, object]).get("packages")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadIndex(f"{NAME} is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
@@ -28,13 +27,13 @@ def packages(path: Path) -> dict[str, Any]:
     return content
 
 
-def merged(sources: Sequence[Path], names: set[str]) -> dict[str, Any]:
+def merged(sources: Sequence[Path], names: set[str]) -> dict[str, object]:
     """The content for the published names; the first source with one wins.
 
     A source that cannot be read is no reason to publish nothing: the file is
     optional, and clients only show what it says.
     """
-    by_name: dict[str, Any] = {}
+    by_name: dict[str, object] = {}
     for path in sources:
         try:
             source_packages = packages(path)

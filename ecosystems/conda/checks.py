@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
@@ -45,7 +44,7 @@ class CondaRecord(Record):
             own_value = getattr(self, key)
             if own_value not in ("", None):
                 return own_value  # type: ignore[no-any-return]
-        field: object = msgspec.json.decode(self.raw, type=dict[str, Any]).get(key)
+        field: object = msgspec.json.decode(self.raw, type=dict[str, object]).get(key)
         if isinstance(field, bool) or not isinstance(field, str | int):
             return None
         return field
@@ -172,14 +171,14 @@ def checked(file: str, raw: bytes, *, extension: str) -> CondaRecord | Invalid:
     return record
 
 
-def _purls(fields: dict[str, Any]) -> tuple[str, ...] | None:
+def _purls(fields: dict[str, object]) -> tuple[str, ...] | None:
     purls = fields.get("purls")
     if not isinstance(purls, list):
         return None
     return tuple(text for text in purls if isinstance(text, str))
 
 
-def _wrong(fields: dict[str, Any], expected: tuple[str, ...]) -> str:
+def _wrong(fields: dict[str, object], expected: tuple[str, ...]) -> str:
     """What forbids to publish the record; "" if nothing does."""
     for key, value in zip(("name", "version", "build"), expected, strict=True):
         if fields.get(key) != value:
@@ -191,7 +190,7 @@ def _wrong(fields: dict[str, Any], expected: tuple[str, ...]) -> str:
     return _wrong_hashes(fields)
 
 
-def _wrong_hashes(fields: dict[str, Any]) -> str:
+def _wrong_hashes(fields: dict[str, object]) -> str:
     hashes = {key: fields.get(key) for key, _ in _HASHES if fields.get(key) not in (None, "")}
     if not hashes:
         return "The record has neither a sha256 nor an md5: what is downloaded cannot be checked."
@@ -206,7 +205,7 @@ def _is_count(value: object, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
-def _text(fields: dict[str, Any], key: str) -> str:
+def _text(fields: dict[str, object], key: str) -> str:
     value = fields.get(key)
     return value if isinstance(value, str) else ""
 

@@ -10,7 +10,6 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -60,7 +59,7 @@ def _bodies(
         yield body
 
 
-def _json(name: str, content: dict[str, Any], folder: Path) -> Document:
+def _json(name: str, content: dict[str, object], folder: Path) -> Document:
     return _stored(name, msgspec.json.encode(content), folder, media_type=JSON_TYPE)
 
 

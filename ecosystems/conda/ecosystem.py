@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ecosystems import left_out
 from ecosystems.base import Ecosystem, Shards, VersionKey
@@ -160,7 +159,7 @@ class Conda(Ecosystem):
         del previous  # `removed` lists every file that was ever removed.
         return frozenset(shard_body.removed(body)) if body else frozenset()
 
-    def metadata(self, record: Record) -> dict[str, Any]:
+    def metadata(self, record: Record) -> dict[str, object]:
         # The first two are files inside a package, which is not opened here.
         listed = {**self.record_fields(record.raw), "fn": record.filename}
         return {"index.json": {}, "about.json": {}, "repodata_record.json": listed}

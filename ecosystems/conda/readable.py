@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeGuard
 
 import msgspec
 
@@ -49,7 +49,7 @@ class _Record(msgspec.Struct, gc=False):
     platform: str | None = None
     purls: list[str] | None = None
     python_site_packages_path: str | None = None
-    run_exports: dict[str, Any] | None = None
+    run_exports: dict[str, object] | None = None
     sha256: str | None = None
     size: _Count | None = None
     subdir: str = ""
@@ -93,7 +93,7 @@ SPACED = re.compile(rb'"[ \t\r\n]++:')
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _PURL = re.compile(r"pkg:[a-zA-Z][a-zA-Z0-9+.-]*/.+")
 _RUN_EXPORTS = ("noarch", "strong", "strong_constrains", "weak", "weak_constrains")
-_Value = Callable[[Any], bool]
+_Value = Callable[[object], bool]
 
 
 def readable(body: bytes) -> bytes:
@@ -160,14 +160,14 @@ class _TwiceError(ValueError):
     """An object has a key twice: clients take the last, or refuse the whole index."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise _TwiceError
     return fields
 
 
-def parsed(raw: bytes) -> dict[str, Any] | str:
+def parsed(raw: bytes) -> dict[str, object] | str:
     """A record's fields, or why clients cannot read it."""
     try:
         fields = json.loads(raw, object_pairs_hook=_once)
@@ -203,7 +203,7 @@ def _record(raw: bytes) -> bytes:
     return _corrected(raw, fields, wrong) if wrong else raw
 
 
-def _right(key: str, value: Any) -> bool:
+def _right(key: str, value: object) -> bool:
     if isinstance(value, float) and key in _WHOLE:
         return False
     try:
@@ -214,7 +214,7 @@ def _right(key: str, value: Any) -> bool:
     return further is None or value is None or further(value)
 
 
-def _corrected(raw: bytes, fields: dict[str, Any], wrong: set[str]) -> bytes:
+def _corrected(raw: bytes, fields: dict[str, object], wrong: set[str]) -> bytes:
     """The record with these values mended where that is sure, else taken out."""
     remaining: list[tuple[str, bytes]] = []
     for key, text in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items():
@@ -229,18 +229,18 @@ def _corrected(raw: bytes, fields: dict[str, Any], wrong: set[str]) -> bytes:
     return b"{" + join_entries(remaining) + b"}"
 
 
-def _whole(key: str, value: Any) -> int | None:
+def _whole(key: str, value: object) -> int | None:
     """A number's whole part where it makes sense; a fraction counts in a time only."""
     if not isinstance(value, float) or not -(2.0**63) < value < 2.0**63:
         return None
     return int(value) if key == "timestamp" or value.is_integer() else None
 
 
-def _are_texts(value: Any) -> bool:
+def _are_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
-def are_run_exports(value: dict[str, Any]) -> bool:
+def are_run_exports(value: dict[str, object]) -> bool:
     """Whether clients can read a package's run exports."""
     return all(_are_texts(value[key]) for key in _RUN_EXPORTS if key in value)
 
@@ -248,9 +248,9 @@ def are_run_exports(value: dict[str, Any]) -> bool:
 _WHOLE = frozenset(("timestamp", "size", "build_number", "legacy_bz2_size"))
 _NEEDED = frozenset(("name", "version", "build", "build_number", "size"))
 _FURTHER: dict[str, _Value] = {
-    "legacy_bz2_md5": lambda value: _MD5.fullmatch(value) is not None,
+    "legacy_bz2_md5": lambda value: isinstance(value, str) and bool(_MD5.fullmatch(value)),
     "md5": lambda value: value != "",
     "sha256": lambda value: value != "",
-    "purls": lambda value: all(map(_PURL.fullmatch, value)),
-    "run_exports": are_run_exports,
+    "purls": lambda value: _are_texts(value) and all(map(_PURL.fullmatch, value)),
+    "run_exports": lambda value: isinstance(value, dict) and are_run_exports(value),
 }

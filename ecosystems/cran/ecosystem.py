@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -177,10 +176,10 @@ class Cran(Ecosystem):
         del bodies  # Stanzas say all there is to say.
         return packages.build(entries)
 
-    def record_fields(self, raw: bytes) -> dict[str, Any]:
+    def record_fields(self, raw: bytes) -> dict[str, object]:
         return dict(packages.fields(packages.stanza(raw)))
 
-    def metadata(self, record: Record) -> dict[str, Any]:
+    def metadata(self, record: Record) -> dict[str, object]:
         return self.record_fields(record.raw)
 
     def documents(

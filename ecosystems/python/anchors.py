@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from typing import Any
 from urllib.parse import SplitResult, unquote, urldefrag, urljoin, urlsplit
 
 import msgspec
@@ -137,8 +136,8 @@ def _is_listed(filename: str, hashes: dict[str, str], anchor: dict[str, str]) ->
 
 def _entry(
     anchor: dict[str, str], filename: str, url: str, hashes: dict[str, str], base: str
-) -> dict[str, Any]:
-    entry: dict[str, Any] = {"filename": filename, "url": url, "hashes": hashes}
+) -> dict[str, object]:
+    entry: dict[str, object] = {"filename": filename, "url": url, "hashes": hashes}
     if requires_python := anchor.get("data-requires-python"):
         entry["requires-python"] = requires_python
     # PEP 714 renamed the attribute of PEP 658; the new name decides.

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
@@ -153,7 +152,7 @@ class PythonSimple(Ecosystem):
             return None
         return records.yanked(previous) if previous else frozenset()
 
-    def metadata(self, record: Record) -> dict[str, Any]:
+    def metadata(self, record: Record) -> dict[str, object]:
         return records.metadata(record)
 
     def read_license(self, path: Path, filename: str) -> tuple[str, str] | None:

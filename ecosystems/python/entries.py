@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -125,7 +124,7 @@ def _alone(raw: bytes) -> Entry | Invalid:
     return entry
 
 
-def _right(raw: msgspec.Raw, check: Callable[[Any], Any]) -> msgspec.Raw | None:
+def _right(raw: msgspec.Raw, check: Callable[[object], object]) -> msgspec.Raw | None:
     """The value if it makes sense, mended where that is clear; None to leave it out."""
     try:
         value = msgspec.json.decode(raw)
@@ -137,7 +136,7 @@ def _right(raw: msgspec.Raw, check: Callable[[Any], Any]) -> msgspec.Raw | None:
     return raw if right is value else msgspec.Raw(msgspec.json.encode(right))
 
 
-def _hashes(value: Any) -> dict[str, str]:
+def _hashes(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
     right = {
@@ -148,38 +147,43 @@ def _hashes(value: Any) -> dict[str, str]:
     return value if len(right) == len(value) else right
 
 
-def _size(value: Any) -> int | None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and 0 <= value <= LARGEST_FILE else None
+def _size(value: object) -> int | None:
+    # True is an integer to Python, and no size.
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= LARGEST_FILE else None
 
 
-def _moment(value: Any) -> str | None:
-    right = isinstance(value, str) and _MOMENT.fullmatch(value) and milliseconds(value) is not None
-    return value if right else None
+def _moment(value: object) -> str | None:
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        return None
+    return value if milliseconds(value) is not None else None
 
 
-def _requires(value: Any) -> str | None:
-    right = isinstance(value, str) and value.isprintable() and _COMPARISON.match(value)
-    return value if right else None
+def _requires(value: object) -> str | None:
+    if not isinstance(value, str) or not value.isprintable():
+        return None
+    return value if _COMPARISON.match(value) else None
 
 
-def _yanked(value: Any) -> bool | str | None:
+def _yanked(value: object) -> bool | str | None:
     # Whatever else an upstream says there: it does not say that the file is fine.
     return value if isinstance(value, bool | str) else (True if value else None)
 
 
-def _metadata(value: Any) -> bool | dict[str, str] | None:
+def _metadata(value: object) -> bool | dict[str, str] | None:
     if value is None or isinstance(value, bool):
         return value
-    right = isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-    return value if right else False
+    if not isinstance(value, dict):
+        return False
+    return value if all(isinstance(text, str) for text in value.values()) else False
 
 
-_CHECKS: dict[str, Callable[[Any], Any]] = {
+_CHECKS: dict[str, Callable[[object], object]] = {
     "hashes": _hashes,
     "size": _size,
     "upload-time": _moment,
     "requires-python": _requires,
     "yanked": _yanked,
 }
-_METADATA_CHECKS: dict[str, Callable[[Any], Any]] = dict.fromkeys(METADATA_KEYS, _metadata)
+_METADATA_CHECKS: dict[str, Callable[[object], object]] = dict.fromkeys(METADATA_KEYS, _metadata)

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -38,7 +37,7 @@ class _Shown(msgspec.Struct, rename={"status": "project-status"}):
     meta: dict[str, str]
     name: str
     files: list[Entry]
-    status: dict[str, Any] | None = None
+    status: dict[str, object] | None = None
 
 
 _shown_decoder = msgspec.json.Decoder(_Shown)
@@ -61,7 +60,7 @@ def project_json(body: bytes) -> bytes:
             files.append(_file(raw, record.filename, metadata=metadata))
             versions.add(record.version)
             complete = complete and record.size >= 0
-    page: dict[str, Any] = {
+    page: dict[str, object] = {
         # PEP 700: from version 1.1 on every file has a size.
         "meta": {"api-version": NEWEST if complete else OLDEST},
         "name": stored.name,
@@ -150,7 +149,7 @@ def _file(raw: bytes, filename: str, *, metadata: str) -> dict[str, msgspec.Raw]
     return entry
 
 
-def _status(stored: Body) -> dict[str, Any]:
+def _status(stored: Body) -> dict[str, object]:
     return {"project-status": msgspec.Raw(stored.status)} if stored.status else {}
 
 

@@ -6,7 +6,6 @@ Rule: one bad entry never costs its neighbors.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -34,7 +33,7 @@ class PythonRecord(Record, gc=False, kw_only=True):
     """One file of a project."""
 
     def value(self, key: str) -> str | int | None:
-        field = msgspec.json.decode(self.raw, type=dict[str, Any]).get(key)
+        field = msgspec.json.decode(self.raw, type=dict[str, object]).get(key)
         return field if isinstance(field, str | int) else None
 
 
@@ -100,9 +99,9 @@ def misstated_metadata(body: bytes) -> list[str]:
     ]
 
 
-def metadata(record: Record) -> dict[str, Any]:
+def metadata(record: Record) -> dict[str, object]:
     """A file's entry as the API shows it: flat, with the names of core metadata."""
-    entry = msgspec.json.decode(record.raw, type=dict[str, Any])
+    entry = msgspec.json.decode(record.raw, type=dict[str, object])
     plain = {key.replace("-", "_"): value for key, value in entry.items() if key not in _OURS}
     return {
         **plain,
