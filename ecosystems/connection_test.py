@@ -64,6 +64,7 @@ def _candidates(kind: Kind, url: str) -> Iterator[str]:
     """The addresses that may be meant, the given one first unless it names a part of an index."""
     folder, _, last = url.rpartition("/")
     if kind is Kind.CONDA:
+        # People paste the address of the index itself, or that of a platform.
         if last in _FILES:
             url, (folder, _, last) = folder, folder.rpartition("/")
         yield folder if last in KNOWN_SUBDIRS else url
@@ -138,6 +139,7 @@ def _plain(body: bytes, name: str) -> bytes:
         if name.endswith(".zst"):
             return zstandard.ZstdDecompressor().decompressobj().decompress(body)[:PEEK_BYTES]
         if name.endswith(".gz") and body.startswith(b"\x1f\x8b"):
+            # The stream is cut off: what there is of it is decoded.
             return zlib.decompressobj(wbits=31).decompress(body, PEEK_BYTES)
         return body
     return b""

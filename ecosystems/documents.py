@@ -7,6 +7,7 @@ from pathlib import Path
 
 import zstandard
 
+# 128 KiB: why no more, see `document_compressor`.
 WINDOW_LOG = 17
 
 

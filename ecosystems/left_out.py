@@ -30,6 +30,7 @@ def of(records: Iterable[Record | Invalid]) -> list[LeftOut]:
     by_reason: dict[str, LeftOut] = {}
     for record in records:
         if isinstance(record, Invalid):
+            # Upstreams choose the names, and these are stored in each pack.
             _add(by_reason, record.why, 1, [record.filename[:LONGEST_NAME]])
     return list(by_reason.values())
 
@@ -50,6 +51,7 @@ def warnings(packages: Mapping[str, list[LeftOut]], others: Iterable[LeftOut] = 
     for group in (*packages.values(), others):
         for entry in group:
             _add(by_reason, entry.why, entry.count, entry.files)
+    # The reason too, so that equal counts always come in one order.
     ordered = sorted(by_reason.values(), key=lambda entry: (-entry.count, entry.why))
     texts = [_sentence(entry) for entry in ordered[:REASONS_NAMED]]
     if further := sum(entry.count for entry in ordered[REASONS_NAMED:]):

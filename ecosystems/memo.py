@@ -41,6 +41,7 @@ class Sized(Generic[Value]):
                 return
             self.items[key], self._weights[key] = value, weight
             self.weight += weight
+            # `_weights` has the same order as `items`, so its first is the oldest.
             while self.weight > self._most:
                 self._drop(next(iter(self._weights)))
 
@@ -48,6 +49,7 @@ class Sized(Generic[Value]):
         """The value, made at first; one that is larger than all displaces all others."""
         value = self.find(key)
         if value is None:
+            # Not under the lock: two may make the same at once, and nobody waits for a slow one.
             value = make()
             room = self._most - sys.getsizeof(key)
             self.put(key, value, min(weigh(value), room))
@@ -58,6 +60,7 @@ class Sized(Generic[Value]):
         with self._lock:
             if key not in self.items:
                 return None
+            # A dictionary keeps the order of insertion: put in again, it is the newest.
             value = self.items[key] = self.items.pop(key)
             self._weights[key] = self._weights.pop(key)
             return value
@@ -90,6 +93,7 @@ def short(maxsize: int) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
 
         @wraps(function)
         def remembered(*args: P.args, **kwargs: P.kwargs) -> Result:
+            # `lru_cache` counts entries: some thousand texts of a megabyte would fill the memory.
             for argument in args:
                 if isinstance(argument, str | tuple | frozenset) and len(argument) > LONGEST:
                     return function(*args, **kwargs)

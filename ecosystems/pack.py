@@ -23,6 +23,7 @@ from ecosystems.left_out import LeftOut
 from ecosystems.records import Invalid, Record
 
 _MAGIC = b"MPACK1\n\0"
+# At the end, because it is written last: a pack that was cut off has none.
 _TRAILER = len(_MAGIC) + 16
 
 
@@ -42,6 +43,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class _Contents(msgspec.Struct, gc=False):
     meta: dict[str, object]
     names: list[str]
+    # All in one, 32 bytes a name: a list of as many objects takes several times the memory.
     digests: bytes
     places: list[tuple[int, int, int]]
     left_out: dict[str, list[LeftOut]] = {}
@@ -56,6 +58,7 @@ class Pack:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # `__del__` runs also where the file cannot be opened.
         self._descriptor = -1
         # pread needs no position, so threads share the descriptor.
         self._descriptor = os.open(path, os.O_RDONLY)
@@ -208,6 +211,7 @@ class PackWriter:
         old = self._old.names().get(name) if self._old else None
         if self._old and old and old.digest == digest:
             self._note(name, self._old.left_out.get(name))
+            # Most packages are what they were: what they were compressed to is copied.
             return self._append(name, self._old.read_compressed(name), digest, count)
         if self._records is not None:
             self._note(name, left_out.of(self._records(name, body)))
@@ -248,6 +252,7 @@ class PackWriter:
 
     def _append(self, name: str, data: bytes, digest: bytes, count: int) -> Entry:
         if name in self._names:
+            # The first body would be lost without a word.
             raise ValueError(f"{name} is in the pack already")
         self._write(data)
         entry = self._names[name] = Entry(digest, self._offset, len(data), count)

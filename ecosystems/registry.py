@@ -10,6 +10,7 @@ from ecosystems.cran.ecosystem import Cran
 from ecosystems.kinds import Family, Kind
 from ecosystems.python.ecosystem import PythonSimple
 
+# Each has no state: what a mirror asks for is given to a copy (`limited_to`, `including`).
 _ECOSYSTEMS: tuple[Ecosystem, ...] = (Conda(), PythonSimple(), Cran())
 _BY_KIND: dict[str, Ecosystem] = {ecosystem.kind: ecosystem for ecosystem in _ECOSYSTEMS}
 _BY_FAMILY: dict[str, Ecosystem] = {ecosystem.family: ecosystem for ecosystem in _ECOSYSTEMS}
@@ -28,6 +29,7 @@ def of_family(family: Family | str) -> Ecosystem:
 def of_section(section: str) -> Ecosystem:
     """The ecosystem that a section belongs to; KeyError for none."""
     for ecosystem in _ECOSYSTEMS:
+        # conda owns the root too, which is no section of a package.
         if section and ecosystem.owns_section(section):
             return ecosystem
     raise KeyError(section)

@@ -46,6 +46,7 @@ def build(files: Iterable[tuple[str, bytes]], removed_files: Iterable[str]) -> b
         extension: [] for extension in KINDS.values()
     }
     for file, raw in files:
+        # By its name, as clients do: records come here from any part of an index.
         by_extension[".conda" if file.endswith(".conda") else ".tar.bz2"].append((file, raw))
     packages, conda = (join_entries(sorted(members)) for members in by_extension.values())
     return join_body(packages, conda, sorted(set(removed_files)))

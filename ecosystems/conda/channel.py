@@ -52,6 +52,7 @@ SHARDS = "shards"
 """The folder of a subdir's shards."""
 ROOT_FILES = frozenset({"channeldata.json", "notices.json"})
 
+# The limits of CEP 26.
 LONGEST_FILE = 211
 LONGEST_NAME = 64
 
@@ -134,6 +135,7 @@ def origin_base(index_url: str, base_url: str) -> str:
     beside = urljoin(index_url, ".")
     if not base_url:
         return beside
+    # With a slash at the end: without one the last part would be replaced.
     return urljoin(beside, base_url.rstrip("/") + "/")
 
 

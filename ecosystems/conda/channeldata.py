@@ -39,6 +39,7 @@ def merged(sources: Sequence[Path], names: set[str]) -> dict[str, object]:
             source_packages = packages(path)
         except BadIndex:
             continue
+        # What an earlier source says stays.
         by_name = {key: source_packages[key] for key in source_packages if key in names} | by_name
     subdirs = {
         subdir
@@ -50,5 +51,6 @@ def merged(sources: Sequence[Path], names: set[str]) -> dict[str, object]:
     return {
         "channeldata_version": 1,
         "packages": dict(sorted(by_name.items())),
+        # Every channel has it, even where no source names it.
         "subdirs": sorted(subdirs | {"noarch"}),
     }

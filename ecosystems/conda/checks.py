@@ -71,6 +71,7 @@ def filled(
     for file, record, raw in zip(files, listed, raws, strict=True):
         record.filename = file
         record.raw = bytes(raw)
+        # Most are milliseconds already, and this runs for each record of an index.
         stamp = record.timestamp
         if stamp is not None and not LAST_SECOND < stamp <= LAST_SECOND * 1000 + 999:
             record.timestamp = milliseconds(stamp)
@@ -117,6 +118,7 @@ def _within(texts: list[str], pattern: re.Pattern[str]) -> bool:
 
 
 def _hashes_right(listed: list[Listed]) -> bool:
+    # Whole columns at once, as in `_within`.
     columns = [[r.sha256 for r in listed], [r.md5 for r in listed]]
     for values, (_, length) in zip(columns, _HASHES, strict=True):
         together = "".join(values)
@@ -124,6 +126,7 @@ def _hashes_right(listed: list[Listed]) -> bool:
             return False
         if together != together.lower() or not _is_hex(together):
             return False
+    # Most indexes have a SHA-256 everywhere: then md5 is not asked for.
     return all(columns[0]) or all(sha256 or md5 for sha256, md5 in zip(*columns, strict=True))
 
 

@@ -45,6 +45,7 @@ def documents(
         # After the signatures, which are written into the index.
         bodies = _bodies(shards(), digests)
         yield from write_repodata(section, bodies, to=folder, stop=never_stop, signed=signed)
+    # After `write_repodata`, which runs through the shards and so fills `digests`.
     index = shard_index(section, digests)
     yield _stored(INDEX_NAME, index, folder, media_type=ZSTD_TYPE)
     if sources := extras.get(run_exports.NAME):

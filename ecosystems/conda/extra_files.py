@@ -23,6 +23,7 @@ def opened(section: str, sources: Sequence[Path], folder: Path) -> Iterator[list
     with ExitStack() as stack:
         indexes: list[Index] = []
         for path in sources:
+            # They are optional: what one source has wrong must not end a publication.
             with suppress(BadIndex):
                 index = reading(path, section, folder, stop=never_stop)
                 indexes.append(stack.enter_context(index))

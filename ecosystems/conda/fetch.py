@@ -69,6 +69,7 @@ def other_forms(
     fetched: FetchedIndex, section: str, context: FetchContext
 ) -> Iterator[FetchedIndex]:
     """The further forms of an index that turned out to be broken, as far as they can be had."""
+    # Unconditionally: an unchanged form that was not read last is no help.
     context = replace(context, previous=None, progress=no_progress)
     folder, _, used = fetched.address.rpartition("/")
     for name in ENCODINGS:
@@ -155,6 +156,7 @@ def _stale(url: str, packed: FetchedIndex | IndexNotModified, context: FetchCont
         return ""
     try:
         plain_url = url.removesuffix(".zst")
+        # One byte: only the date is of interest.
         plain_modified = context.client.peek(plain_url, most=1, stop=context.stop).last_modified
     except UpstreamError:
         return ""

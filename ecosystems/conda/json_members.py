@@ -78,6 +78,7 @@ class RepeatedKeys:
 
     def _add(self, count: int, names: list[str]) -> None:
         self.count += count
+        # A sentence names some of them, and each of these once.
         fresh = [name for name in names if name not in self.names]
         self.names += fresh[: SHOWN_NAMES - len(self.names)]
 

@@ -104,6 +104,7 @@ def parse(text: str) -> MatchSpec:
     """The spec that `text` says; SpecError, with the place, where it says none."""
     if len(text) > _LONGEST:
         raise SpecError(f"a spec has at most {_LONGEST} characters, and this has {len(text)}")
+    # Long lists are read at each save, and nearly all of their specs take the short way.
     return _plain(text) or _read(text)
 
 

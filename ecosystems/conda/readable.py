@@ -116,6 +116,7 @@ def reason(why: str) -> bytes:
 def _clear(body: bytes) -> bool:
     if HALF.search(body) or (_FLOAT.search(body) and _POINT.search(body)):
         return False
+    # Digits are made alike, so that one search finds any number that is too long.
     if len(body) > _DIGITS and _LONG in body.translate(_ZEROS):
         return False
     # One after another: what one holds in memory would cost the other time.
@@ -170,6 +171,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def parsed(raw: bytes) -> dict[str, object] | str:
     """A record's fields, or why clients cannot read it."""
     try:
+        # Python's parser, as in conda: with its limit of digits, and with every key.
         fields = json.loads(raw, object_pairs_hook=_once)
     except _TwiceError:
         return TWICE
@@ -185,6 +187,7 @@ def parsed(raw: bytes) -> dict[str, object] | str:
         # A reason from `stream`, which found the record broken, or an upstream's own text.
         return fields if fields in (NOT_TEXT, NOT_JSON) else NO_OBJECT
     try:
+        # Half of a surrogate pair has no UTF-8, in which clients read the index.
         json.dumps(fields, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return NOT_TEXT
@@ -204,6 +207,7 @@ def _record(raw: bytes) -> bytes:
 
 
 def _right(key: str, value: object) -> bool:
+    # msgspec takes 1.0 for an integer, and not every client does.
     if isinstance(value, float) and key in _WHOLE:
         return False
     try:

@@ -59,6 +59,7 @@ def records(body: bytes, *, section: str, name: str) -> list[CondaRecord | Inval
     try:
         listed = _body_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
+        # One record of a wrong type is enough: then each is looked at by itself.
         listed = None
     checked_records: list[CondaRecord | Invalid] = []
     for kind, extension in enumerate(KINDS.values()):
@@ -94,6 +95,7 @@ def newest(body: bytes) -> int:
         times = _time_decoder.decode(body)
         stamps = {r.timestamp for kind in (times.packages, times.conda) for r in kind.values()}
     except (msgspec.DecodeError, UnicodeDecodeError):
+        # One odd timestamp must not hide the newest of all others.
         stamps = {_stamp(raw) for raw in entries(body).values()}
     return max((milliseconds(stamp) or 0 for stamp in stamps), default=0)
 

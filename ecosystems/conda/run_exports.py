@@ -47,6 +47,7 @@ def check(path: Path, section: str, *, work: Path, stop: Stop) -> list[str]:
                 section, bodies, to=work, stop=stop, name=f"{path.name}-mended"
             )
             for document in documents:
+                # Both names are one file, and readers go by its first bytes.
                 document.path.replace(path)
     if dropped:
         warnings.append(
@@ -62,6 +63,7 @@ def _sound(body: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     entries_decoded = [*decoded.packages.values(), *decoded.conda.values()]
+    # The three of the body, and of each entry its file name and `run_exports`.
     keys = 3 + 2 * len(entries_decoded) + sum(len(entry.run_exports) for entry in entries_decoded)
     return body.count(b'":') == keys and not SPACED.search(body) and not HALF.search(body)
 
@@ -94,6 +96,7 @@ def publish(
 def _published(name: str, body: bytes, indexes: Sequence[Index]) -> bytes:
     published = entries(body)
     exports: dict[str, bytes] = {}
+    # The first source wins, so it is written last.
     for index in reversed(indexes):
         source_entries = entries(index.body(name))
         exports |= {file: raw for file, raw in source_entries.items() if file in published}

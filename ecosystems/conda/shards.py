@@ -41,6 +41,7 @@ def shard_index(section: str, items: Iterable[tuple[str, bytes]], *, level: int 
     """The list of a subdir's shards: `(package name, sha256 of the shard as served)`."""
     index = {
         "version": 1,
+        # Relative: a channel has several addresses (tokens, revisions).
         "info": {"subdir": section, "base_url": "./", "shards_base_url": f"./{FOLDER}"},
         "shards": dict(sorted(items)),
     }

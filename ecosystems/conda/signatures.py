@@ -97,6 +97,7 @@ def take(index: Index, work: Path, *, stop: Stop) -> tuple[Path | None, list[str
             yield shard_body.build(entries, ())
 
     packed, plain = write_repodata(index.subdir, bodies(), to=folder, stop=stop, name=NAME)
+    # The plain name is enough: both are one file.
     packed.path.unlink()
     if not taken:
         plain.path.unlink()
@@ -150,6 +151,7 @@ def publish(
     with opened(section, sources, folder) as indexes:
         bodies = (_published(name, body, indexes, spool) for name, body, _ in shards)
         packed, plain = write_repodata(section, bodies, to=folder, stop=never_stop, name=NAME)
+    # Clients find signatures in the index; this file is for mirrors only.
     packed.path.unlink()
     return [plain] if spool.tell() else []
 
@@ -163,6 +165,7 @@ def _published(name: str, body: bytes, indexes: Sequence[Index], spool: IO[bytes
         digest = ""
         for raw in (source[file] for source in sources if file in source):
             signed = _signed_decoder.decode(raw)
+            # Hashed once, and only where a source signs the record.
             digest = digest or _digest(record).decode()
             if signed.record == digest:
                 text = join_entries([(file, bytes(signed.signatures))])

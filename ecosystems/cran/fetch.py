@@ -58,6 +58,7 @@ def _fetch_form(
     # Validators belong to one address.
     previous = context.previous
     previous = previous if previous is not None and previous.address == url else None
+    # The file of every folder has this name, and all come into one folder here.
     folder_digest = hashlib.sha256(folder_url.encode()).hexdigest()[:16]
     path = context.folder / f"{folder_digest}-{name}"
     try:
@@ -85,6 +86,7 @@ def blocks(index: FetchedIndex) -> Iterator[bytes]:
     encoding = encoding_of(index.path)
     if not index.address.endswith(RDS):
         return open_decoded(index.path, encoding, cap=INDEX_CAP)
+    # A table in columns: no row is whole before the last column is read.
     data = b"".join(open_decoded(index.path, encoding, cap=INDEX_CAP))
     return stanzas(rds.read(data))
 
@@ -101,6 +103,7 @@ def stanzas(matrix: object) -> Iterator[bytes]:
         for number, column in enumerate(columns):
             value = values[number * rows + row]
             if isinstance(value, bytes):
+                # The lines of a value that go on begin with white space, as in PACKAGES.
                 lines.append(column + b": " + value.replace(b"\n", b"\n  ") + b"\n")
         yield b"".join([*lines, b"\n"])
 

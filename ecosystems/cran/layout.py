@@ -14,6 +14,7 @@ META_ARCHIVE = "Meta/archive.rds"
 META_CURRENT = "Meta/current.rds"
 INDEX = "PACKAGES"
 
+# What file systems take as one name.
 LONGEST_FILE = 255
 LONGEST_NAME = 128
 

@@ -95,6 +95,7 @@ def fetch(
             meta.warnings.append(_missed(name, error, tags))
             meta.validators[name] = tags
         else:
+            # Servers without validators send the same bytes again.
             same = isinstance(answer, NotModified) or (conditional and answer.sha256 == tags[2])
             meta.states[name] = State.SAME if same else State.NEW
             meta.validators[name] = tags
@@ -138,6 +139,7 @@ def read(
             facts.odd += fresh.odd
         except BadIndex as error:
             recalled = _recall(name, old, facts)
+            # Without tags it is asked for unconditionally; its hash stays a part of the identity.
             validators[name] = ["", "", validators[name][2]]
             stays = "; what it said before stays" if recalled else ""
             warnings.append(f"{name} of the upstream is passed over{stays}: {error}")

@@ -78,6 +78,7 @@ def paragraphs(blocks: Iterable[bytes]) -> Iterator[bytes]:
     for block in blocks:
         unread += block
         if first:
+            # A byte order mark would become a part of the first field's name.
             unread, first = unread.removeprefix(b"\xef\xbb\xbf"), False
         *whole, unread = _BLANK.split(unread)
         yield from (part for part in map(_trimmed, whole) if part)
@@ -107,6 +108,7 @@ def fields(text: bytes) -> dict[str, str]:
                 raise BadStanza("The entry begins in the middle of a field.")
             more = line.strip()
             before = values[name]
+            # A dot by itself stands for an empty line.
             values[name] = f"{before}\n{'' if more == '.' else more}".lstrip("\n")
             continue
         match = _FIELD.fullmatch(line.rstrip("\r"))
@@ -125,6 +127,7 @@ def without(text: bytes, names: tuple[str, ...]) -> bytes:
     lines: list[bytes] = []
     cutting = False
     for line in text.split(b"\n"):
+        # Lines that go on with a field go with it.
         if line[:1] not in (b" ", b"\t"):
             cutting = line.startswith(cut)
         if not cutting:
@@ -238,9 +241,11 @@ def listed(text: bytes, *, section: str) -> tuple[str, Head, bytes] | None:
     if is_version(version):
         filename = f"{name}_{version}{extension}"
     else:
+        # No file name can be made of it: one of its own keeps it apart until it is refused.
         filename = f"{name}_{hashlib.sha256(text).hexdigest()[:12]}{extension}"
     place = plain(f"{values.get('Path', '')}/{values.get('File') or filename}") or ""
     if not is_place(place):
+        # No place at all, for which the record is refused.
         place = "//"
     # R downloads from where these fields point.
     if any(field in values for field in LEADS_AWAY):

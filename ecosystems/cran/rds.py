@@ -126,10 +126,12 @@ class _Reader:
         return name
 
     def _reference(self, flags: int, _depth: int) -> bytes:
+        # Small references are packed into the flags.
         return self._symbols[((flags >> 8) or self._integer()) - 1]
 
     def _chars(self, _flags: int, _depth: int) -> bytes | None:
         length = self._integer()
+        # R's NA among the texts.
         if length == -1:
             return None
         text = self._take(length)
@@ -139,6 +141,7 @@ class _Reader:
         """A pairlist; elements without a tag are numbered."""
         pairs: dict[bytes, object] = {}
         while True:
+            # R Internals, 1.8: bit 9 says that attributes follow, bit 10 that a tag does.
             if flags & 0x200:
                 self._item(depth + 1)
             tag = self._item(depth + 1) if flags & 0x400 else b"%d" % len(pairs)

@@ -49,6 +49,7 @@ class Matrix:
         """Append a row; columns that it does not name are NA there."""
         for name, text in row.items():
             column = self._columns.setdefault(name, bytearray())
+            # Rows before the first that names the column have nothing in it.
             column += NA * (self._rows - self._filled.get(name, 0)) + chars(text)
             self._filled[name] = self._rows + 1
         self._rows += 1
@@ -98,6 +99,7 @@ class _Symbols:
         """The beginning of an attribute's pair."""
         number = self._numbers.get(name)
         if number is not None:
+            # A reference, packed into the flags (R Internals, 1.8).
             return _TAGGED + struct.pack(">i", number << 8 | 255)
         self._numbers[name] = len(self._numbers) + 1
         return _TAGGED + struct.pack(">i", 1) + chars(name)

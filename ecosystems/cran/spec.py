@@ -40,6 +40,7 @@ class CranSpec:
         self.exact_name = None if "*" in name else name.lower()
         self._fits_name = globs.matcher(name) if self.exact_name is None else None
         self._version: Test | None = None
+        # Long lists are read at each save; of most conditions nothing is ever asked.
         self._condition, spelling = condition, plainly(condition) if condition else "*"
         if spelling is None:
             self._version, spelling = version_test(condition)

@@ -45,6 +45,7 @@ _encoder = msgspec.json.Encoder()
 
 def join(body: Body) -> bytes:
     """The canonical form."""
+    # Whatever the upstream's order: equal content gives equal bytes. Also two of one name.
     files = sorted(body.files, key=lambda raw: (filename_of(raw), raw))
     parts = [b'{"name":', _encoder.encode(body.name), b',"files":[', b",".join(files), b"]"]
     if body.status:
@@ -86,5 +87,6 @@ def build(files: Iterable[tuple[str, bytes]], bodies: Iterable[bytes], *, name: 
     for source in map(split, bodies):
         result.name = result.name or source.name
         result.status = result.status or source.status
+        # The first source that knows a version counts.
         result.licenses = {**source.licenses, **result.licenses}
     return join(result)

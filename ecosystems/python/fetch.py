@@ -48,6 +48,7 @@ def _roots(base_url: str, previous: PreviousIndex | None) -> list[str]:
     """Where the index may be: at the address given, or in its folder `simple`."""
     base = base_url.rstrip("/") + "/"
     roots = [base] if base.endswith("simple/") else [base, f"{base}{SECTION}/"]
+    # Where it was found the last time: the other address is not asked again.
     if previous is not None and previous.address in roots:
         return [previous.address]
     return roots
@@ -67,6 +68,7 @@ def _fetch_at(
     collector = Collector(root, context, selection, listing=projects, previous=previous)
     path = context.folder / f"{section}.collected"
     state = collector.collect(path)
+    # The list was not asked for: where no project is there, there may be no index either.
     if selection.names is not None and not collector.pages and not collector.failed:
         path.unlink()
         return None

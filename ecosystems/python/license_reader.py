@@ -44,11 +44,14 @@ class LicenseReader:
             if version not in licenses:
                 try:
                     licenses[version] = self._in_metadata(record)
+                # Another file's license must never count for this release.
                 except DigestMismatch:
                     self.broken.add((stored.name, record.filename))
+                # A wheel that is stored may still say it.
                 except NotFound:
                     continue
         releases = self._in_stored_wheels(listed, licenses)
+        # Releases that are gone leave no license behind.
         current = {version: licenses[version] for version in releases}
         return join(Body(stored.name, stored.files, stored.status, current))
 
@@ -67,6 +70,7 @@ class LicenseReader:
             )
             return stated(path.read_bytes())
         except TooSlow:
+            # Without a lock: threads may count one too few, which costs one more wait.
             self._silent += 1
             raise
         finally:

@@ -76,10 +76,12 @@ def version_of(filename: str, project: str) -> str | None:
         parts = stem.split("-")
         if len(parts) not in (5, 6) or not is_name(parts[0]) or normalize(parts[0]) != project:
             return None
+        # A build tag begins with a digit (PEP 427).
         if len(parts) == 6 and not parts[2][:1].isdigit():
             return None
         # An underscore stands for a dash there (the binary distribution format).
         return canonical_version(parts[1].replace("_", "-"))
+    # From the left: the shortest name that is the project's leaves the longest version.
     at = stem.find("-")
     while at > 0:
         if is_name(stem[:at]) and normalize(stem[:at]) == project:

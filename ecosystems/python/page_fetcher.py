@@ -88,6 +88,7 @@ class PageFetcher:
     def fetch(self, request: PageRequest) -> FetchedPage | None:
         """One page, read; None where the upstream has none."""
         url = urljoin(self._root, f"{request.name}/")
+        # Threads share the folder; `next` of a counter is atomic.
         path = self._folder / f"page-{next(self._numbers)}"
         try:
             answer = requests.page(

@@ -73,6 +73,7 @@ def project_json(body: bytes) -> bytes:
 def page(stored: bytes, digest: str, form: str) -> Page:
     """A project's page in a form that clients asked for."""
     text = zstandard.ZstdDecompressor().decompress(stored)
+    # Stored as it is served; HTML is asked for by few, and made when it is.
     if form == JSON:
         return Page(text, f'"{digest}"', JSON_TYPE)
     return Page(project_html(text), f'"{digest}-{form}"', MEDIA_TYPES[form])

@@ -59,6 +59,7 @@ class PreviousPack:
             return cls()
         pack = Pack(path)
         meta = PagesMeta.of(pack)
+        # ETags and serials of another index would take its pages for unchanged.
         return cls(pack, meta) if meta.root == root else cls()
 
     def has(self, name: str) -> bool:

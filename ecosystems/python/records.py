@@ -203,9 +203,11 @@ def _address(url: str, name: str) -> str | None:
     """Where a file lies, absolute or as seen from the index; None for what is no such place."""
     plain = url.partition("#")[0].strip()
     parts = _URL.match(plain)
+    # A login in an address would be sent by everybody who fetches the file.
     if not plain or parts is None or "@" in (parts["place"] or ""):
         return None
     if parts["scheme"]:
         is_http = parts["scheme"].lower() in ("http", "https") and parts["place"]
         return plain if is_http else None
+    # As seen from the list of projects: the page lies in the project's folder.
     return plain if plain.startswith("/") else f"{name}/{plain}"

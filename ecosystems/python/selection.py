@@ -25,6 +25,7 @@ class Selection:
     def __post_init__(self) -> None:
         exact = [getattr(spec, "exact_name", None) for spec in self.only]
         names = frozenset(name for name in exact if name) if exact and all(exact) else None
+        # Of a frozen class, and it follows from the fields.
         object.__setattr__(self, "names", names)
 
     @property
@@ -36,6 +37,7 @@ class Selection:
         """What is fetched, as a short text: equal for mirrors that can share a snapshot."""
         if not self.only and not self.licenses and not self.on_demand:
             return ""
+        # Where all names are known, versions do not change which pages are fetched.
         specs = sorted(spec.text if self.names is None else "" for spec in self.only)
         names = sorted(self.names or ())
         modes = ["licenses" if self.licenses else "", "on demand" if self.on_demand else ""]

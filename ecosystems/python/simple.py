@@ -107,6 +107,7 @@ def index(text: bytes, *, url: str) -> Index:
         page = _index_decoder.decode(text)
         try:
             listed = _names_decoder.decode(text).projects
+        # One odd entry does not hide the others.
         except msgspec.ValidationError:
             listed = [_named(bytes(raw)) for raw in page.projects]
     except _BROKEN as error:
@@ -140,6 +141,7 @@ def _meta(meta: object, key: str) -> object:
 
 def _serial(value: object) -> int | None:
     """A serial, which some tools write as text; None for none that makes sense."""
+    # 18 digits fit into 64 bits.
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):

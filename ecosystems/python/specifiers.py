@@ -51,6 +51,7 @@ class PythonSpec:
         if not versions:
             parts: list[str] = []
         elif len(versions) <= _LONGEST_PLAIN and _PLAIN.fullmatch(versions):
+            # Equal for lists that say the same in another order.
             parts = sorted(set(versions.split(",")))
         else:
             self._specifiers = SpecifierSet(versions)

@@ -19,6 +19,7 @@ DIRECTORY_CAP = 8 << 20
 """Bytes of a wheel's directory: more than 100,000 files."""
 _END = struct.Struct("<4s4H2LH")
 _END_MAGIC = b"PK\x05\x06"
+# The end of a zip may be followed by a comment, whose length has two bytes.
 _LONGEST_COMMENT = 65535
 _PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -35,6 +36,7 @@ def metadata_in(path: Path) -> bytes | None:
     """The METADATA of a wheel, its first MiB at most; None where there is none to be read."""
     try:
         with path.open("rb") as file:
+            # Before `zipfile`, which reads the whole directory into memory.
             if not 0 < _directory_size(file) <= DIRECTORY_CAP:
                 return None
             with zipfile.ZipFile(file) as wheel:

@@ -88,6 +88,7 @@ class Client:
         headers = {"Accept": accept, "Range": f"bytes=0-{most - 1}"}
         with self._session.get(url, headers, stop=stop) as response:
             body = bytearray()
+            # Servers without ranges send the whole file: the rest of it is not read.
             while len(body) < most and (chunk := response.read(most - len(body))):
                 body += chunk
             # "bytes 0-99/1234" (RFC 9110, 14.4); servers without ranges send all.
@@ -183,6 +184,7 @@ class Client:
             try:
                 return _store_file(transfer, sink, sha256=sha256, md5=md5)
             except (DigestMismatch, Garbled) as error:
+                # Where the encoding was taken the wrong way, the same bytes may be right.
                 encoding.doubt(error)
                 transfer = transfer.with_headers(NO_CACHE)
                 return _store_file(transfer, sink, sha256=sha256, md5=md5)
@@ -216,6 +218,7 @@ def _store_index(transfer: Transfer, path: Path) -> FetchedFile | NotModified:
         size=digest.size,
         etag=response.headers.get("ETag", ""),
         last_modified=response.headers.get("Last-Modified", ""),
+        # It is shown, and joined with relative links: a query has no place in either.
         final_url=redact(response.url).partition("?")[0],
     )
 

@@ -38,6 +38,7 @@ class FileEncoding:
 
     def doubt(self, error: UpstreamError) -> None:
         """Take it the other way the next time, where what came cannot be the file otherwise."""
+        # The same reading again would give the same wrong bytes.
         self._turned = self._own or (self._verifiable and isinstance(error, Garbled))
 
 
@@ -74,6 +75,7 @@ def decode_in_place(response: Response, path: Path, *, cap: int, stop: Stop) -> 
                 stop()
                 sink.write(block)
             digest = sink.digest()
+        # Only a whole one takes the place: until then the file is what was sent.
         plain.replace(path)
     except BadIndex as error:
         message = f"{response.host} says that the body is gzip-encoded, but: {error}"

@@ -86,6 +86,7 @@ def split_credentials(url: str) -> tuple[str, Credential | None]:
     parts = split_url(url)
     clean = url
     if parts.auth is not None:
+        # The last @ counts, as in browsers: a password may hold one that is not encoded.
         start, end = url.index("//") + 2, _authority_end(url)
         clean = f"{url[:start]}{url[start:end].rpartition('@')[2]}{url[end:]}"
     server = origin(clean)
@@ -99,6 +100,7 @@ def split_credentials(url: str) -> tuple[str, Credential | None]:
         return clean, Credential("token-path", server, token[1], prefix=prefix)
     if parts.auth is None:
         return clean, None
+    # Reserved characters stand percent-encoded in an address (RFC 3986, 3.2.1).
     user, _, password = parts.auth.partition(":")
     return clean, Credential("basic", server, unquote(password), user=unquote(user))
 

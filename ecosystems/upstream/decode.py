@@ -34,6 +34,7 @@ MAX_WINDOW = 128 << 20
 """The memory that a decoder may ask for."""
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# Magic number and frame header: 4 and 14 bytes at most (RFC 8878, 3.1.1).
 _HEADER_MOST = 18
 
 
@@ -68,6 +69,7 @@ def _zstd(file: BinaryIO) -> Iterator[bytes]:
     """The structure is walked first: the decoder cannot say whether it saw the end."""
     _walk_frames(file)
     file.seek(0)
+    # The frames' own sizes were checked; this holds whatever they say.
     decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
     try:
         with decoder.stream_reader(file, READ, read_across_frames=True, closefd=False) as reader:
@@ -121,8 +123,10 @@ def _walk_blocks(file: BinaryIO, start: int, head: bytes) -> int:
             raise BadIndex("The zstd data of the index is cut off.")
         field = int.from_bytes(block, "little")
         last, kind, length = bool(field & 1), field >> 1 & 3, field >> 3
+        # Reserved (RFC 8878, 3.1.1.2.2).
         if kind == 3:
             raise BadIndex("The zstd data of the index is damaged.")
+        # A run-length block holds one byte, however much it decodes to.
         at += 3 + (1 if kind == 1 else length)
     return at + (4 if frame.has_checksum else 0)
 
@@ -171,6 +175,7 @@ class _Gzip:
     magic: ClassVar[bytes] = b"\x1f\x8b"
 
     def __init__(self) -> None:
+        # 16 + 15: a gzip header and trailer, and the largest window.
         self._inner = zlib.decompressobj(wbits=31)
         self._full = False
 
@@ -199,6 +204,7 @@ class _Xz:
     magic: ClassVar[bytes] = b"\xfd7zXZ\x00"
 
     def __init__(self) -> None:
+        # The stream states the size of its dictionary, up to 4 GB.
         self._inner = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_WINDOW)
 
     @property
@@ -222,6 +228,7 @@ def _members(file: Readable, kind: type[_Decoder], name: str) -> Iterator[bytes]
     data = file.read(READ)
     first = True
     while data or first:
+        # The last read may have ended within the mark of the next stream.
         if len(data) < len(kind.magic):
             data += file.read(READ)
         if not data.startswith(kind.magic):

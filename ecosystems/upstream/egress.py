@@ -133,10 +133,12 @@ class EgressPolicy:
             raise EgressRefused(str(server))
         literal = ip_literal(server.host)
         if literal is not None:
+            # A pattern names exactly this address, so its scope does not matter.
             return [_sockaddr(str(literal), port)]
         resolved = self._resolve(server.host, port)
         # All must be right, not one: which of them answers is up to whoever controls the name.
         for text in resolved:
+            # getaddrinfo adds the interface to link-local addresses (fe80::1%eth0).
             address = ipaddress.ip_address(text.partition("%")[0])
             if not any(pattern.accepts(address) for pattern in matching):
                 # For the operator's eyes only: the refusal itself tells nobody what answers where.
@@ -151,6 +153,7 @@ class EgressPolicy:
 
 def _networks(text: str, host: str, network: str | None) -> tuple[Network, ...]:
     """The private networks that a pattern lets its name stand for."""
+    # RFC 6761, 6.3: these names stand for loopback and nothing else.
     loopback = _LOOPBACK if host == "localhost" or host.endswith(".localhost") else ()
     if network is None:
         return loopback

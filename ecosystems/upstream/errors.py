@@ -125,6 +125,7 @@ def explain(error: BaseException, url: str, *, host: str) -> UpstreamError:
             return cause
     certificate = next((c for c in chain if isinstance(c, ssl.SSLCertVerificationError)), None)
     if certificate is not None:
+        # OpenSSL's words on the certificate, in which nothing of the upstream's answer is.
         reason = certificate.verify_message or "not valid"
         message = f"The TLS certificate of {host} is not accepted: {reason}."
         return UpstreamError(url, message, permanent=True)
@@ -160,6 +161,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     queue = [error]
     while queue:
         item = queue.pop(0)
+        # Errors may refer to each other in a circle.
         if id(item) in visited:
             continue
         visited.add(id(item))

@@ -46,6 +46,7 @@ def fetch(
             patience=PATIENCE,
         )
     except TooSlow:
+        # The other files of this step would each cost the same wait.
         _slow.add(client)
         raise
 

@@ -43,6 +43,7 @@ def _is_part(response: Response, first: int, length: int, size: int) -> bool:
     if response.status == 200:
         return length == size == response.length
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    # The total has to be right too: a longer file may begin with the same bytes.
     if response.status != 206 or match is None:
         return False
     return tuple(map(int, match.groups())) == (first, first + length - 1, size)

@@ -37,8 +37,11 @@ from ecosystems.upstream.stall import StallMonitor, monitored
 from ecosystems.upstream.transport import EgressAdapter
 from ecosystems.upstream.urls import PORTS, Origin, origin
 
+# 304 is an answer, and 300 a choice for people (RFC 9110, 15.4).
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# 416 too: it tells that a file has become shorter, so that it is begun anew.
 USABLE = frozenset({200, 206, 304, 416})
+# Request Timeout, Too Early (RFC 8470), Too Many Requests (RFC 6585).
 RETRY_LATER = frozenset({408, 425, 429})
 
 
@@ -94,6 +97,7 @@ class Session:
         for _ in range(self.limits.max_redirects + 1):
             self._policy.check(target)
             server = origin(target)
+            # Never true again once it is false: another host may have chosen the way back here.
             identified = identified and self._belongs(server)
             hop = _Hop(target, server, identified, headers, limits, stop)
             with self._request(hop) as response:
@@ -104,6 +108,7 @@ class Session:
                 target = self._redirect_target(response, server)
             if same_host and not _same_host(origin(target), origin(url)):
                 raise Elsewhere(target, host=str(origin(url)), target=str(origin(target)))
+            # A circle would use up all redirects, each of them a request to the upstream.
             if target in visited:
                 raise UpstreamError(url, f"{server.host} redirects in a circle.", permanent=True)
             visited.add(target)
@@ -120,6 +125,7 @@ class Session:
     def _request(self, hop: _Hop) -> Iterator[Response]:
         """One request to one server, holding one of its slots."""
         host = str(hop.origin)
+        # Held until the body is read: what is bounded are connections.
         with self._slots.hold(host, hop.stop):
             self.settings.backoff.wait(host, self._stop_while_waiting(hop))
             hop.stop()
@@ -142,6 +148,7 @@ class Session:
 
     def _stop_while_waiting(self, hop: _Hop) -> Stop:
         """What is called while the server wants no requests: some cannot wait for its end."""
+        # `Limits.within` gives the same object back where nothing is shortened.
         if hop.limits is self.limits:
             return hop.stop
         clock = self.settings.clock
@@ -159,6 +166,7 @@ class Session:
         headers = {
             "User-Agent": self.settings.user_agent,
             "Accept": "*/*",
+            # Hashes and ranges are of the file's own bytes; requests would ask for gzip.
             "Accept-Encoding": "identity",
             **hop.headers,
         }
@@ -206,6 +214,7 @@ class Session:
         if server.scheme == "https" and target_origin.scheme == "http":
             message = f"{server.host} redirects from https to http, which is refused."
             raise UpstreamError(response.url, message, permanent=True)
+        # A server may repeat the token in its answer; where it belongs, `_send` puts it back.
         return target if self._credential is None else self._credential.strip(target)
 
     def _raise_for_status(self, response: Response, server: Origin) -> None:
@@ -213,6 +222,7 @@ class Session:
         status, url, host = response.status, response.url, server.host
         if status in USABLE:
             return
+        # Read to its end where it is short, so that the next request finds an open connection.
         response.release()
         if status in (404, 410):
             message = f"{host} has no such file ({status})."
@@ -245,4 +255,5 @@ def _proxies(proxy: str | None) -> dict[str, str]:
     clean, credential = split_credentials(proxy)
     if origin(clean).scheme != "http" or (credential is not None and credential.kind != "basic"):
         raise ValueError("The proxy must be given as http://[user:password@]host[:port].")
+    # By hand, past requests' sessions: a proxy from the environment is never used.
     return {"http": proxy, "https": proxy}

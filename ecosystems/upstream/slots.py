@@ -36,6 +36,7 @@ class ProcessSlots:
     def hold(self, host: str, stop: Stop) -> Iterator[None]:
         """See `Slots`."""
         with self._lock:
+            # Never removed: only servers that the policy allows come here.
             slot = self._slots.setdefault(host, threading.BoundedSemaphore(self._count))
         # Not for ever: a stopped run must not wait for a slot.
         while not slot.acquire(timeout=TICK):

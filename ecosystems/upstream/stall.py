@@ -65,6 +65,7 @@ class StallMonitor:
                     f"{self._host} sends too slowly: {rate} bytes per second, "
                     f"at least {self.limits.min_rate} are needed.",
                 )
+            # Each window stands alone: a fast beginning does not make up for a later stall.
             self._waited, self._received = 0.0, 0
 
 
@@ -92,6 +93,7 @@ def _receive(sock: socket.socket, receive: Callable[[], int]) -> int:
         return receive()
     timeout = sock.gettimeout()
     started = before = monitor.clock()
+    # One slice: `receive` raises TimeoutError where nothing came in it.
     sock.settimeout(monitor.limits.tick)
     try:
         while True:

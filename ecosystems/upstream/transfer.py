@@ -121,6 +121,7 @@ class Transfer:
                 if isinstance(error, Busy) and self._is_waited_for(error):
                     # Also where this was the last try: others ask the same server.
                     self._hold_back(error, failures)
+                # A large file comes in many pieces over a bad line.
                 failures = 1 if sink.largest_size > size_before else failures + 1
                 if failures > retries:
                     if failures > 1:
@@ -137,6 +138,7 @@ class Transfer:
         """Back off: for everybody where the server asked for it, else for this file only."""
         if isinstance(error, Busy):
             return  # Every request to the server waits for its `Backoff`.
+        # Spread, so that transfers that failed together do not come back together.
         left = self._delay(failures) * (0.5 + random.random() / 2)
         while left > 0:
             self.stop()
@@ -146,6 +148,7 @@ class Transfer:
     def _hold_back(self, error: Busy, failures: int) -> None:
         """Ask the server for nothing for as long as it says, within reason."""
         stated = min(error.retry_after or 0.0, self.session.limits.retry_after_max)
+        # A stated 0 must not turn into a storm of requests.
         delay = max(stated, self._delay(failures + 1))
         self.session.settings.backoff.hold_back(error.host, delay)
 
@@ -171,9 +174,11 @@ class _Attempts:
         resume_at = self._sink.size if self._validator else 0
         headers = dict(transfer.headers)
         if resume_at:
+            # With If-None-Match the answer would be a 304 and not the rest (RFC 9110, 13.2.2).
             headers = {k: v for k, v in headers.items() if not k.startswith("If-")}
             headers |= {"Range": f"bytes={resume_at}-", "If-Range": self._validator}
         else:
+            # Nothing would prove that the rest belongs to what is there.
             self._sink.restart()
         with transfer.session.get(
             transfer.url,
@@ -213,6 +218,7 @@ class _Attempts:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
         is_part = response.status == 206
         if resume_at and is_part and match is not None:
+            # A server need not know the whole length (RFC 9110, 14.4).
             total = -1 if match[3] == "*" else int(match[3])
             same_total = total in (-1, self._total) or self._total == -1
             etag = response.headers.get("ETag", self._etag)
@@ -242,6 +248,7 @@ class _Attempts:
         transfer, sink = self._transfer, self._sink
         limit = transfer.size if transfer.size >= 0 else transfer.cap
         total = transfer.size if transfer.size >= 0 else self._total
+        # Counted as it comes: nothing beyond the cap is ever written to the disk.
         for chunk in self._chunks(response, limit):
             transfer.stop()
             if sink.size == 0:
@@ -252,6 +259,7 @@ class _Attempts:
             transfer.progress(sink.size, total)
         if sink.size == 0:
             transfer.inspect(response, b"")
+        # Without Content-Length a broken connection ends a body as its end does.
         if sink.size < transfer.size:
             message = f"{response.host} ended after {sink.size} of {transfer.size} bytes."
             raise UpstreamError(transfer.url, message)
@@ -259,6 +267,7 @@ class _Attempts:
     def _chunks(self, response: Response, limit: int) -> Iterator[bytes]:
         """The body as it arrives, a byte beyond `limit` at most where nothing is decoded."""
         if not self._decoding:
+            # One byte more than there may be tells a body that is too long from a whole one.
             while chunk := response.read(limit - self._sink.size + 1):
                 yield chunk
             return

@@ -56,6 +56,7 @@ class _Checked(HTTPConnection):
             raise ConnectTimeoutError(self, "timed out") from error
         except OSError as error:
             raise NewConnectionError(self, "failed") from error
+        # urllib3 raises this audit event where it opens a socket itself.
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
 
@@ -68,11 +69,13 @@ class EgressAdapter(HTTPAdapter):
     ) -> None:
         self._pools = _pool_classes(policy)
         self._context = _context(tuple(ca_files))
+        # Redirects lead to further hosts, each of which has a pool.
         super().__init__(pool_connections=16, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """See HTTPAdapter."""
         super().init_poolmanager(*args, **kwargs)
+        # From here urllib3 takes the classes of its pools, and from these those of its connections.
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
@@ -150,6 +153,7 @@ def _resolve(resolve: Callable[[], list[Address]]) -> list[Address]:
         thread.join(monitor.limits.tick)
         if thread.is_alive():
             monitor.slice_done(monitor.clock() - before, 0)
+    # In the caller's thread, where it can be handled.
     if failure:
         raise failure[0]
     return result[0]
@@ -172,6 +176,7 @@ def _connect(address: Address, timeout: float, options: Any) -> socket.socket:
     try:
         for option in options:
             sock.setsockopt(*option)
+        # A blocking connect would take its whole timeout without asking `stop`.
         sock.setblocking(False)
         _establish(sock, target, timeout)
         sock.settimeout(timeout)
@@ -183,6 +188,7 @@ def _connect(address: Address, timeout: float, options: Any) -> socket.socket:
 
 def _establish(sock: socket.socket, target: SockAddr, timeout: float) -> None:
     code = sock.connect_ex(target)
+    # How the connection of such a socket begins (connect(2)); SO_ERROR tells how it ended.
     if code == errno.EINPROGRESS:
         _await_connection(sock, timeout)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -22,6 +22,7 @@ IpScope = Literal["public", "private", "forbidden"]
 PORTS = {"http": 80, "https": 443}
 TOKEN_PATH = re.compile(r"/t/([^/?#]+)(?=[/?#]|$)")
 
+# Parsers read these differently: one host would be checked, and another one asked.
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
@@ -78,6 +79,7 @@ def canonical_host(host: str) -> str:
     # A dot at the end (a fully qualified name) means the same host.
     name = host.lower().removesuffix(".")
     labels = name.split(".")
+    # 255 octets on the wire (RFC 1035, 2.3.4) are 253 characters.
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError("The host name is not valid.")
     # The URL standard: a host whose last label is a number is an IPv4 address.
