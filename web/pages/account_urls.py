@@ -1,4 +1,4 @@
-"""Addresses of the pages about accounts."""
+"""URLs of the pages about accounts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from web.pages import audit, own_sessions, profile, roles, sign_in, users
 urlpatterns = [
     path("sign-in/", sign_in.sign_in, name="sign-in"),
     path("sign-out/", sign_in.sign_out, name="sign-out"),
-    # The names by which django-allauth finds them.
+    # The same pages under the names that django-allauth reverses.
     path("sign-in/", sign_in.sign_in, name="account_login"),
     path("sign-out/", sign_in.sign_out, name="account_logout"),
     path("profile/password/", sign_in.change_password, name="account_change_password"),

@@ -13,8 +13,9 @@ from ecosystems import registry
 from ecosystems.licenses import FAMILIES
 from filters.rules.form import FIELDS
 from mirrors.models import MirrorType
-from web.pages.account_forms import DateInput, LinesField, StyledForm
+from web.pages.account_forms import DateInput, FormData, LinesField, StyledForm
 
+# A pasted list can have thousands of wrong entries; ten show which mistake it is.
 MAX_FIELD_ERRORS = 10
 
 
@@ -107,9 +108,18 @@ class FilterForm(StyledForm):
         help_text="Whole days in UTC, both included. Files without a build time are excluded.",
     )
 
-    def __init__(self, *args: Any, terms: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        data: FormData | None = None,
+        *,
+        terms: Mapping[str, Any] | None = None,
+        initial: dict[str, Any] | None = None,
+    ) -> None:
+        """Of the saved filter `terms`; `initial` is for the fields that are no filters."""
+        super().__init__(data, initial=initial)
         self.terms = dict(terms or {})
+        # A saved platform that is offered no more stays a choice: without it, saving another
+        # field would drop it from the filter.
         saved = self.terms.get("subdirs") or []
         sections = registry.at_root().sections([])
         subdirs = [*sections, *(subdir for subdir in saved if subdir not in sections)]
@@ -123,6 +133,7 @@ class FilterForm(StyledForm):
     def filters(self) -> dict[str, Any]:
         """The whole `filters` object; what the form does not show keeps its value."""
         filters = {name: self.cleaned_data[name] for name in self.fields if name in FIELDS}
+        # Terms are JSON: days are texts there.
         for name in ("date_from", "date_to"):
             filters[name] = filters[name].isoformat() if filters.get(name) else None
         return {**self.terms, **filters}
@@ -147,6 +158,7 @@ class ChannelSettingsForm(FilterForm):
         widget=forms.CheckboxSelectMultiple,
         help_text="If none is selected, all types are allowed.",
     )
+    # What the fields were filled from: an edit in between is found, not overwritten.
     version = forms.IntegerField(widget=forms.HiddenInput)
 
 
@@ -159,7 +171,7 @@ def changed_meanwhile(noun: str) -> str:
 
 
 def add_errors(form: forms.Form, error: ValidationError) -> None:
-    """Show a verb's problems at their fields; `filters.<field>.<place>` names the entry."""
+    """Show the errors of a service at their fields; `filters.<field>.<index>` names an entry."""
     if not hasattr(error, "error_dict"):
         form.add_error(None, error.messages[0])
         return
@@ -175,7 +187,7 @@ def add_errors(form: forms.Form, error: ValidationError) -> None:
 def _add_error(form: forms.Form, field: str, message: str) -> None:
     cleaned_data = dict(form.cleaned_data)
     form.add_error(field if field in form.fields else None, message)
-    # What was typed stays readable for the next problem of the same field.
+    # Django drops the value of a field that has an error, and the next error quotes an entry of it.
     form.cleaned_data = cleaned_data
 
 

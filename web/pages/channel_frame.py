@@ -8,18 +8,17 @@ and history do so, too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from accounts.access import can as role_can
 from accounts.permissions import Attribute, Level
 from channels import access
 from channels.models import Channel, Revision
 from mirrors.models import Mirror
-from web.pages.rendering import render
+from web.pages.rendering import Context, render
 
 TABS = (
     ("channel", "Overview"),
@@ -45,10 +44,11 @@ class Tab:
 def get_channel(
     request: HttpRequest, c: str, s: str | None = None, *, level: Level = Level.READ
 ) -> Channel:
-    """The channel at `/channels/<c>/[<s>/]`, if the user may do `level` with it."""
+    """The channel at `/channels/<c>/[<s>/]`, if the user has this level on it."""
     path = f"{c}/{s}" if s else c
     rows = Channel.objects.at(path)
     channel_row = rows.select_related("parent__filter", "filter", "owner").first()
+    # 404 and not 403: whoever may not read a channel must not learn that it exists.
     if channel_row is None or not access.can(request.user, channel_row, Level.READ):
         raise Http404(f"Channel {path} does not exist, or you don't have access to it.")
     channel: Channel = channel_row
@@ -60,8 +60,8 @@ def get_channel(
     return channel
 
 
-def channel_url(channel: Channel | str, page: str = "channel", /, **more: Any) -> str:
-    """The address of one of the channel's pages."""
+def channel_url(channel: Channel | str, page: str = "channel", /, **more: object) -> str:
+    """The URL of one of the channel's pages; `page` is its URL name."""
     path = channel.path if isinstance(channel, Channel) else channel
     top, _, sub = path.partition("/")
     url_kwargs = {"c": top, "s": sub} if sub else {"c": top}
@@ -74,17 +74,16 @@ def render_tab(
     active_tab: str,
     *,
     template: str,
-    context: dict[str, Any] | None = None,
+    context: Context | None = None,
     status: int = 200,
 ) -> HttpResponse:
     """A page in the frame of its channel; `template` extends `channels/frame.html`."""
-    # Also for a dialog: who asks for any page as one must get it, and pages read all of this.
-    frame: dict[str, Any] = {"channel": channel, "privacy": access.effective_privacy(channel)}
-    frame |= _frame(request, channel, active_tab)
+    # Also in a dialog, which shows no frame: the pages themselves read some of it.
+    frame = _frame(request, channel, active_tab)
     return render(request, template, {**frame, **(context or {})}, status=status)
 
 
-def _frame(request: HttpRequest, channel: Channel, active_tab: str) -> dict[str, Any]:
+def _frame(request: HttpRequest, channel: Channel, active_tab: str) -> Context:
     may_write = access.can(request.user, channel, Level.WRITE)
     revision = Revision.objects.filter(channel=channel, number=channel.current).first()
     counts = {
@@ -93,27 +92,22 @@ def _frame(request: HttpRequest, channel: Channel, active_tab: str) -> dict[str,
         "channel-subchannels": channel.subchannels.filter(deleted_at=None).count(),
     }
     return {
+        "channel": channel,
+        "privacy": access.effective_privacy(channel),
         "revision": revision,
         "counts": counts,
         "may_write": may_write,
         "may_manage": access.can(request.user, channel, Level.MANAGE),
         "create_mirror": may_write
         and role_can(request.user, Attribute.MIRROR, Level.WRITE)
-        and _channel_url_or_empty(channel, "mirror-create"),
+        and channel_url(channel, "mirror-create"),
+        # Nothing is published while a channel is frozen, however much waits.
         "publishing": channel.requested_version > channel.published_version
         and not channel.frozen_at,
         "tabs": [
-            Tab(label, url, name == active_tab, counts.get(name))
+            Tab(label, channel_url(channel, name), name == active_tab, counts.get(name))
             for name, label in TABS
+            # Channels nest one level.
             if not (channel.parent_id and name == "channel-subchannels")
-            and (url := _channel_url_or_empty(channel, name))
         ],
     }
-
-
-def _channel_url_or_empty(channel: Channel, name: str) -> str:
-    """The address of a page, "" where this server has no such page."""
-    try:
-        return channel_url(channel, name)
-    except NoReverseMatch:
-        return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -27,7 +26,7 @@ from web.pages.rendering import confirm
 
 @signed_in
 def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
-    """Privacy, description and filter of a channel; read-only for who may not change them."""
+    """Privacy, description and filter of a channel; read-only without the level to change them."""
     channel = get_channel(
         request, c, s, level=Level.WRITE if request.method == "POST" else Level.READ
     )
@@ -42,6 +41,7 @@ def settings(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse
     )
     if not access.can(request.user, channel, Level.WRITE):
         for field in form.fields.values():
+            # Django then ignores what is sent for it, so a forged POST changes nothing either.
             field.disabled = True
     elif not access.can(request.user, channel, Level.MANAGE):
         form.fields["privacy"].disabled = True
@@ -64,7 +64,7 @@ def _readers(request: HttpRequest, channel: Channel) -> list[SourceLink]:
 
 @signed_in
 def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
-    """Take back that another channel publishes this one to more readers than this one has."""
+    """Revoke the permission to publish this channel to more readers than it has."""
     channel = get_channel(request, c, s, level=Level.MANAGE)
     link = next(
         (candidate for candidate in readership.links_to(channel) if candidate.pk == pk), None
@@ -93,7 +93,7 @@ def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) 
 
 def _save(request: HttpRequest, channel: Channel, form: ChannelSettingsForm) -> bool:
     data = form.cleaned_data
-    changes: dict[str, Any] = {"description": data["description"], "filters": form.filters()}
+    changes: dict[str, object] = {"description": data["description"], "filters": form.filters()}
     if data["privacy"] != channel.privacy:
         changes["privacy"] = data["privacy"]
     actor = user_of(request).get_username()
@@ -162,7 +162,7 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     if channel.subchannels.filter(deleted_at=None).exists():
         raise PermissionDenied(f"The channel {channel.path} has subchannels. Delete them first.")
     if Mirror.objects.filter(channel=channel, deleted_at=None).exists():
-        # It deletes them, too, so it asks what that asks.
+        # Its mirrors are deleted with it, so the user must be allowed to delete mirrors.
         require_level(request, Attribute.MIRROR, Level.WRITE)
     if request.method == "POST":
         _apply(request, channel, delete_channel, done=f"Channel {channel.path} deleted.")
@@ -177,10 +177,13 @@ def delete(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     )
 
 
-def _apply(request: HttpRequest, channel: Channel, verb: Callable[..., Any], *, done: str) -> None:
-    """Do it, and say what came of it."""
+def _apply(
+    request: HttpRequest, channel: Channel, service: Callable[..., object], *, done: str
+) -> None:
+    """Call the service, and show its outcome as a message."""
+    # The state may have changed since the question was shown: then the service refuses.
     try:
-        verb(channel, actor=user_of(request).get_username())
+        service(channel, actor=user_of(request).get_username())
     except WrongState as error:
         messages.error(request, str(error))
     else:

@@ -1,7 +1,7 @@
-"""Addresses of the pages about channels.
+"""URLs of the pages about channels.
 
-The words of the tabs are taken before subchannels are looked for, so no subchannel's page can
-be at one of them.
+Django takes the first pattern that matches: `/channels/main/history/` is the tab of the channel,
+so a subchannel named `history` has no page of its own.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -26,12 +26,13 @@ from web.pages.pagination import paginate, text_parameter
 from web.pages.rendering import render
 from web.pages.snippets import TOKEN, snippets
 
+# What an address may sort by: no other column, and no column of another table.
 SORTS = {"name": "name", "updated": "updated_at", "downloads": "download_count"}
 
 
 @signed_in
 def channels(request: HttpRequest) -> HttpResponse:
-    """All channels the user may know of."""
+    """All channels that the user may read."""
     query = text_parameter(request, "q")
     privacy = request.GET.get("privacy", "")
     sort = request.GET.get("sort", "name")
@@ -98,12 +99,13 @@ def _create(request: HttpRequest, parent: Channel | None) -> HttpResponse:
 def overview(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What the channel is, what fills it, how clients use it."""
     channel = get_channel(request, c, s)
-    context: dict[str, Any] = {
+    context = {
         "snippets": snippets(channel),
         "token": TOKEN,
         "needs_token": access.effective_privacy(channel) != Channel.Privacy.PUBLIC,
         "mirrors": _mirrors(request, channel),
         "next": request.path,
+        # Only what happened to the channel: the packages of one publication would fill the list.
         "events": Event.objects.filter(channel_id=channel.pk, revision=None).order_by("-id")[:6],
     }
     return render_tab(
@@ -134,8 +136,9 @@ def cves(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     )
 
 
-def _channel_items(rows: Any) -> list[dict[str, Any]]:
-    """The shapes of these channels, in their order."""
+def _channel_items(rows: Sequence[Channel]) -> list[dict[str, object]]:
+    """These channels as the API has them, in the same order."""
+    # Counted for this page only: counts over all channels would read every revision.
     order = [row.pk for row in rows]
     items = channel_schemas.channel_items(
         channel_schemas.with_counts(Channel.objects.filter(pk__in=order))

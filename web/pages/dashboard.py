@@ -21,6 +21,7 @@ from web.pages.mirror_rows import MirrorRow, all_mirrors, build_rows
 from web.pages.rendering import render
 from web.pages.snippets import snippets
 
+# The dashboard is for what changes; the pages of channels and mirrors list everything.
 MAX_CHANNELS = 30
 MIRRORS_PER_CHANNEL = 5
 MAX_MIRRORS_LISTED = 10
@@ -39,6 +40,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     counts, rows_by_channel = _mirrors_of(request, listed)
     busy, attention = _busy_and_failing(request, visible)
     first_channel = listed[0] if listed else None
+    # Creating a channel publishes its empty revision 1: the first with packages is 2.
     ready = next((channel for channel in listed if channel.current > 1), None)
     context = {
         "owned": owned,
@@ -69,7 +71,9 @@ def _mirrors_of(
     if not can(user, Attribute.MIRROR, Level.READ):
         channels = [channel for channel in channels if access.is_owner(user, channel)]
     mirror_rows = Mirror.objects.filter(channel__in=channels, deleted_at=None).order_by()
+    # Without an order: Django would group by its columns, too, and count each mirror alone.
     counts = dict(mirror_rows.values_list("channel_id").annotate(count=Count("pk")))
+    # One query for all channels instead of one for each.
     position = Window(RowNumber(), partition_by="channel_id", order_by="name")
     first_mirrors = (
         mirror_rows.annotate(place=position)
@@ -85,7 +89,8 @@ def _mirrors_of(
 def _busy_and_failing(
     request: HttpRequest, visible: QuerySet[Channel]
 ) -> tuple[list[MirrorRow], list[MirrorRow]]:
-    """What runs now and what needs somebody."""
+    """The mirrors that run now, and those that need attention."""
+    # What a role may not see on the pages of mirrors, it does not see here either.
     if not can(request.user, Attribute.MIRROR, Level.READ):
         return [], []
     last_run = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")

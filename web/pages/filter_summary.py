@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from channels.models import Channel
 
@@ -23,6 +22,7 @@ FILTER_LABELS = {
     "date_to": "Built until",
     "keep_legacy": "Keep Legacy Packages",
 }
+# A list may have 100,000 entries; the settings of the channel show all of them.
 MAX_ENTRIES = 20
 
 
@@ -35,23 +35,24 @@ class FilterSummary:
 
 
 def channel_filters(channel: Channel) -> list[FilterSummary]:
-    """The filters that hold for the channel's mirrors: its own, then its parent's."""
+    """The filters that apply to the channel's mirrors: its own, then its parent's."""
     summaries = [FilterSummary(channel.path, lines(channel.filter.terms))]
     if channel.parent:
         summaries.append(FilterSummary(channel.parent.path, lines(channel.parent.filter.terms)))
     return summaries
 
 
-def lines(terms: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a filter asks for; nothing for what it leaves open."""
+def lines(terms: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The conditions of a filter, (label, value) each; none for a field that is not set."""
     return [
         (label, _value(terms[key]))
         for key, label in FILTER_LABELS.items()
-        if terms.get(key) not in (None, "", [], False)
+        # 0 is a value: the highest CVE score that some channels allow.
+        if terms.get(key) is not False and terms.get(key) not in (None, "", [])
     ]
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     if isinstance(value, list):
         more = f" and {len(value) - MAX_ENTRIES:,} more" if len(value) > MAX_ENTRIES else ""
         return ", ".join(map(str, value[:MAX_ENTRIES])) + more

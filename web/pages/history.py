@@ -27,6 +27,7 @@ from web.pages.pagination import PAGE_SIZE, text_parameter
 
 FAMILIES = tuple(map(str, Family))
 COLUMNS = ("Event ID", "Type", "Artifact family", "Date/time (UTC)", "Actor", "Subject", "Metadata")
+# What a bigint holds: no event has a larger id, and a database may refuse the number.
 LARGEST_ID = 2**63 - 1
 ROWS_PER_READ = 2000
 """Events that an export reads at once."""
@@ -66,11 +67,13 @@ class EventFilter:
     @property
     def folding(self) -> bool:
         """Whether the package events of runs stand under their run's own event."""
+        # Whoever filters by type or run looks for these events themselves.
         return not (self.type or self.family or self.run)
 
     def rows(self, channel: Channel) -> QuerySet[Event]:
         """The events, in no order."""
         rows = Event.objects.filter(channel_id=channel.pk)
+        # Events of a publication are written before it is visible, and appear with its revision.
         rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))
         exact = {"type": self.type, "family": self.family, "run_id": self.run}
         rows = rows.filter(**{key: value for key, value in exact.items() if value})
@@ -79,6 +82,7 @@ class EventFilter:
         if self.first:
             rows = rows.filter(created_at__gte=datetime.combine(self.first, time(), UTC))
         if self.last:
+            # The whole day: up to, not including, the next midnight.
             end = datetime.combine(self.last, time(), UTC) + timedelta(days=1)
             rows = rows.filter(created_at__lt=end)
         return rows
@@ -186,10 +190,12 @@ def _event_page(
     back, forward = _id(request.GET.get("before", "")), _id(request.GET.get("after", ""))
     last = request.GET.get("end") == "last"
     backwards = bool(back) or last
+    # A page before an id is read backwards from it and turned round, so that it costs as little.
     key = "-pk" if descending != backwards else "pk"
     cursor = back or forward
     if cursor:
         rows = rows.filter(**{"pk__lt" if key == "-pk" else "pk__gt": cursor})
+    # One more than a page shows: whether there is a next page, without counting.
     page_events = list(rows.order_by(key)[: PAGE_SIZE + 1])
     more, page_events = len(page_events) > PAGE_SIZE, page_events[:PAGE_SIZE]
     if backwards:
@@ -215,12 +221,14 @@ def _total(request: HttpRequest, rows: QuerySet[Event], page_events: list[Event]
 def _query(request: HttpRequest) -> str:
     """The filters and the order, without the place."""
     query = request.GET.copy()
+    # A link adds its own place; two of them would contradict each other.
     for key in ("before", "after", "end"):
         query.pop(key, None)
     return query.urlencode()
 
 
 def _id(text: str) -> int | None:
+    # Fewer digits than LARGEST_ID, so that no number is too large for the database.
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 

@@ -1,4 +1,4 @@
-"""Addresses of the pages about mirrors.
+"""URLs of the pages about mirrors.
 
 `urlpatterns` stand below a channel's `mirrors/`; `everywhere` below the server's root.
 """

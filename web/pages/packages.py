@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from django.db.models import QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,6 +17,8 @@ from web.pages.channel_frame import get_channel, render_tab
 from web.pages.guards import signed_in
 from web.pages.pagination import PAGE_SIZE, Page, page_number, text_parameter
 
+Record: TypeAlias = Mapping[str, object]
+"""What an index says of one file, by the names of its type."""
 STATE_BADGES = {
     "listed": "kept",
     State.PRESENT: "downloaded",
@@ -24,7 +27,7 @@ STATE_BADGES = {
     State.STAYS: "kept",
     State.EXCLUDED: "left_out",
 }
-"""The badge for what became of a file; `listed` is one whose bytes nothing is known of."""
+"""The badge for the state of a file; of one that is only `listed`, nothing else is known."""
 
 
 @signed_in
@@ -63,6 +66,7 @@ def package(
 ) -> HttpResponse:
     """One package: its files, what they need, and how to install it."""
     channel = get_channel(request, c, s)
+    # PostgreSQL refuses NUL in a parameter, and no name has it.
     name = name.replace("\x00", "")
     rows = package_schemas.listed_packages([channel]).filter(
         family=family.replace("\x00", ""), name=name
@@ -112,6 +116,7 @@ def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 
 
 def _page(request: HttpRequest, rows: QuerySet[Package], sort: str) -> Page[dict[str, Any]]:
+    # Packages are counted up to the limit only, as other lists: see pagination.paginate.
     number, total = page_number(request), package_schemas.count(rows, most=COUNT_LIMIT)
     if (number - 1) * PAGE_SIZE >= total:
         number = 1
@@ -131,31 +136,35 @@ def _downloaded(channel: Channel, names: list[str]) -> dict[str, int]:
     return dict(sums)
 
 
-def _row(file: dict[str, Any]) -> dict[str, Any]:
+def _row(file: Mapping[str, Any]) -> dict[str, object]:
     record = _record(file)
     return {
         **file,
+        # conda and CRAN write the key differently.
         "license": record.get("license") or record.get("License"),
         "section": file["ckey"].rpartition("/")[0],
     }
 
 
-def _record(file: dict[str, Any]) -> dict[str, Any]:
-    """What the index says of a file, whose type has it in a shape of its own."""
-    metadata: dict[str, Any] = file["metadata"]
-    record: dict[str, Any] = metadata.get("repodata_record.json", metadata)
+def _record(file: Mapping[str, Any]) -> Record:
+    """What the index says of a file."""
+    # conda's stands below the name of the file that conda-build writes it into.
+    metadata: Record = file["metadata"]
+    record: Record = file["metadata"].get("repodata_record.json", metadata)
     return record
 
 
-def _dependencies(family: str, record: dict[str, Any]) -> list[str] | None:
+def _dependencies(family: str, record: Record) -> list[str] | None:
     """What a file depends on; None where its index does not say."""
     if family == "conda":
         return _strings(record.get("depends"))
     if family == "cran":
+        # Writing R Extensions, 1.1.3: these are needed to install, Suggests and Enhances are not.
         fields = (record.get(key) or "" for key in ("Depends", "Imports", "LinkingTo"))
         return [name.strip() for field in fields for name in str(field).split(",") if name.strip()]
+    # The Simple API has no dependencies: they are in each file's METADATA (PEP 658).
     return None
 
 
-def _strings(value: Any) -> list[str]:
+def _strings(value: object) -> list[str]:
     return [str(entry) for entry in value] if isinstance(value, list) else []

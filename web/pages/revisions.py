@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from django.conf import settings as django_settings
@@ -22,6 +23,7 @@ from web.pages.rendering import confirm
 
 MAX_FILES = 500
 """How many file names are shown on a page."""
+# Below the largest integer of the database's column.
 MAX_NUMBER = 1_000_000_000
 
 
@@ -29,6 +31,7 @@ MAX_NUMBER = 1_000_000_000
 def revisions(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """The kept revisions, newest first."""
     channel = get_channel(request, c, s)
+    # A number above the current one belongs to a publication that is not complete.
     kept_revisions = channel.revisions.filter(number__lte=channel.current).order_by("-number")
     page = paginate(request, kept_revisions)
     older = _predecessors(page.rows, channel)
@@ -58,6 +61,7 @@ def compare(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     channel = get_channel(request, c, s)
     a = number_parameter(request, "a", maximum=MAX_NUMBER)
     b = number_parameter(request, "b", maximum=MAX_NUMBER)
+    # People choose in either order; a difference goes from the older to the newer one.
     return redirect(channel_url(channel, "channel-difference", a=min(a, b), b=max(a, b)))
 
 
@@ -97,7 +101,7 @@ def changes(request: HttpRequest, a: int, b: int, c: str, s: str | None = None) 
 @signed_in
 @require_POST
 def pin(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
-    """Keep a revision for ever, or no longer."""
+    """Pin a revision, which is then always kept, or unpin it."""
     channel = get_channel(request, c, s, level=Level.WRITE)
     pinned = request.POST.get("pinned") == "yes"
     actor = user_of(request).get_username()
@@ -152,11 +156,12 @@ def _get_revision(channel: Channel, number: int) -> Revision:
     return row
 
 
-def _predecessors(rows: object, channel: Channel) -> dict[int, int]:
+def _predecessors(rows: Sequence[Revision], channel: Channel) -> dict[int, int]:
     """The kept revision before each of these."""
-    numbers = [row.number for row in rows]  # type: ignore[attr-defined]
+    numbers = [row.number for row in rows]
     if not numbers:
         return {}
+    # The predecessor of the page's last row is on the next page.
     before = channel.revisions.filter(number__lt=numbers[-1]).order_by("-number").first()
     following = [*numbers[1:], before.number if before else None]
     return {new: old for new, old in zip(numbers, following, strict=True) if old is not None}

@@ -16,7 +16,7 @@ from ecosystems.cran.layout import client_setup as r_setup
 from mirrors.models import Mirror
 
 TOKEN = "YOUR-TOKEN"
-"""Stands where people put their token; the page says where to make one."""
+"""A placeholder: tokens are stored as hashes, so the server cannot fill one in."""
 COMMAND_LINE = "on the command line"
 
 
@@ -55,6 +55,7 @@ def _conda(channel: Channel, token: str) -> list[Snippet]:
     url = _url(channel)
     setup = client_setup(url, token)
     alias = with_token(f"{settings.PUBLIC_URL}/api/repo", token)
+    # Without --override-channels conda also asks the channels of the user's own configuration.
     once = f"conda install --override-channels -c {channel.path} PACKAGE"
     return [
         Snippet("use-conda", "conda", "in .condarc", setup["conda"].rstrip()),
@@ -76,6 +77,7 @@ def _python(channel: Channel, token: str) -> list[Snippet]:
     url_parts = urlsplit(f"{_url(channel)}/simple/")
     login = f"{token}:{TOKEN_PASSWORD}@" if token else ""
     index = urlunsplit(url_parts._replace(netloc=f"{login}{url_parts.netloc}"))
+    # pip ignores an index over plain http unless its host is trusted.
     trusted = f"\ntrusted-host = {url_parts.hostname}" if url_parts.scheme == "http" else ""
     name = channel.path.replace("/", "-")
     return [
@@ -86,6 +88,7 @@ def _python(channel: Channel, token: str) -> list[Snippet]:
             COMMAND_LINE,
             f"pip install --index-url {index} PACKAGE",
         ),
+        # `default = true`: otherwise uv asks the public index, too.
         Snippet(
             "use-uv",
             "uv",
@@ -104,9 +107,8 @@ def _python(channel: Channel, token: str) -> list[Snippet]:
 
 def _r(channel: Channel, token: str) -> list[Snippet]:
     setup = r_setup(_url(channel), token)
-    hint = "in .Rprofile; leave the option HTTPUserAgent as it is, binaries are chosen by it"
     return [
-        Snippet("use-r", "R", hint, setup[".Rprofile"].rstrip()),
+        Snippet("use-r", "R", "in .Rprofile", setup[".Rprofile"].rstrip()),
         Snippet("use-r-once", "R, one time", "at R's prompt", setup["R once"].rstrip()),
         Snippet("use-renv", "renv", "at R's prompt", setup["renv"].rstrip()),
         Snippet("use-pak", "pak", "at R's prompt", setup["pak"].rstrip()),
