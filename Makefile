@@ -23,7 +23,7 @@ COMPOSE = "$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/doc
 #   requests about what views answer, whose queries the other tests ask of both databases;
 # - the documents, but for the examples that they give;
 # - e2e, whose servers are on SQLite; test_conda.py starts one on PostgreSQL and Redis then.
-ON_DATABASE := $(addprefix tests/mirrorserver/test_,discreet.py environment.py)
+ON_DATABASE := $(addprefix tests/mirrorserver/test_,log_redaction.py environment.py)
 NO_DATABASE := tests/ecosystems tests/filters tests/frontend \
 	tests/docs/test_configuration.py tests/docs/test_paths.py \
 	tests/web/test_static_files.py tests/web/api/test_openapi.py tests/workers/test_shutdown.py \

@@ -1,6 +1,6 @@
 """The embedded broker: kombu's filesystem transport, made safe for several processes.
 
-The rule: a message appears in the queue's folder only when it is written whole. kombu's own
+A message appears in the queue's folder only when it is written whole. kombu's own
 transport creates the file under its final name first, so that a reader may take it while empty.
 """
 
@@ -25,9 +25,10 @@ class Channel(filesystem.Channel):
     def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]
         # Wall-clock time where kombu uses the monotonic clock, which starts anew at each boot.
         target = Path(self.data_folder_out) / f"{time_ns():020d}_{uuid.uuid4()}.{queue}.msg"
-        hidden = target.with_name(f".{target.name}.part")
-        hidden.write_text(dumps(payload), encoding="utf-8")
-        hidden.rename(target)
+        # Readers compare all that follows a name's first dot with "<queue>.msg": never this one.
+        partial = target.with_name(f".{target.name}.part")
+        partial.write_text(dumps(payload), encoding="utf-8")
+        partial.rename(target)
 
 
 class Transport(filesystem.Transport):

@@ -1,7 +1,7 @@
 """The Celery app, and what happens as a worker starts and ends.
 
-The rule: pool processes learn of the end through `workers.shutdown`, and every worker's main
-process runs the dispatcher, so that work starts without a scheduler and without a broker too.
+Pool processes learn of the end through `workers.shutdown`, and every worker's main
+process runs dispatch rounds, so that work starts without a scheduler and without a broker too.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from mirrorserver import orphans
+from mirrorserver import parent_watch
 from workers import shutdown
 
 # It warns of root because of pickle, and messages here are JSON only.
@@ -30,25 +30,27 @@ def keep_logging(**_: Any) -> None:
 
 
 @signals.worker_init.connect
-def prepare(**_: Any) -> None:
+def prepare_shutdown(**_: Any) -> None:
+    # Before the pool forks: its processes inherit what announces the end.
     shutdown.begin()
 
 
 @signals.worker_process_init.connect
 def bind_to_worker(**_: Any) -> None:
-    orphans.follow_parent()
+    parent_watch.exit_with_parent()
 
 
 @signals.worker_ready.connect
-def start_dispatcher(**_: Any) -> None:
-    from mirrorserver import dispatcher  # noqa: PLC0415 - needs Django's apps to be ready
+def start_dispatch_thread(**_: Any) -> None:
+    from mirrorserver import dispatch_thread  # noqa: PLC0415 - needs Django's apps to be ready
 
-    dispatcher.start()
+    dispatch_thread.start()
 
 
 @signals.worker_shutting_down.connect
-def end(**_: Any) -> None:
-    from mirrorserver import dispatcher  # noqa: PLC0415
+def announce_shutdown(**_: Any) -> None:
+    from mirrorserver import dispatch_thread  # noqa: PLC0415
 
+    # Celery waits for its tasks: they stop at their next check, and hand their rows back.
     shutdown.announce()
-    dispatcher.stop()
+    dispatch_thread.stop()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mirrorserver import data_folder, variables
-from mirrorserver.pipindex import python_index
+from mirrorserver.pip_index import python_index
 from mirrorserver.variables import BadEnvironment, Network, Parser, T, integer, number, rate
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -1,7 +1,7 @@
 """`/health/live` and `/health/ready`, for whoever starts, watches or balances servers.
 
 Live: this process answers. Ready: it can do all its jobs; where it cannot, the answer is 503 and
-names the part and why. What is here is served all the same while the disk is full.
+names the part and why. Stored files are served all the same while the disk is full.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from redis import Redis, RedisError
 from mirrorserver import environment, storage
 
 OK = "ok"
-SERVICE_SECONDS = 2
-"""How long Redis may take to answer."""
+REDIS_SECONDS = 2
+"""How long Redis may take to connect, and to answer."""
 
 
 @require_safe
@@ -30,13 +30,14 @@ def live(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     """200 where every part works, else 503; `checks` says of each part "ok" or what is wrong."""
-    found = {name: check() or OK for name, check in _checks().items()}
-    return _answer(found, status=200 if set(found.values()) == {OK} else 503)
+    results = {name: check() or OK for name, check in _checks().items()}
+    return _answer(results, status=200 if set(results.values()) == {OK} else 503)
 
 
 def _answer(checks: dict[str, str], *, status: int) -> HttpResponse:
     body = {"status": OK if status == 200 else "failed", "checks": checks}
     response = JsonResponse(body, status=status)
+    # A proxy that kept the answer would hide the change that the watcher waits for.
     response["Cache-Control"] = "no-store"
     return response
 
@@ -63,9 +64,12 @@ def _storage() -> str:
 def _redis() -> str:
     url = environment.load().redis_url
     assert url is not None
-    waits = {"socket_connect_timeout": SERVICE_SECONDS, "socket_timeout": SERVICE_SECONDS}
+    timeouts = {
+        "socket_connect_timeout": REDIS_SECONDS,
+        "socket_timeout": REDIS_SECONDS,
+    }
     try:
-        with Redis.from_url(url, **waits) as server:
+        with Redis.from_url(url, **timeouts) as server:
             server.ping()
     except (RedisError, OSError):
         return "Redis does not answer."

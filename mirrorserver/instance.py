@@ -1,6 +1,6 @@
 """One server per data folder: the lock that a second start meets.
 
-The rule: the lock belongs to an open file that all processes of the server inherit, so it is free
+The lock belongs to an open file that all processes of the server inherit, so it is free
 exactly when the last of them is gone, however they ended.
 """
 
@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import IO
 
-# After a kill of the whole server its last processes need a moment to notice.
-PATIENCE_SECONDS = 3.0
+# After a kill of the whole server its last processes need a moment to notice (`parent_watch`).
+WAIT_SECONDS = 3.0
 
 
 class AlreadyRunning(Exception):
@@ -26,7 +26,7 @@ def claim(folder: Path, part: str) -> IO[str]:
     run = folder / "run"
     run.mkdir(exist_ok=True)
     opened = (run / f"{part}.lock").open("a+", encoding="ascii")
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while not _locked(opened):
         opened.seek(0)
         holder = opened.read().strip()
@@ -37,6 +37,7 @@ def claim(folder: Path, part: str) -> IO[str]:
                 "End it first, or set DATA to another folder."
             )
         time.sleep(0.1)
+    # Only now: until then the text is the holder's.
     opened.truncate(0)
     opened.write(f"{os.getpid()}\n")
     opened.flush()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ecosystems.upstream.limits import Limits
 from mirrorserver import environment, variables
-from mirrorserver.pipindex import python_index
+from mirrorserver.pip_index import python_index
 
 ENV = environment.load()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -249,9 +249,9 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"discreet": {"()": "mirrorserver.discreet.Discreet"}},
+    "filters": {"redaction": {"()": "mirrorserver.log_redaction.RedactionFilter"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["discreet"]}
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redaction"]}
     },
     "root": {"handlers": ["console"], "level": "INFO"},
 }

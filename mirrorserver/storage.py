@@ -1,6 +1,6 @@
 """The data folder, as the server needs it: probed at the start, looked at by `/health/ready`.
 
-The rule: what the folder's filesystem cannot do is found by doing it, before anything depends on
+What the folder's filesystem cannot do is found by doing it, before anything depends on
 it. Bytes are renamed from `tmp/` into `blobs/`, linked and synchronized; locks hold rows.
 """
 
@@ -24,12 +24,12 @@ def probe(data: Path) -> None:
     """Do once what the server does all the time; `Unfit` names what the folder cannot do."""
     try:
         for name in FOLDERS:
-            _folder(data / name)
-        _bytes(data)
-        _locks(data / "locks")
+            _require_folder(data / name)
+        _probe_files(data)
+        _probe_locks(data / "locks")
     except OSError as error:
         raise Unfit(
-            f"The data folder {data} cannot be used: {error.strerror or error} ({_place(error)})."
+            f"The data folder {data} cannot be used: {error.strerror or error} ({_path(error)})."
         ) from error
 
 
@@ -40,7 +40,7 @@ def problem(data: Path, reserve: int) -> str:
     """
     try:
         (data / "tmp").mkdir(exist_ok=True)
-        path = _written(data / "tmp", "health")
+        path = _write_file(data / "tmp", "health")
         path.unlink()
         free = shutil.disk_usage(data).free
     except OSError as error:
@@ -50,7 +50,7 @@ def problem(data: Path, reserve: int) -> str:
     return ""
 
 
-def _folder(folder: Path) -> None:
+def _require_folder(folder: Path) -> None:
     if folder.is_symlink():
         raise Unfit(
             f"{folder} is a symbolic link. Set DATA to the folder that holds everything, or mount "
@@ -59,9 +59,9 @@ def _folder(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
 
 
-def _bytes(data: Path) -> None:
+def _probe_files(data: Path) -> None:
     """A file's way into the store: written, renamed, linked, durable."""
-    temp, target = _written(data / "tmp", "probe"), data / "blobs" / f"probe-{_random()}"
+    temp, target = _write_file(data / "tmp", "probe"), data / "blobs" / f"probe-{_random()}"
     link = temp.with_suffix(".link")
     try:
         temp.rename(target)
@@ -83,7 +83,7 @@ def _bytes(data: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _written(folder: Path, purpose: str) -> Path:
+def _write_file(folder: Path, purpose: str) -> Path:
     """A new durable file of one byte."""
     path = folder / f"{purpose}-{_random()}.part"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -98,9 +98,9 @@ def _written(folder: Path, purpose: str) -> Path:
     return path
 
 
-def _locks(folder: Path) -> None:
+def _probe_locks(folder: Path) -> None:
     """A lock that one open file holds is refused to another."""
-    path = _written(folder, "probe")
+    path = _write_file(folder, "probe")
     try:
         with path.open() as first, path.open() as second:
             fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,5 +120,5 @@ def _random() -> str:
     return secrets.token_hex(6)
 
 
-def _place(error: OSError) -> str:
+def _path(error: OSError) -> str:
     return str(error.filename or error.errno)

@@ -1,6 +1,6 @@
 """One process tree: starts the parts of the server, restarts what dies, ends all together.
 
-The rule: signals are blocked and waited for, so the loop below is the only place where anything
+Signals are blocked and waited for, so the loop below is the only place where anything
 happens. Each part runs in a session of its own: Ctrl-C reaches only this process, which passes it
 on as TERM to the part's main process; KILL goes to the part's whole group.
 """
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import IO
 
 KILL_AFTER_SECONDS = 12.0
-TERM_AGAIN_SECONDS = 4.0
-"""For parts that were only starting when the first one came, and may have missed it."""
+SECOND_TERM_SECONDS = 4.0
+"""Until TERM is sent again to parts that were only starting, and may have missed the first."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
-# Whoever lived this long was healthy: the next restart is again a quick one.
+# A part that ran this long was healthy: its next restart is again a quick one.
 HEALTHY_SECONDS = 60.0
 
-_END = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-_WATCHED = _END | {signal.SIGCHLD}
+_END_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+_WATCHED_SIGNALS = _END_SIGNALS | {signal.SIGCHLD}
 _LAUNCH = Path(__file__).with_name("launch.py")
 _LOG_BYTES, _LOG_FILES = 10_000_000, 3
 
@@ -46,7 +46,7 @@ class Part:
     pause: float = field(default=FIRST_PAUSE_SECONDS, init=False)
 
     @property
-    def young(self) -> bool:
+    def starting(self) -> bool:
         """Whether it may still be starting."""
         return time.monotonic() - self.started < 2 * KILL_AFTER_SECONDS
 
@@ -63,18 +63,18 @@ class Supervisor:
 
     def run(self, ready: Callable[[], bool]) -> int:
         """Until ended; `ready` is asked twice a second until it says yes. Returns an exit code."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED_SIGNALS)
         try:
             is_ready = False
             while True:
                 self._start_due()
-                received = signal.sigtimedwait(_WATCHED, 0.5)
-                if received and received.si_signo in _END:
+                received = signal.sigtimedwait(_WATCHED_SIGNALS, 0.5)
+                if received and received.si_signo in _END_SIGNALS:
                     return self._end()
-                self._note_dead()
+                self._schedule_restarts()
                 is_ready = is_ready or ready()
         finally:
-            self._kill()
+            self._kill_all()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _start_due(self) -> None:
@@ -93,6 +93,7 @@ class Supervisor:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # The locks of `instance`: held until the last process of the server has ended.
             pass_fds=self._keep_open,
         )
         assert part.process.stdout is not None
@@ -103,13 +104,14 @@ class Supervisor:
             daemon=True,
         ).start()
 
-    def _note_dead(self) -> None:
+    def _schedule_restarts(self) -> None:
         now = time.monotonic()
         for part in self._parts:
             if part.process is None or part.process.poll() is None:
                 continue
             if now - part.started >= HEALTHY_SECONDS:
                 part.pause = FIRST_PAUSE_SECONDS
+            # What it forked would go on with the old part's work beside the new one's.
             _kill_group(part.process)
             _say(
                 f"{part.name} ended ({_cause(part.process.returncode)}); "
@@ -119,26 +121,26 @@ class Supervisor:
             part.pause = min(part.pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _end(self) -> int:
-        """TERM to all; a second signal, or twelve seconds, and it is KILL."""
+        """TERM to all; at a second signal, or after `KILL_AFTER_SECONDS`, `run` kills them."""
         _say("Ending. Once more Ctrl-C ends at once.")
         running = [part for part in self._parts if part.process and part.process.poll() is None]
         deadline = time.monotonic() + KILL_AFTER_SECONDS
-        again = 0.0
+        next_term = 0.0
         while any(part.process and part.process.poll() is None for part in running):
             left = deadline - time.monotonic()
-            if time.monotonic() >= again:
-                _terminate(part for part in running if not again or part.young)
-                again = time.monotonic() + TERM_AGAIN_SECONDS
+            if time.monotonic() >= next_term:
+                _terminate(part for part in running if not next_term or part.starting)
+                next_term = time.monotonic() + SECOND_TERM_SECONDS
             if left <= 0:
                 _say("Not all parts ended in time; they are killed and continue at the next start.")
                 return 1
-            received = signal.sigtimedwait(_WATCHED, min(left, 0.5))
-            if received and received.si_signo in _END:
+            received = signal.sigtimedwait(_WATCHED_SIGNALS, min(left, 0.5))
+            if received and received.si_signo in _END_SIGNALS:
                 return 1
         _say("Ended.")
         return 0
 
-    def _kill(self) -> None:
+    def _kill_all(self) -> None:
         for part in self._parts:
             if part.process is not None:
                 _kill_group(part.process)
@@ -172,16 +174,16 @@ def _say(text: str) -> None:
 
 def _copy_output(name: str, source: IO[bytes], folder: Path | None) -> None:
     """What the part writes, line by line: to the console, and to a file that rotates."""
-    kept: logging.Handler | None = None
+    log_file: logging.Handler | None = None
     if folder is not None:
-        kept = logging.handlers.RotatingFileHandler(
+        log_file = logging.handlers.RotatingFileHandler(
             folder / f"{name}.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8"
         )
     with source:
         for raw in source:
             line = raw.decode("utf-8", "replace").rstrip("\n")
             _say(f"{name:8} {line}")
-            if kept is not None:
-                kept.emit(logging.makeLogRecord({"msg": line}))
-    if kept is not None:
-        kept.close()
+            if log_file is not None:
+                log_file.emit(logging.makeLogRecord({"msg": line}))
+    if log_file is not None:
+        log_file.close()

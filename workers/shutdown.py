@@ -1,6 +1,6 @@
 """Whether the worker this process belongs to has been told to end.
 
-The rule: whoever loops asks `requested()` in every round and hands its work back when it is
+Whoever loops asks `requested()` in every round and hands its work back when it is
 true. One byte of memory shared between the worker and its pool processes carries the answer, so
 asking costs nothing and no file can be left behind. Outside a worker it is always false.
 """

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mirrorserver import environment
-from mirrorserver.pipindex import python_index
+from mirrorserver.pip_index import python_index
 from mirrorserver.variables import BadEnvironment
 from tests.mirrorserver.recorded import Recorded
 

@@ -18,7 +18,7 @@ from kombu.exceptions import ContentDisallowed
 from accounts.models import SecurityEvent
 from mirrors.models import Run
 from mirrorserver.celery import app
-from mirrorserver.discreet import Discreet
+from mirrorserver.log_redaction import RedactionFilter
 from tests import scene
 from tests.web.client import PASSWORD, person
 from workers import tasks
@@ -136,7 +136,7 @@ LINES = ("two\nlines", "two\r\nlines", "red\x1b[31m", "next\x85line", "\u2028lin
 @pytest.mark.parametrize("text", LINES)
 def test_A13_a_strange_text_writes_one_line_of_the_log(text: str) -> None:
     record = logging.LogRecord("mirrors", 20, "", 1, "run of %s", (text,), None)
-    assert Discreet().filter(record)
+    assert RedactionFilter().filter(record)
     said = record.getMessage()
     assert said.startswith("run of ")
     assert len(said.splitlines()) == 1

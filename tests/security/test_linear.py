@@ -22,8 +22,8 @@ READERS = {
     "globs.matcher('*'.join(text[:20_000]))(text)",
     "license": "from ecosystems.licenses import families; families(text, text)",
     "log line": (
-        "import logging; from mirrorserver.discreet import Discreet;"
-        "Discreet().filter(logging.makeLogRecord({'msg': text}))"
+        "import logging; from mirrorserver.log_redaction import RedactionFilter;"
+        "RedactionFilter().filter(logging.makeLogRecord({'msg': text}))"
     ),
     "conda spec": "from ecosystems import registry\n"
     "try: registry.get('conda').parse_spec(text[:200])\n"

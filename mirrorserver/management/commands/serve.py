@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, connections
 from redis import Redis, RedisError
 
-from accounts import first_start as firststart
+from accounts import first_start
 from accounts.models import User
 from mirrorserver import data_folder, environment, instance, storage
 from mirrorserver.celery import app
@@ -22,13 +22,13 @@ from web import static_files
 
 PARTS = ("web", "worker", "beat")
 QUEUES = ("celery", "previews")
-BAD_START = 2
+BAD_START_CODE = 2
 FILE_THREADS = 512
-SERVICE_SECONDS = 10
-"""How long Redis may take to accept a connection at the start."""
+REDIS_SECONDS = 10
+"""How long Redis may take to accept a connection at the start: it may be starting as well."""
 HEADER_BYTES = 32 * 1024
-KEPT_FILES = 256
-"""For everything in a web process that is not a connection."""
+RESERVED_FILES = 256
+"""Open files of a web process for everything that is not a connection."""
 
 
 class Command(BaseCommand):
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         if "worker" in names:
             names = (*names, "previews")
         _require_storage(env)
-        locks = _claim(env, names)
+        locks = _claim_locks(env, names)
         if "web" in names:
             _require_free_port(env)
         _require_services(env)
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         if logs is not None:
             logs.mkdir(exist_ok=True)
         supervisor = Supervisor(
-            [_part(name, env) for name in names],
+            [_make_part(name, env) for name in names],
             keep_open=tuple(lock.fileno() for lock in locks),
             logs=logs,
         )
@@ -74,19 +74,19 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=0)
             call_command("createcachetable", verbosity=0)
         except OperationalError as error:
-            raise _unusable("The database", error) from error
+            raise _service_error("The database", error) from error
         static_files.collect()
         if not env.redis_url:
             # Now, as two processes declaring a queue for the first time would race.
             with app.connection_for_write() as connection:
                 for queue in QUEUES:
                     app.amqp.queues[queue].bind(connection.default_channel).declare()
-        first_start = not User.objects.exists()
+        no_users = not User.objects.exists()
         try:
-            generated = firststart.ensure_admin(env.admin_password)
-        except firststart.BadPassword as error:
-            raise CommandError(str(error), returncode=BAD_START) from error
-        if first_start:
+            generated = first_start.ensure_admin(env.admin_password)
+        except first_start.BadPassword as error:
+            raise CommandError(str(error), returncode=BAD_START_CODE) from error
+        if no_users:
             shown = f"{generated} (shown only this once)" if generated else "as in ADMIN_PASSWORD"
             self.stdout.write(f"First start.\n  user name: admin\n  password:  {shown}")
 
@@ -101,7 +101,7 @@ class Command(BaseCommand):
         return True
 
 
-def _claim(env: environment.Environment, names: tuple[str, ...]) -> list[IO[str]]:
+def _claim_locks(env: environment.Environment, names: tuple[str, ...]) -> list[IO[str]]:
     # With Redis several workers may share the work; the embedded broker is for one.
     workers = ("worker", "previews")
     alone = set(names) <= set(workers)
@@ -109,14 +109,14 @@ def _claim(env: environment.Environment, names: tuple[str, ...]) -> list[IO[str]
     try:
         return [instance.claim(env.data, name) for name in single]
     except instance.AlreadyRunning as error:
-        raise CommandError(str(error), returncode=BAD_START) from error
+        raise CommandError(str(error), returncode=BAD_START_CODE) from error
 
 
 def _require_storage(env: environment.Environment) -> None:
     try:
         storage.probe(env.data)
     except storage.Unfit as error:
-        raise CommandError(str(error), returncode=BAD_START) from error
+        raise CommandError(str(error), returncode=BAD_START_CODE) from error
 
 
 def _require_free_port(env: environment.Environment) -> None:
@@ -125,13 +125,14 @@ def _require_free_port(env: environment.Environment) -> None:
             env.host, env.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
+            # As the server itself: connections that linger after a restart do not count as a use.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
         raise CommandError(
             f"Cannot listen on {env.host} port {env.port}: {error.strerror}. "
             "Set HOST or PORT to something else, or end the program that uses it.",
-            returncode=BAD_START,
+            returncode=BAD_START_CODE,
         ) from error
 
 
@@ -141,43 +142,43 @@ def _require_services(env: environment.Environment) -> None:
         connection.ensure_connection()
     except OperationalError as error:
         name = "The database" if env.sqlite else "The database of DATABASE_URL"
-        raise _unusable(name, error) from error
+        raise _service_error(name, error) from error
     if env.redis_url:
         try:
-            with Redis.from_url(env.redis_url, socket_connect_timeout=SERVICE_SECONDS) as redis:
+            with Redis.from_url(env.redis_url, socket_connect_timeout=REDIS_SECONDS) as redis:
                 redis.ping()
         except (RedisError, OSError) as error:
-            raise _unusable("The Redis of REDIS_URL", error) from error
+            raise _service_error("The Redis of REDIS_URL", error) from error
 
 
-def _unusable(name: str, error: Exception) -> CommandError:
+def _service_error(name: str, error: Exception) -> CommandError:
     """Libraries tell the host and the cause over several lines, and never the password."""
     cause = " ".join(str(error).split()).rstrip(".")
-    return CommandError(f"{name} cannot be used: {cause}.", returncode=BAD_START)
+    return CommandError(f"{name} cannot be used: {cause}.", returncode=BAD_START_CODE)
 
 
-def _part(name: str, env: environment.Environment) -> Part:
+def _make_part(name: str, env: environment.Environment) -> Part:
     variables = dict(os.environ, DJANGO_SETTINGS_MODULE="mirrorserver.settings")
     if not env.redis_url:
         # Messages pass through the temporary folder; on one filesystem that is a rename.
-        variables["TMPDIR"] = str(_temporary(env.data))
+        variables["TMPDIR"] = str(_temporary_folder(env.data))
     modules = {
-        "web": _web(env),
-        "worker": _worker("worker", "celery", "prefork", env.run_processes),
+        "web": _web_command(env),
+        "worker": _worker_command("worker", "celery", "prefork", env.run_processes),
         # It waits for upstreams most of the time; a process for it would stand idle.
-        "previews": _worker("previews", "previews", "threads", 1),
-        "beat": _beat(),
+        "previews": _worker_command("previews", "previews", "threads", 1),
+        "beat": _beat_command(),
     }
     return Part(name, [sys.executable, "-m", *modules[name]], variables)
 
 
-def _temporary(data: Path) -> Path:
+def _temporary_folder(data: Path) -> Path:
     folder = data / "tmp"
     folder.mkdir(exist_ok=True)
     return folder
 
 
-def _web(env: environment.Environment) -> list[str]:
+def _web_command(env: environment.Environment) -> list[str]:
     return [
         "granian",
         *("--interface", "rsgi", "--host", env.host, "--port", str(env.port)),
@@ -189,7 +190,7 @@ def _web(env: environment.Environment) -> list[str]:
         *("--runtime-blocking-threads", str(FILE_THREADS)),
         *("--http1-header-read-timeout", str(env.idle_seconds * 1000)),
         *("--http1-buffer-size", str(HEADER_BYTES)),
-        "mirrorserver.web:application",
+        "mirrorserver.web_process:application",
     ]
 
 
@@ -198,11 +199,11 @@ def _connections(env: environment.Environment) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    most = (hard - KEPT_FILES) // 2 if hard != resource.RLIM_INFINITY else env.connections
-    return max(64, min(env.connections, most))
+    affordable = (hard - RESERVED_FILES) // 2 if hard != resource.RLIM_INFINITY else env.connections
+    return max(64, min(env.connections, affordable))
 
 
-def _worker(name: str, queue: str, pool: str, size: int) -> list[str]:
+def _worker_command(name: str, queue: str, pool: str, size: int) -> list[str]:
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     return [
         *("celery", "--quiet", "--app", "mirrorserver", "worker", "--queues", queue),
@@ -212,7 +213,7 @@ def _worker(name: str, queue: str, pool: str, size: int) -> list[str]:
     ]
 
 
-def _beat() -> list[str]:
+def _beat_command() -> list[str]:
     return [
         *("celery", "--quiet", "--app", "mirrorserver", "beat", "--loglevel", "INFO"),
         *("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler"),

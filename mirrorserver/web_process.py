@@ -1,8 +1,8 @@
 """What each web process loads: the RSGI application, bound to the life of its parent."""
 
-from mirrorserver import orphans
+from mirrorserver import parent_watch
 
-orphans.follow_parent()
+parent_watch.exit_with_parent()
 
 import sys  # noqa: E402
 

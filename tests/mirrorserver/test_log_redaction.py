@@ -9,14 +9,14 @@ from django.conf import settings
 
 from accounts import jwt
 from accounts.models import User
-from mirrorserver.discreet import Discreet
+from mirrorserver.log_redaction import RedactionFilter
 
 TOKEN = "0123456789abcdef" * 3
 
 
 def line(message: str, *args: object, name: str = "django.request") -> str:
     record = logging.LogRecord(name, logging.INFO, "", 1, message, args, None)
-    assert Discreet().filter(record)
+    assert RedactionFilter().filter(record)
     return record.getMessage()
 
 
@@ -45,9 +45,9 @@ def test_A13_a_forged_host_writes_one_line() -> None:
     error = ValueError()
     info = (type(error), error, None)
     record = logging.LogRecord("django.security.DisallowedHost", 40, "", 1, "Invalid", (), info)
-    Discreet().filter(record)
+    RedactionFilter().filter(record)
     assert record.exc_info is None
 
 
-def test_the_console_is_discreet() -> None:
-    assert settings.LOGGING["handlers"]["console"]["filters"] == ["discreet"]
+def test_the_console_redacts() -> None:
+    assert settings.LOGGING["handlers"]["console"]["filters"] == ["redaction"]

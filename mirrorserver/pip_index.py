@@ -1,7 +1,7 @@
 """The Python index that pip on this machine uses: pip says which one, no file here does.
 
-The rule: pip's configuration decides, where it names an index that can be mirrored; else the index
-that pip itself knows.
+pip's configuration decides, where it names an index that can be mirrored; else the default that
+stands in pip's own code.
 """
 
 from __future__ import annotations
@@ -45,10 +45,12 @@ def python_index() -> PythonIndex:
 def _index(url: str) -> PythonIndex:
     """The index at `url` without its login; a private one is allowed by the operator only."""
     clean, _ = split_credentials(url.rstrip("/"))
-    where = origin(clean)
-    address = ip_literal(where.host)
+    index_origin = origin(clean)
+    host = index_origin.host
+    address = ip_literal(host)
     public = address is None or ip_scope(address) == "public"
-    return PythonIndex(where.host, clean, (str(where),) if public and "." in where.host else ())
+    # A name without a dot is one of the local network.
+    return PythonIndex(host, clean, (str(index_origin),) if public and "." in host else ())
 
 
 def _configured() -> list[str]:
@@ -57,9 +59,8 @@ def _configured() -> list[str]:
         configuration.load()
     except ConfigurationError:
         return []
-    found = dict(configuration.items())
     # Newer versions of pip keep the values by file.
     flat: dict[str, str] = {}
-    for key, value in found.items():
+    for key, value in dict(configuration.items()).items():
         flat |= value if isinstance(value, dict) else {key: value}
     return [str(flat[key]) for key in KEYS if flat.get(key)]

@@ -6,7 +6,7 @@ import pytest
 from pip._internal.models.index import PyPI
 
 from ecosystems.upstream import EgressPolicy, EgressRefused
-from mirrorserver import environment, pipindex
+from mirrorserver import environment, pip_index
 
 
 @pytest.fixture(autouse=True)
@@ -14,13 +14,13 @@ def no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Pip reads nothing of this machine, and what it read is forgotten."""
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    pipindex.python_index.cache_clear()
+    pip_index.python_index.cache_clear()
     yield
-    pipindex.python_index.cache_clear()
+    pip_index.python_index.cache_clear()
 
 
 def test_without_configuration_it_is_the_index_that_pip_knows():
-    found = pipindex.python_index()
+    found = pip_index.python_index()
     assert found.url == PyPI.simple_url.rstrip("/")
     policy = EgressPolicy(found.allow)
     policy.check(f"{found.url}/numpy/")
@@ -40,7 +40,7 @@ def test_an_index_that_pip_is_told_of_takes_its_place(
     monkeypatch: pytest.MonkeyPatch, configured: str, url: str, allowed: bool
 ):
     monkeypatch.setenv("PIP_INDEX_URL", configured)
-    found = pipindex.python_index()
+    found = pip_index.python_index()
     assert found.url == url
     assert "s3cret" not in repr(found)
     if allowed:
@@ -52,7 +52,7 @@ def test_an_index_that_pip_is_told_of_takes_its_place(
 
 def test_a_configured_folder_leaves_the_index_that_pip_knows(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PIP_INDEX_URL", "file:///opt/index/simple")
-    assert pipindex.python_index().url == PyPI.simple_url.rstrip("/")
+    assert pip_index.python_index().url == PyPI.simple_url.rstrip("/")
 
 
 def test_the_index_is_allowed_by_default_and_others_are_not():
