@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts import locks
 from channels.models import Channel, Generation
-from delivery.names import Sections
+from delivery.name_filters import NameFilters
 from ecosystems.memo import Sized
 
 READ = f"SELECT number FROM {Generation._meta.db_table} WHERE id = 1"
@@ -27,11 +27,11 @@ ROW_BYTES = 4096
 
 
 class Caches:
-    """Everything remembered under one number, and `names`, which outlive it."""
+    """Everything remembered under one number, and `name_filters`, which outlive it."""
 
-    def __init__(self, number: int, names: Sections | None = None) -> None:
+    def __init__(self, number: int, name_filters: NameFilters | None = None) -> None:
         self.number = number
-        self.names = names or Sections()
+        self.name_filters = name_filters or NameFilters()
         self.answers: Sized[Any] = Sized(MEMORY)
         self.refusals: Sized[Any] = Sized(REFUSED_MEMORY)
         self.callers: Sized[Any] = Sized(REFUSED_MEMORY)
@@ -62,7 +62,7 @@ def current() -> Caches:
         return caches
     with _changing:
         if _current.number < number:
-            _current = Caches(number, _current.names)
+            _current = Caches(number, _current.name_filters)
         elif _current.number > number:
             # Another thread has seen a newer one; or the database was replaced.
             _current = Caches(read())

@@ -12,7 +12,7 @@ from django.db import connection
 
 from channels.errors import Missing, NoSpace
 from channels.models import Blob, FileSource
-from delivery import lookup
+from delivery import listed_files
 from delivery.on_demand import pending, refusals
 from delivery.on_demand.errors import Unavailable
 from delivery.on_demand.pending import PendingFetch, poll
@@ -73,9 +73,11 @@ def fetch_from_channel(
         if source is None or source.deleted_at is not None:
             raise NotFound(file_source.base_url, "The source channel was deleted.", permanent=True)
         # The run has asked whether the source may be read; here it is about what it lists.
-        listed = lookup.file(source, section, filename, name=name, number=source.current)
+        listed = listed_files.find(source, section, filename, name=name, number=source.current)
         # Without end: a run has no use for a stream, and `stop` ends its wait.
-        blob = lookup.here(listed) or obtain(request_for(listed), patience=float("inf"), stop=stop)
+        blob = listed_files.stored_blob(listed) or obtain(
+            request_for(listed), patience=float("inf"), stop=stop
+        )
         assert isinstance(blob, Blob)
         return Digest(sha256=blob.sha256, md5=blob.md5, size=blob.size)
     except Missing as error:

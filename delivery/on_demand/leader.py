@@ -21,7 +21,7 @@ from channels.errors import NoSpace
 from channels.lease import Fenced, Heartbeat
 from channels.models import Fetch, FileSource
 from channels.states import JobState
-from delivery import lookup
+from delivery import listed_files
 from delivery.on_demand import results, slots
 from delivery.on_demand.request import FetchRequest
 from ecosystems.progress import Stop
@@ -76,7 +76,7 @@ def _lead(request: FetchRequest, row: Fetch) -> None:
     try:
         with Heartbeat(row) as heartbeat:
             # The leader before may have finished between our look at the files and at the row.
-            if lookup.here(request.listed) is None:
+            if listed_files.stored_blob(request.listed) is None:
                 _fetch(request, row, heartbeat)
             else:
                 results.end(row)
@@ -150,8 +150,8 @@ def _extract_companion(request: FetchRequest) -> Digest | None:
     """A wheel's metadata out of the wheel, where that is stored: no request at all."""
     listed = request.listed
     filename = results.main_file(listed)
-    main = lookup.sibling(listed, filename) if filename else None
-    blob = lookup.here(main) if main else None
+    main = listed_files.sibling(listed, filename) if filename else None
+    blob = listed_files.stored_blob(main) if main else None
     if blob is None or not listed.sha256:
         return None
     return companions.extract(
@@ -165,13 +165,15 @@ def _extract_companion(request: FetchRequest) -> Digest | None:
 
 def _confirm_stored(request: FetchRequest, client: Client, *, stop: Stop) -> Digest | None:
     """Bytes that another channel brought, if the source has them, too: no second download."""
-    blob = lookup.unproven(request.listed)
+    blob = listed_files.unproven_blob(request.listed)
     if blob is None:
         return None
     source = request.claims[-1]
     # A hash in an index proves nothing: whoever knows the hash of a private file could list it.
     # The source channel has the bytes, or the upstream is asked for a part of them.
-    if not (len(request.claims) > 1 and lookup.here(source)) and not file_sources.has_same_bytes(
+    if not (
+        len(request.claims) > 1 and listed_files.stored_blob(source)
+    ) and not file_sources.has_same_bytes(
         client,
         request.file_source,
         blobs.path(blob.sha256),

@@ -14,7 +14,7 @@ from pathlib import Path
 from channels.lease import LivenessMonitor
 from channels.models import Blob, Fetch
 from channels.states import JobState
-from delivery import lookup
+from delivery import listed_files
 from delivery.on_demand import refusals, slots
 from delivery.on_demand.errors import Unavailable
 from delivery.on_demand.leader import part_path, try_to_lead
@@ -76,7 +76,7 @@ class PendingFetch:
     def _begin(self) -> None:
         # In this order: a leader stores the file, or its refusal, in the transaction that deletes
         # the row. Whoever sees no row sees one of them here, or it really was never fetched.
-        self.blob = lookup.here(self.request.listed)
+        self.blob = listed_files.stored_blob(self.request.listed)
         if self.blob is None:
             refusals.check(self.request)
             # Without a slot no row: it would stand unclaimed while this process is busy.

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from channels import file_sources, readership
 from channels.models import FileSource
-from delivery import lookup
-from delivery.lookup import Listed
+from delivery import listed_files
+from delivery.listed_files import ListedFile
 from delivery.on_demand.errors import Unavailable
 
 MAX_SOURCE_CHANNELS = 5
@@ -21,11 +21,11 @@ class FetchRequest:
     """A listed file whose bytes are not stored for its channel, and where they come from."""
 
     file_source: FileSource
-    claims: tuple[Listed, ...]
+    claims: tuple[ListedFile, ...]
     """The file as the requested channel lists it, then as each source channel behind it does."""
 
     @property
-    def listed(self) -> Listed:
+    def listed(self) -> ListedFile:
         """The file as the client's channel lists it."""
         return self.claims[0]
 
@@ -56,7 +56,7 @@ class FetchRequest:
         return hashlib.sha256(f"{self.file_source.key}\0{text}".encode()).hexdigest()
 
 
-def request_for(listed: Listed, *claims: Listed) -> FetchRequest:
+def request_for(listed: ListedFile, *claims: ListedFile) -> FetchRequest:
     """How to fetch `listed`; follows it through the channels of this server that it is copied from.
 
     `claims`: the same file in the channels passed so far. Raises `Unavailable` and `Missing`.
@@ -74,7 +74,7 @@ def request_for(listed: Listed, *claims: Listed) -> FetchRequest:
     if not readership.may_pass_on(listed.channel, channel):
         raise Unavailable(404, f"The source of {listed.filename} no longer lets it be read.")
     package = listed.package
-    upstream_listed = lookup.file(
+    upstream_listed = listed_files.find(
         channel, package.section, listed.filename, name=package.name, number=channel.current
     )
     if listed.sha256 and upstream_listed.sha256 != listed.sha256:
@@ -82,7 +82,7 @@ def request_for(listed: Listed, *claims: Listed) -> FetchRequest:
     return request_for(upstream_listed, *claims)
 
 
-def file_source_of(listed: Listed) -> FileSource:
+def file_source_of(listed: ListedFile) -> FileSource:
     """Where the package's row says that this file comes from."""
     pk = file_sources.file_source_id_of(listed.package.sources, listed.filename)
     if pk is None:

@@ -13,7 +13,7 @@ from channels import blobs, companions, pins
 from channels.access import audience
 from channels.lease import Fenced
 from channels.models import Blob, Fetch, Package, UnavailableFile
-from delivery.lookup import Listed
+from delivery.listed_files import ListedFile
 from delivery.on_demand import refusals
 from delivery.on_demand.request import FetchRequest, file_source_of
 from ecosystems import registry
@@ -57,7 +57,7 @@ def end(row: Fetch) -> None:
         raise Fenced(f"fetch {row.pk} has another owner")
 
 
-def mark_stale(listed: Listed) -> None:
+def mark_stale(listed: ListedFile) -> None:
     """Have the package judged again: more of its files are here than its row says."""
     package = listed.package
     rows = Package.objects.at(listed.channel.current).filter(
@@ -68,7 +68,7 @@ def mark_stale(listed: Listed) -> None:
         rows.update(stale=True)
 
 
-def main_file(listed: Listed) -> str:
+def main_file(listed: ListedFile) -> str:
     """The file that this companion (a wheel's metadata) goes with; "" for any other file."""
     return registry.of_family(listed.package.family).main_file(listed.filename)
 
@@ -98,7 +98,7 @@ def _withhold_companion(request: FetchRequest, message: str) -> None:
         claim.channel.request_publication()
 
 
-def _add_size(listed: Listed, size: int) -> None:
+def _add_size(listed: ListedFile, size: int) -> None:
     """Count what no index states; whoever judges the package next counts it anew."""
     channel, package = listed.channel, listed.package
     rows = Package.objects.at(channel.current).filter(
@@ -108,7 +108,7 @@ def _add_size(listed: Listed, size: int) -> None:
         channel.revisions.filter(number=channel.current).update(bytes=F("bytes") + size)
 
 
-def _record_event(event: EventType, claim: Listed, **meta: str | int) -> None:
+def _record_event(event: EventType, claim: ListedFile, **meta: str | int) -> None:
     package = claim.package
     record(
         event,

@@ -9,7 +9,7 @@ from django.db.models.sql import Query
 
 from channels.errors import Missing
 from channels.models import Channel, Package
-from delivery import lookup
+from delivery import listed_files
 from delivery.prepared_queries import Prepared
 from tests import scene
 
@@ -55,7 +55,9 @@ def test_a_miss_makes_no_sql_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def miss(name: str) -> None:
         with pytest.raises(Missing, match=f"There is no {name}-1-0.conda"):
-            lookup.file(channel, "noarch", f"{name}-1-0.conda", name=name, number=channel.current)
+            listed_files.find(
+                channel, "noarch", f"{name}-1-0.conda", name=name, number=channel.current
+            )
 
     miss("first")
 

@@ -15,7 +15,7 @@ from accounts.first_start import ROLES
 from accounts.models import Role
 from channels import services as channel_manage
 from channels.models import Blob, Channel, Provenance
-from delivery import lookup
+from delivery import listed_files
 from delivery.on_demand.request import request_for
 from ecosystems.upstream import Limits
 from mirrors.models import Run
@@ -120,7 +120,7 @@ def test_nobody_reads_along_while_a_private_channel_fetches_the_same_hash(
     one = channel("vault", "private", upstream, "/vault")
     two = channel("thief", "public", upstream, "/thief")
     requests = [
-        request_for(lookup.file(each, "noarch", SECRET.filename, name="secret", number=1))
+        request_for(listed_files.find(each, "noarch", SECRET.filename, name="secret", number=1))
         for each in (one, two)
     ]
     assert requests[0].key != requests[1].key

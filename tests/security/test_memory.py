@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from delivery import auth, cache, lookup
+from delivery import auth, cache, shard_files
 from tests import scene
 from tests.wsgi import application
 
@@ -67,6 +67,6 @@ def _ask(number: int) -> None:
 
 def test_what_is_remembered_of_shards_is_bounded_in_bytes() -> None:
     told = {"f" * 200: ("a" * 64, "b" * 32, 1, "https://x/" + "c" * 2000)}
-    weight = sum(map(lookup._weight, told.items()))
+    weight = sum(map(shard_files.weigh, told.items()))
     assert weight > 2300
-    assert lookup.REMEMBERED_RECORDS // weight < 25_000
+    assert shard_files.MEMORY // weight < 25_000

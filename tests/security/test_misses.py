@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from channels.errors import Missing
 from channels.models import Channel, Package
-from delivery import app, lookup
+from delivery import app, listed_files
 from mirrorserver.rsgi.application import Application
 from tests import scene
 from tests.mirrorserver.rsgi.exchanges import Exchange, Scope
@@ -50,7 +50,7 @@ def plan(sql: str) -> str:
 
 def test_a_miss_reads_the_rows_of_its_name_only(large: Channel) -> None:
     with CaptureQueriesContext(connection) as queries, pytest.raises(Missing):
-        lookup.file(large, "noarch", "absent-1-0.conda", name="absent", number=large.current)
+        listed_files.find(large, "noarch", "absent-1-0.conda", name="absent", number=large.current)
     of_packages = [one["sql"] for one in queries if "channels_package" in one["sql"]]
     named = [sql for sql in of_packages if "'absent'" in sql]
     assert named

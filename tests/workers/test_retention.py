@@ -28,7 +28,7 @@ from channels.models import (
     Shard,
 )
 from channels.revision_changes import Changes
-from delivery import lookup
+from delivery import revisions
 from mirrors import run_control, services
 from mirrors.models import AcceptedSnapshot, Failure, Mirror, Run, Snapshot, Upstream
 from tests import invariants, machine, scene
@@ -142,7 +142,7 @@ def test_one_revision_a_day_stays_for_a_month(small: FakeConda, settings: LazySe
     numbers = list(channel.revisions.order_by("number").values_list("number", flat=True))
     assert numbers == [2, 4, 5, 6], "2 was current until ten days ago, 3 for a minute"
     days = [str((noon - timedelta(days=age)).date()) for age in (20, 10, 5, 3, 1)]
-    assert [lookup.revision(channel, day) for day in days] == [2, 4, 4, 5, 6]
+    assert [revisions.number_of(channel, day) for day in days] == [2, 4, 4, 5, 6]
     invariants.check(channel)
 
 

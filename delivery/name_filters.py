@@ -19,14 +19,14 @@ FROM_MISSES = 32
 MOST_NAMES = 1_000_000
 """Sections with more are never read whole."""
 BITS_A_NAME = 16
-_CHUNK = 2000
+_BATCH = 2000
 _COUNT_BYTES = 200
 
 Key = tuple[int, int, str]
 """A channel's id, its current revision, and a section of it."""
 
 
-class Names:
+class BloomFilter:
     """A Bloom filter (Bloom 1970) of three bits a name: wrong about one absent name in 200."""
 
     def __init__(self, names: Iterable[str], count: int) -> None:
@@ -34,28 +34,30 @@ class Names:
         self._mask = bits - 1
         self._bits = bytearray(bits // 8)
         for name in names:
-            for at in self._places(name):
-                self._bits[at >> 3] |= 1 << (at & 7)
+            for position in self._positions(name):
+                self._bits[position >> 3] |= 1 << (position & 7)
 
     def __contains__(self, name: str) -> bool:
-        return all(self._bits[at >> 3] >> (at & 7) & 1 for at in self._places(name))
+        return all(
+            self._bits[position >> 3] >> (position & 7) & 1 for position in self._positions(name)
+        )
 
     @property
     def weight(self) -> int:
         """Bytes."""
         return len(self._bits)
 
-    def _places(self, name: str) -> tuple[int, int, int]:
+    def _positions(self, name: str) -> tuple[int, int, int]:
         # Python's hash has a key that no client knows: nobody can choose names that collide.
-        made = hash(name)
-        return made & self._mask, made >> 20 & self._mask, made >> 40 & self._mask
+        digest = hash(name)
+        return digest & self._mask, digest >> 20 & self._mask, digest >> 40 & self._mask
 
 
-class Sections:
+class NameFilters:
     """The names of the sections in which much is missed; bounded in bytes."""
 
     def __init__(self) -> None:
-        self._filters: Sized[Names | None] = Sized(MEMORY)
+        self._filters: Sized[BloomFilter | None] = Sized(MEMORY)
         self._misses: Sized[int] = Sized(MEMORY // 16)
         self._reading = threading.Lock()
 
@@ -64,7 +66,7 @@ class Sections:
         names = self._filters.items.get(_key(channel, section))
         return names is not None and name not in names
 
-    def missed(self, channel: Channel, section: str) -> None:
+    def count_miss(self, channel: Channel, section: str) -> None:
         """Count a name that the section has never listed; read all names after a few."""
         key = _key(channel, section)
         if key in self._filters.items:
@@ -84,10 +86,10 @@ def _key(channel: Channel, section: str) -> Key:
     return channel.pk, channel.current, section
 
 
-def _read(key: Key) -> Names | None:
+def _read(key: Key) -> BloomFilter | None:
     """The names of a section by the database; None where they are too many."""
     channel, number, section = key
     rows = Package.objects.filter(channel=channel, section=section, added_in__lte=number)
     names = rows.order_by().values_list("name", flat=True)
     count = names.count()
-    return Names(names.iterator(_CHUNK), count) if count <= MOST_NAMES else None
+    return BloomFilter(names.iterator(_BATCH), count) if count <= MOST_NAMES else None

@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import tokens
 from channels.models import Channel, Generation
-from delivery import cache, names
-from delivery.names import Names, Sections
+from delivery import cache, name_filters
+from delivery.name_filters import BloomFilter, NameFilters
 from tests import scene
 from tests.channels import factory
 from tests.wsgi import Answer, Client, application
@@ -37,19 +37,19 @@ def miss(client: Client, number: int, channel: str = "tools") -> Answer:
 
 
 def miss_often(client: Client, channel: str = "tools") -> None:
-    for number in range(names.FROM_MISSES):
+    for number in range(name_filters.FROM_MISSES):
         assert miss(client, number, channel).status == 404
 
 
 def test_a_filter_contains_all_its_names_and_few_others() -> None:
-    filled = Names((f"name{number}" for number in range(20_000)), 20_000)
+    filled = BloomFilter((f"name{number}" for number in range(20_000)), 20_000)
     assert all(f"name{number}" in filled for number in range(20_000))
     assert sum(f"other{number}" in filled for number in range(20_000)) < 400
-    assert filled.weight <= 20_000 * names.BITS_A_NAME // 4
+    assert filled.weight <= 20_000 * name_filters.BITS_A_NAME // 4
 
 
 def test_an_empty_section_contains_no_name() -> None:
-    assert "name" not in Names([], 0)
+    assert "name" not in BloomFilter([], 0)
 
 
 def test_a_name_that_no_revision_has_needs_no_query_after_some_misses(
@@ -114,10 +114,10 @@ def test_the_names_of_a_section_are_read_once_and_outlive_what_is_remembered(
     client: Client, tools: Channel
 ) -> None:
     miss_often(client)
-    known = cache.current().names
+    filters = cache.current().name_filters
     Generation.rise()
     miss(client, 1)  # which looks the channel up again
-    assert cache.current().names is known
+    assert cache.current().name_filters is filters
     with CaptureQueriesContext(connection) as queries:
         miss(client, 2)
     assert not queries.captured_queries
@@ -126,7 +126,7 @@ def test_the_names_of_a_section_are_read_once_and_outlive_what_is_remembered(
 def test_a_section_of_too_many_names_is_looked_up_each_time(
     client: Client, tools: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "MOST_NAMES", 0)
+    monkeypatch.setattr(name_filters, "MOST_NAMES", 0)
     miss_often(client)
     with CaptureQueriesContext(connection) as queries:
         miss(client, 1000)
@@ -134,10 +134,10 @@ def test_a_section_of_too_many_names_is_looked_up_each_time(
 
 
 def test_filters_are_bounded_in_bytes(tools: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "MEMORY", 2000)
-    monkeypatch.setattr(names, "FROM_MISSES", 1)
-    sections = Sections()
+    monkeypatch.setattr(name_filters, "MEMORY", 2000)
+    monkeypatch.setattr(name_filters, "FROM_MISSES", 1)
+    sections = NameFilters()
     for section in range(100):
-        sections.missed(tools, f"section{section}")
+        sections.count_miss(tools, f"section{section}")
     assert sections._filters.weight <= 2000
     assert sections._filters.items
