@@ -26,8 +26,8 @@ _VERSIONS = re.compile(r"[A-Za-z0-9_.!+ ]*")
 _BUILDS = re.compile(r"[A-Za-z0-9_.+ ]*")
 _HASHES = (("sha256", 64), ("md5", 32))
 # `url` and `channel` decide where conda downloads from, `fn` under which name.
-_LEADS_AWAY = ("url", "channel", "fn")
-NOTHING = msgspec.Raw(b"")
+_LOCATION_KEYS = ("url", "channel", "fn")
+ABSENT = msgspec.Raw(b"")
 
 
 class CondaRecord(Record):
@@ -55,17 +55,17 @@ _OWN_FIELDS = frozenset(
 )
 
 
-class Listed(CondaRecord):
+class DecodedRecord(CondaRecord):
     """As decoded from the index. A missing build number is told from 0."""
 
     build_number: int = -1
-    url: msgspec.Raw = NOTHING
-    channel: msgspec.Raw = NOTHING
-    fn: msgspec.Raw = NOTHING
+    url: msgspec.Raw = ABSENT
+    channel: msgspec.Raw = ABSENT
+    fn: msgspec.Raw = ABSENT
 
 
-def filled(
-    files: list[str], listed: list[Listed], raws: Iterable[msgspec.Raw]
+def completed(
+    files: list[str], listed: list[DecodedRecord], raws: Iterable[msgspec.Raw]
 ) -> Iterable[CondaRecord]:
     """The records with what does not come from their own fields."""
     for file, record, raw in zip(files, listed, raws, strict=True):
@@ -75,13 +75,13 @@ def filled(
         stamp = record.timestamp
         if stamp is not None and not LAST_SECOND < stamp <= LAST_SECOND * 1000 + 999:
             record.timestamp = milliseconds(stamp)
-        if not (record.url is record.channel is record.fn is NOTHING):
-            _cut(record)
+        if not (record.url is record.channel is record.fn is ABSENT):
+            _strip_location_keys(record)
     return listed
 
 
-def all_right(files: list[str], listed: list[Listed], expected: tuple[str, str]) -> bool:
-    """Whether every record of a kind is one that `checked` would take; if in doubt, no."""
+def all_valid(files: list[str], listed: list[DecodedRecord], expected: tuple[str, str]) -> bool:
+    """Whether every record of a kind is one that `check_record` would take; if in doubt, no."""
     name, extension = expected
     versions, builds = [r.version for r in listed], [r.build for r in listed]
     sizes, numbers = [r.size for r in listed], [r.build_number for r in listed]
@@ -98,7 +98,7 @@ def all_right(files: list[str], listed: list[Listed], expected: tuple[str, str])
         and _within(builds, _BUILDS)
         and _between(sizes, LARGEST_FILE)
         and _between(numbers, LARGEST_BUILD_NUMBER)
-        and _hashes_right(listed)
+        and _hashes_valid(listed)
     )
 
 
@@ -117,7 +117,7 @@ def _within(texts: list[str], pattern: re.Pattern[str]) -> bool:
     )
 
 
-def _hashes_right(listed: list[Listed]) -> bool:
+def _hashes_valid(listed: list[DecodedRecord]) -> bool:
     # Whole columns at once, as in `_within`.
     columns = [[r.sha256 for r in listed], [r.md5 for r in listed]]
     for values, (_, length) in zip(columns, _HASHES, strict=True):
@@ -137,7 +137,7 @@ def _is_hex(text: str) -> bool:
         return False
 
 
-def checked(file: str, raw: bytes, *, extension: str) -> CondaRecord | Invalid:
+def check_record(file: str, raw: bytes, *, extension: str) -> CondaRecord | Invalid:
     """One record by itself, or what is wrong with it."""
     parsed = parse_file_name(file)
     if parsed is None:
@@ -151,7 +151,7 @@ def checked(file: str, raw: bytes, *, extension: str) -> CondaRecord | Invalid:
     if not isinstance(fields, dict):
         # What stands in the place of a record that cannot be published (see `readable`).
         return Invalid(file, fields if isinstance(fields, str) else NO_OBJECT)
-    if why := _wrong(fields, parsed[:3]):
+    if why := _problem(fields, parsed[:3]):
         return Invalid(file, why)
     record = CondaRecord(
         filename=file,
@@ -169,8 +169,8 @@ def checked(file: str, raw: bytes, *, extension: str) -> CondaRecord | Invalid:
         subdir=_text(fields, "subdir"),
         purls=_purls(fields),
     )
-    if any(key in fields for key in _LEADS_AWAY):
-        _cut(record)
+    if any(key in fields for key in _LOCATION_KEYS):
+        _strip_location_keys(record)
     return record
 
 
@@ -181,7 +181,7 @@ def _purls(fields: dict[str, object]) -> tuple[str, ...] | None:
     return tuple(text for text in purls if isinstance(text, str))
 
 
-def _wrong(fields: dict[str, object], expected: tuple[str, ...]) -> str:
+def _problem(fields: dict[str, object], expected: tuple[str, ...]) -> str:
     """What forbids to publish the record; "" if nothing does."""
     for key, value in zip(("name", "version", "build"), expected, strict=True):
         if fields.get(key) != value:
@@ -190,10 +190,10 @@ def _wrong(fields: dict[str, object], expected: tuple[str, ...]) -> str:
         return "The record has no build number that makes sense."
     if fields.get("size") is not None and not _is_count(fields["size"], LARGEST_FILE):
         return "The record has no size that makes sense."
-    return _wrong_hashes(fields)
+    return _hash_problem(fields)
 
 
-def _wrong_hashes(fields: dict[str, object]) -> str:
+def _hash_problem(fields: dict[str, object]) -> str:
     hashes = {key: fields.get(key) for key, _ in _HASHES if fields.get(key) not in (None, "")}
     if not hashes:
         return "The record has neither a sha256 nor an md5: what is downloaded cannot be checked."
@@ -224,14 +224,14 @@ def milliseconds(value: object) -> int | None:
     return value if value <= LAST_SECOND * 1000 + 999 else None
 
 
-def _cut(record: CondaRecord) -> None:
+def _strip_location_keys(record: CondaRecord) -> None:
     """Takes out of `raw` what would lead clients past this server."""
     # Raw values: what is not cut stays byte for byte, as its signature needs it.
     fields = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
-    cut = [key for key in _LEADS_AWAY if key in fields]
-    if "fn" in cut and msgspec.json.decode(fields["fn"]) == record.filename:
-        cut.remove("fn")
-    if not cut:
+    stripped = [key for key in _LOCATION_KEYS if key in fields]
+    if "fn" in stripped and msgspec.json.decode(fields["fn"]) == record.filename:
+        stripped.remove("fn")
+    if not stripped:
         return
-    left = ((key, bytes(raw)) for key, raw in fields.items() if key not in cut)
+    left = ((key, bytes(raw)) for key, raw in fields.items() if key not in stripped)
     record.raw = b"{" + join_entries(left) + b"}"

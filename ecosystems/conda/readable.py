@@ -21,7 +21,7 @@ TOO_LONG = "The record has a number of more than 4,300 digits."
 TOO_DEEP = "The record has too many brackets in each other."
 NO_OBJECT = "The record is not an object."
 NO_LIST = "The record's {} is not a list of texts."
-TWICE = "The record has a key twice."
+REPEATED_KEY = "The record has a key twice."
 
 _Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -93,16 +93,16 @@ SPACED = re.compile(rb'"[ \t\r\n]++:')
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _PURL = re.compile(r"pkg:[a-zA-Z][a-zA-Z0-9+.-]*/.+")
 _RUN_EXPORTS = ("noarch", "strong", "strong_constrains", "weak", "weak_constrains")
-_Value = Callable[[object], bool]
+_ValueCheck = Callable[[object], bool]
 
 
 def readable(body: bytes) -> bytes:
     """The canonical body with only records that clients can read, and reasons for the others."""
-    if _clear(body):
+    if _all_readable(body):
         return body
     raws = _raw_decoder.decode(body)
     packages, conda = (
-        join_entries((file, _record(bytes(raw))) for file, raw in members.items())
+        join_entries((file, _readable_record(bytes(raw))) for file, raw in members.items())
         for members in (raws.packages, raws.conda)
     )
     return join_body(packages, conda, raws.removed)
@@ -113,22 +113,22 @@ def reason(why: str) -> bytes:
     return msgspec.json.encode(why)
 
 
-def _clear(body: bytes) -> bool:
+def _all_readable(body: bytes) -> bool:
     if HALF.search(body) or (_FLOAT.search(body) and _POINT.search(body)):
         return False
     # Digits are made alike, so that one search finds any number that is too long.
     if len(body) > _DIGITS and _LONG in body.translate(_ZEROS):
         return False
     # One after another: what one holds in memory would cost the other time.
-    return _typed(body) and not _may_repeat(body)
+    return _types_fit(body) and not _may_repeat(body)
 
 
-def _typed(body: bytes) -> bool:
+def _types_fit(body: bytes) -> bool:
     try:
         decoded = _body_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return all(map(_fits, (*decoded.packages.values(), *decoded.conda.values())))
+    return all(map(_values_fit, (*decoded.packages.values(), *decoded.conda.values())))
 
 
 def _may_repeat(body: bytes) -> bool:
@@ -145,7 +145,7 @@ def _may_repeat(body: bytes) -> bool:
     return body.count(b'":') != keys + len(msgspec.structs.fields(_Raws))
 
 
-def _fits(record: _Record) -> bool:
+def _values_fit(record: _Record) -> bool:
     """What types alone do not say."""
     return not (
         record.md5 == ""
@@ -157,14 +157,14 @@ def _fits(record: _Record) -> bool:
     )
 
 
-class _TwiceError(ValueError):
+class _RepeatedKeyError(ValueError):
     """An object has a key twice: clients take the last, or refuse the whole index."""
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise _TwiceError
+        raise _RepeatedKeyError
     return fields
 
 
@@ -172,9 +172,9 @@ def parsed(raw: bytes) -> dict[str, object] | str:
     """A record's fields, or why clients cannot read it."""
     try:
         # Python's parser, as in conda: with its limit of digits, and with every key.
-        fields = json.loads(raw, object_pairs_hook=_once)
-    except _TwiceError:
-        return TWICE
+        fields = json.loads(raw, object_pairs_hook=_unique_keys)
+    except _RepeatedKeyError:
+        return REPEATED_KEY
     except UnicodeDecodeError:
         return NOT_TEXT
     except json.JSONDecodeError:
@@ -194,7 +194,7 @@ def parsed(raw: bytes) -> dict[str, object] | str:
     return fields
 
 
-def _record(raw: bytes) -> bytes:
+def _readable_record(raw: bytes) -> bytes:
     """One record as it is, or corrected, or the reason why it cannot be published."""
     fields = parsed(raw)
     if isinstance(fields, str):
@@ -202,11 +202,11 @@ def _record(raw: bytes) -> bytes:
     for key in ("depends", "constrains"):
         if fields.get(key) is not None and not _are_texts(fields[key]):
             return reason(NO_LIST.format(key))
-    wrong = {key for key in fields if key in _FIELDS and not _right(key, fields[key])}
-    return _corrected(raw, fields, wrong) if wrong else raw
+    invalid_keys = {key for key in fields if key in _FIELDS and not _is_valid(key, fields[key])}
+    return _corrected(raw, fields, invalid_keys) if invalid_keys else raw
 
 
-def _right(key: str, value: object) -> bool:
+def _is_valid(key: str, value: object) -> bool:
     # msgspec takes 1.0 for an integer, and not every client does.
     if isinstance(value, float) and key in _WHOLE:
         return False
@@ -214,21 +214,21 @@ def _right(key: str, value: object) -> bool:
         msgspec.convert(value, _FIELDS[key].type)
     except msgspec.ValidationError:
         return False
-    further = _FURTHER.get(key)
-    return further is None or value is None or further(value)
+    value_check = _VALUE_CHECKS.get(key)
+    return value_check is None or value is None or value_check(value)
 
 
-def _corrected(raw: bytes, fields: dict[str, object], wrong: set[str]) -> bytes:
+def _corrected(raw: bytes, fields: dict[str, object], invalid_keys: set[str]) -> bytes:
     """The record with these values mended where that is sure, else taken out."""
     remaining: list[tuple[str, bytes]] = []
     for key, text in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items():
-        if key not in wrong:
+        if key not in invalid_keys:
             remaining.append((key, bytes(text)))
         elif key in ("depends", "constrains"):
             remaining.append((key, b"[]"))
         elif key in _WHOLE and (whole := _whole(key, fields[key])) is not None:
             remaining.append((key, b"%d" % whole))
-        elif key in _NEEDED:
+        elif key in _REQUIRED:
             remaining.append((key, bytes(text)))  # `checks` says what is wrong with it
     return b"{" + join_entries(remaining) + b"}"
 
@@ -250,8 +250,8 @@ def are_run_exports(value: dict[str, object]) -> bool:
 
 
 _WHOLE = frozenset(("timestamp", "size", "build_number", "legacy_bz2_size"))
-_NEEDED = frozenset(("name", "version", "build", "build_number", "size"))
-_FURTHER: dict[str, _Value] = {
+_REQUIRED = frozenset(("name", "version", "build", "build_number", "size"))
+_VALUE_CHECKS: dict[str, _ValueCheck] = {
     "legacy_bz2_md5": lambda value: isinstance(value, str) and bool(_MD5.fullmatch(value)),
     "md5": lambda value: value != "",
     "sha256": lambda value: value != "",

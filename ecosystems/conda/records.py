@@ -11,26 +11,26 @@ import msgspec
 
 from ecosystems.conda.body import KINDS, entries, raw_body
 from ecosystems.conda.checks import (
-    NOTHING,
+    ABSENT,
     CondaRecord,
-    Listed,
-    all_right,
-    checked,
-    filled,
+    DecodedRecord,
+    all_valid,
+    check_record,
+    completed,
     milliseconds,
 )
 from ecosystems.records import Invalid
 
 
 class _Body(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
-    packages: dict[str, Listed]
-    conda: dict[str, Listed]
+    packages: dict[str, DecodedRecord]
+    conda: dict[str, DecodedRecord]
 
 
 class _LocationKeys(msgspec.Struct, gc=False):
-    url: msgspec.Raw = NOTHING
-    channel: msgspec.Raw = NOTHING
-    fn: msgspec.Raw = NOTHING
+    url: msgspec.Raw = ABSENT
+    channel: msgspec.Raw = ABSENT
+    fn: msgspec.Raw = ABSENT
 
 
 class _LocationBody(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
@@ -61,19 +61,19 @@ def records(body: bytes, *, section: str, name: str) -> list[CondaRecord | Inval
     except (msgspec.DecodeError, UnicodeDecodeError):
         # One record of a wrong type is enough: then each is looked at by itself.
         listed = None
-    checked_records: list[CondaRecord | Invalid] = []
+    shard_records: list[CondaRecord | Invalid] = []
     for kind, extension in enumerate(KINDS.values()):
         members = raws.conda if kind else raws.packages
         files = list(members)
         if listed is not None and files:
-            members_listed = list((listed.conda if kind else listed.packages).values())
-            if all_right(files, members_listed, (name, extension)):
-                checked_records += filled(files, members_listed, members.values())
+            decoded_records = list((listed.conda if kind else listed.packages).values())
+            if all_valid(files, decoded_records, (name, extension)):
+                shard_records += completed(files, decoded_records, members.values())
                 continue
-        checked_records += [
-            checked(file, bytes(raw), extension=extension) for file, raw in members.items()
+        shard_records += [
+            check_record(file, bytes(raw), extension=extension) for file, raw in members.items()
         ]
-    return checked_records
+    return shard_records
 
 
 def rewrites(body: bytes) -> bool:
@@ -83,7 +83,7 @@ def rewrites(body: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return True
     return any(
-        record.url is not NOTHING or record.channel is not NOTHING or record.fn is not NOTHING
+        record.url is not ABSENT or record.channel is not ABSENT or record.fn is not ABSENT
         for kind in (locations.packages, locations.conda)
         for record in kind.values()
     )

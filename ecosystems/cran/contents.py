@@ -18,9 +18,9 @@ from ecosystems.cran.packages import (
     Head,
     build,
     head,
-    listed,
     paragraph,
     paragraphs,
+    parse_listed,
 )
 from ecosystems.errors import BadIndex
 from ecosystems.progress import Stop
@@ -70,7 +70,7 @@ def read(blocks: Iterable[bytes], *, section: str, facts: FileFacts, stop: Stop)
     for number, text in enumerate(paragraphs(blocks), 1):
         if number % STOP_EVERY == 1:
             stop()
-        parsed = listed(text, section=section)
+        parsed = parse_listed(text, section=section)
         if parsed is None:
             contents.invalid.append(text[:LONGEST_SHOWN].decode(errors="replace").split("\n")[0])
             continue

@@ -35,7 +35,7 @@ from ecosystems.errors import BadIndex
 from ecosystems.records import Invalid, Record
 
 BETWEEN = b"\n\n"
-LEADS_AWAY = ("Path", "File", "DownloadURL")
+LOCATION_FIELDS = ("Path", "File", "DownloadURL")
 LARGEST_FILE = 1 << 50
 
 _BLANK = re.compile(rb"\n(?:[ \t\r]*\n)+")
@@ -121,7 +121,7 @@ def fields(text: bytes) -> dict[str, str]:
     return values
 
 
-def without(text: bytes, names: tuple[str, ...]) -> bytes:
+def without_fields(text: bytes, names: tuple[str, ...]) -> bytes:
     """The stanza less these fields; every other line stays as it is."""
     cut = tuple(f"{name}:".encode() for name in names)
     lines: list[bytes] = []
@@ -180,7 +180,7 @@ def record(filename: str, raw: bytes, *, section: str, name: str) -> CranRecord 
     except BadStanza as error:
         return Invalid(filename, str(error))
     version, md5 = values.get("Version", ""), values.get("MD5sum", "").lower()
-    if why := _wrong(head_line, values, section=section, name=name):
+    if why := _problem(head_line, values, section=section, name=name):
         return Invalid(filename, why)
     return CranRecord(
         filename=filename,
@@ -206,7 +206,7 @@ def _published(values: dict[str, str]) -> int | None:
     return None
 
 
-def _wrong(head_line: Head, values: dict[str, str], *, section: str, name: str) -> str:
+def _problem(head_line: Head, values: dict[str, str], *, section: str, name: str) -> str:
     """What forbids to publish the entry; "" if nothing does."""
     version, md5 = values.get("Version", ""), values.get("MD5sum", "").lower()
     if values.get("Package") != name:
@@ -224,7 +224,7 @@ def _wrong(head_line: Head, values: dict[str, str], *, section: str, name: str) 
     return ""
 
 
-def listed(text: bytes, *, section: str) -> tuple[str, Head, bytes] | None:
+def parse_listed(text: bytes, *, section: str) -> tuple[str, Head, bytes] | None:
     """A stanza of an index as (package name, our line, what is kept of it).
 
     None where not even the name can be read.
@@ -232,7 +232,7 @@ def listed(text: bytes, *, section: str) -> tuple[str, Head, bytes] | None:
     try:
         values = fields(text)
     except BadStanza:
-        values = _rough(text)
+        values = _fields_leniently(text)
     name = values.get("Package", "")
     if not is_name(name):
         return None
@@ -248,12 +248,12 @@ def listed(text: bytes, *, section: str) -> tuple[str, Head, bytes] | None:
         # No place at all, for which the record is refused.
         place = "//"
     # R downloads from where these fields point.
-    if any(field in values for field in LEADS_AWAY):
-        text = without(text, LEADS_AWAY)
+    if any(field in values for field in LOCATION_FIELDS):
+        text = without_fields(text, LOCATION_FIELDS)
     return name, Head(filename, None, -1, place), text
 
 
-def _rough(text: bytes) -> dict[str, str]:
+def _fields_leniently(text: bytes) -> dict[str, str]:
     """The fields of a stanza that is to be refused, to say which one it was."""
     values: dict[str, str] = {}
     for line in text.decode(errors="replace").split("\n"):

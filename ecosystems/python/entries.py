@@ -23,7 +23,7 @@ METADATA_KEYS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _HEX = re.compile(r"[0-9a-fA-F]{8,256}")
-_MOMENT = re.compile(
+_TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _COMPARISON = re.compile(r"[\s'\"]*[<>=!~]")
@@ -74,7 +74,7 @@ def decode(body: bytes, raws: list[bytes]) -> list[Entry | Invalid]:
         return [*_all_decoder.decode(body).files]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # One odd value never costs its neighbors: each is looked at alone.
-        return [_alone(raw) for raw in raws]
+        return [_decode_leniently(raw) for raw in raws]
 
 
 def published(raw: bytes) -> dict[str, msgspec.Raw]:
@@ -82,11 +82,11 @@ def published(raw: bytes) -> dict[str, msgspec.Raw]:
     values = _values_decoder.decode(raw)
     for key, check in _CHECKS.items():
         if key in values:
-            right = _right(values[key], check)
-            if right is None:
+            valid = _valid_or_none(values[key], check)
+            if valid is None:
                 del values[key]
             else:
-                values[key] = right
+                values[key] = valid
     return values
 
 
@@ -94,14 +94,16 @@ def published(raw: bytes) -> dict[str, msgspec.Raw]:
 def milliseconds(text: str) -> int | None:
     """An upload time in milliseconds since 1970 UTC, rounded down; None if it makes no sense."""
     try:
-        moment = datetime.fromisoformat(text)
+        uploaded_at = datetime.fromisoformat(text)
         # PEP 700 wants UTC; without a zone it is taken for that.
-        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
+        return (
+            (uploaded_at if uploaded_at.tzinfo else uploaded_at.replace(tzinfo=UTC)) - _EPOCH
+        ) // _MILLISECOND
     except (ValueError, OverflowError):
         return None
 
 
-def _alone(raw: bytes) -> Entry | Invalid:
+def _decode_leniently(raw: bytes) -> Entry | Invalid:
     try:
         return _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -118,33 +120,33 @@ def _alone(raw: bytes) -> Entry | Invalid:
         return Invalid(filename_of(raw)[:240], f"its entry cannot be read: {error}")
     for key, check in (_CHECKS | _METADATA_CHECKS).items():
         if key in values:
-            right = _right(values[key], check)
-            value = None if right is None else msgspec.json.decode(right)
+            valid = _valid_or_none(values[key], check)
+            value = None if valid is None else msgspec.json.decode(valid)
             setattr(entry, key.replace("-", "_"), value)
     return entry
 
 
-def _right(raw: msgspec.Raw, check: Callable[[object], object]) -> msgspec.Raw | None:
+def _valid_or_none(raw: msgspec.Raw, check: Callable[[object], object]) -> msgspec.Raw | None:
     """The value if it makes sense, mended where that is clear; None to leave it out."""
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    right = check(value)
-    if right is None:
+    valid = check(value)
+    if valid is None:
         return None
-    return raw if right is value else msgspec.Raw(msgspec.json.encode(right))
+    return raw if valid is value else msgspec.Raw(msgspec.json.encode(valid))
 
 
 def _hashes(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
-    right = {
+    valid = {
         key: digest
         for key, digest in value.items()
         if isinstance(digest, str) and _HEX.fullmatch(digest)
     }
-    return value if len(right) == len(value) else right
+    return value if len(valid) == len(value) else valid
 
 
 def _size(value: object) -> int | None:
@@ -154,13 +156,13 @@ def _size(value: object) -> int | None:
     return value if 0 <= value <= LARGEST_FILE else None
 
 
-def _moment(value: object) -> str | None:
-    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+def _upload_time(value: object) -> str | None:
+    if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
         return None
     return value if milliseconds(value) is not None else None
 
 
-def _requires(value: object) -> str | None:
+def _requires_python(value: object) -> str | None:
     if not isinstance(value, str) or not value.isprintable():
         return None
     return value if _COMPARISON.match(value) else None
@@ -182,8 +184,8 @@ def _metadata(value: object) -> bool | dict[str, str] | None:
 _CHECKS: dict[str, Callable[[object], object]] = {
     "hashes": _hashes,
     "size": _size,
-    "upload-time": _moment,
-    "requires-python": _requires,
+    "upload-time": _upload_time,
+    "requires-python": _requires_python,
     "yanked": _yanked,
 }
 _METADATA_CHECKS: dict[str, Callable[[object], object]] = dict.fromkeys(METADATA_KEYS, _metadata)

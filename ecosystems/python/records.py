@@ -24,8 +24,8 @@ from ecosystems.records import Invalid, Record
 QUARANTINED = "the upstream has quarantined the project"
 
 _URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<place>[^/?]*))?")
-_NOBODY: License = ("", "")
-_OURS = frozenset({"url", "filename", "hashes", "provenance"})
+_NO_LICENSE: License = ("", "")
+_LOCATION_KEYS = frozenset({"url", "filename", "hashes", "provenance"})
 """What says where the upstream keeps a file: the API shows our own address."""
 
 
@@ -50,7 +50,7 @@ def records(body: bytes, *, name: str) -> list[Record | Invalid]:
         if isinstance(entry, Invalid):
             result.append(entry)
             continue
-        record = _checked(entry, raw, name, stored.licenses, hashes)
+        record = _check_entry(entry, raw, name, stored.licenses, hashes)
         # What cannot be used never hides a usable entry of the same name.
         if isinstance(record, Record):
             key = record.filename.lower()
@@ -102,7 +102,9 @@ def misstated_metadata(body: bytes) -> list[str]:
 def metadata(record: Record) -> dict[str, object]:
     """A file's entry as the API shows it: flat, with the names of core metadata."""
     entry = msgspec.json.decode(record.raw, type=dict[str, object])
-    plain = {key.replace("-", "_"): value for key, value in entry.items() if key not in _OURS}
+    plain = {
+        key.replace("-", "_"): value for key, value in entry.items() if key not in _LOCATION_KEYS
+    }
     return {
         **plain,
         "name": record.name,
@@ -130,13 +132,13 @@ def _hashes(decoded: list[entries.Entry | Invalid]) -> set[str]:
     }
 
 
-def _checked(
+def _check_entry(
     entry: entries.Entry, raw: bytes, name: str, licenses: dict[str, License], hashes: set[str]
 ) -> Record | Invalid:
     filename = entry.filename
     version = version_of(filename, name)
-    if wrong := _wrong_name(filename, name, version):
-        return Invalid(filename[:LONGEST_FILE], wrong)
+    if problem := _name_problem(filename, name, version):
+        return Invalid(filename[:LONGEST_FILE], problem)
     assert version is not None
     sha256 = _hash(entry, "sha256", entries.SHA256)
     md5 = _hash(entry, "md5", entries.MD5)
@@ -147,7 +149,7 @@ def _checked(
     address = _address(entry.url, name)
     if address is None:
         return Invalid(filename, "its address is not one of http or https without a login")
-    stated = licenses.get(version, _NOBODY)
+    stated = licenses.get(version, _NO_LICENSE)
     metadata = "" if entry.metadata in hashes else entry.metadata
     return PythonRecord(
         filename=filename,
@@ -171,7 +173,7 @@ def _hash(entry: entries.Entry, algorithm: str, form: re.Pattern[str]) -> str:
     return digest.lower() if form.fullmatch(digest) else ""
 
 
-def _wrong_name(filename: str, project: str, version: str | None) -> str:
+def _name_problem(filename: str, project: str, version: str | None) -> str:
     """Why no file can have this name here; "" where one can."""
     if len(filename) > LONGEST_FILE:
         return f"its file name is too long: {len(filename)} characters, {LONGEST_FILE} at most"
@@ -189,11 +191,11 @@ def _metadata(filename: str, sha256: str, name: str, version: str, address: str)
         name=name,
         version=version,
         sha256=sha256,
-        address=_behind(address),
+        address=_metadata_address(address),
     )
 
 
-def _behind(address: str) -> str:
+def _metadata_address(address: str) -> str:
     """The address of the metadata: the file's with an ending, before any query."""
     path, mark, query = address.partition("?")
     return f"{path}{METADATA}{mark}{query}"

@@ -163,10 +163,8 @@ class Client:
 
         `most`: the bytes that are accepted where the size is not known for certain. Wrong bytes
         are asked for once more, past all caches, and then are a DigestMismatch. An open file must
-        be readable from its position on by others, and able to seek and truncate: a file that
-        changed meanwhile is begun anew. A gzip encoding that was not asked for is undone.
-        `patience`: what can be done without for now is not tried again, and is given up once
-        the server has kept silent for so many seconds.
+        be readable from its position on by others, and able to seek and truncate. A gzip encoding
+        that was not asked for is undone. `patience`: seconds of silence after which it is given up.
         """
         encoding = FileEncoding(size, verifiable=bool(sha256 or md5 or size >= 0))
         transfer = Transfer(
@@ -186,8 +184,8 @@ class Client:
             except (DigestMismatch, Garbled) as error:
                 # Where the encoding was taken the wrong way, the same bytes may be right.
                 encoding.doubt(error)
-                transfer = transfer.with_headers(NO_CACHE)
-                return _store_file(transfer, sink, sha256=sha256, md5=md5)
+                uncached = transfer.with_headers(NO_CACHE)
+                return _store_file(uncached, sink, sha256=sha256, md5=md5)
 
 
 def _conditional_headers(

@@ -15,7 +15,7 @@ from ecosystems.cran.packages import (
     paragraphs,
     records,
     stanza,
-    without,
+    without_fields,
 )
 from ecosystems.cran.rds import Vector
 from ecosystems.errors import BadIndex
@@ -210,7 +210,7 @@ def test_a_body_is_canonical() -> None:
 
 def test_fields_are_cut_out_with_their_continuations() -> None:
     text = b"Path: a,\n  b\nPackage: aa\nPathology: x\nFile:\n y\nVersion: 1.0"
-    assert without(text, ("Path", "File")) == b"Package: aa\nPathology: x\nVersion: 1.0"
+    assert without_fields(text, ("Path", "File")) == b"Package: aa\nPathology: x\nVersion: 1.0"
 
 
 @pytest.mark.parametrize(
