@@ -23,6 +23,7 @@ from web.pages.guards import require_level, user_of
 
 def channel_for_mirrors(request: HttpRequest, c: str, s: str | None, *, level: Level) -> Channel:
     """The channel, if the user has `level` on its mirrors."""
+    # First whether the user may know of the channel: 403 would tell that it exists.
     channel = get_channel(request, c, s)
     require_level(request, Attribute.MIRROR, level)
     return get_channel(request, c, s, level=level) if level != Level.READ else channel
@@ -35,6 +36,7 @@ def get_mirror(request: HttpRequest, c: str, s: str | None, pk: int, *, level: L
     mirror = rows.select_related("upstream__channel__parent", "filter", "owner").first()
     if mirror is None:
         raise Http404(f"The channel {channel.path} no longer has this mirror.")
+    # The object that is loaded with its parent and filter: templates read them.
     mirror.channel = channel
     return mirror
 
@@ -66,6 +68,7 @@ def may_write(request: HttpRequest, channel: Channel) -> bool:
 
 
 def return_url(request: HttpRequest, channel: Channel, *, mirror: Mirror | None = None) -> str:
-    """The list the user came from: an address of this server in `next`, else the channel's tab."""
+    """The list that the user came from: the URL in `next`, else the channel's tab."""
+    # `next` is whatever the address says: only a URL of this server is followed.
     list_url = inside(request, request.GET.get("next"), channel_url(channel, "channel-mirrors"))
     return f"{list_url}#mirror-{mirror.pk}" if mirror else list_url

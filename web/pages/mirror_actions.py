@@ -1,7 +1,7 @@
-"""Pages that ask before something is done with a mirror, and then do it.
+"""Pages that ask before they stop, restart, release or delete a mirror, and then do it.
 
-The rule: each says what happens and what is lost; an action that the state does not allow any
-more is answered with a message, never with silence.
+The rule: each says what happens and what is lost; an action that the state no longer allows is
+answered with a message, never with silence.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from web.pages.rendering import confirm
 
 @signed_in
 def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
-    """Stop the run that is going."""
+    """Stop the current run."""
     mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         run = run_control.stop(mirror, actor=_actor(request))
+        # The run may end while the question is on the screen.
         if run is None:
             messages.info(request, f"{mirror.name} had already ended.")
         elif run.state == JobState.STOPPED:
@@ -52,7 +53,7 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
 
 @signed_in
 def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
-    """End a run that was asked to stop and does not."""
+    """End a run that was told to stop and has not stopped."""
     mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         try:
@@ -100,7 +101,7 @@ def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
 
 @signed_in
 def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
-    """Publish what the guard holds."""
+    """Publish the changes that the guard holds."""
     mirror = get_runnable_mirror(request, c, s, pk)
     if request.method == "POST":
         try:
@@ -148,7 +149,8 @@ def delete(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpR
 @signed_in
 @require_POST
 def retry(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
-    """Run again, which fetches the files that failed and nothing that is here."""
+    """Run again, which fetches the files that failed and none that is present."""
+    # Without a question: a run that only fetches takes nothing away.
     mirror = get_runnable_mirror(request, c, s, pk)
     try:
         run = run_control.request_run(mirror, cause=Cause.MANUAL, actor=_actor(request))

@@ -23,6 +23,7 @@ from web.pages.guards import require_level, signed_in, user_of
 from web.pages.mirror_access import channel_for_mirrors, may_write
 from web.pages.rendering import confirm, render
 
+# All are done within one request, each in its own transaction: that must end some time.
 MAX_MIRRORS = 1000
 MAX_NAMES = 5
 
@@ -44,7 +45,7 @@ class Action:
     losses: str
     do: Callable[[Mirror, str], Outcome]
     runs: bool = False
-    """Whether the mirror reads its source by it, which the user must be allowed to, too."""
+    """Whether the mirror then reads its source, which the user must be allowed to read, too."""
 
 
 @signed_in
@@ -89,18 +90,20 @@ def _bulk(request: HttpRequest, permitted: QuerySet[Mirror], list_url: str) -> H
 
 
 def _selected(request: HttpRequest, permitted: QuerySet[Mirror]) -> QuerySet[Mirror]:
-    """The mirrors that are ticked, or all that the list's filters leave."""
+    """The mirrors that are selected, or all that match the filters of the list."""
     if request.GET.get("all"):
         matching = mirror_rows.matching(permitted, request.GET)
         return mirror_rows.in_state(matching, request.GET.get("state", "")).order_by("name")[
             :MAX_MIRRORS
         ]
+    # 18 digits: more may exceed a bigint.
     ids = [text for text in request.GET.getlist("mirror")[:MAX_MIRRORS] if text.isdecimal()]
     return permitted.filter(pk__in=[int(text[:18]) for text in ids]).order_by("name")
 
 
 def _apply(request: HttpRequest, action: Action, mirror: Mirror) -> Outcome:
-    """What the page of the one mirror would do, if it would let the user."""
+    """Do to one mirror what its own page would do, under the same permissions."""
+    # Per mirror: the list of all mirrors has channels in which the user may only read.
     if not may_write(request, mirror.channel):
         return _outcome(mirror, "You don't have permission to change this mirror", done=False)
     if action.runs and not services.may_read_source(mirror, Caller(user_of(request))):

@@ -19,6 +19,7 @@ from web.pages.mirror_access import get_mirror, get_run, may_write
 from web.pages.rendering import render
 from web.pages.run_counts import file_summary
 
+# The page is polled every two seconds, with all of its lines.
 MAX_LOG_LINES = 200
 MAX_FAILURES = 20
 MAX_PAST_RUNS = 10
@@ -59,10 +60,12 @@ def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str,
         return context
     run.mirror = mirror
     last = _is_last(mirror, run)
+    # Compared with a complete run: one that failed or was stopped has counted a part.
     earlier = mirror.runs.filter(number__lt=run.number, state=JobState.COMPLETED).order_by(
         "-number"
     )
     log = LogLine.objects.filter(run=run)
+    # The newest lines, in the order of the log.
     lines = list(log.order_by("-id")[:MAX_LOG_LINES])[::-1]
     return {
         **context,
@@ -89,15 +92,17 @@ def _is_last(mirror: Mirror, run: Run) -> bool:
 
 
 def _warnings(mirror: Mirror, run: Run) -> list[str]:
-    """The last run's page has all that the mirror warns of, an earlier one's what that run did."""
+    """Of the last run all warnings of the mirror; of an earlier run only its own."""
     own: list[str] = run.warnings
+    # What a mirror warns of now has nothing to do with a run of last month.
     if not _is_last(mirror, run):
         return own
     return list(dict.fromkeys([*warnings.of(mirror), *own]))
 
 
 def _published_revisions(run: Run) -> list[int] | None:
-    """The revisions before and after the run; None where one of them is not kept any more."""
+    """The revisions before and after the run; None if one of them is no longer kept."""
+    # A link between revisions of which one is gone would lead to a 404.
     numbers = run.counts.get("revisions")
     if numbers is None:
         return None
@@ -106,7 +111,7 @@ def _published_revisions(run: Run) -> list[int] | None:
 
 
 def _steps(run: Run) -> list[dict[str, Any]]:
-    """The eight steps: done, going or to come, and how long each took."""
+    """The eight steps of the run and how long each took."""
     times = {step["number"]: (step["started"], step["ended"]) for step in run.steps}
     return [
         {

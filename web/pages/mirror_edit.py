@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -28,6 +26,7 @@ from web.pages.mirror_access import channel_for_mirrors, get_mirror
 from web.pages.mirror_forms import CONDA_ONLY, MirrorForm
 from web.pages.pagination import PAGE_SIZE, number_parameter
 
+# A select with more options is of no use; the URL of any channel can be typed.
 MAX_LOCAL_CHANNELS = 100
 MAX_ID = 999_999_999
 COMMON_SOURCES = {
@@ -79,7 +78,7 @@ def create(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 
 @signed_in
 def edit(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
-    """The Edit mirror form: everything as it was; mode and type are locked."""
+    """The Edit mirror form, filled with the saved values; mode and type cannot be changed."""
     mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     form = MirrorForm(request.POST or None, mirror=mirror)
     if request.method == "POST" and form.is_valid():
@@ -108,10 +107,11 @@ def _save(
 
 
 def _redirect_to_row(request: HttpRequest, mirror: Mirror, message: str) -> HttpResponse:
-    """On to the mirror's row."""
+    """Go to the mirror's row in the list."""
     running = mirror.runs.filter(state__in=STOPPABLE).exists()
     suffix = " It is running; its row shows the progress." if running else ""
     messages.success(request, message + suffix)
+    # Lists are sorted by name: the rows before it say on which page the row is.
     before = Mirror.objects.filter(channel=mirror.channel, deleted_at=None, name__lt=mirror.name)
     page = before.count() // PAGE_SIZE + 1
     list_url = channel_url(mirror.channel, "channel-mirrors")
@@ -122,7 +122,7 @@ def _form_page(
     request: HttpRequest, channel: Channel, form: MirrorForm, *, like: Mirror | None = None
 ) -> HttpResponse:
     local_channels = access.visible_channels(request.user).exclude(pk=channel.pk).order_by("name")
-    context: dict[str, Any] = {
+    context = {
         "form": form,
         "mirror": form.mirror,
         "template_mirror": like,
@@ -140,8 +140,10 @@ def _form_page(
         ],
         "filters": channel_filters(channel),
         "conda_only": CONDA_ONLY,
+        # Not beside errors: these warnings are about what is saved, not about what was sent.
         "warnings": form.mirror.warnings if form.mirror and not form.is_bound else [],
     }
+    # A form that was refused is not a success (RFC 9110, 15.5.21), also for scripts that post it.
     status = 422 if form.errors else 200
     return render_tab(
         request,

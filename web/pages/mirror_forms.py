@@ -1,12 +1,12 @@
-"""The form of a mirror: the fields of the document people know, in the API's words.
+"""The form of a mirror: its fields have the labels that the documentation uses.
 
-The rule: a field has the name of the API's key, so what a verb says against a body is shown at
-its field. What a type does not have is neither read nor saved.
+The rule: a field has the name of the API's key, so an error of a service is shown at its field.
+What a type does not have is neither read nor saved.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 from zoneinfo import available_timezones
 
 from django import forms
@@ -18,6 +18,7 @@ from ecosystems import registry
 from mirrors import source_urls
 from mirrors.models import Mirror, MirrorType
 from mirrors.services import LONGEST_NAME, MONTHLY
+from web.pages.account_forms import FormData
 from web.pages.channel_forms import FilterForm
 from web.pages.spec_lists import SpecListField
 
@@ -28,9 +29,12 @@ FREQUENCIES = (
     ("0 0 * * *", "Daily: at midnight"),
     (CUSTOM, "Custom cron"),
 )
+# Shown at once; the others are behind “More platforms”.
 COMMON_PLATFORMS = ("noarch", "win-64", "linux-64", "osx-64", "osx-arm64")
 CONDA_ONLY = ("subdirs", "keep_legacy", "cve_score_threshold", "exclude_non_curated_cve")
-NO_CONDA_FILTERS: dict[str, Any] = {
+MirrorBody: TypeAlias = dict[str, Any]
+"""The body of the API's POST and PUT for a mirror."""
+NO_CONDA_FILTERS: dict[str, object] = {
     "subdirs": [],
     "keep_legacy": False,
     "cve_score_threshold": None,
@@ -129,22 +133,23 @@ class MirrorForm(FilterForm):
 
     def __init__(
         self,
-        *args: Any,
+        data: FormData | None = None,
+        *,
         mirror: Mirror | None = None,
         like: Mirror | None = None,
-        **kwargs: Any,
     ) -> None:
-        """Of the mirror that is edited, or of a new one that begins as `like` is."""
+        """Of the mirror that is edited, or of a new one that is filled in like `like`."""
         self.mirror = mirror
-        kwargs["initial"] = (
+        initial = (
             _saved_values(mirror) if mirror else _copied_values(like) if like else _default_values()
         )
-        super().__init__(*args, terms=_terms(mirror or like), **kwargs)
+        super().__init__(data, terms=_terms(mirror or like), initial=initial)
         kinds = [(kind, MirrorType(kind).label) for kind in registry.kinds()]
         self._choose("mirror_type", kinds)
         self._choose("cron_timezone", [(zone, zone) for zone in _time_zones(mirror or like)])
         if mirror:
             for name in ("mirror_mode", "mirror_type"):
+                # Django then keeps the saved value, whatever is sent.
                 self.fields[name].disabled = True
         for name in ("only_specs", "exclude_specs", "include_specs"):
             self.fields[name].widget.attrs["rows"] = 2
@@ -166,6 +171,8 @@ class MirrorForm(FilterForm):
 
     def clean_mirror_name(self) -> str:
         name: str = self.cleaned_data["mirror_name"].strip()
+        # On the whole server, which the API checks, too; here the sentence stands at the field
+        # before anything else is tried.
         others = Mirror.objects.filter(name=name)
         if (others.exclude(pk=self.mirror.pk) if self.mirror else others).exists():
             raise ValidationError("A mirror with this name already exists on this server.")
@@ -197,7 +204,7 @@ class MirrorForm(FilterForm):
             filters["only_specs"] = []
         return filters if self.kind == MirrorType.CONDA else {**filters, **NO_CONDA_FILTERS}
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> MirrorBody:
         """The form as the API's body."""
         data = self.cleaned_data
         keys = (
@@ -214,6 +221,7 @@ class MirrorForm(FilterForm):
 
 
 def _default_values() -> dict[str, Any]:
+    # Passive and noarch only: a first mirror that is submitted as it is takes almost no space.
     return {
         "mirror_mode": Mirror.Mode.PASSIVE.value,
         "mirror_type": registry.kinds()[0],
@@ -243,13 +251,14 @@ def _saved_values(mirror: Mirror) -> dict[str, Any]:
 
 
 def _copied_values(mirror: Mirror) -> dict[str, Any]:
-    """As the mirror is, under another name and without its logins, which nobody may read."""
+    """The mirror's values under another name, without its credentials, which nobody may read."""
     source, proxy = (
         source_urls.shown(mirror.upstream),
         source_urls.shown_proxy(mirror.upstream) or "",
     )
     return {
         **_saved_values(mirror),
+        # “_copy” takes five characters.
         "mirror_name": f"{mirror.name[: LONGEST_NAME - 5]}_copy",
         "source_root": mirror.upstream.url if source_urls.HIDDEN in source else source,
         "proxy": "" if source_urls.HIDDEN in proxy else proxy,
@@ -259,14 +268,17 @@ def _copied_values(mirror: Mirror) -> dict[str, Any]:
 
 
 def _terms(mirror: Mirror | None) -> dict[str, Any]:
-    """The saved filter; `projects` is another word for the only packages."""
+    """The saved filter; `projects` means the same as `only_specs` and is shown there."""
     terms = dict(mirror.filter.terms) if mirror else {}
     only = [*(terms.get("only_specs") or []), *(terms.pop("projects", None) or [])]
     return {**terms, "only_specs": list(dict.fromkeys(only))} if mirror else terms
 
 
 def _time_zones(mirror: Mirror | None) -> list[str]:
+    # Zones that are in use stay choices, whatever they are called.
     own = {settings.DEFAULT_CRON_TIMEZONE, *([mirror.cron_timezone] if mirror else [])}
+    # Not Etc/GMT+5, which is five hours *west* of Greenwich (POSIX turns the sign), and no
+    # abbreviations such as EST, which know no daylight saving time.
     regional = {
         zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -22,7 +21,7 @@ from web.pages.rendering import render
 
 @signed_in
 def channel_mirrors(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
-    """The mirrors of a channel, with what they do now."""
+    """The mirrors of a channel with their current states."""
     channel = channel_for_mirrors(request, c, s, level=Level.READ)
     mirrors = mirror_rows.all_mirrors().filter(channel=channel)
     context = _context(request, mirrors, may_write=writable(request, channel))
@@ -34,7 +33,7 @@ def channel_mirrors(request: HttpRequest, c: str, s: str | None = None) -> HttpR
 
 @signed_in
 def all_mirrors(request: HttpRequest) -> HttpResponse:
-    """The mirrors of all channels that the user may know of, for roles with mirror = manage."""
+    """The mirrors of all channels that the user may read, for roles with mirror = manage."""
     require_level(request, Attribute.MIRROR, Level.MANAGE)
     context = _context(request, mirror_rows.visible_mirrors(request.user), may_write=True)
     context |= {"everywhere": True, "bulk": reverse("all-bulk")}
@@ -47,6 +46,7 @@ def row(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResp
     try:
         mirror = get_mirror(request, c, s, pk, level=Level.READ)
     except Http404:
+        # 200, not 404: htmx swaps nothing on an error, and the row would stay.
         return HttpResponse("")
     line = mirror_rows.build_rows(
         mirror_rows.all_mirrors().filter(pk=mirror.pk), may_write=writable(request, mirror.channel)
@@ -56,7 +56,9 @@ def row(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResp
     return render(request, "mirrors/row.html", context)
 
 
-def _context(request: HttpRequest, mirrors: QuerySet[Mirror], *, may_write: bool) -> dict[str, Any]:
+def _context(
+    request: HttpRequest, mirrors: QuerySet[Mirror], *, may_write: bool
+) -> dict[str, object]:
     matching = mirror_rows.matching(mirrors, request.GET)
     chosen = mirror_rows.selected_filters(request)
     sort = mirror_rows.sort_of(request)
@@ -68,6 +70,7 @@ def _context(request: HttpRequest, mirrors: QuerySet[Mirror], *, may_write: bool
         "sort": sort,
         "page": page,
         "rows": [
+            # Per channel: the list of all mirrors has channels in which the user may only read.
             replace(line, may_write=writable(request, line.mirror.channel))
             for line in mirror_rows.build_rows(page.rows, may_write=may_write)
         ],

@@ -1,10 +1,11 @@
-"""Parts of the mirror form: Test connection, Preview, and what is said while one types.
+"""Parts of the mirror form: Test connection, Preview, and the checks while people type.
 
 Nothing here saves a mirror or touches its channel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,6 +34,7 @@ from web.pages.mirror_forms import CUSTOM, MirrorForm
 from web.pages.rendering import render
 from web.pages.spec_lists import split
 
+# Three times show the rhythm of a schedule.
 NEXT_TIMES = 3
 MAX_PROBLEMS = 20
 MAX_EXAMPLES = 20
@@ -41,7 +43,7 @@ MAX_EXAMPLES = 20
 @signed_in
 @require_POST
 def connection_result(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
-    """What is at the address in the form."""
+    """Whether the URL in the form is a source, and of which type."""
     channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
     form = submitted_form(request, channel)
     form.is_valid()
@@ -72,9 +74,10 @@ def check(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """What the form means so far: specs that cannot be read, conflicts, when it would run."""
     channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
     form = submitted_form(request, channel)
+    # The form is half filled in while people type: only what has been typed is judged.
     form.is_valid()
     lists = ("only_specs", "exclude_specs", "include_specs")
-    context: dict[str, Any] = {
+    context = {
         "unreadable": {name: _unreadable(form, name) for name in lists},
         "conflicts": _conflicts(form, channel),
         **_schedule_in_words(form),
@@ -88,6 +91,7 @@ def start(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Start a preview of the form, checked as if it were saved."""
     channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
     form = submitted_form(request, channel)
+    # A preview saves nothing, so it needs no name yet.
     if form.is_valid() or set(form.errors) <= {"mirror_name"}:
         try:
             row = preview.begin(
@@ -103,7 +107,7 @@ def start(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
 
 @signed_in
 def progress(request: HttpRequest, number: int, c: str, s: str | None = None) -> HttpResponse:
-    """How far a preview is; then what it found."""
+    """The progress of a preview, then its result."""
     channel = channel_for_mirrors(request, c, s, level=Level.WRITE)
     return _preview_panel(request, channel, _own_preview(request, channel, number))
 
@@ -120,17 +124,18 @@ def cancel(request: HttpRequest, number: int, c: str, s: str | None = None) -> H
 
 
 def _preview_panel(request: HttpRequest, channel: Channel, row: Preview) -> HttpResponse:
-    context: dict[str, Any] = {"preview": row, "channel": channel, "result": row.result}
+    context: dict[str, object] = {"preview": row, "channel": channel, "result": row.result}
     if row.state == JobState.COMPLETED:
         count = row.result["count"]
         examples = row.result["examples"]
-        context["reasons"] = [
+        reasons = [
             (by, rule, number, examples.get(f"{by}.{rule}", [])[:MAX_EXAMPLES])
             for by in ("mirror", "channel")
             for rule, number in count[f"{by}_filtered"].items()
             if number
         ]
-        context["left_out"] = sum(number for _, _, number, _ in context["reasons"])
+        context["reasons"] = reasons
+        context["filtered_out"] = sum(number for _, _, number, _ in reasons)
         context["changes"] = [
             (label, row.result[key], examples.get(key, [])[:MAX_EXAMPLES])
             for key, label in (("added", "Added"), ("replaced", "Replaced"), ("removed", "Removed"))
@@ -140,6 +145,7 @@ def _preview_panel(request: HttpRequest, channel: Channel, row: Preview) -> Http
 
 
 def _own_preview(request: HttpRequest, channel: Channel, number: int) -> Preview:
+    # Of this user only: a preview can show the packages of a source that others may not read.
     rows = Preview.objects.filter(pk=number, channel=channel, asker=user_of(request))
     row = rows.first()
     if row is None or not preview.may_see(row, Caller(user_of(request))):
@@ -152,12 +158,14 @@ def submitted_form(request: HttpRequest, channel: Channel) -> MirrorForm:
     text = request.POST.get("mirror", "")
     rows = Mirror.objects.filter(channel=channel, deleted_at=None)
     rows = rows.select_related("upstream__channel", "filter", "owner")
+    # 18 digits: more may exceed a bigint.
     mirror = rows.filter(pk=int(text[:18])).first() if text.isdecimal() else None
     return MirrorForm(request.POST, mirror=mirror)
 
 
 def _upstream(request: HttpRequest, form: MirrorForm, channel: Channel) -> Upstream:
-    """The place that the form names; nothing is saved."""
+    """The upstream that the form describes, not saved."""
+    # With the saved one beside it: *** in a URL stands for its credentials.
     saved = form.mirror.upstream if form.mirror else None
     owner = form.mirror.owner if form.mirror else user_of(request)
     body = {key: form.cleaned_data[key] for key in ("source_root", "proxy")}
@@ -168,8 +176,8 @@ def _upstream(request: HttpRequest, form: MirrorForm, channel: Channel) -> Upstr
     return source_urls.upstream_for(form.kind, source, proxy, save=False)
 
 
-def form_problems(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
-    """What is wrong with these fields: (the field's label, the sentence)."""
+def form_problems(form: MirrorForm, names: Iterable[str]) -> list[tuple[str | None, str]]:
+    """The errors of these fields, (label, sentence) each; no label for those of the whole form."""
     return [
         (str(form.fields[name].label) if name in form.fields else None, str(text))
         for name in names
@@ -178,7 +186,7 @@ def form_problems(form: MirrorForm, names: Any) -> list[tuple[str | None, str]]:
 
 
 def _unreadable(form: MirrorForm, name: str) -> list[tuple[str, str]]:
-    """The entries of a list that are no specs, with what the parser says."""
+    """The entries of a list that are no specs, each with the parser's message."""
     if name == "only_specs" and not form.data.get("only"):
         return []
     read = filter_forms.spec_of(form.kind)
@@ -205,7 +213,7 @@ def _conflicts(form: MirrorForm, channel: Channel) -> list[str]:
     try:
         normalized = filter_forms.validated(_filter_so_far(form), "mirror", form.kind)
     except ValidationError:
-        # What is wrong is told at its field.
+        # The errors are shown at their fields.
         return sentences
     mirror_rules = filter_forms.compiled_rules(normalized, "mirror", form.kind)
     channel_rules = [
@@ -216,17 +224,19 @@ def _conflicts(form: MirrorForm, channel: Channel) -> list[str]:
 
 def _filter_so_far(form: MirrorForm) -> dict[str, Any]:
     """The filter as far as it is filled in."""
+    # Fields with errors have no cleaned value.
     for name in (*SPEC_LISTS, "date_from", "date_to", "only"):
         form.cleaned_data.setdefault(name, None)
     for name in form.fields:
         form.cleaned_data.setdefault(name, None)
     filters = form.filter_terms()
     if filters.get("only_specs"):
+        # The combination is refused, and has its own sentence; the rest can still be compared.
         filters |= {"exclude_specs": [], "include_specs": []}
     return filters
 
 
-def _schedule_in_words(form: MirrorForm) -> dict[str, Any]:
+def _schedule_in_words(form: MirrorForm) -> dict[str, object]:
     """The frequency in words, and when it fires next."""
     frequency = form.data.get("frequency", "")
     cron = form.data.get("cron", "") if frequency in ("", CUSTOM) else frequency

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
@@ -31,7 +31,18 @@ SORTS = {
     "success": "last_success_at",
     "next": "next_run_at",
 }
-LONGEST_QUERY = 200
+MAX_QUERY_LENGTH = 200
+
+
+class SelectedFilters(TypedDict):
+    """The values and choices of the filters above a list of mirrors."""
+
+    query: str
+    state: str
+    mode: str
+    kind: str
+    modes: list[tuple[str, str]]
+    kinds: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -42,18 +53,18 @@ class MirrorRow:
     run: Run | None
     may_write: bool
     warnings: list[str] = field(default_factory=list)
-    """All there is to say about the mirror without being asked."""
+    """Sentences about what needs attention."""
 
     @property
     def state(self) -> str:
-        """The last run's; `errors` where it completed and files failed."""
+        """The state of the last run; `errors` if it completed and files failed."""
         if self.run is None:
             return NEVER
         return self.run.result
 
     @property
     def live(self) -> bool:
-        """Whether it can change without anybody's doing, so that the page asks again."""
+        """Whether it can change by itself, so that the page polls it."""
         return self.state in ACTIVE or self.mirror.run_again
 
     @property
@@ -88,7 +99,7 @@ class MirrorRow:
 
     @property
     def releasable(self) -> bool:
-        """Whether something waits for people to let it pass."""
+        """Whether changes wait for someone to release them."""
         return bool(self.mirror.held or self.mirror.withheld_removals)
 
     @property
@@ -105,6 +116,7 @@ class MirrorRow:
 
 def all_mirrors() -> QuerySet[Mirror]:
     """All living mirrors with what a line shows, and with `latest_run` and `latest_state`."""
+    # Subqueries, so that lists can be filtered and sorted by them in the database.
     latest = Run.objects.filter(mirror=OuterRef("pk")).order_by("-number")
     rows = Mirror.objects.filter(deleted_at=None, channel__deleted_at=None)
     return rows.select_related("channel__parent", "upstream__channel__parent", "owner").annotate(
@@ -126,6 +138,7 @@ def build_rows(mirrors: Iterable[Mirror], *, may_write: bool) -> list[MirrorRow]
     """The rows of these mirrors, which come from `all_mirrors()`."""
     mirror_list = list(mirrors)
     ids = [mirror.latest_run for mirror in mirror_list if mirror.latest_run]  # type: ignore[attr-defined]
+    # Deferred: a run's filters may be lists of 100,000 specs.
     runs = {run.mirror_id: run for run in Run.objects.filter(pk__in=ids).defer("steps", "filters")}
     warning_lists = warnings.of_all(mirror_list)
     return [
@@ -136,7 +149,7 @@ def build_rows(mirrors: Iterable[Mirror], *, may_write: bool) -> list[MirrorRow]
 
 def matching(rows: QuerySet[Mirror], query: QueryDict) -> QuerySet[Mirror]:
     """What the filters in an address leave, but for the one by state."""
-    text = query.get("q", "").strip()[:LONGEST_QUERY]
+    text = query.get("q", "").strip()[:MAX_QUERY_LENGTH]
     if text:
         rows = rows.filter(
             Q(name__icontains=text)
@@ -160,6 +173,7 @@ def in_state(rows: QuerySet[Mirror], state: str) -> QuerySet[Mirror]:
 
 def by_state(rows: QuerySet[Any]) -> dict[str, int]:
     """How many mirrors are in each state, in the order of `STATES`; none that nothing is in."""
+    # Without the order, whose columns Django would group by, too.
     counts = dict(rows.order_by().values_list("latest_state").annotate(count=Count("pk")))
     counts[HELD] = rows.exclude(held={}).count()
     return {state: counts[state] for state in STATES if counts.get(state)}
@@ -173,14 +187,15 @@ def sort_of(request: HttpRequest, *, default: str = "name") -> str:
 
 def in_order(rows: QuerySet[Mirror], sort: str) -> QuerySet[Mirror]:
     """Sorted, the same way each time."""
+    # By key after that: rows of the same value keep their places between polls and pages.
     return rows.order_by(("-" if sort.startswith("-") else "") + SORTS[sort.lstrip("-")], "pk")
 
 
-def selected_filters(request: HttpRequest) -> dict[str, Any]:
-    """What the filters show as chosen."""
+def selected_filters(request: HttpRequest) -> SelectedFilters:
+    """The values that the filters of the page show."""
     state = request.GET.get("state", "")
     return {
-        "query": request.GET.get("q", "").strip()[:LONGEST_QUERY],
+        "query": request.GET.get("q", "").strip()[:MAX_QUERY_LENGTH],
         "state": state if state in STATES else "",
         "mode": request.GET.get("mode", ""),
         "kind": request.GET.get("type", ""),

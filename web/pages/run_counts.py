@@ -1,4 +1,4 @@
-"""What became of the files that a source lists, as counts that add up.
+"""The files that a source lists by outcome, as counts whose sum is the number listed.
 
 listed = filtered out by the mirror + by the channel + mirrored + failed + not downloaded yet.
 """
@@ -59,7 +59,7 @@ class FileSummary:
     """What the run changed in the channel: by the kind of change, as differences call it.
     They are differences themselves, so nothing is compared."""
     stays: Figure
-    """Listed although the source dropped it: not among what the source lists."""
+    """Files that stay in the channel although the source removed them: not in the sum."""
 
     @property
     def sum(self) -> int:
@@ -87,6 +87,7 @@ def file_summary(run: Run, before: Run | None) -> FileSummary | None:
     if not counts.get("listed") and not _total(counts):
         return None
     old = before.counts if before else None
+    # The first filter that excludes a file counts it, so that no file counts twice.
     stages = [
         _filtered("mirror", filtered_by("mirror"), counts, old),
         _filtered("channel", filtered_by("channel"), counts, old),
@@ -114,6 +115,7 @@ def _total(counts: Mapping[str, Any]) -> int:
 
 
 def _waiting(run: Run, counts: Mapping[str, Any]) -> int:
+    # A passive mirror does not wait for files: they are on demand.
     if not run.mirror.active:
         return 0
     planned = int(counts.get("active_planned", 0))

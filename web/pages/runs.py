@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -46,10 +45,11 @@ def files(request: HttpRequest, pk: int, number: int, c: str, s: str | None = No
     mirror, run = _run(request, pk, number, c=c, s=s)
     reason = request.GET.get("reason", "")
     page = number_parameter(request, "page", maximum=MAX_PAGES)
-    context: dict[str, Any] = {"mirror": mirror, "run": run, "reason": reason, "number": page}
+    context: dict[str, object] = {"mirror": mirror, "run": run, "reason": reason, "number": page}
     context["title"] = outcome_label(reason)
     start = (page - 1) * FILES_PER_PAGE
     try:
+        # Lists are computed, not stored: one line more says whether there is a next page.
         lines = list(islice(_lines(run, reason), start, start + FILES_PER_PAGE + 1))
     except WrongState as error:
         context["gone"] = str(error)
@@ -73,6 +73,7 @@ def export(
     _, run = _run(request, pk, number, c=c, s=s)
     exports.check_format(form)
     lines = _lines(run, request.GET.get("reason", ""))
+    # Before the response begins: after its first byte there is no 404 any more.
     try:
         first = next(lines, None)
     except WrongState as error:
@@ -102,6 +103,7 @@ def log(
 
 def plain(text: str) -> str:
     """Text without control characters, which terminals would obey."""
+    # File names and messages come from upstreams: `cat` of a log must not run their escapes.
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
@@ -115,6 +117,7 @@ def _lines(run: Run, reason: str) -> Iterator[Line]:
 
 
 def _csv_row(line: Line) -> list[object]:
+    # −1 is a size that the index does not give.
     return [*map(plain, line[:4]), line.size if line.size >= 0 else ""]
 
 
@@ -128,6 +131,7 @@ def _run(
 ) -> tuple[Mirror, Run]:
     mirror = get_mirror(request, c, s, pk, level=Level.READ)
     run = get_run(mirror, number)
+    # For mypy: with a number, get_run finds the run or raises Http404.
     assert run is not None
     run.mirror = mirror
     return mirror, run

@@ -11,10 +11,12 @@ from typing import Any
 
 from web.pages.account_forms import LinesField
 
+# Only names may have blanks between them: in “numpy >=1.26” the blank belongs to the spec.
 _NAME = re.compile(r"[A-Za-z_][\w.*-]*")
 _LINES = re.compile(r"[\n\r;]+")
 _MARKS = re.compile(r"[\[\],]")
-_ON = re.compile(r"\s*[<>=!~*\d]")
+# What continues a spec after a comma: “numpy >=1,<2”, “numpy 1.26,1.27”.
+_VERSION = re.compile(r"\s*[<>=!~*\d]")
 
 
 def split(text: str) -> list[str]:
@@ -32,19 +34,19 @@ def _at_commas(line: str) -> list[str]:
     A comma inside a spec stands before a version ("numpy >=1,<2") or between brackets: the next
     bracket is a closing one.
     """
-    cuts: list[int] = []
+    separators: list[int] = []
     inside = False
     for mark in reversed(list(_MARKS.finditer(line))):
         if mark[0] != ",":
             inside = mark[0] == "]"
-        elif not inside and not _ON.match(line, mark.end()):
-            cuts.append(mark.start())
-    edges = [-1, *reversed(cuts), len(line)]
+        elif not inside and not _VERSION.match(line, mark.end()):
+            separators.append(mark.start())
+    edges = [-1, *reversed(separators), len(line)]
     return [line[start + 1 : end] for start, end in pairwise(edges)]
 
 
 class SpecListField(LinesField):
     """A list of package names and specs."""
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         return split(str(value or ""))
