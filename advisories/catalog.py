@@ -10,7 +10,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 
 import msgspec
 
-from advisories import models, rows
+from advisories import change_log, models, rows
 from advisories.formats import purl
 from advisories.formats.report import Affected
 from advisories.formats.scores import Score, ScoreVersion
@@ -89,6 +89,18 @@ def facts(
     """What is known of a single file."""
     packages = load(family, {name: None if purls is None else (purls,)})
     return packages[name].facts(version, filename, purls)
+
+
+def names_of(advisory: str) -> dict[str, set[str]]:
+    """The names of files that an advisory (its `name`) can be about, by artifact family."""
+    rows = models.AffectedPackage.objects.filter(record__advisory__name=advisory)
+    packages = set(rows.values_list("ecosystem", "name"))
+    projects = change_log.ProjectNames()
+    names: dict[str, set[str]] = {}
+    for ecosystem, name in packages:
+        for family, of_files in change_log.names_of(ecosystem, name, projects):
+            names.setdefault(family, set()).add(of_files)
+    return names
 
 
 def curated_name(family: str, name: str) -> str:

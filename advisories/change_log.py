@@ -60,7 +60,7 @@ def note(changes: Changes, projects: ProjectNames | None = None) -> None:
     rows: dict[tuple[str, str, bool], None] = {}
     for ecosystem, name in changes.packages:
         malware = (ecosystem, name) in changes.malware
-        rows.update(dict.fromkeys((*key, malware) for key in _names(ecosystem, name, reverse)))
+        rows.update(dict.fromkeys((*key, malware) for key in names_of(ecosystem, name, reverse)))
     for key in changes.names:
         rows[(*key, key in changes.malware)] = None
     if not rows:
@@ -110,7 +110,7 @@ def with_malware(packages: Iterable[Package]) -> set[Package]:
     return reported
 
 
-def _names(ecosystem: str, name: str, projects: ProjectNames) -> Iterator[Name]:
+def names_of(ecosystem: str, name: str, projects: ProjectNames) -> Iterator[Name]:
     """The files that an advisory of a package can be about: `candidates`, read backwards."""
     if ecosystem == purl.PYPI:
         yield "python", name

@@ -72,7 +72,7 @@ class Advisory(models.Model):
 
     id = models.BigIntegerField(primary_key=True)
     """Given by `advisories.store`, which writes alone."""
-    name = models.CharField(max_length=LONGEST_ID)
+    name = models.CharField(max_length=LONGEST_ID, db_index=True)
     """The best of its ids: CVE, else GHSA, PYSEC, RSEC, MAL, ..."""
     severity = models.CharField(max_length=8, choices=choices(Severity))
     score = models.FloatField(null=True)

@@ -16,7 +16,7 @@ from ecosystems.base import Ecosystem
 
 BATCH_NAMES = 200
 BATCH_BYTES = 8 * 1024 * 1024
-IN_PLACE_FIELDS = ("tally", "sources", "present", "stale", "bytes")
+IN_PLACE_FIELDS = ("tally", "sources", "present", "stale", "bytes", "has_purls")
 """What of a row changes without a new one."""
 
 
@@ -35,6 +35,7 @@ class Listing:
     size: int
     present: int = 0
     stale: bool = False
+    has_purls: bool = False
     tally: dict[str, dict[str, int]] = field(default_factory=dict)
     sources: list[ListedFrom] = field(default_factory=list)
     digest: str = ""
@@ -66,6 +67,7 @@ def package_row(
         bytes=item.size,
         present=item.present,
         stale=item.stale,
+        has_purls=item.has_purls,
         tally=item.tally,
         sources=item.sources,
         added_in=added_in,
@@ -75,7 +77,7 @@ def package_row(
 def update_in_place(row: Package, item: Listing) -> bool:
     """Copy what clients do not see onto the row; True if that changes it."""
     # Sizes that the index does not state are known once the bytes are here.
-    values = [item.tally, item.sources, item.present, item.stale, item.size]
+    values = [item.tally, item.sources, item.present, item.stale, item.size, item.has_purls]
     changed = [getattr(row, name) for name in IN_PLACE_FIELDS] != values
     for name, value in zip(IN_PLACE_FIELDS, values, strict=True):
         setattr(row, name, value)

@@ -151,6 +151,7 @@ def _batch(
             size=row.bytes,
             present=row.present,
             stale=row.stale,
+            has_purls=row.has_purls,
             tally=row.tally,
             sources=row.sources,
             digest=row.shard_id or "",

@@ -95,4 +95,6 @@ def _has_any(channel: Channel, names: NamesByFamily) -> bool:
             rows = rows.filter(**{column: changed})
         if rows.exists():
             return True
-    return False
+    # Their purls may name any of the others.
+    with_purls = Package.objects.at(channel.current).filter(channel=channel, has_purls=True)
+    return any(family != Family.CONDA for family in names) and with_purls.exists()

@@ -103,25 +103,34 @@ def changed_names(inputs: Inputs, published: Identity, section: SectionInputs) -
         if changed is None:
             return None
         names |= changed
-    names |= _with_new_advisories(published.get("advisories", 0), section)
+    names |= _with_new_advisories(inputs.channel, section, since=published.get("advisories", 0))
     stale = Package.objects.at(inputs.channel.current).filter(
         channel=inputs.channel, section=section.section, stale=True
     )
     return names | set(stale.values_list("name", flat=True))
 
 
-def _with_new_advisories(since: int, section: SectionInputs) -> set[str]:
+def _with_new_advisories(channel: Channel, section: SectionInputs, *, since: int) -> set[str]:
     """The packages of which advisories say something else than when they were judged last."""
     rules = (*(source.rules for source in section.sources), *section.channel_rules)
     need = need_of(rules)
     if need is Need.NOTHING:
         return set()
     changed = change_log.names_since(since, malware_only=need is Need.MALWARE)
-    names = changed.get(section.ecosystem.family)
-    if not names:
+    if not changed:
         return set()
     family = section.ecosystem.family
-    return {name for name in section.names() if curated_name(family, name) in names}
+    of_family = changed.pop(family, set())
+    names = {name for name in section.names() if curated_name(family, name) in of_family}
+    # Of conda's: purls name packages of other ecosystems, whose advisories are about them, too.
+    return names | _with_purls(channel, section) if changed else names
+
+
+def _with_purls(channel: Channel, section: SectionInputs) -> set[str]:
+    rows = Package.objects.at(channel.current).filter(
+        channel=channel, section=section.section, has_purls=True
+    )
+    return set(rows.values_list("name", flat=True))
 
 
 def _changed_between(

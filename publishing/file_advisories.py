@@ -61,3 +61,9 @@ def load(
     }
     loaded = catalog.load(family, names, malware_only=need is Need.MALWARE)
     return {name: FileFacts(advisories) for name, advisories in loaded.items() if advisories}
+
+
+def names_with_any(family: str, names: Iterable[str]) -> set[str]:
+    """Those of the names that any advisory is about, as far as names and the mapping tell."""
+    loaded = catalog.load(family, dict.fromkeys(names))
+    return {name for name, advisories in loaded.items() if advisories}

@@ -69,6 +69,9 @@ def _count(part: SourceRecords, listed: list[Record], result: Listing) -> None:
     staying = part.staying()
     missing = list(part.in_state(State.MISSING))
     result.stale = result.stale or bool(staying) or bool(missing)
+    result.has_purls = result.has_purls or any(
+        isinstance(record, Record) and record.purls for record in part.records
+    )
     result.present += tally.get(State.PRESENT, 0) + tally.get(State.STAYS, 0)
     # Their new bytes are missing, and the old ones are served.
     result.present += sum(record.filename in staying for record in missing)

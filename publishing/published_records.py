@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from channels import shards
 from channels.listed_from import ListedFrom
 from channels.models import Package
+from ecosystems import registry
 from ecosystems.base import Ecosystem
 from ecosystems.records import Record
 
@@ -71,3 +72,13 @@ class PublishedSection:
                 published = PublishedRecord(record, body, entry.file_source_id)
                 records.setdefault(entry.mirror_id, []).append(published)
         return records
+
+
+def records_of(package: Package) -> list[Record]:
+    """The records that a row lists, whatever rules say of them today."""
+    if package.shard is None:
+        return []
+    body = shards.decompress(package.shard.body)
+    ecosystem = registry.of_family(package.family)
+    records = ecosystem.records(body, section=package.section, name=package.name)
+    return [record for record in records if isinstance(record, Record)]

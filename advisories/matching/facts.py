@@ -26,7 +26,7 @@ from ecosystems.python.names import canonical_version
 SETTLED = frozenset({Status.CLEARED, Status.MITIGATED})
 """Statuses that do not count against a file."""
 
-_SEVEREST = (
+SEVEREST = (
     Status.ACTIVE,
     Status.REPORTED,
     Status.DISPUTED,
@@ -196,7 +196,7 @@ def _summed(matches: tuple[Match, ...], *, covered: bool) -> AdvisoryFacts:
     return AdvisoryFacts(
         score=max(scores, key=lambda score: score.value, default=None),
         unknown=any(match.score is None and not match.malware for match in counting),
-        status=min((match.status for match in matches), key=_SEVEREST.index, default=None),
+        status=min((match.status for match in matches), key=SEVEREST.index, default=None),
         malware=tuple(match.id for match in counting if match.malware),
         matches=matches,
         covered=covered or bool(matches),

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name='Advisory',
             fields=[
                 ('id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
+                ('name', models.CharField(db_index=True, max_length=100)),
                 ('severity', models.CharField(choices=[('unknown', 'unknown'), ('none', 'none'), ('low', 'low'), ('medium', 'medium'), ('high', 'high'), ('critical', 'critical')], max_length=8)),
                 ('score', models.FloatField(null=True)),
                 ('score_version', models.CharField(blank=True, max_length=8)),

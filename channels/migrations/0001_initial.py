@@ -91,6 +91,8 @@ class Migration(migrations.Migration):
                 ('published_version', models.IntegerField(default=0)),
                 ('pending_changes', models.JSONField(default=dict)),
                 ('estimated_version', models.IntegerField(default=0)),
+                ('indexed_revision', models.IntegerField(default=0)),
+                ('indexed_advisories', models.BigIntegerField(default=0)),
                 ('next_judge_at', models.DateTimeField(null=True)),
                 ('restricted', models.BooleanField(default=False)),
                 ('download_count', models.BigIntegerField(default=0)),
@@ -213,6 +215,7 @@ class Migration(migrations.Migration):
                 ('bytes', models.BigIntegerField(default=0)),
                 ('present', models.IntegerField(default=0)),
                 ('stale', models.BooleanField(default=False)),
+                ('has_purls', models.BooleanField(default=False)),
                 ('tally', models.JSONField(default=dict)),
                 ('sources', channels.listed_from.ListedFromField(default=list)),
                 ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='channels.channel')),
@@ -309,5 +312,31 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='unavailablefile',
             constraint=models.UniqueConstraint(fields=('file_source', 'filename'), name='withheld_once'),
+        ),
+        migrations.AddIndex(
+            model_name='package',
+            index=models.Index(condition=models.Q(('has_purls', True)), fields=['channel'], name='with_purls'),
+        ),
+        migrations.CreateModel(
+            name='ListedAdvisory',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('family', models.CharField(max_length=8)),
+                ('section', models.CharField(max_length=128)),
+                ('package', models.CharField(max_length=200)),
+                ('advisory', models.CharField(max_length=100)),
+                ('status', models.CharField(choices=[('reported', 'reported'), ('active', 'active'), ('mitigated', 'mitigated'), ('cleared', 'cleared'), ('disputed', 'disputed')], max_length=9)),
+                ('severity', models.CharField(choices=[('unknown', 'unknown'), ('none', 'none'), ('low', 'low'), ('medium', 'medium'), ('high', 'high'), ('critical', 'critical')], max_length=8)),
+                ('score', models.FloatField(null=True)),
+                ('score_version', models.CharField(blank=True, max_length=8)),
+                ('malware', models.BooleanField(default=False)),
+                ('matched_by', models.CharField(max_length=8)),
+                ('files', models.IntegerField()),
+                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='channels.channel')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['advisory'], name='listed_advisory'), models.Index(fields=['channel', 'advisory'], name='listed_in_channel')],
+                'constraints': [models.UniqueConstraint(fields=('channel', 'section', 'package', 'advisory', 'status'), name='advisory_listed_once')],
+            },
         ),
     ]

@@ -1,5 +1,6 @@
-"""The rows of channels, by subject: channels, stored files, revisions, delivery."""
+"""The rows of channels, by subject: channels, advisories, stored files, revisions, delivery."""
 
+from channels.models.advisories import ListedAdvisory
 from channels.models.channel import Channel, SourceLink
 from channels.models.delivery import Download, Fetch, Generation, Refusal
 from channels.models.files import Blob, FileSource, Pin, Provenance, UnavailableFile
@@ -23,6 +24,7 @@ __all__ = [
     "FileSource",
     "Generation",
     "Interval",
+    "ListedAdvisory",
     "Package",
     "Pin",
     "Provenance",

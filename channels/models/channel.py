@@ -66,6 +66,10 @@ class Channel(models.Model):
     """While frozen: how many files publishing would add, replace, remove now."""
     estimated_version = models.IntegerField(default=0)
     """The `requested_version` that `pending_changes` was counted for."""
+    indexed_revision = models.IntegerField(default=0)
+    """The revision whose files `ListedAdvisory` rows are about."""
+    indexed_advisories = models.BigIntegerField(default=0)
+    """The number of the last change of advisories that they know."""
     next_judge_at = models.DateTimeField(null=True)
     restricted = models.BooleanField(default=False)
     """Whether a `SourceLink` limits its readers; says if the links have to be looked at."""

@@ -69,6 +69,8 @@ class Package(Interval):
     """Listed files whose bytes are here, at the time of judging."""
     stale = models.BooleanField(default=False)
     """True: files may have come or be missing, so the next publication judges it again."""
+    has_purls = models.BooleanField(default=False)
+    """Whether records state package URLs: advisories of other names can be about its files."""
     tally = models.JSONField(default=dict)
     """{mirror id: {"active" | "passive" | "missing" | "mirror.<rule>" | "channel.<rule>": n}}"""
     sources = ListedFromField(default=list)
@@ -85,6 +87,7 @@ class Package(Interval):
             models.Index(fields=["channel", "added_in", "id"]),
             models.Index(fields=["channel", "removed_in", "id"]),
             models.Index(fields=["channel", "name"]),
+            models.Index(fields=["channel"], condition=Q(has_purls=True), name="with_purls"),
         ]
 
     def __str__(self) -> str:
