@@ -153,5 +153,6 @@ def _mirrors(request: HttpRequest, channel: Channel) -> list[mirror_rows.MirrorR
         request.user, channel
     ):
         return []
+    # The tab has all of them, page by page.
     mirrors = mirror_rows.all_mirrors().filter(channel=channel).order_by("name")[:10]
     return mirror_rows.build_rows(mirrors, may_write=may_write(request, channel))

@@ -1,9 +1,9 @@
-"""Page and dialog: Mirroring Details, what a run did; it follows the run while it goes."""
+"""Page and dialog: Mirroring Details, the outcome of a run; polled while the run is active."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
@@ -16,13 +16,25 @@ from mirrors.models import LogLine, Mirror, Run, hold_reasons
 from web.pages.channel_frame import render_tab
 from web.pages.guards import signed_in
 from web.pages.mirror_access import get_mirror, get_run, may_write
-from web.pages.rendering import render
+from web.pages.rendering import Context, render
 from web.pages.run_counts import file_summary
 
 # The page is polled every two seconds, with all of its lines.
 MAX_LOG_LINES = 200
+# The list of all is behind a link, with its export.
 MAX_FAILURES = 20
 MAX_PAST_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of the eight steps of a run, as the page shows it."""
+
+    label: str
+    failed: bool
+    done: bool
+    current: bool
+    lasted: timedelta | None
 
 
 @signed_in
@@ -48,8 +60,8 @@ def live(request: HttpRequest, pk: int, number: int, c: str, s: str | None = Non
     return render(request, "mirrors/live.html", _context(request, mirror, get_run(mirror, number)))
 
 
-def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> dict[str, Any]:
-    context: dict[str, Any] = {
+def _context(request: HttpRequest, mirror: Mirror, run: Run | None) -> Context:
+    context: Context = {
         "mirror": mirror,
         "channel": mirror.channel,
         "run": run,
@@ -110,22 +122,22 @@ def _published_revisions(run: Run) -> list[int] | None:
     return list(numbers) if kept_revisions.count() == len(set(numbers)) else None
 
 
-def _steps(run: Run) -> list[dict[str, Any]]:
+def _steps(run: Run) -> list[Step]:
     """The eight steps of the run and how long each took."""
     times = {step["number"]: (step["started"], step["ended"]) for step in run.steps}
     return [
-        {
-            "number": number,
-            "label": label,
-            "failed": run.state == JobState.FAILED and number == run.step,
-            "done": bool(times.get(number, (None, None))[1]),
-            "current": number in times and not times[number][1],
-            "lasted": _duration(*times[number]) if number in times else None,
-        }
+        Step(
+            label=label,
+            failed=run.state == JobState.FAILED and number == run.step,
+            done=bool(times.get(number, (None, None))[1]),
+            # Also of a run whose worker died: the page shows it only while the run is live.
+            current=number in times and not times[number][1],
+            lasted=_duration(*times[number]) if number in times else None,
+        )
         for number, label in enumerate(Run.STEPS, start=1)
     ]
 
 
-def _duration(begun: str, ended: str | None) -> Any:
+def _duration(begun: str, ended: str | None) -> timedelta:
     end = datetime.fromisoformat(ended) if ended else datetime.now(UTC)
     return end - datetime.fromisoformat(begun)

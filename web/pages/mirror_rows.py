@@ -94,7 +94,7 @@ class MirrorRow:
 
     @property
     def held(self) -> list[str]:
-        """Why what the source has now is not published."""
+        """Why the source's newest index is not published."""
         return hold_reasons(self.mirror.held)
 
     @property
@@ -106,6 +106,7 @@ class MirrorRow:
     def cause(self) -> str:
         """The first line of why the run failed."""
         error = self.run.error if self.run and self.run.state == JobState.FAILED else ""
+        # A line of a table has room for the first sentence; the details have all of it.
         return error.strip().splitlines()[0] if error.strip() else ""
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db.models import IntegerField, Max, Min, Sum
 from django.db.models.fields.json import KeyTextTransform
@@ -18,6 +18,8 @@ from mirrors.models import Run
 from publishing.outcomes import State
 from web.labels import FAILED, RULE_LABELS, STATE_LABELS, filtered_by
 
+Counts: TypeAlias = Mapping[str, Any]
+"""`Run.counts`: numbers by name, and two objects of numbers by rule."""
 ON_DEMAND = "On demand: downloaded when a client first requests it"
 _ENDS = (
     EventType.MIRROR_STARTED,
@@ -94,6 +96,7 @@ def file_summary(run: Run, before: Run | None) -> FileSummary | None:
         _mirrored(run, counts, old),
         _figure(STATE_LABELS[FAILED], FAILED, counts, old),
     ]
+    # Only while a run is going, or after one that ended early.
     waiting = _waiting(run, counts)
     if waiting:
         stages.append(Figure(STATE_LABELS[State.MISSING], waiting, State.MISSING))
@@ -106,7 +109,7 @@ def file_summary(run: Run, before: Run | None) -> FileSummary | None:
     )
 
 
-def _total(counts: Mapping[str, Any]) -> int:
+def _total(counts: Counts) -> int:
     left_out: list[dict[str, int]] = [
         counts.get(f"{level}_filtered", {}) for level in ("mirror", "channel")
     ]
@@ -114,7 +117,7 @@ def _total(counts: Mapping[str, Any]) -> int:
     return sum(passed) + sum(sum(rule_counts.values()) for rule_counts in left_out)
 
 
-def _waiting(run: Run, counts: Mapping[str, Any]) -> int:
+def _waiting(run: Run, counts: Counts) -> int:
     # A passive mirror does not wait for files: they are on demand.
     if not run.mirror.active:
         return 0
@@ -122,9 +125,7 @@ def _waiting(run: Run, counts: Mapping[str, Any]) -> int:
     return max(0, planned - int(counts.get("active", 0)) - int(counts.get("failed", 0)))
 
 
-def _filtered(
-    level: str, label: str, counts: Mapping[str, Any], old: Mapping[str, Any] | None
-) -> Figure:
+def _filtered(level: str, label: str, counts: Counts, old: Counts | None) -> Figure:
     by_rule = counts.get(f"{level}_filtered", {})
     current = {rule: number for rule, number in by_rule.items() if number}
     previous = old.get(f"{level}_filtered", {}) if old is not None else None
@@ -141,7 +142,7 @@ def _filtered(
     return Figure(label, sum(current.values()), f"{level}." if figures else "", before, figures)
 
 
-def _mirrored(run: Run, counts: Mapping[str, Any], old: Mapping[str, Any] | None) -> Figure:
+def _mirrored(run: Run, counts: Counts, old: Counts | None) -> Figure:
     figures = (*_present(run, counts), _figure(ON_DEMAND, "passive", counts, old))
     previous = [old.get(key, 0) for key in ("active", "passive")] if old is not None else None
     nonzero = tuple(figure for figure in figures if figure.count)
@@ -153,7 +154,7 @@ def _mirrored(run: Run, counts: Mapping[str, Any], old: Mapping[str, Any] | None
     )
 
 
-def _present(run: Run, counts: Mapping[str, Any]) -> tuple[Figure, ...]:
+def _present(run: Run, counts: Counts) -> tuple[Figure, ...]:
     """The files that are here: what this run has downloaded, and what was here before it."""
     present = int(counts.get("active", 0))
     if not run.mirror.active:
@@ -168,8 +169,8 @@ def _present(run: Run, counts: Mapping[str, Any]) -> tuple[Figure, ...]:
 def _figure(
     label: str,
     key: str,
-    counts: Mapping[str, Any],
-    old: Mapping[str, Any] | None,
+    counts: Counts,
+    old: Counts | None,
     *,
     reason: str | None = None,
 ) -> Figure:
