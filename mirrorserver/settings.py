@@ -120,7 +120,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "web.policy.set_policy",
+    "web.security_headers.set_security_headers",
     "accounts.locks.patience",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

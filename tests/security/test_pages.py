@@ -51,8 +51,8 @@ SHOW = """
 import django; django.setup()
 from django.conf import settings as s
 from django.http import HttpRequest, HttpResponse
-from web.policy import set_policy
-sent = set_policy(lambda r: HttpResponse())(HttpRequest()).headers
+from web.security_headers import set_security_headers
+sent = set_security_headers(lambda r: HttpResponse())(HttpRequest()).headers
 print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME, s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE,
       sent.get("Strict-Transport-Security"))
 """

@@ -1,4 +1,4 @@
-"""The content-security policy of what no view renders."""
+"""The security headers of what no view renders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis import RedisError
 
 from tests import scene
 from web.pages.rendering import POLICY
-from web.policy import HEADER, set_policy
+from web.security_headers import HEADER, set_security_headers
 
 pytestmark = pytest.mark.django_db
 
@@ -80,4 +80,4 @@ def test_a_policy_that_is_set_stays() -> None:
     def page(_: HttpRequest) -> HttpResponse:
         return HttpResponse(headers={HEADER: "default-src 'self'"})
 
-    assert set_policy(page)(HttpRequest()).headers[HEADER] == "default-src 'self'"
+    assert set_security_headers(page)(HttpRequest()).headers[HEADER] == "default-src 'self'"
