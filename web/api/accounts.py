@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -20,7 +20,7 @@ from accounts.permissions import Attribute, Level, Scope
 from history.models import EventType
 from web.api.errors import ERRORS, invalid, not_found
 from web.api.pagination import Paging, item_list, paginate
-from web.api.schemas import ItemList, RequestBody, timestamp
+from web.api.schemas import ItemList, JsonObject, ListAnswer, RequestBody, timestamp
 from web.pages.account_events import record_token_event
 
 router = Router(tags=["account"])
@@ -65,6 +65,40 @@ class TokenSecret(Schema):
     id: str
 
 
+class AccountItem(TypedDict):
+    """Who somebody is; in the shape of the vendor's clients, which know roles by two names."""
+
+    user_id: str
+    username: str
+    email: str
+    roles: list[str]
+    dbroles: list[str]
+    default_channel_name: None
+    permissions: dict[Attribute, Level]
+
+
+class TokenMetadata(TypedDict):
+    prefix: str
+    last_used_at: str | None
+
+
+class TokenItem(TypedDict):
+    """A token without its secret."""
+
+    id: int
+    name: str
+    metadata: TokenMetadata
+    type: Literal["resource", "scope"]
+    created_at: str | None
+    expires_at: str | None
+    scopes: list[str]
+    resources: list[JsonObject]
+
+
+class NoToken(TypedDict):
+    expires_at: None
+
+
 @router.post("/auth/login", auth=None, response={200: LoginResponse, **ERRORS})
 def login(request: HttpRequest, body: Login) -> dict[str, str]:
     """A bearer token for a user name and a password."""
@@ -88,14 +122,14 @@ def refresh(request: HttpRequest, body: Refresh) -> dict[str, str]:
     return {"token": token, "refresh_token": renewal}
 
 
-@router.get("/account", response={200: dict[str, Any], **ERRORS})
-def account(request: HttpRequest) -> dict[str, Any]:
+@router.get("/account", response={200: JsonObject, **ERRORS})
+def account(request: HttpRequest) -> AccountItem:
     """Who you are and what your role lets you do."""
     return _account(caller_of(request).user)
 
 
-@router.get("/account/me", response={200: dict[str, Any], **ERRORS})
-def me(request: HttpRequest) -> dict[str, Any]:
+@router.get("/account/me", response={200: JsonObject, **ERRORS})
+def me(request: HttpRequest) -> AccountItem:
     """The older form of /account."""
     return _account(caller_of(request).user)
 
@@ -111,15 +145,15 @@ def scopes(request: HttpRequest) -> dict[str, list[str]]:
     return {"scopes": list(Scope)}
 
 
-@router.get("/account/token-info", response={200: dict[str, Any], **ERRORS})
-def token_info(request: HttpRequest) -> dict[str, Any]:
+@router.get("/account/token-info", response={200: JsonObject, **ERRORS})
+def token_info(request: HttpRequest) -> TokenItem | NoToken:
     """The token this request was made with; without an opaque token, `expires_at` is null."""
     token = caller_of(request).token
     return _token(token) if token else {"expires_at": None}
 
 
 @router.get("/account/tokens", response={200: ItemList, **ERRORS})
-def list_tokens(request: HttpRequest, paging: Query[Paging]) -> dict[str, Any]:
+def list_tokens(request: HttpRequest, paging: Query[Paging]) -> ListAnswer:
     """Your tokens; their secrets are not kept. A limited token sees itself only."""
     caller = caller_of(request)
     own_tokens = Token.objects.filter(user=caller.user).order_by("id")
@@ -129,8 +163,8 @@ def list_tokens(request: HttpRequest, paging: Query[Paging]) -> dict[str, Any]:
 
 
 @router.post("/account/tokens", response={200: TokenSecret, **ERRORS})
-def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
-    """Make a token; its secret is told now and never again."""
+def create_token(request: HttpRequest, body: NewToken) -> dict[str, str]:
+    """Make a token; the answer has its secret, which nobody can read again."""
     caller = caller_of(request)
     caller.need_whole()
     if body.scopes and body.resources:
@@ -157,7 +191,7 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, Any]:
 @router.put("/account/tokens/{token_id}", response={200: TokenSecret, **ERRORS})
 def rotate_token(
     request: HttpRequest, token_id: str, body: Rotation | None = None
-) -> dict[str, Any]:
+) -> dict[str, str]:
     """A new secret under the same id; the old one is void at once."""
     caller = caller_of(request)
     expires = _expiry(body.expires_at if body else None)
@@ -198,7 +232,7 @@ def _own(user: User, token_id: str) -> Token:
     return token
 
 
-def _account(user: User) -> dict[str, Any]:
+def _account(user: User) -> AccountItem:
     roles = jwt.roles(user)
     return {
         "user_id": str(user.pk),
@@ -211,7 +245,7 @@ def _account(user: User) -> dict[str, Any]:
     }
 
 
-def _token(token: Token) -> dict[str, Any]:
+def _token(token: Token) -> TokenItem:
     return {
         "id": token.pk,
         "name": token.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal
+from typing import Literal
 
 from django.http import HttpRequest
 from ninja import Field, Query, Router
@@ -14,7 +14,7 @@ from accounts.models import SecurityEventType
 from accounts.permissions import Attribute, Level
 from web.api.errors import ERRORS, invalid
 from web.api.pagination import EventPaging, counted_list, paginate_events
-from web.api.schemas import CountedList
+from web.api.schemas import CountedAnswer, CountedList
 
 router = Router(tags=["audit"])
 
@@ -30,7 +30,7 @@ class AuditFilters(EventPaging):
 
 
 @router.get("/audit-log", response={200: CountedList, **ERRORS})
-def audit_log(request: HttpRequest, filters: Query[AuditFilters]) -> dict[str, Any]:
+def audit_log(request: HttpRequest, filters: Query[AuditFilters]) -> CountedAnswer:
     """Sign-ins, refusals, and changes of users, roles, passwords, tokens and sessions.
 
     They are counted up to 10,000: beyond it `count_exact` is false. `after` names the event to go

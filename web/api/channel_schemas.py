@@ -1,27 +1,70 @@
-"""Channels, revisions and packages as the API shows them."""
+"""Channels and revisions as the API shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from django.db.models import Count, Q, QuerySet
 
 from channels.models import Channel, Revision
-from web.api.schemas import timestamp
+from web.api.schemas import JsonObject, timestamp
 
-CHANNEL_KEYS = frozenset(
-    {
-        "id", "artifact_count", "file_count", "size", "download_count", "subchannel_count",
-        "group_count", "mirror_count", "owners", "created", "updated", "frozen",
-        "current_revision", "publishing", "parent", "access", "changed",
-    }
-)  # fmt: skip
-"""What a channel shows that nobody can set by sending it."""
+
+class FreezeItem(TypedDict):
+    since: str | None
+    by: str
+    rolled_back_to: int | None
+
+
+class ChannelItem(TypedDict):
+    id: int
+    name: str
+    description: str
+    privacy: str
+    artifact_count: int
+    file_count: int
+    size: int
+    download_count: int
+    subchannel_count: int
+    group_count: int
+    mirror_count: int
+    filters: JsonObject
+    owners: list[str]
+    created: str | None
+    updated: str | None
+    indexing_behavior: str
+    frozen: FreezeItem | None
+    current_revision: int
+    publishing: bool
+    parent: NotRequired[str]
+    access: NotRequired[str]
+    """In lists of one's own channels: `owner`."""
+    changed: NotRequired[bool]
+    """In the answer to a change: whether anything became different."""
+
+
+class RevisionItem(TypedDict):
+    number: int
+    created: str | None
+    reason: str
+    current: bool
+    added: int
+    replaced: int
+    removed: int
+    packages: int
+    files: int
+    bytes: int
+    pinned: bool
+    rollback_of: int | None
+
+
+CHANNEL_KEYS = frozenset(ChannelItem.__annotations__)
+"""What a channel shows."""
 
 
 def with_counts(channels: QuerySet[Channel]) -> QuerySet[Channel]:
-    """With all that `channel_list` reads, in one query."""
+    """With all that `channel_items` reads, in one query."""
     return channels.select_related("parent", "filter", "owner").annotate(
         subchannel_count=Count(
             "subchannels", filter=Q(subchannels__deleted_at=None), distinct=True
@@ -30,8 +73,8 @@ def with_counts(channels: QuerySet[Channel]) -> QuerySet[Channel]:
     )
 
 
-def channel_items(channels: Iterable[Channel]) -> list[dict[str, Any]]:
-    """Channels from `counted`, with their packages counted by their current revisions."""
+def channel_items(channels: Iterable[Channel]) -> list[ChannelItem]:
+    """Channels from `with_counts`, with the packages that their current revisions count."""
     rows = list(channels)
     current = {row.pk: row.current for row in rows}
     revisions = Revision.objects.filter(channel__in=current, number__in=set(current.values())).only(
@@ -41,12 +84,12 @@ def channel_items(channels: Iterable[Channel]) -> list[dict[str, Any]]:
     return [_channel(row, now.get(row.pk)) for row in rows]
 
 
-def channel_item(channel: Channel) -> dict[str, Any]:
+def channel_item(channel: Channel) -> ChannelItem:
     return channel_items(with_counts(Channel.objects.filter(pk=channel.pk)))[0]
 
 
-def _channel(channel: Channel, revision: Revision | None) -> dict[str, Any]:
-    shape = {
+def _channel(channel: Channel, revision: Revision | None) -> ChannelItem:
+    item: ChannelItem = {
         "id": channel.pk,
         "name": channel.name,
         "description": channel.description,
@@ -68,10 +111,10 @@ def _channel(channel: Channel, revision: Revision | None) -> dict[str, Any]:
         "publishing": channel.requested_version > channel.published_version,
     }
     # The vendor's client takes the key's presence for "this is a subchannel".
-    return {**shape, "parent": channel.parent.name} if channel.parent else shape
+    return {**item, "parent": channel.parent.name} if channel.parent else item
 
 
-def freeze_item(channel: Channel) -> dict[str, Any] | None:
+def freeze_item(channel: Channel) -> FreezeItem | None:
     """Since when, by whom, and the revision a rollback froze the channel at."""
     if not channel.frozen_at:
         return None
@@ -82,7 +125,7 @@ def freeze_item(channel: Channel) -> dict[str, Any] | None:
     }
 
 
-def revision_item(row: Revision, current: int) -> dict[str, Any]:
+def revision_item(row: Revision, current: int) -> RevisionItem:
     return {
         "number": row.number,
         "created": timestamp(row.created_at),

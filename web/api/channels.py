@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Path, Query, Router, Status
 
@@ -28,15 +28,13 @@ from web.api.channel_access import (
     visible_channel,
     visible_channels,
 )
+from web.api.channel_schemas import ChannelItem
 from web.api.errors import ERRORS, invalid
 from web.api.mirror_access import channel_for_mirrors
 from web.api.pagination import Paging, item_list, paginate
-from web.api.schemas import ItemList, RequestBody
+from web.api.schemas import ItemList, JsonObject, ListAnswer, RequestBody
 
 router = Router(tags=["channels"])
-
-Shape = dict[str, Any]
-Filters = dict[str, Any]
 
 
 class NewChannel(RequestBody):
@@ -46,7 +44,7 @@ class NewChannel(RequestBody):
     description: str | None = None
     privacy: Literal["public", "authenticated", "private"] | None = None
     indexing_behavior: Literal["default"] | None = None
-    filters: Filters | None = None
+    filters: JsonObject | None = None
 
 
 class ChannelChange(RequestBody):
@@ -58,7 +56,7 @@ class ChannelChange(RequestBody):
     description: str | None = None
     privacy: Literal["public", "authenticated", "private"] | None = None
     indexing_behavior: Literal["frozen", "default"] | None = None
-    filters: Filters | None = None
+    filters: JsonObject | None = None
 
 
 class ChannelPaging(Paging):
@@ -73,8 +71,18 @@ class NewNamespaceChannel(RequestBody):
     privacy: Literal["public", "authenticated", "private"] | None = None
 
 
+class NamespaceChannel(TypedDict):
+    channel_path: str
+
+
+class DeletedChannel(TypedDict):
+    """`deleted` is the path that the channel had."""
+
+    deleted: str
+
+
 @router.get("/account/channels", tags=["account"], response={200: ItemList, **ERRORS})
-def my_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> Shape:
+def my_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> ListAnswer:
     """The channels you own, and your subchannels where they are asked for."""
     caller = caller_of(request)
     caller.need(Scope.CHANNEL_VIEW)
@@ -83,49 +91,53 @@ def my_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> Shape:
     )
     if not paging.include_subchannels:
         own_channels = own_channels.filter(parent=None)
-    return _list(own_channels.order_by("name", "id"), paging, access="owner")
+    items = _page(own_channels.order_by("name", "id"), paging)
+    return item_list([{**item, "access": "owner"} for item in items], own_channels.count())
 
 
 @router.get("/channels", response={200: ItemList, **ERRORS})
-def list_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> Shape:
+def list_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> ListAnswer:
     """All channels you may know of."""
     caller = caller_of(request)
     caller.need(Scope.CHANNEL_VIEW)
     channels = visible_channels(caller)
     if not paging.include_subchannels:
         channels = channels.filter(parent=None)
-    return _list(channels.order_by("name", "id"), paging)
+    return item_list(_page(channels.order_by("name", "id"), paging), channels.count())
 
 
-@router.post("/channels", response={201: Shape, **ERRORS})
-def create_channel(request: HttpRequest, body: NewChannel) -> Status[Shape]:
+@router.post("/channels", response={201: JsonObject, **ERRORS})
+def create_channel(request: HttpRequest, body: NewChannel) -> Status[ChannelItem]:
     """Create a channel; you own it."""
     return Status(201, _create_top(caller_of(request), body))
 
 
 @router.get(CHANNEL + "/subchannels", response={200: ItemList, **ERRORS})
-def list_subchannels(request: HttpRequest, ref: Path[ChannelRef], paging: Query[Paging]) -> Shape:
+def list_subchannels(
+    request: HttpRequest, ref: Path[ChannelRef], paging: Query[Paging]
+) -> ListAnswer:
     """The subchannels of a channel that you may know of."""
     parent = channel_access.get_channel(request, ref, "view")
-    return _list(
-        visible_channels(caller_of(request)).filter(parent=parent).order_by("name"), paging
-    )
+    subchannels = visible_channels(caller_of(request)).filter(parent=parent)
+    return item_list(_page(subchannels.order_by("name"), paging), subchannels.count())
 
 
-@router.post(CHANNEL + "/subchannels", response={201: Shape, **ERRORS})
+@router.post(CHANNEL + "/subchannels", response={201: JsonObject, **ERRORS})
 def create_subchannel(
     request: HttpRequest, ref: Path[ChannelRef], body: NewChannel
-) -> Status[Shape]:
+) -> Status[ChannelItem]:
     """Create a subchannel."""
     return Status(201, _create_below(caller_of(request), ref.channel, body))
 
 
-@router.post("/namespace-channels", response={200: Shape, 201: Shape, **ERRORS})
-def create_namespace_channel(request: HttpRequest, body: NewNamespaceChannel) -> Status[Shape]:
+@router.post("/namespace-channels", response={200: JsonObject, 201: JsonObject, **ERRORS})
+def create_namespace_channel(
+    request: HttpRequest, body: NewNamespaceChannel
+) -> Status[NamespaceChannel]:
     """A channel, in a namespace if one is named; 200 where it exists and you may see it."""
     caller = caller_of(request)
     names = [name for name in (body.namespace, body.channel_name) if name]
-    path = {"channel_path": "/".join(names)}
+    path: NamespaceChannel = {"channel_path": "/".join(names)}
     ref = ChannelRef(channel=names[0], sub=names[1] if body.namespace else None)
     if is_visible(caller, ref):
         caller.need(Scope.CHANNEL_VIEW, Scope.SUBCHANNEL_VIEW)
@@ -138,25 +150,25 @@ def create_namespace_channel(request: HttpRequest, body: NewNamespaceChannel) ->
     return Status(201, path)
 
 
-def get_channel(request: HttpRequest, ref: Path[ChannelRef], response: HttpResponse) -> Shape:
+def get_channel(request: HttpRequest, ref: Path[ChannelRef], response: HttpResponse) -> ChannelItem:
     """A channel; its ETag is what If-Match wants."""
-    return _shown(channel_access.get_channel(request, ref, "view", "edit"), response)
+    return _with_etag(channel_access.get_channel(request, ref, "view", "edit"), response)
 
 
 def change_channel(
     request: HttpRequest, ref: Path[ChannelRef], body: ChannelChange, response: HttpResponse
-) -> Shape:
+) -> ChannelItem:
     """Change, freeze or unfreeze a channel."""
     channel = channel_access.get_channel(request, ref, "edit", level=Level.WRITE)
-    sent = body.model_dump(exclude_unset=True)
     if body.name not in (None, channel.name):
         raise invalid("name", "The name of a channel cannot be changed: clients use it in URLs.")
-    if sent.get("privacy"):
+    if body.privacy:
         require_level(caller_of(request), channel, Level.MANAGE)
-    return _shown(channel, response, changed=_change(request, channel, sent))
+    changed = _change(request, channel, body)
+    return {**_with_etag(channel, response), "changed": changed}
 
 
-def remove_channel(request: HttpRequest, ref: Path[ChannelRef]) -> Status[Shape]:
+def remove_channel(request: HttpRequest, ref: Path[ChannelRef]) -> Status[DeletedChannel]:
     """Delete a channel with its mirrors and packages."""
     channel = channel_access.get_channel(request, ref, "delete", level=Level.MANAGE)
     if channel.mirrors.filter(deleted_at=None).exists():
@@ -167,7 +179,7 @@ def remove_channel(request: HttpRequest, ref: Path[ChannelRef]) -> Status[Shape]
     return Status(202, {"deleted": channel.path})
 
 
-def _create_top(caller: Caller, body: NewChannel) -> Shape:
+def _create_top(caller: Caller, body: NewChannel) -> ChannelItem:
     caller.need(Scope.CHANNEL_CREATE)
     caller.need_level(Attribute.CHANNEL, Level.WRITE)
     if caller.token and caller.token.resources:
@@ -175,14 +187,14 @@ def _create_top(caller: Caller, body: NewChannel) -> Shape:
     return _create(caller, body, None)
 
 
-def _create_below(caller: Caller, name: str, body: NewChannel) -> Shape:
+def _create_below(caller: Caller, name: str, body: NewChannel) -> ChannelItem:
     parent = visible_channel(caller, ChannelRef(channel=name))
     caller.need(Scope.SUBCHANNEL_CREATE, Scope.CHANNEL_EDIT)
     require_level(caller, parent, Level.WRITE)
     return _create(caller, body, parent)
 
 
-def _create(caller: Caller, body: NewChannel, parent: Channel | None) -> Shape:
+def _create(caller: Caller, body: NewChannel, parent: Channel | None) -> ChannelItem:
     channel = services.create(
         body.name,
         caller.user,
@@ -194,58 +206,56 @@ def _create(caller: Caller, body: NewChannel, parent: Channel | None) -> Shape:
     return channel_schemas.channel_item(channel)
 
 
-def _change(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
-    """The verbs that a PUT stands for, all or none of them."""
+def _change(request: HttpRequest, channel: Channel, body: ChannelChange) -> bool:
+    """Do all that a PUT asks for, or nothing of it; whether anything became different."""
     with filter_forms.parsing_once():
         # Before the transaction: a long list takes seconds to read.
-        filter_forms.validated(sent.get("filters") or {}, "channel")
+        filter_forms.validated(body.filters or {}, "channel")
         with transaction.atomic():
-            changed = _changed(request, channel, sent)
-    if sent.keys() & {"filters", "privacy"}:
+            changed = _freeze_and_edit(request, channel, body)
+    if body.model_fields_set & {"filters", "privacy"}:
         channel.filter.refresh_from_db()
         channel.refresh_from_db(fields=["privacy"])
         form_warnings.again(channel)
     return changed
 
 
-def _changed(request: HttpRequest, channel: Channel, sent: Shape) -> bool:
+def _freeze_and_edit(request: HttpRequest, channel: Channel, body: ChannelChange) -> bool:
     actor, expected = caller_of(request).name, expected_version(request, channel.pk)
-    changes: Shape = {
+    sent = body.model_dump(exclude_unset=True)
+    changes: JsonObject = {
         key: sent[key] if key == "filters" else sent[key] or ""
         for key in ("description", "privacy", "filters")
         if key in sent
     }
     if changes.get("privacy") == "":
         raise invalid("privacy", "The privacy of a channel is public, authenticated or private.")
-    behavior = sent.get("indexing_behavior")
-    if behavior:
-        verb = services.freeze if behavior == "frozen" else services.unfreeze
+    changed = False
+    if body.indexing_behavior:
+        frozen = body.indexing_behavior == "frozen"
+        verb = services.freeze if frozen else services.unfreeze
         changed = verb(channel, actor=actor, expected=expected)
         expected = None
-    else:
-        changed = False
-    if changes or not behavior:
+    if changes or not body.indexing_behavior:
         changed |= services.edit(channel, changes, actor=actor, expected=expected)
     return changed
 
 
-def _shown(channel: Channel, response: HttpResponse, **extra: Any) -> Shape:
+def _with_etag(channel: Channel, response: HttpResponse) -> ChannelItem:
     channel.refresh_from_db(fields=["version"])
     response["ETag"] = etag(channel.pk, channel.version)
-    return {**channel_schemas.channel_item(channel), **extra}
+    return channel_schemas.channel_item(channel)
 
 
-def _list(channels: Any, paging: Paging, **extra: Any) -> Shape:
-    rows = paginate(channel_schemas.with_counts(channels), paging)
-    items = [{**shape, **extra} for shape in channel_schemas.channel_items(rows)]
-    return item_list(items, channels.count())
+def _page(channels: QuerySet[Channel], paging: Paging) -> list[ChannelItem]:
+    return channel_schemas.channel_items(paginate(channel_schemas.with_counts(channels), paging))
 
 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
     for method, path, view, code, answer in (
-        ("GET", "", get_channel, 200, Shape),
-        ("PUT", "", change_channel, 200, Shape),
-        ("DELETE", "", remove_channel, 202, Shape),
+        ("GET", "", get_channel, 200, JsonObject),
+        ("PUT", "", change_channel, 200, JsonObject),
+        ("DELETE", "", remove_channel, 202, JsonObject),
     ):
         router.add_api_operation(
             base + path,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal, TypedDict
 
 from django.db.models import Q
 from django.http import HttpRequest
@@ -15,7 +16,7 @@ from history.models import Event, EventType
 from web.api.channel_access import CHANNEL, SUBCHANNEL, ChannelRef, get_channel
 from web.api.errors import ERRORS, invalid
 from web.api.pagination import EventPaging, counted_list, paginate_events
-from web.api.schemas import CountedList, timestamp
+from web.api.schemas import CountedAnswer, CountedList, JsonObject, timestamp
 
 router = Router(tags=["history"])
 
@@ -28,9 +29,21 @@ class EventFilters(EventPaging):
     family: str = ""
 
 
+class EventItem(TypedDict):
+    """One event, as the vendor's client reads it."""
+
+    event_id: int
+    event_type: str
+    title: str
+    created: str | None
+    actor: str
+    data: JsonObject
+    meta: JsonObject
+
+
 def history(
     request: HttpRequest, ref: Path[ChannelRef], filters: Query[EventFilters]
-) -> dict[str, Any]:
+) -> CountedAnswer:
     """The channel's events, oldest first; `type` and `family` may be lists with commas.
 
     Those of chosen types or families are counted up to 10,000: beyond it `count_exact` is false.
@@ -58,7 +71,7 @@ def history(
     )
 
 
-def event_item(event: Event, *, settings: bool) -> dict[str, Any]:
+def event_item(event: Event, *, settings: bool) -> EventItem:
     """One event, as the vendor's client reads it.
 
     `settings`: whether the reader may see those of mirrors; without, what an event tells of
@@ -80,12 +93,16 @@ def about_mirrors(event: Event) -> bool:
     return event.type.startswith("mirror_") or "mirrored_by" in event.meta
 
 
-def _without_null(value: Any) -> Any:
+def _without_null(values: Mapping[str, object]) -> JsonObject:
     """The vendor's client prints values as they are, and would print None."""
+    return {key: _blank_for_null(value) for key, value in values.items()}
+
+
+def _blank_for_null(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _without_null(member) for key, member in value.items()}
+        return _without_null(value)
     if isinstance(value, list):
-        return [_without_null(member) for member in value]
+        return [_blank_for_null(member) for member in value]
     return "" if value is None else value
 
 

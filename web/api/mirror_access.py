@@ -5,8 +5,6 @@ The rule: 404 for what the caller may not know of, 403 for what they may see but
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest
 from ninja import Field
 
@@ -19,7 +17,7 @@ from mirrors.services import NOT_READABLE, may_read_source
 from web.api.channel_access import ChannelRef, require_level, visible_channel
 from web.api.errors import not_found
 from web.api.mirror_schemas import MIRROR_KEYS
-from web.api.schemas import RequestBody
+from web.api.schemas import JsonObject, RequestBody
 
 MIRROR = "/mirrors/{mirror}"
 
@@ -35,7 +33,7 @@ class MirrorBody(RequestBody):
     mirror_type: str | None = Field(None, description="conda; never changes")
     cron: str | None = Field(None, description="five fields; monthly where absent")
     cron_timezone: str | None = None
-    filters: dict[str, Any] | None = Field(None, description="replaces the whole filter")
+    filters: JsonObject | None = Field(None, description="replaces the whole filter")
     run_now: bool | None = None
     publish_to_more_readers: bool | None = Field(
         None,
@@ -89,6 +87,6 @@ def find_mirror(channel: Channel, id_or_name: str) -> Mirror:
     return mirror
 
 
-def sent_fields(body: MirrorBody) -> dict[str, Any]:
+def sent_fields(body: MirrorBody) -> JsonObject:
     """The keys that stand in the body, null or not."""
     return body.model_dump(exclude_unset=True)

@@ -7,29 +7,78 @@ file names in `logs` are read for a single mirror only.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from channels import readership
-from channels.states import ACTIVE, JobState
-from filters.rules.model import CHANNEL_RULES, MIRROR_RULES
+from channels.states import JobState
 from mirrors import cron, source_urls, warnings
 from mirrors.models import Mirror, Run, RunOutcome, hold_reasons
-from runs import excluded_names
-from web.api.schemas import timestamp
+from web.api.run_schemas import RunCounts, SyncState, counts, logs, sync_state
+from web.api.schemas import JsonObject, timestamp
 
-COUNTS = ("active", "passive", "failed", "removed", "active_planned")
-MIRROR_KEYS = frozenset(
-    {
-        "mirror_id", "state", "last_run_at", "last_success_at", "next_run_at", "created_at",
-        "updated_at", "frequency", "held", "warnings", "outcome",
-        "run_again", "run_number", "sync_state",
-    }
-)  # fmt: skip
-"""What a mirror shows in its channel that nobody can set by sending it."""
 
-Shape = dict[str, Any]
+class MirrorState(TypedDict):
+    """What both items of a mirror say."""
+
+    source_root: str
+    state: str
+    last_run_at: str | None
+    last_success_at: str | None
+    next_run_at: str | None
+    created_at: str | None
+    updated_at: str | None
+    cron: str
+    cron_timezone: str
+    frequency: str
+    proxy: str | None
+    filters: JsonObject
+    held: str | None
+    warnings: list[str]
+    outcome: str | None
+    run_again: bool
+    run_number: int | None
+    sync_state: SyncState
+    publish_to_more_readers: bool
+
+
+class MirrorItem(MirrorState):
+    """A mirror in its channel."""
+
+    mirror_id: int
+    mirror_name: str
+    mirror_type: str
+    mirror_mode: str
+
+
+class ChannelName(TypedDict):
+    name: str
+    privacy: str
+
+
+class SubchannelName(TypedDict):
+    name: str
+
+
+class MirrorPlace(TypedDict):
+    """The channel that a mirror is in."""
+
+    channel: ChannelName
+    subchannel: NotRequired[SubchannelName]
+
+
+class ServerMirrorItem(MirrorState, MirrorPlace):
+    """A mirror in the list over all channels."""
+
+    id: int
+    name: str
+    type: str
+    mode: str
+
+
+MIRROR_KEYS = frozenset(MirrorItem.__annotations__)
+"""What a mirror shows in its channel."""
 
 
 def with_related(mirrors: QuerySet[Mirror]) -> QuerySet[Mirror]:
@@ -40,7 +89,7 @@ def with_related(mirrors: QuerySet[Mirror]) -> QuerySet[Mirror]:
     )
 
 
-def mirror_items(mirrors: Iterable[Mirror]) -> list[Shape]:
+def mirror_items(mirrors: Iterable[Mirror]) -> list[MirrorItem]:
     """The items of a channel's list."""
     return [
         {
@@ -48,13 +97,13 @@ def mirror_items(mirrors: Iterable[Mirror]) -> list[Shape]:
             "mirror_name": mirror.name,
             "mirror_type": mirror.kind,
             "mirror_mode": mirror.mode,
-            **common,
+            **state,
         }
-        for mirror, common in _with_common(mirrors)
+        for mirror, state in _with_state(mirrors)
     ]
 
 
-def server_mirror_items(mirrors: Iterable[Mirror]) -> list[Shape]:
+def server_mirror_items(mirrors: Iterable[Mirror]) -> list[ServerMirrorItem]:
     """The items of the list over all channels."""
     return [
         {
@@ -62,98 +111,24 @@ def server_mirror_items(mirrors: Iterable[Mirror]) -> list[Shape]:
             "name": mirror.name,
             "type": mirror.kind,
             "mode": mirror.mode,
-            **common,
+            **state,
             **_place(mirror),
         }
-        for mirror, common in _with_common(mirrors)
+        for mirror, state in _with_state(mirrors)
     ]
 
 
-def mirror_item(mirror: Mirror, *, with_names: bool = False) -> Shape:
-    """One mirror; `with_names`: with those of the files left out (the first 100 a reason)."""
+def mirror_item(mirror: Mirror, *, with_names: bool = False) -> MirrorItem:
+    """One mirror; `with_names`: with those of the files left out (the first 100 a rule)."""
     row = with_related(Mirror.objects.filter(pk=mirror.pk)).get()
-    shape = mirror_items([row])[0]
+    item = mirror_items([row])[0]
     run = _latest([row]).get(row.pk) if with_names else None
     if run:
-        shape["sync_state"]["logs"] = logs(run)
-    return shape
+        item["sync_state"]["logs"] = logs(run)
+    return item
 
 
-def run_item(run: Run) -> Shape:
-    return {
-        "id": run.pk,
-        "number": run.number,
-        "state": run.state,
-        "cause": run.cause,
-        "actor": run.actor,
-        "created": timestamp(run.created_at),
-        "started": timestamp(run.started_at),
-        "ended": timestamp(run.ended_at),
-        "held": run.held,
-        "warnings": run.warnings,
-        "outcome": run.outcome or None,
-        "filters": run.filters,
-        "steps": [
-            {
-                "number": step["number"],
-                "description": Run.STEPS[step["number"] - 1],
-                "started": step["started"],
-                "ended": step["ended"],
-            }
-            for step in run.steps
-        ],
-        "sync_state": sync_state(run),
-    }
-
-
-def sync_state(run: Run | None) -> Shape:
-    """Progress and counts, in the vendor's words; zeros before the first run."""
-    step = run.step if run else 0
-    return {
-        "total_steps_count": len(Run.STEPS),
-        "current_step_number": step,
-        "current_step_percentage": run.percent if run else 0,
-        "current_step_description": Run.STEPS[step - 1] if step else "",
-        "last_ckey": None,
-        "last_exception": (run.error or None) if run else None,
-        "bytes_transfered": run.bytes if run else 0,
-        "count": counts(run.counts if run else {}),
-        "logs": _empty_logs(),
-    }
-
-
-def counts(run_counts: Shape) -> Shape:
-    """Counts with every key, whatever the run has counted so far."""
-    return {
-        **{key: run_counts.get(key, 0) for key in ("listed", *COUNTS)},
-        "mirror_filtered": {
-            **dict.fromkeys(MIRROR_RULES, 0),
-            **run_counts.get("mirror_filtered", {}),
-        },
-        "channel_filtered": {
-            **dict.fromkeys(CHANNEL_RULES, 0),
-            **run_counts.get("channel_filtered", {}),
-        },
-    }
-
-
-def logs(run: Run) -> Shape:
-    """The first names of the files left out; none while it runs."""
-    empty = _empty_logs()
-    if run.state in ACTIVE:
-        return empty
-    names = excluded_names.stored(run)
-    return {key: {**empty[key], **names.get(key, {})} for key in empty}
-
-
-def _empty_logs() -> Shape:
-    return {
-        "mirror_filtered": {reason: [] for reason in MIRROR_RULES},
-        "channel_filtered": {reason: [] for reason in CHANNEL_RULES},
-    }
-
-
-def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
+def _with_state(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, MirrorState]]:
     rows = list(mirrors)
     latest, warning_lists = _latest(rows), warnings.of_all(rows)
     granted = readership.publishing_to_more_readers(
@@ -162,16 +137,15 @@ def _with_common(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Shape]]:
     return [
         (
             row,
-            {
-                **_common(row, latest.get(row.pk), warning_lists[row.pk]),
-                readership.FIELD: row.pk in granted,
-            },
+            _state(row, latest.get(row.pk), warning_lists[row.pk], more_readers=row.pk in granted),
         )
         for row in rows
     ]
 
 
-def _common(mirror: Mirror, run: Run | None, warning_list: list[str]) -> Shape:
+def _state(
+    mirror: Mirror, run: Run | None, warning_list: list[str], *, more_readers: bool
+) -> MirrorState:
     return {
         "source_root": source_urls.shown(mirror.upstream),
         "state": run.state if run else JobState.PENDING,
@@ -190,16 +164,17 @@ def _common(mirror: Mirror, run: Run | None, warning_list: list[str]) -> Shape:
         "outcome": _outcome(mirror, run),
         "run_again": mirror.run_again,
         "run_number": run.number if run else None,
-        "sync_state": sync_state(run) | {"count": counts(_counted(mirror, run))},
+        "sync_state": {**sync_state(run), "count": counts(_counts(mirror, run))},
+        "publish_to_more_readers": more_readers,
     }
 
 
-def _counted(mirror: Mirror, run: Run | None) -> Shape:
+def _counts(mirror: Mirror, run: Run | None) -> RunCounts:
     """What the last publication judged, so that an edit shows at once; the rest is the run's.
 
-    A file that failed counts as failed for as long as it is asked for and not here.
+    A file that failed counts as failed for as long as it is wanted and not here.
     """
-    run_counts = run.counts if run else {}
+    run_counts: RunCounts = run.counts if run else {}
     if not mirror.counts:
         return run_counts
     failed = min(run_counts.get("failed", 0), mirror.counts["missing"])
@@ -207,14 +182,14 @@ def _counted(mirror: Mirror, run: Run | None) -> Shape:
     return {**run_counts, **mirror.counts, "failed": failed, "active_planned": planned}
 
 
-def _place(mirror: Mirror) -> Shape:
+def _place(mirror: Mirror) -> MirrorPlace:
     channel = mirror.channel
     parent = channel.parent or channel
-    item: Shape = {"channel": {"name": parent.name, "privacy": parent.privacy}}
+    place: MirrorPlace = {"channel": {"name": parent.name, "privacy": parent.privacy}}
     if channel.parent:
         # The vendor's client stumbles over a subchannel that is null.
-        item["subchannel"] = {"name": channel.name}
-    return item
+        place["subchannel"] = {"name": channel.name}
+    return place
 
 
 def _held(mirror: Mirror) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router, Status
@@ -33,12 +32,12 @@ from web.api.mirror_access import (
     runnable_mirror,
     sent_fields,
 )
+from web.api.mirror_schemas import MirrorItem
 from web.api.pagination import Paging, item_list, paginate
-from web.api.schemas import ItemList
+from web.api.schemas import ItemList, JsonObject, ListAnswer
 
 router = Router(tags=["mirrors"])
 
-Shape = dict[str, Any]
 SORTS = ("mirror_name", "name", "created_at", "updated_at", "last_run_at", "next_run_at")
 
 
@@ -46,7 +45,19 @@ class MirrorPaging(Paging):
     sort: str = "mirror_name"
 
 
-def list_mirrors(request: HttpRequest, ref: Path[ChannelRef], paging: Query[Paging]) -> Shape:
+class RunAnswer(MirrorItem):
+    """A mirror, and the run that was asked for or stopped."""
+
+    run_id: int | None
+
+
+class ReleaseAnswer(MirrorItem):
+    """A mirror, and the sections that are published now."""
+
+    released: list[str]
+
+
+def list_mirrors(request: HttpRequest, ref: Path[ChannelRef], paging: Query[Paging]) -> ListAnswer:
     """The mirrors of a channel."""
     channel = channel_for_mirrors(request, ref, Level.READ)
     rows = Mirror.objects.filter(channel=channel, deleted_at=None).order_by("name")
@@ -58,27 +69,27 @@ def list_mirrors(request: HttpRequest, ref: Path[ChannelRef], paging: Query[Pagi
 
 def create_mirror(
     request: HttpRequest, ref: Path[ChannelRef], body: MirrorBody, response: HttpResponse
-) -> Status[Shape]:
+) -> Status[MirrorItem]:
     """Create a mirror; with `run_now` its first run begins at once."""
     channel = channel_for_mirrors(request, ref, Level.WRITE)
     caller = caller_of(request)
     mirror = services.create(channel, sent_fields(body), owner=caller.user, actor=caller)
-    return Status(201, _shown(mirror, response))
+    return Status(201, _with_etag(mirror, response))
 
 
-def get_mirror(request: HttpRequest, ref: Path[MirrorRef], response: HttpResponse) -> Shape:
+def get_mirror(request: HttpRequest, ref: Path[MirrorRef], response: HttpResponse) -> MirrorItem:
     """A mirror; its ETag is what If-Match wants."""
-    return _shown(requested_mirror(request, ref, Level.READ), response, with_names=True)
+    return _with_etag(requested_mirror(request, ref, Level.READ), response, with_names=True)
 
 
 def change_mirror(
     request: HttpRequest, ref: Path[MirrorRef], body: MirrorBody, response: HttpResponse
-) -> Status[Shape]:
+) -> Status[MirrorItem]:
     """Change a mirror. Filters act at once; with `run_now` a run follows."""
     mirror = requested_mirror(request, ref, Level.WRITE)
     expected = expected_version(request, mirror.pk)
     mirror = services.edit(mirror, sent_fields(body), actor=caller_of(request), expected=expected)
-    return Status(202, _shown(mirror, response))
+    return Status(202, _with_etag(mirror, response))
 
 
 def delete_mirror(request: HttpRequest, ref: Path[MirrorRef]) -> Status[None]:
@@ -89,28 +100,28 @@ def delete_mirror(request: HttpRequest, ref: Path[MirrorRef]) -> Status[None]:
     return Status(204, None)
 
 
-def run(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
+def run(request: HttpRequest, ref: Path[MirrorRef]) -> RunAnswer:
     """Run now; 409 with the run's id while one is going."""
     mirror = runnable_mirror(request, ref)
     new_run = run_control.request_run(mirror, cause=Cause.MANUAL, actor=caller_of(request).name)
     return {**mirror_schemas.mirror_item(mirror), "run_id": new_run.pk}
 
 
-def stop_mirror_sync(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
+def stop_mirror_sync(request: HttpRequest, ref: Path[MirrorRef]) -> RunAnswer:
     """Stop the run that is going; without one, nothing happens."""
     mirror = requested_mirror(request, ref, Level.WRITE)
     stopped_run = run_control.stop(mirror, actor=caller_of(request).name)
     return {**mirror_schemas.mirror_item(mirror), "run_id": stopped_run.pk if stopped_run else None}
 
 
-def restart(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
+def restart(request: HttpRequest, ref: Path[MirrorRef]) -> RunAnswer:
     """Run a stopped mirror again, from the first step."""
     mirror = runnable_mirror(request, ref)
     new_run = run_control.restart(mirror, actor=caller_of(request).name)
     return {**mirror_schemas.mirror_item(mirror), "run_id": new_run.pk}
 
 
-def release(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
+def release(request: HttpRequest, ref: Path[MirrorRef]) -> ReleaseAnswer:
     """Publish what the guard holds."""
     mirror = runnable_mirror(request, ref)
     sections = run_control.release(mirror, actor=caller_of(request).name)
@@ -118,7 +129,7 @@ def release(request: HttpRequest, ref: Path[MirrorRef]) -> Shape:
 
 
 @router.get("/mirrors", response={200: ItemList, **ERRORS})
-def all_mirrors(request: HttpRequest, paging: Query[MirrorPaging]) -> Shape:
+def all_mirrors(request: HttpRequest, paging: Query[MirrorPaging]) -> ListAnswer:
     """The mirrors of all channels that you may know of. Paging may stand in a JSON body, too."""
     caller = caller_of(request)
     caller.need(Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
@@ -150,7 +161,7 @@ def _paging(request: HttpRequest, query: MirrorPaging) -> MirrorPaging:
         raise ApiError(422, "The body is not JSON.") from error
 
 
-def _shown(mirror: Mirror, response: HttpResponse, *, with_names: bool = False) -> Shape:
+def _with_etag(mirror: Mirror, response: HttpResponse, *, with_names: bool = False) -> MirrorItem:
     response["ETag"] = etag(mirror.pk, mirror.version)
     return mirror_schemas.mirror_item(mirror, with_names=with_names)
 
@@ -158,14 +169,14 @@ def _shown(mirror: Mirror, response: HttpResponse, *, with_names: bool = False) 
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
     for method, path, view, code, answer in (
         ("GET", "/mirrors", list_mirrors, 200, ItemList),
-        ("POST", "/mirrors", create_mirror, 201, Shape),
-        ("GET", MIRROR, get_mirror, 200, Shape),
-        ("PUT", MIRROR, change_mirror, 202, Shape),
+        ("POST", "/mirrors", create_mirror, 201, JsonObject),
+        ("GET", MIRROR, get_mirror, 200, JsonObject),
+        ("PUT", MIRROR, change_mirror, 202, JsonObject),
         ("DELETE", MIRROR, delete_mirror, 204, None),
-        ("POST", MIRROR + "/run", run, 200, Shape),
-        ("POST", MIRROR + "/stop_mirror_sync", stop_mirror_sync, 200, Shape),
-        ("POST", MIRROR + "/restart", restart, 200, Shape),
-        ("POST", MIRROR + "/release", release, 200, Shape),
+        ("POST", MIRROR + "/run", run, 200, JsonObject),
+        ("POST", MIRROR + "/stop_mirror_sync", stop_mirror_sync, 200, JsonObject),
+        ("POST", MIRROR + "/restart", restart, 200, JsonObject),
+        ("POST", MIRROR + "/release", release, 200, JsonObject),
     ):
         router.add_api_operation(
             base + path,

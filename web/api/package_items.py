@@ -7,8 +7,9 @@ its own type.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from django.conf import settings
 from django.db.models import Q, Sum
@@ -19,8 +20,9 @@ from channels.channeldata import PackageDescription
 from channels.file_sources import file_source_id_of
 from channels.models import Channel, Download, Package
 from ecosystems import registry
-from ecosystems.base import Ecosystem
+from ecosystems.base import Ecosystem, VersionKey
 from ecosystems.records import Record
+from web.api.schemas import JsonObject
 
 COMMANDS = {
     "conda": "conda install -c {url} {name}",
@@ -28,9 +30,78 @@ COMMANDS = {
     "cran": 'install.packages("{name}", repos="{url}/cran")',
 }
 
-Item = dict[str, Any]
 SectionRecord = tuple[str, Record]
 """A section, and a file listed in it."""
+
+
+class PackageMetadata(TypedDict):
+    license: str
+    subdirs: list[str]
+    version: str
+    build_number: int
+    install_cmd: str
+    summary: str
+    description: str
+    home: str
+
+
+class PackageItem(TypedDict):
+    name: str
+    family: str
+    channel: str
+    subchannel: str
+    privacy: str
+    version: str
+    available_versions: list[str]
+    metadata: PackageMetadata
+    summary: str
+    description: str
+    home: str
+    download_count: int
+    file_count: int
+    size: int
+    cve_count: int
+    cve_score: None
+    cve_status: None
+    updated_at: str
+
+
+class FileItem(TypedDict):
+    """A file; without the last three where only the index is asked."""
+
+    name: str
+    basename: str
+    ckey: str
+    family: str
+    type: str
+    channel: str
+    subchannel: str
+    version: str
+    metadata: JsonObject
+    signatures: JsonObject
+    created_at: str
+    updated_at: str
+    url: str
+    cve_score: None
+    cve_status: None
+    state: NotRequired[str]
+    size: NotRequired[int | None]
+    download_count: NotRequired[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageTotals:
+    """What the database counts of one package; `size` in bytes.
+
+    `download_count` is None unless packages are sorted by it.
+    """
+
+    channel_id: int
+    family: str
+    name: str
+    file_count: int
+    size: int
+    download_count: int | None = None
 
 
 class Packages:
@@ -47,18 +118,20 @@ class Packages:
     @property
     def newest(self) -> SectionRecord | None:
         """The last build of the highest version."""
-        return max(self._files, key=lambda placed: self._age(placed[1]), default=None)
+        return max(self._files, key=lambda listed: self._age(listed[1]), default=None)
 
-    def item(self, row: Item, words: PackageDescription | None) -> Item:
-        """The package's item; `found` has what the database counted."""
+    def item(
+        self, totals: PackageTotals, description: PackageDescription | None, *, downloads: int
+    ) -> PackageItem:
+        """The package's item; `description` is that of conda's channeldata."""
         channel, (_, newest) = self._channel, self.newest or ("", Record())
         top = channel.parent or channel
         url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
         versions = sorted(self._order, key=lambda version: self._order[version])
-        texts = words or PackageDescription()
+        texts = description or PackageDescription()
         return {
-            "name": row["name"],
-            "family": row["family"],
+            "name": totals.name,
+            "family": totals.family,
             "channel": top.name,
             "subchannel": channel.name if channel.parent else "",
             "privacy": access.effective_privacy(channel),
@@ -69,7 +142,7 @@ class Packages:
                 "subdirs": sorted({section for section, _ in self._files}),
                 "version": newest.version,
                 "build_number": newest.build_number,
-                "install_cmd": COMMANDS[row["family"]].format(url=url, name=row["name"]),
+                "install_cmd": COMMANDS[totals.family].format(url=url, name=totals.name),
                 "summary": texts.summary,
                 "description": texts.description,
                 "home": texts.home,
@@ -77,23 +150,23 @@ class Packages:
             "summary": texts.summary,
             "description": texts.description,
             "home": texts.home,
-            "download_count": row["download_count"],
-            "file_count": row["file_count"],
-            "size": self._size(row["size"]),
+            "download_count": downloads if totals.download_count is None else totals.download_count,
+            "file_count": totals.file_count,
+            "size": self._size(totals.size),
             "cve_count": 0,
             "cve_score": None,
             "cve_status": None,
             "updated_at": _when(newest),
         }
 
-    def _age(self, record: Record) -> tuple[Any, ...]:
+    def _age(self, record: Record) -> tuple[VersionKey, int, int, str]:
         order = self._order[record.version]
         return order, record.build_number, record.timestamp or 0, record.filename
 
-    def _size(self, judged: int) -> int:
+    def _size(self, stated: int) -> int:
         """Where the index does not state every size: with those of the files that are here now."""
         if all(record.size >= 0 for _, record in self._files):
-            return judged
+            return stated
         sizes = _sizes(self._channel, [record for _, record in self._files])
         return sum(_size(record, sizes) or 0 for _, record in self._files)
 
@@ -112,14 +185,16 @@ def records_of(row: Package) -> list[Record]:
     return records
 
 
-def file_items(channel: Channel, family: str, name: str, files: list[SectionRecord]) -> list[Item]:
+def file_items(
+    channel: Channel, family: str, name: str, files: list[SectionRecord]
+) -> list[FileItem]:
     """The items of these files of a package."""
     sizes = _sizes(channel, [record for _, record in files])
     counts = _downloads(channel, name)
     ecosystem = registry.of_family(family)
     return [
-        file_item(channel, ecosystem, section, record)
-        | {
+        {
+            **file_item(channel, ecosystem, section, record),
             "state": "active" if sizes.keys() & {record.sha256, record.md5} else "passive",
             "size": _size(record, sizes),
             "download_count": counts.get((section, record.filename), 0),
@@ -128,7 +203,7 @@ def file_items(channel: Channel, family: str, name: str, files: list[SectionReco
     ]
 
 
-def file_item(channel: Channel, ecosystem: Ecosystem, section: str, record: Record) -> Item:
+def file_item(channel: Channel, ecosystem: Ecosystem, section: str, record: Record) -> FileItem:
     """What the index says of a file; without what the database knows."""
     top = channel.parent or channel
     url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"

@@ -2,7 +2,7 @@
 
 The rule: counting and paging is done by the database over package rows; shards are opened for
 the packages of one page only. What is sorted by name is read as far as the page goes, and what is
-searched for is counted as far as `COUNTED`.
+searched for is counted as far as `COUNT_LIMIT`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from channels import channeldata
 from channels.models import Channel, Download, Package
 from ecosystems import registry
 from web.api import package_items
-from web.api.package_items import Packages, file_items, records_of
+from web.api.package_items import (
+    FileItem,
+    PackageItem,
+    Packages,
+    PackageTotals,
+    file_items,
+    records_of,
+)
 from web.api.pagination import MAX_NUMBER, Paging
 
 KEYS = ("channel_id", "family", "name")
@@ -26,8 +33,11 @@ SORTS = ("name", "file_count", "download_count", "size")
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 
+PackageRows = QuerySet[Package, dict[str, Any]]
+"""Rows of `KEYS`, and of what is annotated to them."""
 
-def listed_packages(channels: Iterable[Channel], *, query: str = "") -> QuerySet[Any]:
+
+def listed_packages(channels: Iterable[Channel], *, query: str = "") -> PackageRows:
     """One row a package (channel, family, name) of the channels' current revisions."""
     # Sums, so that no index over revisions is taken for the one over names: SQLite would take it,
     # read all that the channel lists, and sort it.
@@ -39,17 +49,17 @@ def listed_packages(channels: Iterable[Channel], *, query: str = "") -> QuerySet
     )
     if query:
         rows = rows.filter(name__icontains=query)
-    packages: QuerySet[Any] = rows.values(*KEYS)
+    packages: PackageRows = rows.values(*KEYS)
     return packages
 
 
-def count(rows: QuerySet[Any], *, most: int | None = None) -> int:
+def count(rows: PackageRows, *, most: int | None = None) -> int:
     """How many packages there are; `most` + 1 where there are more than that."""
     keys = rows.order_by().distinct()
     return keys.count() if most is None else keys[: most + 1].count()
 
 
-def page(rows: QuerySet[Any], *, sort: str, paging: Paging) -> list[dict[str, Any]]:
+def page(rows: PackageRows, *, sort: str, paging: Paging) -> list[PackageItem]:
     """The packages of one page, as the API shows them."""
     if paging.limit == 0:
         return []
@@ -63,11 +73,12 @@ def page(rows: QuerySet[Any], *, sort: str, paging: Paging) -> list[dict[str, An
         return _packages(_by_name(rows, rows.distinct().order_by(order, *TIES)[window]))
     packages = rows.annotate(file_count=Sum("files"), size=Sum("bytes"))
     if key == "download_count":
-        packages = packages.annotate(download_count=Coalesce(Subquery(_summed()), 0))
-    return _packages(list(packages.order_by(order, "name", *TIES)[window]))
+        packages = packages.annotate(download_count=Coalesce(_download_sum(), 0))
+    ordered = packages.order_by(order, "name", *TIES)[window]
+    return _packages([PackageTotals(**row) for row in ordered])
 
 
-def _by_name(rows: QuerySet[Any], keys: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _by_name(rows: PackageRows, keys: PackageRows) -> list[PackageTotals]:
     """These packages with their sums: those of all others need not be worked out first."""
     page_keys = list(keys)
     channels, names = ({row[key] for row in page_keys} for key in ("channel_id", "name"))
@@ -78,18 +89,19 @@ def _by_name(rows: QuerySet[Any], keys: Iterable[dict[str, Any]]) -> list[dict[s
         .annotate(file_count=Sum("files"), size=Sum("bytes"))
     }
     # One that was published or removed between the two queries is not shown.
-    return [package for row in page_keys if (package := sums.get(tuple(row[key] for key in KEYS)))]
+    found_sums = [sums.get(tuple(row[key] for key in KEYS)) for row in page_keys]
+    return [PackageTotals(**row) for row in found_sums if row]
 
 
-def _summed() -> QuerySet[Any]:
+def _download_sum() -> Subquery:
     """The downloads of the package that the outer query is at."""
     rows = Download.objects.filter(channel=OuterRef("channel_id"), name=OuterRef("name"))
-    return rows.order_by().values("name").annotate(sum=Sum("count")).values("sum")
+    return Subquery(rows.order_by().values("name").annotate(sum=Sum("count")).values("sum"))
 
 
 def files(
     channel: Channel, family: str, *, name: str, paging: Paging
-) -> tuple[list[dict[str, Any]], int] | None:
+) -> tuple[list[FileItem], int] | None:
     """The files of one package and their number; None where the channel lists no such package."""
     rows = Package.objects.at(channel.current).filter(
         channel=channel, family=family, name=name, shard__isnull=False
@@ -108,7 +120,7 @@ def files(
     return file_items(channel, family, name, records[paging.offset : end]), total
 
 
-def newest(channel: Channel, family: str, *, name: str) -> dict[str, Any] | None:
+def newest(channel: Channel, family: str, *, name: str) -> FileItem | None:
     """What the index says of the last build of a package's highest version; None without one."""
     rows = Package.objects.at(channel.current).filter(
         channel=channel, family=family, name=name, shard__isnull=False
@@ -117,14 +129,14 @@ def newest(channel: Channel, family: str, *, name: str) -> dict[str, Any] | None
     return package_items.file_item(channel, registry.of_family(family), *latest) if latest else None
 
 
-def _packages(packages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    ids = {package["channel_id"] for package in packages}
+def _packages(packages: Sequence[PackageTotals]) -> list[PackageItem]:
+    ids = {package.channel_id for package in packages}
     channels = Channel.objects.select_related("parent").in_bulk(ids)
     rows: dict[tuple[int, str, str], list[Package]] = {}
     counts: dict[tuple[int, str], int] = {}
     texts_of: dict[tuple[int, str], channeldata.PackageDescription] = {}
     for pk, channel in channels.items():
-        names = [package["name"] for package in packages if package["channel_id"] == pk]
+        names = [package.name for package in packages if package.channel_id == pk]
         package_rows = Package.objects.at(channel.current).filter(
             channel=pk, name__in=names, shard__isnull=False
         )
@@ -133,9 +145,9 @@ def _packages(packages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         sums = Download.objects.filter(channel=pk, name__in=names).order_by().values_list("name")
         counts |= {(pk, name): total for name, total in sums.annotate(sum=Sum("count"))}
         conda = [
-            package["name"]
+            package.name
             for package in packages
-            if (package["channel_id"], package["family"]) == (pk, "conda")
+            if (package.channel_id, package.family) == (pk, "conda")
         ]
         texts_of |= {
             (pk, name): texts
@@ -143,9 +155,10 @@ def _packages(packages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
     return [
         Packages(channels[pk], rows[pk, family, name]).item(
-            {"download_count": counts.get((pk, name), 0), **package},
+            package,
             texts_of.get((pk, name)) if family == "conda" else None,
+            downloads=counts.get((pk, name), 0),
         )
         for package in packages
-        for pk, family, name in [(package["channel_id"], package["family"], package["name"])]
+        for pk, family, name in [(package.channel_id, package.family, package.name)]
     ]

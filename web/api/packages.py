@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router
 
 from accounts.caller import caller_of
 from accounts.permissions import Scope
+from channels.models import Channel
 from ecosystems import registry
 from web.api import package_schemas
 from web.api.channel_access import CHANNEL, SUBCHANNEL, ChannelRef, get_channel, visible_channels
 from web.api.errors import ERRORS, invalid, not_found
+from web.api.package_items import PackageItem
+from web.api.package_schemas import PackageRows
 from web.api.pagination import COUNT_LIMIT, Paging, item_list
-from web.api.schemas import CountedList, ItemList
+from web.api.schemas import CountedAnswer, CountedList, ItemList, JsonObject, ListAnswer
 
 router = Router(tags=["packages"])
-
-Shape = dict[str, Any]
 
 
 class Search(Paging):
@@ -28,16 +29,20 @@ class Search(Paging):
     platform: str | None = Field(None, max_length=128)
 
 
-def list_artifacts(request: HttpRequest, ref: Path[ChannelRef], search: Query[Search]) -> Shape:
+def list_artifacts(
+    request: HttpRequest, ref: Path[ChannelRef], search: Query[Search]
+) -> CountedAnswer:
     """The packages a channel lists now; at most 1,000 at once, 100 where no limit is given.
 
     Packages that are searched for are counted up to 10,000: beyond it `count_exact` is false.
     """
     channel = get_channel(request, ref, "view-artifacts", "view")
-    return _found([channel], search)
+    return _search([channel], search)
 
 
-def get_artifact(request: HttpRequest, ref: Path[ChannelRef], family: str, name: str) -> Shape:
+def get_artifact(
+    request: HttpRequest, ref: Path[ChannelRef], family: str, name: str
+) -> PackageItem:
     """One package."""
     channel = get_channel(request, ref, "view-artifacts", "view")
     rows = package_schemas.listed_packages([channel]).filter(
@@ -51,7 +56,7 @@ def get_artifact(request: HttpRequest, ref: Path[ChannelRef], family: str, name:
 
 def list_files(
     request: HttpRequest, ref: Path[ChannelRef], family: str, name: str, paging: Query[Paging]
-) -> Shape:
+) -> ListAnswer:
     """The files of a package."""
     channel = get_channel(request, ref, "view-artifacts", "view")
     files = package_schemas.files(channel, family, name=_normal(family, name), paging=paging)
@@ -61,14 +66,14 @@ def list_files(
 
 
 @router.get("/artifacts", response={200: CountedList, **ERRORS})
-def search_artifacts(request: HttpRequest, search: Query[Search]) -> Shape:
+def search_artifacts(request: HttpRequest, search: Query[Search]) -> CountedAnswer:
     """Packages over all channels you may know of."""
     caller = caller_of(request)
     caller.need(Scope.ARTIFACT_VIEW, Scope.CHANNEL_VIEW_ARTIFACTS, Scope.CHANNEL_VIEW)
-    return _found(visible_channels(caller).values("pk"), search)
+    return _search(visible_channels(caller), search)
 
 
-def _found(channels: Any, search: Search) -> Shape:
+def _search(channels: Iterable[Channel], search: Search) -> CountedAnswer:
     rows, sort = _matching(channels, search), _sort(search.sort)
     total = package_schemas.count(rows, most=COUNT_LIMIT if search.q else None)
     exact = not search.q or total <= COUNT_LIMIT
@@ -81,7 +86,7 @@ def _found(channels: Any, search: Search) -> Shape:
     }
 
 
-def _matching(channels: Any, search: Search) -> Any:
+def _matching(channels: Iterable[Channel], search: Search) -> PackageRows:
     """The packages of the channels that the query asks for."""
     rows = package_schemas.listed_packages(channels, query=search.q)
     if search.artifact_family:
@@ -109,7 +114,7 @@ def _normal(family: str, name: str) -> str:
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
     for path, view, answer in (
         ("/artifacts", list_artifacts, CountedList),
-        ("/artifacts/{family}/{name}", get_artifact, Shape),
+        ("/artifacts/{family}/{name}", get_artifact, JsonObject),
         ("/artifacts/{family}/{name}/files", list_files, ItemList),
     ):
         router.add_api_operation(

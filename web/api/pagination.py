@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from ninja import Field, Schema
+
+from web.api.schemas import CountedAnswer, ListAnswer
+
+Row = TypeVar("Row", bound=Model)
 
 MAX_NUMBER = 1_000_000_000
 """Of a number in an address or a query; databases refuse much larger ones."""
@@ -31,7 +36,7 @@ class EventPaging(Schema):
     """The `event_id` that the page before ended with."""
 
 
-def paginate(rows: QuerySet[Any] | list[Any], paging: Paging) -> list[Any]:
+def paginate(rows: QuerySet[Row], paging: Paging) -> list[Row]:
     """The rows of one page."""
     if paging.limit == 0:
         return []
@@ -39,7 +44,7 @@ def paginate(rows: QuerySet[Any] | list[Any], paging: Paging) -> list[Any]:
     return list(rows[paging.offset : end])
 
 
-def paginate_events(rows: QuerySet[Any], paging: EventPaging, *, descending: bool) -> list[Any]:
+def paginate_events(rows: QuerySet[Row], paging: EventPaging, *, descending: bool) -> list[Row]:
     """At most `MAX_EVENTS` of these events, in the order of their ids."""
     if paging.after is not None:
         rows = rows.filter(**{"pk__lt" if descending else "pk__gt": paging.after})
@@ -48,14 +53,14 @@ def paginate_events(rows: QuerySet[Any], paging: EventPaging, *, descending: boo
     return paginate(ordered, Paging(offset=paging.offset, limit=limit))
 
 
-def item_list(items: list[dict[str, Any]], total: int) -> dict[str, Any]:
+def item_list(items: Sequence[Mapping[str, object]], total: int) -> ListAnswer:
     """An `ItemList` of one page's items."""
     return {"total_count": total, "items": items}
 
 
 def counted_list(
-    items: list[dict[str, Any]], rows: QuerySet[Any], *, count_all: bool = False
-) -> dict[str, Any]:
+    items: Sequence[Mapping[str, object]], rows: QuerySet[Row], *, count_all: bool = False
+) -> CountedAnswer:
     """A `CountedList` of some of these rows; `count_all`: counted to their end."""
     if count_all:
         return {**item_list(items, rows.order_by().count()), "count_exact": True}

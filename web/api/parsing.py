@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, cast
 
 from django.http import HttpRequest
+from django.utils.datastructures import MultiValueDict
 from ninja.parser import Parser
 from ninja.renderers import JSONRenderer
 
 from accounts.errors import ApiError
-from web.api.schemas import with_text_ids
+from web.api.schemas import JsonObject, with_text_ids
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """What no database takes: NUL, and halves of surrogate pairs."""
@@ -20,20 +20,21 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 class StorableParser(Parser):
     """Reads bodies and queries, and refuses text that could not be stored."""
 
-    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+    def parse_body(self, request: HttpRequest) -> JsonObject:
         try:
             body = request.body.decode()
-            data = json.loads(body)
+            # Any JSON comes through; ninja refuses what its schemas do not take, lists among it.
+            data: JsonObject = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise ApiError(422, f"The body is not JSON: {error}.") from error
         # Only these can bring such characters; writing every body again would take its time twice.
         if "\x00" in body or "\\u" in body:
             _check_storable(data)
-        return cast(dict[str, Any], data)
+        return data
 
     def parse_querydict(
-        self, data: Any, list_fields: list[str], request: HttpRequest
-    ) -> dict[str, Any]:
+        self, data: MultiValueDict[str, str], list_fields: list[str], request: HttpRequest
+    ) -> JsonObject:
         for key, values in data.lists():
             _check_storable([key, *values])
         return super().parse_querydict(data, list_fields, request)
@@ -42,11 +43,12 @@ class StorableParser(Parser):
 class TextIdRenderer(JSONRenderer):
     """JSON in which ids are text, whichever operation answers."""
 
-    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> Any:
-        return super().render(request, with_text_ids(data), response_status=response_status)
+    def render(self, request: HttpRequest, data: object, *, response_status: int) -> str:
+        text: str = super().render(request, with_text_ids(data), response_status=response_status)
+        return text
 
 
-def _check_storable(data: Any) -> None:
+def _check_storable(data: object) -> None:
     if _UNSTORABLE.search(json.dumps(data, ensure_ascii=False)) or "\\u0000" in json.dumps(data):
         raise ApiError(
             422, "The request contains a character that cannot be stored (NUL or half a pair)."

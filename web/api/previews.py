@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from django.http import HttpRequest
 from ninja import Field, Router, Status
@@ -20,11 +20,9 @@ from web.api.channel_access import ChannelRef, can_see, may_write_somewhere
 from web.api.errors import ERRORS, ErrorResponse, not_found
 from web.api.mirror_access import MirrorBody, channel_for_mirrors, find_mirror, sent_fields
 from web.api.pagination import MAX_NUMBER
-from web.api.schemas import RequestBody
+from web.api.schemas import JsonObject, RequestBody
 
 router = Router(tags=["previews"])
-
-Shape = dict[str, Any]
 
 
 class ConnectionTestBody(RequestBody):
@@ -40,8 +38,19 @@ class PreviewBody(MirrorBody):
     mirror: str | None = Field(None, description="id or name of the mirror that is edited")
 
 
-@router.post("/mirrors/preview", response={202: Shape, **ERRORS})
-def start_preview(request: HttpRequest, body: PreviewBody) -> Status[Shape]:
+class PreviewItem(TypedDict):
+    """`doing` says what it is at; `result` is null until it has one."""
+
+    id: int
+    state: str
+    percentage: int
+    doing: str
+    error: str | None
+    result: JsonObject | None
+
+
+@router.post("/mirrors/preview", response={202: JsonObject, **ERRORS})
+def start_preview(request: HttpRequest, body: PreviewBody) -> Status[PreviewItem]:
     """Judge how a mirror would turn out, without saving it."""
     top, _, sub = body.channel.partition("/")
     channel = channel_for_mirrors(request, ChannelRef(channel=top, sub=sub or None), Level.WRITE)
@@ -50,13 +59,13 @@ def start_preview(request: HttpRequest, body: PreviewBody) -> Status[Shape]:
     sent.pop("channel", None)
     sent.pop("mirror", None)
     row = preview.begin(channel, sent, asker=caller_of(request), mirror=mirror)
-    return Status(202, _preview_shape(row))
+    return Status(202, _preview_item(row))
 
 
-@router.get("/mirrors/preview/{preview_id}", response={200: Shape, **ERRORS})
-def get_preview(request: HttpRequest, preview_id: int) -> Shape:
+@router.get("/mirrors/preview/{preview_id}", response={200: JsonObject, **ERRORS})
+def get_preview(request: HttpRequest, preview_id: int) -> PreviewItem:
     """How far a preview is; then its counts, bytes, and what would come and go."""
-    return _preview_shape(_preview(request, preview_id))
+    return _preview_item(_preview(request, preview_id))
 
 
 @router.delete("/mirrors/preview/{preview_id}", response={204: None, **ERRORS})
@@ -66,8 +75,8 @@ def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
     return Status(204, None)
 
 
-@router.post("/mirrors/test", response={200: Shape, 502: ErrorResponse, **ERRORS})
-def test_connection(request: HttpRequest, body: ConnectionTestBody) -> Shape:
+@router.post("/mirrors/test", response={200: JsonObject, 502: ErrorResponse, **ERRORS})
+def test_connection(request: HttpRequest, body: ConnectionTestBody) -> JsonObject:
     """What is at an address, found with a handful of small requests within ten seconds."""
     caller = caller_of(request)
     caller.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
@@ -78,10 +87,10 @@ def test_connection(request: HttpRequest, body: ConnectionTestBody) -> Shape:
     source = source_urls.checked(body.source_root, into=None, owner=caller.user, actor=caller)
     proxy = source_urls.checked_proxy(body.proxy or "")
     upstream = source_urls.upstream_for(body.mirror_type, source, proxy, save=False)
-    return _probed(upstream, caller.user, presence.gone(request))
+    return _probe(upstream, caller.user, presence.gone(request))
 
 
-def _probed(upstream: Upstream, asker: User, gone: presence.Gone) -> Shape:
+def _probe(upstream: Upstream, asker: User, gone: presence.Gone) -> JsonObject:
     try:
         return connection_test.probe(upstream, asker, gone=gone)
     except EcosystemError as error:
@@ -100,7 +109,7 @@ def _preview(request: HttpRequest, preview_id: int) -> Preview:
     return row
 
 
-def _preview_shape(row: Preview) -> Shape:
+def _preview_item(row: Preview) -> PreviewItem:
     return {
         "id": row.pk,
         "state": row.state,

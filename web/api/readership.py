@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from django.http import HttpRequest
 from ninja import Field, Path, Router, Status
@@ -15,22 +15,32 @@ from mirrors import form_warnings
 from web.api.channel_access import CHANNEL, SUBCHANNEL, ChannelRef, get_channel
 from web.api.errors import ERRORS, not_found
 from web.api.pagination import MAX_NUMBER, item_list
-from web.api.schemas import ItemList, timestamp
+from web.api.schemas import ItemList, ListAnswer, timestamp
 
 router = Router(tags=["channels"])
-
-Shape = dict[str, Any]
 
 
 class SourceLinkRef(ChannelRef):
     link: int = Field(ge=1, le=MAX_NUMBER)
 
 
-def list_readers(request: HttpRequest, ref: Path[ChannelRef]) -> Shape:
+class ReaderItem(TypedDict):
+    """A channel that mirrors this one."""
+
+    id: int
+    channel: str
+    mirror_id: int
+    publish_to_more_readers: bool
+    granted_by: str | None
+    granted_at: str | None
+    created_at: str | None
+
+
+def list_readers(request: HttpRequest, ref: Path[ChannelRef]) -> ListAnswer:
     """The channels of this server that mirror this one; for who manages it."""
     source = get_channel(request, ref, "view", "edit", level=Level.MANAGE)
     links = readership.links_to(source)
-    return item_list([_shape(link) for link in links], len(links))
+    return item_list([_reader_item(link) for link in links], len(links))
 
 
 def revoke_readers(request: HttpRequest, ref: Path[SourceLinkRef]) -> Status[None]:
@@ -46,12 +56,12 @@ def revoke_readers(request: HttpRequest, ref: Path[SourceLinkRef]) -> Status[Non
     return Status(204, None)
 
 
-def _shape(link: SourceLink) -> Shape:
+def _reader_item(link: SourceLink) -> ReaderItem:
     return {
         "id": link.pk,
         "channel": link.channel.path,
         "mirror_id": link.mirror,
-        readership.FIELD: link.more_readers,
+        "publish_to_more_readers": link.more_readers,
         "granted_by": link.granted_by or None,
         "granted_at": timestamp(link.granted_at),
         "created_at": timestamp(link.created_at),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TypedDict
 
 from django.http import HttpRequest
 from ninja import Field, Path, Query, Router, Schema
@@ -12,21 +12,20 @@ from accounts.caller import caller_of
 from accounts.permissions import Level
 from channels import rollback, services
 from channels.models import Channel
-from channels.revisions import KINDS, difference
-from web.api import channel_schemas
+from channels.revisions import difference
 from web.api.channel_access import CHANNEL, SUBCHANNEL, ChannelRef, get_channel
+from web.api.channel_schemas import RevisionItem, revision_item
 from web.api.errors import ERRORS, invalid, not_found
 from web.api.pagination import MAX_NUMBER, Paging, item_list, paginate
-from web.api.schemas import ItemList, RequestBody
+from web.api.schemas import ItemList, JsonObject, ListAnswer, RequestBody
 
 router = Router(tags=["channels"])
 
-Shape = dict[str, Any]
 MAX_FILES = 10_000
 
 
 class FilePaging(Schema):
-    """How many file names are told, and from where on: `next` of the answer before."""
+    """How many file names the answer has, and from where on: `next` of the answer before."""
 
     limit: int = Field(1000, ge=0, le=MAX_FILES)
     after: str = Field("", max_length=200)
@@ -36,17 +35,32 @@ class Pinning(RequestBody):
     pinned: bool = True
 
 
-def list_revisions(request: HttpRequest, ref: Path[ChannelRef], paging: Query[Paging]) -> Shape:
+class Comparison(TypedDict):
+    """What differs between two revisions; files as `section/filename`."""
+
+    from_revision: int
+    to_revision: int
+    count: dict[str, int]
+    count_exact: bool
+    added: list[str]
+    replaced: list[str]
+    removed: list[str]
+    next: str | None
+
+
+def list_revisions(
+    request: HttpRequest, ref: Path[ChannelRef], paging: Query[Paging]
+) -> ListAnswer:
     """The kept revisions, newest first."""
     channel = get_channel(request, ref, "history", "view")
     rows = channel.revisions.filter(number__lte=channel.current).order_by("-number")
-    items = [channel_schemas.revision_item(row, channel.current) for row in paginate(rows, paging)]
+    items = [revision_item(row, channel.current) for row in paginate(rows, paging)]
     return item_list(items, rows.count())
 
 
 def compare_revisions(
     request: HttpRequest, ref: Path[ChannelRef], span: str, paging: Query[FilePaging]
-) -> Shape:
+) -> Comparison:
     """What changed between two revisions, written `<a>..<b>`: counts, and files by their names.
 
     `next` is null behind the last file, else what to send as `after` to go on; a part may have
@@ -66,28 +80,30 @@ def compare_revisions(
         "to_revision": last,
         "count": changes.counts,
         "count_exact": changes.exact,
-        **{kind: getattr(changes, kind) for kind in KINDS},
+        "added": changes.added,
+        "replaced": changes.replaced,
+        "removed": changes.removed,
         "next": changes.following or None,
     }
 
 
-def roll_back(request: HttpRequest, ref: Path[ChannelRef], number: int) -> Shape:
+def roll_back(request: HttpRequest, ref: Path[ChannelRef], number: int) -> RevisionItem:
     """Show clients the content of an older revision again, and freeze the channel there."""
     channel = get_channel(request, ref, "edit", level=Level.WRITE)
     _revision(channel, number)
     row = rollback.roll_back(channel, number, actor=caller_of(request).name)
-    return channel_schemas.revision_item(row, row.number)
+    return revision_item(row, row.number)
 
 
 def pin_revision(
     request: HttpRequest, ref: Path[ChannelRef], number: int, body: Pinning | None = None
-) -> Shape:
+) -> RevisionItem:
     """Keep a revision for ever; `{"pinned": false}` lets it go again."""
     channel = get_channel(request, ref, "edit", level=Level.WRITE)
     _revision(channel, number)
     pinned = body.pinned if body else True
     row = services.pin(channel, number, pinned=pinned, actor=caller_of(request).name)
-    return channel_schemas.revision_item(row, channel.current)
+    return revision_item(row, channel.current)
 
 
 def _revision(channel: Channel, number: int) -> int:
@@ -100,9 +116,9 @@ def _revision(channel: Channel, number: int) -> int:
 for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
     for method, path, view, answer in (
         ("GET", "/revisions", list_revisions, ItemList),
-        ("GET", "/revisions/{span}", compare_revisions, Shape),
-        ("POST", "/revisions/{number}/rollback", roll_back, Shape),
-        ("POST", "/revisions/{number}/pin", pin_revision, Shape),
+        ("GET", "/revisions/{span}", compare_revisions, JsonObject),
+        ("POST", "/revisions/{number}/rollback", roll_back, JsonObject),
+        ("POST", "/revisions/{number}/pin", pin_revision, JsonObject),
     ):
         router.add_api_operation(
             base + path,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
 
 from ninja import Schema
 from pydantic import ConfigDict, model_validator
+
+JsonObject = dict[str, object]
+"""An object of JSON; who reads a value of it has to look what it is."""
 
 
 class RequestBody(Schema):
@@ -21,7 +25,7 @@ class RequestBody(Schema):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_read_only(cls, values: Any) -> Any:
+    def _drop_read_only(cls, values: object) -> object:
         if not isinstance(values, dict):
             return values
         return {
@@ -33,7 +37,7 @@ class RequestBody(Schema):
 
 class ItemList(Schema):
     total_count: int
-    items: list[dict[str, Any]]
+    items: list[JsonObject]
 
 
 class CountedList(ItemList):
@@ -42,7 +46,20 @@ class CountedList(ItemList):
     count_exact: bool
 
 
-def with_text_ids(value: Any) -> Any:
+class ListAnswer(TypedDict):
+    """What an operation returns for an `ItemList`."""
+
+    total_count: int
+    items: Sequence[Mapping[str, object]]
+
+
+class CountedAnswer(ListAnswer):
+    """What an operation returns for a `CountedList`."""
+
+    count_exact: bool
+
+
+def with_text_ids(value: object) -> object:
     """The same with every id as text: the vendor's clients join ids into addresses."""
     if isinstance(value, dict):
         return {key: _with_text_id(key, member) for key, member in value.items()}
@@ -51,7 +68,7 @@ def with_text_ids(value: Any) -> Any:
     return value
 
 
-def _with_text_id(key: str, value: Any) -> Any:
+def _with_text_id(key: str, value: object) -> object:
     if key == "metadata":
         # What an upstream wrote; nothing in it is an id of this server.
         return value

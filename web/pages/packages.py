@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse
 
 from channels.models import Channel, Package
 from publishing.explain import Answers, why
 from publishing.outcomes import State
 from web.api import package_schemas
+from web.api.package_items import PackageItem
+from web.api.package_schemas import PackageRows
 from web.api.pagination import COUNT_LIMIT, Paging
 from web.pages.channel_frame import get_channel, render_tab
 from web.pages.guards import signed_in
@@ -115,7 +117,7 @@ def explain(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     )
 
 
-def _page(request: HttpRequest, rows: QuerySet[Package], sort: str) -> Page[dict[str, Any]]:
+def _page(request: HttpRequest, rows: PackageRows, sort: str) -> Page[PackageItem]:
     # Packages are counted up to the limit only, as other lists: see pagination.paginate.
     number, total = page_number(request), package_schemas.count(rows, most=COUNT_LIMIT)
     if (number - 1) * PAGE_SIZE >= total:
