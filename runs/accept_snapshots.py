@@ -49,6 +49,7 @@ def check_source(mirror: Mirror) -> None:
     source = mirror.upstream.channel
     if source is None:
         return
+    # Rights and mirrors change after this one was saved, so the run asks again.
     cycle = source_urls.cycle(mirror.channel, source)
     if cycle:
         raise BadIndex(
@@ -64,8 +65,10 @@ def accept_or_hold(context: RunContext, fetch: Fetch) -> Acceptance:
     mirror, fetched = context.run.mirror, fetch.snapshots
     rows = AcceptedSnapshot.objects.filter(mirror=mirror).select_related("snapshot__upstream")
     accepted = {row.section: row.snapshot for row in rows}
+    # Where this source had an index before, the guard holds that, and its words say more.
     if not any(fetched.values()) and (mirror.skip_guard or not _same_source(mirror, accepted)):
         raise BadIndex(f"{mirror.upstream.url} has no index of {_listed(list(fetched))}.")
+    # A refused section is absent as well; what the upstream said counts more than that.
     held = _objections(mirror, fetched, accepted) | _denied(fetch, accepted)
     changed = {
         section: snapshot
@@ -77,6 +80,7 @@ def accept_or_hold(context: RunContext, fetch: Fetch) -> Acceptance:
         saved = Mirror.objects.select_for_update(of=("self",)).get(pk=mirror.pk)
         _write_accepted(mirror, changed, fetched, accepted)
         _write_held(context, mirror, held, same_source=saved.upstream_id == mirror.upstream_id)
+        # What the counts and lists of this run are about: a held section as it was before.
         judged = {key: snap.pk for key, snap in fetched.items() if snap and key not in held}
         judged |= {key: accepted[key].pk for key in held if key in accepted}
         context.run.write(snapshots=judged, held=held)
@@ -182,6 +186,7 @@ def _explained(mirror: Mirror, before: Snapshot, snapshot: Snapshot) -> int:
                 for text in (listed, body)
             )
             gone = earlier - later
+            # None: the upstream took back the whole package.
             explained += len(gone if taken_back is None else gone & taken_back)
     return explained
 

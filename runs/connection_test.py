@@ -54,17 +54,17 @@ def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> Shape:
         upstream.credential, upstream.proxy, limits=patience, slots=connection_slots.AWAITED
     )
     with client:
-        seen = connection_test.detect(upstream.url, upstream.kind, asked.look(client))
-    if seen is None and asked.failed is not None:
+        detected = connection_test.detect(upstream.url, upstream.kind, asked.look(client))
+    if detected is None and asked.failed is not None:
         raise asked.failed
     warnings = []
     if asked.failed is not None:
         warnings.append(f"Not everything was looked at: {asked.failed}")
-    if seen is not None and seen.kind is Kind.CONDA:
+    if detected is not None and detected.kind is Kind.CONDA:
         warnings.append(
             f"Only these platforms were asked for: {', '.join(connection_test.ASKED_SUBDIRS)}."
         )
-    return _shape(upstream, seen, warnings)
+    return _shape(upstream, detected, warnings)
 
 
 class _Asked:
@@ -117,22 +117,22 @@ def _own(upstream: Upstream) -> DetectedSource | None:
     rows = Package.objects.at(channel.current).filter(
         channel=channel, family=family, shard__isnull=False
     )
-    seen = DetectedSource(Kind(upstream.kind), upstream.url)
+    detected = DetectedSource(Kind(upstream.kind), upstream.url)
     documents = Document.objects.at(channel.current).filter(channel=channel)
     for section in rows.order_by("section").values_list("section", flat=True).distinct():
         sizes = documents.filter(section=section).order_by("-size").values_list("size", flat=True)
-        seen.sections[section] = sizes.first()
-    return seen if seen.sections else None
+        detected.sections[section] = sizes.first()
+    return detected if detected.sections else None
 
 
-def _shape(upstream: Upstream, seen: DetectedSource | None, warnings: list[str]) -> Shape:
+def _shape(upstream: Upstream, detected: DetectedSource | None, warnings: list[str]) -> Shape:
     meant = None
-    if seen is not None and seen.url != upstream.url:
-        meant = source_urls.shown(Upstream(url=seen.url, credential=upstream.credential))
-    sections = seen.sections if seen else {}
+    if detected is not None and detected.url != upstream.url:
+        meant = source_urls.shown(Upstream(url=detected.url, credential=upstream.credential))
+    sections = detected.sections if detected else {}
     return {
         "type": upstream.kind,
-        "found_type": seen.kind if seen else None,
+        "found_type": detected.kind if detected else None,
         "sections": [{"name": name, "size": size} for name, size in sections.items()],
         "size": sum(size or 0 for size in sections.values()),
         "source_root": meant,

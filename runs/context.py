@@ -44,12 +44,14 @@ class RunContext:
         """Raise `Stopped`, `HandBack` or `Fenced` where the run must not go on."""
         self.heart.check()
         now = time.monotonic()
+        # Called for every chunk and package: the database is asked now and then only.
         if now - self._checked < CHECK_SECONDS:
             return
         self._checked = now
         if self._interrupted():
             raise HandBack
         state = Run.objects.filter(pk=self.run.pk).values_list("state", flat=True).first()
+        # None where the row is gone: the mirror was deleted meanwhile.
         if state != JobState.RUNNING:
             raise Stopped
 
@@ -73,6 +75,7 @@ class RunContext:
         """Add a line to the run's log."""
         with transaction.atomic():
             self.run.write(owner=self.run.owner)
+            # The write changes nothing; it raises `Fenced` where another owner has the run by now.
             LogLine.objects.create(run=self.run, level=level, text=storable(text)[:2000])
 
     def warn(self, text: str) -> None:

@@ -50,6 +50,7 @@ class Download:
         under_way: dict[Future[FetchedFile], DownloadItem] = {}
         try:
             while True:
+                # Not the whole plan at once, whose futures would fill the memory.
                 free = settings.DOWNLOAD_THREADS * QUEUED_PER_THREAD - len(under_way)
                 for item in islice(chain(self._due_fallbacks(), items), free):
                     self._fetcher.open(item.file_source_id)
@@ -63,6 +64,7 @@ class Download:
                 self._report(plan)
         finally:
             self._fetcher.cancel()
+            # Before the rows are written: what the threads finish meanwhile counts.
             pool.shutdown(wait=True, cancel_futures=True)
             for future, item in under_way.items():
                 if future.done() and not future.cancelled() and not future.exception():
@@ -85,12 +87,14 @@ class Download:
             fetched = future.result()
         except UpstreamError as error:
             self.failed += 1
+            # The older form of the same package may be whole.
             if item.fallback is not None:
                 self._room.add(item.fallback)
                 self._fallbacks.append(item.fallback)
             self._rows.add_failure(item, error)
             return
         except OSError as error:
+            # The disk, not the upstream: every further file would fail as well.
             raise NoSpace(f"{item.filename} could not be stored: {error.strerror}") from error
         self.done += 1
         self._rows.add_fetched(item, self._fetcher.open(item.file_source_id), fetched)

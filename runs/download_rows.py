@@ -88,6 +88,7 @@ class DownloadRows:
             with transaction.atomic():
                 self._run.write(bytes=downloaded)
                 blobs.register(self._blobs, [self._audience])
+                # No index has a hash of these: from now on the bytes that came first count.
                 for unpinned in self._unpinned:
                     pins.add_pin(*unpinned)
                 companions.record_unavailable(self._unavailable)

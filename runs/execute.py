@@ -68,8 +68,10 @@ def _claim(run: Run) -> bool:
             warnings=[],
         ):
             return False
+        # Of an earlier attempt; this one begins at the beginning.
         run.failures.all().delete()
         Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=now)
+        # One event a run, however often it is resumed.
         if not resumed:
             tell(run, EventType.MIRROR_STARTED)
     return True
@@ -84,6 +86,7 @@ def _steps(context: RunContext) -> None:
     if retry_companions.retry(context):
         with transaction.atomic():
             context.request_publication()
+    # An unchanged index is not enough: the last run may have ended in the middle of it.
     if not acceptance.changed and not is_incomplete(mirror):
         settled = _settled_counts(context)
         if settled is not None:
@@ -194,6 +197,7 @@ def _announce(context: RunContext, download: Download) -> None:
 def _publish(context: RunContext, before: int) -> RunCounts:
     """Step 7: see to it that the channel is published; counts what changed since `before`."""
     channel = context.channel()
+    # Another process may be publishing this channel; its publication counts as well.
     while publish.wants(channel):
         context.check()
         run = context.run

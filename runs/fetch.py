@@ -132,6 +132,7 @@ class Fetch:
     def _read(self, client: Client, section: str, fetched: FetchedIndex) -> Snapshot:
         context = self._context(client, previous=self._previous(section))
         parsed = self._source.parse(fetched, section, context)
+        # The pack has all of it, and a large index would lie on the disk twice.
         fetched.path.unlink(missing_ok=True)
         # Where the index had to be fetched in another form, that one counts.
         read = parsed.fetched or fetched
@@ -162,9 +163,9 @@ class Fetch:
         before = self._rows.latest(section)
         if before is not None:
             return _previous_index(before)
-        other = _previous_index(latest_snapshot(self.upstream, section))
+        of_other_scope = _previous_index(latest_snapshot(self.upstream, section))
         # That it is unchanged would not say what this scope has.
-        return other and replace(other, etag="", last_modified="")
+        return of_other_scope and replace(of_other_scope, etag="", last_modified="")
 
 
 def _share(progress: Progress, number: int, total: int) -> Callable[[float, float], None]:

@@ -121,6 +121,7 @@ class FileFetcher:
         def progress(done: int, total: int) -> None:
             nonlocal counted
             with self._lock:
+                # Several threads add to it, and += is not atomic.
                 self.bytes += done - counted
             counted = done
             part.progress(done, total)

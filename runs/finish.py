@@ -81,6 +81,7 @@ def hand_back(context: RunContext) -> bool:
     """Leave the run for another worker, which begins it anew and finds what is here."""
     run = context.run
     mine = Run.objects.filter(pk=run.pk, fence=run.fence, state=JobState.RUNNING)
+    # A shutdown is nobody's failure: it must not use up an attempt of the run.
     if mine.update(state=JobState.PENDING, attempt=run.attempt - 1, owner=""):
         notify.run(run.pk)
         return True

@@ -36,6 +36,7 @@ def objection(
     `least` and `share`: how many files may go at once, the larger of a number
     and a share of what was there. `explained`: files that the upstream says it has taken back.
     """
+    # Nothing was there that could be lost.
     if old is None or old.listed == 0:
         return None
     if new is None:
@@ -61,11 +62,12 @@ def _unreadable(new: Facts) -> str:
 
 def _older(old: Facts, new: Facts) -> bool:
     """Whether it went back in time: file dates differ between the nodes of one upstream too."""
-    known = bool(old.newest and new.newest)
-    older = new.newest < old.newest if known else new.listed <= old.listed
+    dated = bool(old.newest and new.newest)
+    older = new.newest < old.newest if dated else new.listed <= old.listed
     try:
         before = parsedate_to_datetime(old.last_modified)
         earlier = parsedate_to_datetime(new.last_modified) < before
     except (TypeError, ValueError):
-        return known and older and new.listed <= old.listed
+        # No date, or text that is none: the build times of the files decide alone.
+        return dated and older and new.listed <= old.listed
     return earlier and (older or new.listed < old.listed)

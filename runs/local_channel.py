@@ -37,6 +37,7 @@ class LocalChannel:
             return None
         state = hashlib.sha256()
         for name, shard in rows.values_list("name", "shard_id"):
+            # Neither NUL nor newline stands in a name, so no two states give the same bytes.
             state.update(f"{name}\0{shard}\n".encode())
         for name, blob in self._optional(section):
             state.update(f"{name}\0{blob}\n".encode())
@@ -59,15 +60,17 @@ class LocalChannel:
             for name, digest, stored in rows.iterator(chunk_size=ROWS_AT_ONCE):
                 context.stop()
                 body = shards.decompress(stored)
-                found = records(name, body)
-                listed += len(found)
-                times = [record.timestamp or 0 for record in found if isinstance(record, Record)]
+                listed_records = records(name, body)
+                listed += len(listed_records)
+                times = [
+                    record.timestamp or 0 for record in listed_records if isinstance(record, Record)
+                ]
                 newest = max(newest, *times, 0)
                 entry = old.names().get(name) if old is not None else None
                 if old is not None and entry is not None and entry.digest.hex() == digest:
                     writer.copy(name, old)
                 else:
-                    writer.add(name, body, len(found))
+                    writer.add(name, body, len(listed_records))
             names = len(writer.names())
             sha256 = writer.close()
         return ParsedIndex(

@@ -32,8 +32,8 @@ def begin(
     channel: Channel, body: services.Body, *, asker: Caller, mirror: Mirror | None = None
 ) -> Preview:
     """A preview of a mirror's body, checked as if it were saved; `mirror` is the edited one."""
-    kept = mirror.upstream if mirror else None
-    kind = kept.kind if kept else body.get("mirror_type") or MirrorType.CONDA.value
+    current = mirror.upstream if mirror else None
+    kind = current.kind if current else body.get("mirror_type") or MirrorType.CONDA.value
     mode = mirror.mode if mirror else body.get("mirror_mode") or Mirror.Mode.PASSIVE.value
     services.check_kind(kind)
     services.check_mode(mode)
@@ -43,7 +43,7 @@ def begin(
     checked = filter_forms.validated(filters or {}, "mirror", kind)
     owner = mirror.owner if mirror else asker.user
     source, proxy = services.check_source(
-        body, channel=channel, owner=owner, actor=asker, kept=kept
+        body, channel=channel, owner=owner, actor=asker, kept=current
     )
     return request(
         channel,
@@ -127,6 +127,7 @@ def _claimed(preview: Preview) -> bool:
 def _wake_next(ended: Preview) -> None:
     rows = Preview.objects.filter(asker=ended.asker_id, state=JobState.PENDING).order_by("pk")
     following = rows.values_list("pk", flat=True).first()
+    # One that was handed back waits for another worker: this one shuts down.
     if following is not None and following != ended.pk:
         notify.preview(following)
 

@@ -110,6 +110,7 @@ class PreviewProgress:
         fields: dict[str, object] = {"activity": self._activity}
         if percent is not None:
             fields["percent"] = int(percent)
+        # Cancelled, deleted, or given to another owner.
         if not rows.update(**fields):
             raise Cancelled
 
@@ -129,6 +130,7 @@ def preview_result(preview: Preview, progress: PreviewProgress) -> PreviewResult
     mirror.upstream, mirror.mode = upstream, preview.body["mode"]
     mine = mirror_inputs(mirror, terms, snapshots)
     saved = gather(channel)
+    # The edited mirror counts once: as the form has it, not as it is saved.
     others = [inputs for inputs in saved.mirrors if inputs.mirror.pk != mirror.pk]
     inputs = Inputs(channel, saved.channel_rules, (*others, mine))
     progress.begin("Filter remote packages", start=60, width=40)

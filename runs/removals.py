@@ -29,6 +29,7 @@ class DownloadResult:
     @property
     def enough(self) -> bool:
         """Whether so much has come that what the upstream dropped may go."""
+        # The larger of the two: one file of ten is a large share, and says little.
         return self.failed <= max(settings.FAILED_MIN, self.planned * settings.FAILED_SHARE)
 
 

@@ -113,17 +113,18 @@ class SnapshotRows:
                 upstream.save(update_fields=list(fields))
 
     def _staying(
-        self, optional: OptionalFiles, before: dict[str, str], where: str = ""
+        self, optional: OptionalFiles, before: dict[str, str], prefix: str = ""
     ) -> dict[str, str]:
         """The last good state of files that cannot be had now, with a warning of each."""
         for name, reason in optional.missed.items():
             stays = "its last state stays" if name in before else "it is not published"
-            self.warnings.append(f"{where}{name} cannot be had now, {stays}: {reason}")
+            self.warnings.append(f"{prefix}{name} cannot be had now, {stays}: {reason}")
         return {name: before[name] for name in optional.missed if name in before}
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with transaction.atomic():
+            # Changes nothing; raises `Fenced` where another owner has the row by now.
             self._row.write(owner=self._row.owner)
             yield
 
