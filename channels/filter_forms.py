@@ -33,7 +33,7 @@ class Stale(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            "This was changed since you read it. Read it again, then repeat your change."
+            "Someone else changed this since you read it. Read it again, then repeat your change."
         )
 
 

@@ -121,7 +121,7 @@ def _address(token: str, parts: list[str], *, folder: bool) -> Address:
         return Address(token, channel, revision)
     location = AT_ROOT.locate("/".join(rest), "")
     if location is None:
-        raise BadAddress(404, "There is nothing so deep in a channel.")
+        raise BadAddress(404, "No such path in this channel.")
     section, filename = location.section, location.filename
     return Address(token, channel, revision, section, filename, shard=location.shard)
 

@@ -86,5 +86,5 @@ def file_source_of(listed: ListedFile) -> FileSource:
     """Where the package's row says that this file comes from."""
     pk = file_sources.file_source_id_of(listed.package.sources, listed.filename)
     if pk is None:
-        raise Unavailable(404, f"Nobody knows where {listed.filename} comes from.")
+        raise Unavailable(404, f"The source of {listed.filename} is unknown.")
     return FileSource.objects.select_related("channel__parent").get(pk=pk)

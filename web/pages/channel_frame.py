@@ -30,7 +30,7 @@ TABS = (
     ("channel-revisions", "Revisions"),
     ("channel-settings", "Settings"),
 )
-"""The URL name and the label of each tab; `render_tab` is told the active one by its URL name."""
+"""The URL name and the label of each tab; `render_tab` takes the URL name of the active one."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def stop(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRes
 
 @signed_in
 def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpResponse:
-    """End a run that was told to stop and has not stopped."""
+    """End a run that was asked to stop and has not stopped."""
     mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         try:

@@ -131,7 +131,7 @@ def all_mirrors() -> QuerySet[Mirror]:
 
 
 def visible_mirrors(user: access.AnyUser) -> QuerySet[Mirror]:
-    """Those of the channels that the user may know of."""
+    """The mirrors of the channels that the user may read."""
     return all_mirrors().filter(channel__in=access.visible_channels(user).values("pk"))
 
 
