@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
@@ -132,18 +131,19 @@ def _key(environ: Environ) -> bytes:
     return cache.key(path, *credentials, form)
 
 
-def _remember(environ: Environ, key: Any, caches: Caches) -> CachedAnswer:
+def _remember(environ: Environ, key: bytes, caches: Caches) -> CachedAnswer:
     answer = resolve(environ, caches)
     if answer.refusal is not None:
         caches.answers.drop(key)
         caches.refusals.put(key, answer, cache.ROW_BYTES + 2 * len(answer.refusal.detail))
+    # One large page must not push out thousands of small answers.
     elif answer.entity is None or len(answer.entity.body) < cache.MEMORY // 64:
         weight = len(answer.entity.body) if answer.entity else 0
         caches.answers.put(key, answer, cache.ROW_BYTES + weight)
     return answer
 
 
-def _answer(environ: Environ, key: Any, caches: Caches) -> Reply | Waiting:
+def _answer(environ: Environ, key: bytes, caches: Caches) -> Reply | Waiting:
     answer = caches.answers.items.get(key) or caches.refusals.items.get(key)
     if answer is None or answer.until < time.monotonic():
         answer = _remember(environ, key, caches)
@@ -151,7 +151,7 @@ def _answer(environ: Environ, key: Any, caches: Caches) -> Reply | Waiting:
         try:
             reply = _reply_to(environ, answer)
         except FileNotFoundError:
-            # Cleaned up since; or lost.
+            # Garbage collection deleted the file since; or it is lost.
             answer = _remember(environ, key, caches)
             reply = _reply_to(environ, answer)
         if reply is not None:

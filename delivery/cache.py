@@ -33,6 +33,7 @@ class Caches:
         self.number = number
         self.name_filters = name_filters or NameFilters()
         self.answers: Sized[Any] = Sized(MEMORY)
+        # Apart: a storm of misses must not push the answers to real files out.
         self.refusals: Sized[Any] = Sized(REFUSED_MEMORY)
         self.callers: Sized[Any] = Sized(REFUSED_MEMORY)
         self.channels: Sized[Channel] = Sized(REFUSED_MEMORY)
@@ -44,11 +45,12 @@ _changing = threading.Lock()
 
 def key(*parts: str | None) -> bytes:
     """What a request is remembered by: credentials and long addresses are in it by hash only."""
-    made = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for part in parts:
+        # Each with its length, or -1: no two requests have the same bytes in another division.
         text = b"" if part is None else part.encode(errors="surrogatepass")
-        made.update(b"%d:" % (-1 if part is None else len(text)) + text)
-    return made.digest()
+        digest.update(b"%d:" % (-1 if part is None else len(text)) + text)
+    return digest.digest()
 
 
 def current() -> Caches:
@@ -77,6 +79,7 @@ def at(number: int) -> Caches | None:
 
 def read() -> int:
     """The number that stands in the database now, by this thread's connection."""
+    # What Django does at the start of each of its requests, which these are not (CONN_MAX_AGE).
     wrapper = connections[DEFAULT_DB_ALIAS]
     due = wrapper.close_at is not None and time.monotonic() >= wrapper.close_at
     if wrapper.errors_occurred or due:

@@ -68,6 +68,7 @@ def _write(batch: Sequence[tuple[Key, int]]) -> None:
     totals: Counter[int] = Counter()
     for (_, item, _), count in batch:
         totals[item.channel_id] += count
+    # A channel may have been deleted since: its rows would break a foreign key, and the batch.
     alive = set(Channel.objects.filter(pk__in=totals).values_list("pk", flat=True))
     batch = [(key, count) for key, count in batch if key[1].channel_id in alive]
     with transaction.atomic():

@@ -71,6 +71,7 @@ class NameFilters:
         key = _key(channel, section)
         if key in self._filters.items:
             return
+        # Under the revision's number: the next one begins to count anew, with its own names.
         count = (self._misses.find(key) or 0) + 1
         self._misses.put(key, count, _COUNT_BYTES)
         # Whoever comes while another thread reads them has his own miss looked up only.

@@ -79,8 +79,7 @@ def alias(path: str) -> str:
 
     The vendor's newer client has all of the API there; no channel has one of these names.
     """
-    found = _API.match(path)
-    return f"/api/{path[len(PREFIX) :]}" if found else ""
+    return f"/api/{path[len(PREFIX) :]}" if _API.match(path) else ""
 
 
 def form(path: str, accept: str) -> str:
@@ -99,27 +98,28 @@ def parse(path: str) -> Address:
         path = f"/{path}"
         if not path.startswith(PREFIX):
             raise BadAddress(404, f"Behind a token comes {PREFIX}<channel>.")
-    rest = path[len(PREFIX) :]
-    if rest.startswith("t/"):
-        inner, _, rest = rest[2:].partition("/")
+    inside = path[len(PREFIX) :]
+    if inside.startswith("t/"):
+        inner, _, inside = inside[2:].partition("/")
         token = token or inner
-    if len(rest) > LONGEST or not _CLEAN.fullmatch(rest):
+    if len(inside) > LONGEST or not _CLEAN.fullmatch(inside):
         raise BadAddress(400, "The address has parts that no channel and no file has.")
-    folder = rest.endswith("/")
-    parts = rest.rstrip("/").split("/")
+    folder = inside.endswith("/")
+    parts = inside.rstrip("/").split("/")
     return _address(token, parts, folder=folder)
 
 
 def _address(token: str, parts: list[str], *, folder: bool) -> Address:
+    # An ecosystem's prefix first: below it lie names of packages, which could look like sections.
     for depth in (1, 2):
         if len(parts) > depth and parts[depth] in PREFIXES:
             return _prefixed(token, parts, depth, folder=folder)
-    channel, revision, rest = _channel(parts, folder=folder)
-    if folder and rest:
+    channel, revision, inner = _channel(parts, folder=folder)
+    if folder and inner:
         raise BadAddress(404, "Folders are not listed here; ask for a file.")
-    if not rest:
+    if not inner:
         return Address(token, channel, revision)
-    location = AT_ROOT.locate("/".join(rest), "")
+    location = AT_ROOT.locate("/".join(inner), "")
     if location is None:
         raise BadAddress(404, "No such path in this channel.")
     section, filename = location.section, location.filename
@@ -137,10 +137,10 @@ def _prefixed(token: str, parts: list[str], depth: int, *, folder: bool) -> Addr
 def _channel(parts: list[str], *, folder: bool) -> tuple[str, str, list[str]]:
     """The channel's path, its revision, and the parts behind them."""
     name, revision = _name(parts[0])
-    rest = parts[1:]
-    if not _has_subchannel(rest, folder=folder):
-        return name, revision, rest
-    return *_child(name, revision, rest[0]), rest[1:]
+    inner = parts[1:]
+    if not _has_subchannel(inner, folder=folder):
+        return name, revision, inner
+    return *_child(name, revision, inner[0]), inner[1:]
 
 
 def _child(name: str, revision: str, part: str) -> tuple[str, str]:
@@ -150,15 +150,15 @@ def _child(name: str, revision: str, part: str) -> tuple[str, str]:
     return f"{name}/{child}", revision
 
 
-def _has_subchannel(rest: list[str], *, folder: bool) -> bool:
+def _has_subchannel(parts: list[str], *, folder: bool) -> bool:
     """Sections and subchannels share their place; what follows tells them apart."""
-    match rest:
+    match parts:
         case [name]:
             return name not in AT_ROOT.root_files and name not in _SECTIONS and _is_name(name)
         case [name, filename]:
             return filename in AT_ROOT.root_files or (folder and name not in _SECTIONS)
         case [_, _, _]:
-            return AT_ROOT.locate("/".join(rest), "") is None
+            return AT_ROOT.locate("/".join(parts), "") is None
         case [_, *inner] if len(inner) == 3:
             return AT_ROOT.locate("/".join(inner), "") is not None
     return False
@@ -169,7 +169,7 @@ def _is_name(part: str) -> bool:
 
 
 def _name(part: str) -> tuple[str, str]:
-    found = _CHANNEL.fullmatch(part)
-    if found is None:
+    match = _CHANNEL.fullmatch(part)
+    if match is None:
         raise BadAddress(404, f"There is no channel {part}.")
-    return found[1], found[2] or ""
+    return match[1], match[2] or ""

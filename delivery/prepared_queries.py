@@ -44,6 +44,8 @@ class Prepared(Generic[M]):
         ]
 
     def _write(self) -> tuple[type[M], _Written]:
+        # The query set is compiled with a mark for each value; its place among the parameters says
+        # where the value goes. All else among them is fixed.
         marks = [
             _NUMBERS_FROM + at if kind is int else f"value-{at}"
             for at, kind in enumerate(self._types)
@@ -51,15 +53,16 @@ class Prepared(Generic[M]):
         rows = self._build(*marks)
         compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
         sql, parameters = compiler.as_sql()
+        # A value without a place would be ignored in silence: the answer to another question.
         missing = [mark for mark in marks if mark not in parameters]
         if missing:
             raise ValueError(f"The query does not depend on {missing}.")
-        places = [(marks.index(one) if one in marks else None, one) for one in parameters]
+        places = [(marks.index(value) if value in marks else None, value) for value in parameters]
         columns = [column for column, _, _ in compiler.select]
         names = [column.target.attname for column in columns]
         converters = [(at, *how) for at, how in compiler.get_converters(columns).items()]
-        self._written = made = rows.model, _Written(sql, places, names, converters)
-        return made
+        self._written = prepared = rows.model, _Written(sql, places, names, converters)
+        return prepared
 
 
 def _converted(row: tuple[Any, ...], converters: list[tuple[int, list[Any], Any]]) -> list[Any]:

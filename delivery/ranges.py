@@ -37,12 +37,13 @@ def parse_range(
     """
     everything = (0, size - 1)
     header = environ.get("HTTP_RANGE")
-    if header is None or not _still(environ, etag, modified):
+    if header is None or not _range_applies(environ, etag, modified):
         return everything
-    found = _SINGLE.fullmatch(header)
-    if found is None or found[0] == "bytes=-":
+    match = _SINGLE.fullmatch(header)
+    # RFC 9110, 14.2: a server may ignore a range. Several in one answer are not worth a multipart.
+    if match is None or match[0] == "bytes=-":
         return everything
-    first, last = found[1], found[2]
+    first, last = match[1], match[2]
     if not first:
         if not last:
             return everything
@@ -57,11 +58,13 @@ def parse_range(
 
 
 def _names(tags: str, etag: str) -> bool:
+    # If-None-Match compares weakly (RFC 9110, 13.1.2), so a proxy that weakened the tag matches.
     listed = [tag.strip().removeprefix("W/") for tag in tags.split(",")]
     return "*" in listed or etag in listed
 
 
-def _still(environ: Mapping[str, Any], etag: str, modified: str) -> bool:
+def _range_applies(environ: Mapping[str, Any], etag: str, modified: str) -> bool:
+    # RFC 9110, 13.1.5: a part of other bytes would be joined to what the client has.
     condition = environ.get("HTTP_IF_RANGE")
     if condition is None or condition == etag:
         return True

@@ -145,6 +145,7 @@ def _under_prefix(
         inner = replace(address, section=location.section, filename=location.filename)
         vary = "Accept" if form else ""
         return CachedAnswer(until, entity=documents.index(channel, inner, number, vary=vary))
+    # A passive mirror of a Python index knows names only; the first request brings the page.
     try:
         return _of_package(channel, location, number, ecosystem=ecosystem, form=form, until=until)
     except Missing:

@@ -115,25 +115,26 @@ class Entity:
         self.headers = [
             *common,
             ("Content-Type", self.media_type),
+            # Ranges count the bytes as sent; those of a packed file exist only while it is sent.
             ("Accept-Ranges", "none" if self.packed else "bytes"),
         ]
         if self.size >= 0:
             self.headers.append(("Content-Length", str(self.size)))
 
 
-def problem(environ: Environ, what: Problem) -> Reply:
+def problem(environ: Environ, refusal: Problem) -> Reply:
     """The problem as `application/problem+json`."""
-    status = HTTPStatus(what.status)
-    text = {"title": status.phrase, "status": what.status, "detail": what.detail}
+    status = HTTPStatus(refusal.status)
+    text = {"title": status.phrase, "status": refusal.status, "detail": refusal.detail}
     body = json.dumps(text).encode()
     headers = [
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
         *safe(),
-        *what.headers,
+        *refusal.headers,
     ]
-    return Reply(what.status, headers, b"" if environ["REQUEST_METHOD"] == "HEAD" else body)
+    return Reply(refusal.status, headers, b"" if environ["REQUEST_METHOD"] == "HEAD" else body)
 
 
 def send(environ: Environ, entity: Entity) -> tuple[Reply, bool]:
@@ -147,6 +148,7 @@ def send(environ: Environ, entity: Entity) -> tuple[Reply, bool]:
         return Reply(304, entity.unchanged_headers), False
     if environ["REQUEST_METHOD"] == "HEAD":
         return Reply(200, entity.headers), False
+    # nginx cannot unpack zstd, so packed files are sent from here.
     if entity.path is not None and settings.X_ACCEL and not entity.packed:
         _check(entity)
         return _hand_over(entity), True

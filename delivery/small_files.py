@@ -17,14 +17,15 @@ def read(path: str, size: int) -> bytearray | None:
 
     Raises FileNotFoundError.
     """
-    found = _at_once(path, 0, size + 1)
-    return found if found is not None and len(found) == size else None
+    # One byte more than it should have: a file that grew is not served as whole.
+    content = _at_once(path, 0, size + 1)
+    return content if content is not None and len(content) == size else None
 
 
 def read_part(path: str, first: int, length: int) -> bytearray | None:
     """A part of the file, if it is in memory; else None. Raises FileNotFoundError."""
-    found = _at_once(path, first, length)
-    return found if found is not None and len(found) == length else None
+    content = _at_once(path, first, length)
+    return content if content is not None and len(content) == length else None
 
 
 def _at_once(path: str, first: int, most: int) -> bytearray | None:
