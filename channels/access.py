@@ -22,31 +22,36 @@ def effective_privacy(channel: Channel) -> Channel.Privacy:
 
     A source counts that is a channel of this server, unless who manages it allows more readers.
     """
-    family = [channel, *([channel.parent] if channel.parent else []), *restricting_sources(channel)]
     return min(
-        # Of a source that is gone nobody can say who might read it.
-        (declared_privacy(source) if source else Channel.Privacy.PRIVATE for source in family),
+        (
+            declared_privacy(channel),
+            # Of a source that is gone nobody can say who might read it.
+            *(
+                declared_privacy(source) if source else Channel.Privacy.PRIVATE
+                for source in restricting_sources(channel)
+            ),
+        ),
         key=lambda privacy: privacy.openness,
     )
 
 
 def is_public_without_query(channel: Channel) -> bool:
     """Whether anybody may read the channel, as far as that needs no query; false where it does."""
-    family = [channel, *([channel.parent] if channel.parent else [])]
+    # Every request for a public channel asks this; the links are looked at only where one exists.
     return declared_privacy(channel) == Channel.Privacy.PUBLIC and not any(
-        one.restricted for one in family
+        row.restricted for row in channel.with_parent
     )
 
 
 def declared_privacy(channel: Channel) -> Channel.Privacy:
     """The stricter of the channel's own privacy and its parent's, whatever its sources are."""
-    kinds = [channel.privacy, *([channel.parent.privacy] if channel.parent else [])]
-    return min(map(Channel.Privacy, kinds), key=lambda privacy: privacy.openness)
+    privacies = (Channel.Privacy(row.privacy) for row in channel.with_parent)
+    return min(privacies, key=lambda privacy: privacy.openness)
 
 
-def is_more_open(privacy: str, other: str) -> bool:
-    """Whether the first privacy lets more people read than the other."""
-    return Channel.Privacy(privacy).openness > Channel.Privacy(other).openness
+def is_more_open(privacy: str, than: str) -> bool:
+    """Whether `privacy` lets more people read than `than`."""
+    return Channel.Privacy(privacy).openness > Channel.Privacy(than).openness
 
 
 def restricting_sources(channel: Channel) -> list[Channel | None]:
@@ -54,23 +59,21 @@ def restricting_sources(channel: Channel) -> list[Channel | None]:
 
     None stands for one that is gone for good.
     """
-    found: dict[int | None, Channel | None] = {}
-    family = [channel, *([channel.parent] if channel.parent else [])]
-    todo = [one.pk for one in family if one.restricted]
-    while todo:
-        links = SourceLink.objects.filter(channel__in=todo, more_readers=False)
-        todo = []
+    sources: dict[int | None, Channel | None] = {}
+    # `restricted` saves the query for most channels: those without a local source.
+    pending = [row.pk for row in channel.with_parent if row.restricted]
+    while pending:
+        links = SourceLink.objects.filter(channel__in=pending, more_readers=False)
+        pending = []
         for link in links.select_related("source__parent"):
-            if link.source_id in found:
+            # Links outlive their mirrors, so they can form a circle that no mirror does.
+            if link.source_id in sources:
                 continue
-            found[link.source_id] = link.source
+            sources[link.source_id] = link.source
             if link.source is not None:
-                todo += [
-                    link.source.pk,
-                    *([link.source.parent_id] if link.source.parent_id else []),
-                ]
-    found.pop(channel.pk, None)
-    return list(found.values())
+                pending += [source.pk for source in link.source.with_parent]
+    sources.pop(channel.pk, None)
+    return list(sources.values())
 
 
 def audience(channel: Channel) -> Audience:
@@ -82,18 +85,19 @@ def is_owner(user: AnyUser, channel: Channel) -> bool:
     """Whether `user` owns the channel or its parent."""
     if not isinstance(user, User) or not user.is_active:
         return False
-    owners = {channel.owner_id, channel.parent.owner_id if channel.parent else None}
-    return user.pk in owners
+    return user.pk in (row.owner_id for row in channel.with_parent)
 
 
 def level_on(user: AnyUser, channel: Channel) -> Level:
     """What `user` may do with this channel."""
-    someone = isinstance(user, User) and user.is_active
+    signed_in = isinstance(user, User) and user.is_active
     role = access.level(user, Attribute.CHANNEL) if user is not None else Level.NONE
     if is_owner(user, channel) or role == Level.MANAGE:
         return Level.MANAGE
-    kind = effective_privacy(channel)
-    if kind == Channel.Privacy.PRIVATE or (kind == Channel.Privacy.AUTHENTICATED and not someone):
+    privacy = effective_privacy(channel)
+    if privacy == Channel.Privacy.PRIVATE or (
+        privacy == Channel.Privacy.AUTHENTICATED and not signed_in
+    ):
         return Level.NONE
     # Whoever may know of a channel may read it, whatever their role says.
     return Level.WRITE if role == Level.WRITE else Level.READ
@@ -106,10 +110,7 @@ def can(user: AnyUser, channel: Channel, needed: Level) -> bool:
 
 def token_covers(token: Token, channel: Channel) -> bool:
     """Whether the token's resources name this channel or its parent; without any they name all."""
-    if not token.resources:
-        return True
-    parent = channel.parent.name if channel.parent else channel.name
-    return any(resource["channel"] in (channel.path, parent) for resource in token.resources)
+    return token_reaches(token, channel, Level.NONE)
 
 
 def may_read(user: AnyUser, token: Token | None, channel: Channel) -> bool:
@@ -122,15 +123,15 @@ def may_read(user: AnyUser, token: Token | None, channel: Channel) -> bool:
         if token.scopes and not READING_SCOPES.intersection(token.scopes):
             return False
     # Also its owner gets what came from another channel only while they may read that one.
-    sources = [one for one in restricting_sources(channel) if one is not None]
-    return can(user, channel, Level.READ) and all(can(user, one, Level.READ) for one in sources)
+    sources = [source for source in restricting_sources(channel) if source is not None]
+    return all(can(user, row, Level.READ) for row in (channel, *sources))
 
 
 def token_reaches(token: Token, channel: Channel, needed: Level) -> bool:
     """Whether the token's resources cover `needed` on the channel; without any they cover all."""
-    names = {channel.path, channel.parent.name if channel.parent else channel.name}
+    paths = {row.path for row in channel.with_parent}
     return not token.resources or any(
-        resource["channel"] in names and Level(resource["level"]).includes(needed)
+        resource["channel"] in paths and Level(resource["level"]).includes(needed)
         for resource in token.resources
     )
 
@@ -139,19 +140,27 @@ def visible_channels(user: AnyUser) -> QuerySet[Channel]:
     """The channels and subchannels `user` may know of."""
     channels = Channel.objects.filter(deleted_at=None).select_related("parent")
     if not isinstance(user, User) or not user.is_active:
-        return channels.filter(_at_most(Channel.Privacy.PUBLIC))
+        return channels.filter(_has_privacy(Channel.Privacy.PUBLIC))
     if access.can(user, Attribute.CHANNEL, Level.MANAGE):
         return channels
     owned = Q(owner=user) | Q(parent__owner=user)
-    return channels.filter(owned | _at_most(Channel.Privacy.PUBLIC, Channel.Privacy.AUTHENTICATED))
+    return channels.filter(
+        owned | _has_privacy(Channel.Privacy.PUBLIC, Channel.Privacy.AUTHENTICATED)
+    )
 
 
-def _closed_by_sources(*kinds: str) -> list[int]:
-    """The channels whose sources make them stricter than any of `kinds`."""
+def _has_privacy(*allowed: str) -> Q:
+    """The channels whose effective privacy is one of `allowed`."""
+    declared = Q(privacy__in=allowed) & (Q(parent=None) | Q(parent__privacy__in=allowed))
+    return declared & ~Q(pk__in=_restricted_beyond(*allowed))
+
+
+def _restricted_beyond(*allowed: str) -> list[int]:
+    """The channels whose sources make them stricter than any of `allowed`."""
+    # Few channels have local sources, so these are followed in Python, and the rest in SQL.
     rows = Channel.objects.filter(Q(restricted=True) | Q(parent__restricted=True), deleted_at=None)
-    return [one.pk for one in rows.select_related("parent") if effective_privacy(one) not in kinds]
-
-
-def _at_most(*kinds: str) -> Q:
-    open_ = Q(privacy__in=kinds) & (Q(parent=None) | Q(parent__privacy__in=kinds))
-    return open_ & ~Q(pk__in=_closed_by_sources(*kinds))
+    return [
+        channel.pk
+        for channel in rows.select_related("parent")
+        if effective_privacy(channel) not in allowed
+    ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import Any
 
 import msgspec
 import zstandard
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class PackageDescription(msgspec.Struct):
-    """The words about one package; "" for what is not said."""
+    """What people read about a package; "" for what the upstream does not say."""
 
     summary: str = ""
     description: str = ""
@@ -43,6 +42,7 @@ def package_descriptions(channel: Channel, names: Collection[str]) -> dict[str, 
     try:
         content = blobs.path(document.blob_id).read_bytes()
         if document.packed:
+            # The limit: a document that says less than it holds must not fill the memory.
             content = zstandard.ZstdDecompressor().decompress(
                 content, max_output_size=document.size
             )
@@ -50,16 +50,16 @@ def package_descriptions(channel: Channel, names: Collection[str]) -> dict[str, 
     except (OSError, zstandard.ZstdError, msgspec.DecodeError) as error:
         log.warning("%s of %s cannot be read: %s", NAME, channel.path, error)
         return {}
-    return {name: _words(packages[name]) for name in names if name in packages}
+    return {name: _description(packages[name]) for name in names if name in packages}
 
 
-def _words(raw: msgspec.Raw) -> PackageDescription:
-    """Upstreams write null and numbers here, too."""
+def _description(raw: msgspec.Raw) -> PackageDescription:
     try:
-        found = msgspec.json.decode(raw, type=dict[str, Any])
+        fields = msgspec.json.decode(raw, type=dict[str, object])
     except msgspec.DecodeError:
         return PackageDescription()
-    said = {key: found.get(key) for key in PackageDescription.__struct_fields__}
+    # Upstreams write null and numbers here, too: field by field, so that the others stay.
+    values = {key: fields.get(key) for key in PackageDescription.__struct_fields__}
     return PackageDescription(
-        **{key: value for key, value in said.items() if isinstance(value, str)}
+        **{key: value for key, value in values.items() if isinstance(value, str)}
     )

@@ -1,9 +1,9 @@
-"""Room on the disk: nobody counts on free bytes that somebody else counts on.
+"""Reservations of disk space: no two downloads count on the same free bytes.
 
 Whoever downloads owns a row that says how many bytes are still to come (`Reserving.reserved`).
-What others may use is what the disk has free, less the rows of all who live. Looking and writing
-one's own number are one short transaction, one at a time over all processes. What has been
-written leaves the number afterwards: for a moment bytes count twice, never not at all.
+What another may use is what the disk has free, less the reservations of all live rows. Check and
+reservation are one short transaction, one at a time over all processes. What has been written
+leaves the reservation afterwards: for a moment bytes count twice, never not at all.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from channels.lease import Reserving, owner_died
 from channels.states import OWNED
 
 WRITE_SECONDS = 1.0
-"""How often a row is told what has come since."""
+"""How often a reservation shrinks in the database as its bytes arrive."""
 STEP = 16 << 20
-"""So much at a time is reserved for a file whose size nobody states."""
+"""Bytes that are reserved at a time for a file whose size nobody states."""
 _LOCK = 0x5370616365
-"""PostgreSQL's advisory lock of whoever looks and reserves."""
+"""The key of PostgreSQL's advisory lock around check and reservation: "Space" in ASCII."""
 
 
-def require_space(need: int = 0, *, besides: Reserving | None = None) -> None:
+def require_space(need: int = 0, *, exclude: Reserving | None = None) -> None:
     """Raise `NoSpace` unless `need` bytes fit, beside what is reserved and what stays free.
 
-    `besides`: the row that the bytes are for; what it has reserved already is part of `need`.
+    `exclude`: the row that the bytes are for; what it has reserved already is part of `need`.
     """
-    others = sum(row.reserved for row in _live_reservations() if row != besides)
+    others = sum(row.reserved for row in _live_reservations() if row != exclude)
     _check(need, others)
 
 
@@ -47,18 +47,20 @@ def reserve(row: Reserving, need: int) -> None:
     """
     # The outermost one: locks of rows taken before this one would let two block each other.
     with transaction.atomic(durable=True):
+        # On SQLite the transaction itself is the lock: it begins IMMEDIATE.
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        require_space(need, besides=row)
+        require_space(need, exclude=row)
         row.write(reserved=need)
 
 
 def _live_reservations() -> Iterator[Reserving]:
-    """The rows that have something reserved and an owner who lives, as far as this host can tell.
+    """The rows that have bytes reserved and a live owner, as far as this host can tell.
 
-    The dispatcher takes the rows of other hosts' dead from them.
+    The dispatcher ends the rows of processes that died on other hosts.
     """
+    # All models: runs, which reserve too, are defined in a package above this one.
     for model in apps.get_models():
         if issubclass(model, Reserving):
             for row in model._default_manager.filter(state__in=OWNED, reserved__gt=0):
@@ -79,7 +81,7 @@ def _check(need: int, others: int) -> None:
 class DiskReservation:
     """What the files of one row still need, while any number of threads write them.
 
-    The row's owner calls `settle`; nothing else here uses the database.
+    The row's owner calls `settle`; nothing else of it uses the database.
     """
 
     def __init__(self, row: Reserving) -> None:
@@ -94,7 +96,7 @@ class DiskReservation:
         self.change(need, grown=need > 0)
 
     def change(self, by: int, *, grown: bool) -> None:
-        """As many more or fewer are still to come; `grown`: some of them were not expected."""
+        """`by` more bytes (or fewer) are still to come; `grown`: some of them were not expected."""
         with self._lock:
             self._left += by
             self._grown = self._grown or grown
@@ -110,6 +112,7 @@ class DiskReservation:
             reserve(self._row, left)
             self._written = time.monotonic()
             return
+        # A look at the disk alone: no query for each chunk that comes.
         _check(0, others=0)
         if left < self._row.reserved and time.monotonic() - self._written >= WRITE_SECONDS:
             self._row.write(reserved=left)
@@ -122,14 +125,14 @@ class DiskReservation:
 
 
 class FileReservation:
-    """One file of a room that expects it.
+    """One file's share of a reservation.
 
-    Left as a context, it needs nothing any more: its bytes are here, or will not come.
+    When the context ends, the file needs nothing any more: its bytes are stored, or will not come.
     """
 
-    def __init__(self, room: DiskReservation, size: int) -> None:
-        """`size`: as the room expects it; -1: nobody knows it yet."""
-        self._room = room
+    def __init__(self, reservation: DiskReservation, size: int) -> None:
+        """`size`: as it was passed to `reservation.expect`; -1: nobody knows it yet."""
+        self._reservation = reservation
         self._size = size
         self._whole = max(size, 0)
         self._done = 0
@@ -143,15 +146,16 @@ class FileReservation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stand(0, 0)
+        self._update(0, 0)
 
     def progress(self, done: int, total: int) -> None:
-        """As `ecosystems.upstream.Progress`: `done` bytes are written."""
-        stated = (size for size in (self._size, total) if size >= done)
-        self._stand(done, next(stated, (done // STEP + 1) * STEP))
+        """As `ecosystems.progress.ByteProgress`: `done` bytes are written."""
+        # Upstreams misstate sizes; one that the bytes already exceed is no estimate.
+        plausible = (size for size in (self._size, total) if size >= done)
+        self._update(done, next(plausible, (done // STEP + 1) * STEP))
 
-    def _stand(self, done: int, whole: int) -> None:
+    def _update(self, done: int, whole: int) -> None:
         by = (whole - done) - (self._whole - self._done)
-        # What is begun anew has given up room that others may have taken.
-        self._room.change(by, grown=whole > self._whole or (done < self._done and whole > 0))
+        # A download that starts again has given back bytes that others may have reserved since.
+        self._reservation.change(by, grown=whole > self._whole or (done < self._done and whole > 0))
         self._done, self._whole = done, whole

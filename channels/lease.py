@@ -1,9 +1,8 @@
-"""Rows that a process works on: claimed, fenced, alive while a heart beats.
+"""Leases: rows that one process works on at a time, claimed, fenced and kept by a heartbeat.
 
-The row is the truth. `claim` is one conditional UPDATE that raises `fence`;
-every later write of the owner carries its fence, so a stale owner writes
-nothing. Death is seen at once on the same host (the kernel frees the owner's
-lock file) and elsewhere when `beats` has not moved for a lease.
+The row is the truth. `claim` is one conditional UPDATE that raises `fence`; every later write of
+the owner carries its fence, so a stale owner writes nothing. A dead owner is noticed at once on
+the same host (the kernel frees its lock file) and on others when `beats` has not moved for a lease.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from channels.states import JobState
 
 HOST = socket.gethostname()
 MAX_WATCHED_ROWS = 1000
-"""So many rows a watch knows before it forgets those that are over."""
+"""Rows that a monitor remembers before it drops those that have ended."""
 
 
 class Fenced(Exception):
@@ -33,7 +32,7 @@ class Fenced(Exception):
 
 
 class Leased(models.Model):
-    """What a claimable row has. Its states are `JobState`'s."""
+    """A row that workers claim. Its states are those of `JobState`."""
 
     state = models.CharField(
         max_length=12, choices=JobState.choices, default=JobState.PENDING, db_index=True
@@ -52,7 +51,7 @@ class Leased(models.Model):
 
     @property
     def lock_path(self) -> Path:
-        """Locked by the owner while it lives; one file an owner, so that none meets another's."""
+        """The file that the owner locks while it lives; the fence gives each owner its own."""
         folder = Path(settings.DATA) / "locks"
         return folder / f"{self._meta.model_name}-{self.pk}-{self.fence}.lock"
 
@@ -81,18 +80,18 @@ class Reserving(Leased):
     """A row whose owner writes files; see `channels.disk_space`."""
 
     reserved = models.BigIntegerField(default=0)
-    """So many bytes its owner is still going to write to the disk."""
+    """How many bytes its owner is still going to write to the disk."""
 
     class Meta:
         abstract = True
 
     def claim(self, *, from_states: tuple[str, ...] = (JobState.PENDING,), **fields: Any) -> bool:
-        """As `Leased.claim`; what the owner before had reserved is free again."""
+        """As `Leased.claim`; what the previous owner had reserved is free again."""
         return super().claim(from_states=from_states, reserved=0, **fields)
 
 
 class Heartbeat:
-    """Beats for a claimed row in a thread, and holds its lock file.
+    """Raises a claimed row's `beats` from a thread, and holds its lock file.
 
     Use as a context manager around the work. `lost` becomes True when the row
     has another owner; the work looks at it between chunks.
@@ -102,7 +101,7 @@ class Heartbeat:
         self.row = row
         self.lost = False
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="heart")
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
         self._path = row.lock_path
         self._lock = -1
 
@@ -119,6 +118,7 @@ class Heartbeat:
     ) -> None:
         self._end.set()
         self._thread.join()
+        # Removed while it is locked: an unlocked file would mean that the owner died.
         self._path.unlink(missing_ok=True)
         os.close(self._lock)
 
@@ -135,17 +135,18 @@ class Heartbeat:
             connection.close()
 
     def _beat_once(self) -> None:
-        mine = type(self.row)._default_manager.filter(pk=self.row.pk, fence=self.row.fence)
+        owned = type(self.row)._default_manager.filter(pk=self.row.pk, fence=self.row.fence)
         try:
-            self.lost = not mine.update(beats=F("beats") + 1)
+            self.lost = not owned.update(beats=F("beats") + 1)
         except (OperationalError, InterfaceError):
             # A database that is away for a moment costs a beat, not the row.
             connection.close()
 
 
 def _create_locked(path: Path) -> int:
-    """Create `path` for this process's life. Whoever sees it sees it locked."""
+    """Create the lock file `path` and lock it until this process ends or closes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Locked under another name first: an unlocked file at `path` would mean that the owner died.
     new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     handle = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)
@@ -171,31 +172,39 @@ def is_locked(path: Path) -> bool | None:
 
 def owner_died(row: Leased) -> bool:
     """Whether its owner died on this host, as far as the kernel knows: its lock is free."""
-    here = row.owner.split(":", 1)[0] == HOST
-    return here and is_locked(row.lock_path) is False
+    on_this_host = row.owner.split(":", 1)[0] == HOST
+    # A file that is not there proves nothing: the owner may not have made it yet.
+    return on_this_host and is_locked(row.lock_path) is False
 
 
 class LivenessMonitor:
-    """Tells which running rows have lost their owner. One per dispatcher, kept between rounds."""
+    """Tells which running rows have lost their owner. One per dispatcher, kept between rounds.
+
+    Time is this process's own monotonic clock: those of other hosts may be wrong.
+    """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, int, int], tuple[int, float]] = {}
+        self._last_beats: dict[tuple[str, int, int], tuple[int, float]] = {}
 
-    def dead(self, row: Leased) -> bool:
-        """True when the owner is gone: its lock is free, or its heart stood still for a lease."""
-        return owner_died(row) or self._still(row)
+    def is_dead(self, row: Leased) -> bool:
+        """True when the owner is gone: its lock is free, or `beats` stood still for a lease."""
+        return owner_died(row) or self._has_stopped(row)
 
-    def _still(self, row: Leased) -> bool:
+    def _has_stopped(self, row: Leased) -> bool:
         key = (str(row._meta.label), row.pk, row.fence)
-        beats, since = self._seen.get(key, (-1, 0.0))
+        beats, since = self._last_beats.get(key, (-1, 0.0))
         now = time.monotonic()
         if beats != row.beats:
-            if len(self._seen) >= MAX_WATCHED_ROWS:
+            if len(self._last_beats) >= MAX_WATCHED_ROWS:
                 self._forget(now - 10 * settings.LEASE_SECONDS)
-            self._seen[key] = (row.beats, now)
+            self._last_beats[key] = (row.beats, now)
             return False
         return now - since > settings.LEASE_SECONDS
 
     def _forget(self, before: float) -> None:
-        """Drop rows whose hearts stood still even then: they have ended, or were taken away."""
-        self._seen = {key: seen for key, seen in self._seen.items() if seen[1] > before}
+        """Drop rows that have not beaten since: they have ended, or are gone."""
+        self._last_beats = {
+            key: (beats, since)
+            for key, (beats, since) in self._last_beats.items()
+            if since > before
+        }

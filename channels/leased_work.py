@@ -34,9 +34,9 @@ def working_on(row: Leased, end: End, *, raises: bool = True) -> Iterator[Heartb
     The block itself writes the end of work that succeeds. `raises`: the error goes on to the
     caller, but for `Fenced` where another process has the row: that one does the work.
     """
-    with Heartbeat(row) as heart:
+    with Heartbeat(row) as heartbeat:
         try:
-            yield heart
+            yield heartbeat
         except Exception as error:
             still_ours = end(_ending(error, row))
             if raises and (still_ours or not isinstance(error, Fenced)):

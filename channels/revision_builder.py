@@ -56,7 +56,7 @@ class RevisionBuilder:
     def __init__(
         self,
         publication: Publication,
-        heart: Heartbeat,
+        heartbeat: Heartbeat,
         *,
         stop: Stop,
         run: tuple[int, int] | None = None,
@@ -64,7 +64,7 @@ class RevisionBuilder:
         """`run`: the ids of the mirror and the run that it is done for, if any."""
         self.publication = publication
         self.channel = publication.channel
-        self.heart = heart
+        self.heartbeat = heartbeat
         self.stop = stop
         self.run = run
         self.changes = Changes()
@@ -88,7 +88,7 @@ class RevisionBuilder:
         seen: set[str] = set()
         for batch in batches(listings):
             self.stop()
-            self.heart.check()
+            self.heartbeat.check()
             if whole:
                 seen.update(listing.name for listing in batch)
             self._write(ecosystem, section, batch)
@@ -122,7 +122,7 @@ class RevisionBuilder:
         with TemporaryDirectory(dir=scratch, prefix="documents-") as folder:
             written = []
             for document in ecosystem.documents(section, bodies, Path(folder), extras):
-                self.heart.check()
+                self.heartbeat.check()
                 self._document(section, document)
                 written.append(document.name)
         if section:
@@ -279,7 +279,7 @@ class RevisionBuilder:
             channel=self.channel, number=self.number, old=self.channel.current, run=self.run
         )
         while batch := list(islice(events, 500)):
-            self.heart.check()
+            self.heartbeat.check()
             with transaction.atomic():
                 self.publication.write(revision=self.number)
                 Event.objects.bulk_create(batch)

@@ -39,8 +39,8 @@ def roll_back(channel: Channel, number: int, *, actor: str) -> Revision:
             unfinished.update(state=ending.state, error=ending.error, ended_at=timezone.now())
         )
 
-    with working_on(publication, end) as heart:
-        return _rebuild(publication, heart, number, actor=actor)
+    with working_on(publication, end) as heartbeat:
+        return _rebuild(publication, heartbeat, number, actor=actor)
 
 
 def _take_over(channel: Channel) -> Publication:
@@ -64,12 +64,14 @@ def _take_over(channel: Channel) -> Publication:
     return publication
 
 
-def _rebuild(publication: Publication, heart: Heartbeat, number: int, *, actor: str) -> Revision:
+def _rebuild(
+    publication: Publication, heartbeat: Heartbeat, number: int, *, actor: str
+) -> Revision:
     channel = publication.channel
     target = channel.revisions.filter(number=number).first()
     if target is None:
         raise _not_kept(channel, number)
-    build = RevisionBuilder(publication, heart, stop=never_stop)
+    build = RevisionBuilder(publication, heartbeat, stop=never_stop)
     for family, section in _sections(channel, number):
         ecosystem = registry.of_family(family)
         build.section(

@@ -147,9 +147,9 @@ def running() -> None:
         assert mirror.runs.exclude(state__in=FINAL).count() <= 1, mirror
     watch = LivenessMonitor()
     for run in Run.objects.filter(state__in=("running", "stopping")):
-        assert not watch.dead(run), f"{run} has a dead owner"
+        assert not watch.is_dead(run), f"{run} has a dead owner"
     for publication in Publication.objects.filter(state="running"):
-        assert not watch.dead(publication), f"{publication} has a dead owner"
+        assert not watch.is_dead(publication), f"{publication} has a dead owner"
 
 
 def told(run: Run) -> None:

@@ -57,13 +57,13 @@ def dispatch_round() -> None:
 def reap() -> None:
     """Take rows from owners that died."""
     for run in Run.objects.filter(state__in=OWNED).select_related("mirror"):
-        if _watch.dead(run):
+        if _watch.is_dead(run):
             _reap_run(run)
     for publication in Publication.objects.filter(state=JobState.RUNNING):
-        if _watch.dead(publication):
+        if _watch.is_dead(publication):
             _take_over(publication, state=JobState.LOST, error=LOST, ended_at=timezone.now())
     for preview in Preview.objects.filter(state=JobState.RUNNING):
-        if _watch.dead(preview):
+        if _watch.is_dead(preview):
             _take_over(preview, state=JobState.FAILED, error=LOST, ended_at=timezone.now())
     pending.reap(_watch)
 

@@ -107,9 +107,14 @@ class Channel(models.Model):
         return f"{self.parent.name}/{self.name}" if self.parent else self.name
 
     @property
+    def with_parent(self) -> list[Channel]:
+        """The channel, then its parent: both decide what it lists and who may read it."""
+        return [self, self.parent] if self.parent else [self]
+
+    @property
     def filters(self) -> list[Filter]:
         """The channel's own filter, then its parent's."""
-        return [self.filter] + ([self.parent.filter] if self.parent else [])
+        return [channel.filter for channel in self.with_parent]
 
     def request_publication(self, *, subchannels: bool = True) -> int:
         """Have this channel and its subchannels published, with what this transaction saves.

@@ -88,7 +88,7 @@ class PendingFetch:
         now = time.monotonic()
         if now - self._liveness_checked >= LIVENESS_SECONDS:
             self._liveness_checked = now
-            if self._monitor.dead(row):
+            if self._monitor.is_dead(row):
                 self._try_to_lead(row, JobState.RUNNING)
 
     def _try_to_lead(self, row: Fetch, from_state: JobState) -> None:
@@ -108,6 +108,6 @@ def reap(monitor: LivenessMonitor) -> None:
     """Delete fetches whose leader died with nobody waiting, and refusals that are over."""
     for row in Fetch.objects.filter(state=JobState.RUNNING):
         # With the fence: somebody may have taken over since the row was read.
-        if monitor.dead(row) and Fetch.objects.filter(pk=row.pk, fence=row.fence).delete()[0]:
+        if monitor.is_dead(row) and Fetch.objects.filter(pk=row.pk, fence=row.fence).delete()[0]:
             part_path(row).unlink(missing_ok=True)
     refusals.delete_expired()

@@ -80,8 +80,8 @@ def publish(
     publication = Publication.objects.create(
         channel=to, state="running", requested_version=to.requested_version
     )
-    with Heartbeat(publication) as heart:
-        build = RevisionBuilder(publication, heart, stop=lambda: None)
+    with Heartbeat(publication) as heartbeat:
+        build = RevisionBuilder(publication, heartbeat, stop=lambda: None)
         for section, files in sections.items():
             if here:
                 for file in files:

@@ -85,8 +85,8 @@ def test_whoever_has_lost_the_row_leaves_it_to_its_new_owner(row: Publication) -
 
 def test_work_that_succeeds_writes_its_own_end(row: Publication) -> None:
     end, endings = ends(row)
-    with working_on(row, end) as heart:
-        heart.check()
+    with working_on(row, end) as heartbeat:
+        heartbeat.check()
         row.write(state=JobState.COMPLETED)
     assert endings == []
     assert not row.lock_path.exists()
