@@ -14,11 +14,14 @@ def collect() -> None:
     now = _fingerprint()
     if stamp.exists() and stamp.read_text() == now and settings.STATIC_ROOT.exists():
         return
+    # Cleared first: a file that no app has any more would be served for ever.
     call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+    # Last, so that a start which is interrupted above collects again.
     stamp.write_text(now)
 
 
 def _fingerprint() -> str:
+    # Another storage writes other names, so its name counts like a file.
     storage = settings.STORAGES["staticfiles"]["BACKEND"]
     digest = hashlib.sha256(storage.encode())
     for finder in get_finders():

@@ -7,7 +7,6 @@ counts behind its own authentication; its answers have the API's shape.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -19,11 +18,13 @@ from accounts.caller import Caller
 from accounts.limits import TooMany
 from web.pages import errors
 
+# RFC 9110, 9.2.1: methods that ask for no change.
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def count_write(request: HttpRequest, account: int | None) -> None:
     """Count a request that changes something; `TooMany` beyond `LIMIT_WRITES`."""
+    # By account first: people behind one address must not use up each other's limit.
     counted_by = f"account {account}" if account else limits.network(client_ip.of_client(request))
     limits.need_setting(
         "writes",
@@ -43,6 +44,7 @@ class Writes(BaseThrottle):
         try:
             count_write(request, caller.user.pk if isinstance(caller, Caller) else None)
         except TooMany as error:
+            # `Throttled` carries nothing but seconds; `refusal` reads our sentence from here.
             request.too_many = error  # type: ignore[attr-defined]
             return False
         return True
@@ -71,7 +73,8 @@ class Pages:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self._get_response(request)
 
-    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+    def process_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
+        # The API counts in `Writes`, which knows callers by their tokens, too.
         if request.method in SAFE or request.path.startswith("/api/"):
             return None
         try:

@@ -166,6 +166,7 @@ def list_tokens(request: HttpRequest, paging: Query[Paging]) -> ListAnswer:
 def create_token(request: HttpRequest, body: NewToken) -> dict[str, str]:
     """Make a token; the answer has its secret, which nobody can read again."""
     caller = caller_of(request)
+    # Else a limited token could make one without limits.
     caller.need_whole()
     if body.scopes and body.resources:
         raise invalid("resources", "A token has scopes or resources, not both.")
@@ -224,6 +225,7 @@ def delete_token(request: HttpRequest, token_id: str) -> Status[None]:
 
 def _own(user: User, token_id: str) -> Token:
     own_tokens = Token.objects.filter(user=user)
+    # More than 18 digits may not fit into 64 bits, which databases refuse.
     if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 19):
         raise not_found("token")
     token = own_tokens.select_for_update().filter(pk=int(token_id)).first()

@@ -37,6 +37,7 @@ def audit_log(request: HttpRequest, filters: Query[AuditFilters]) -> CountedAnsw
     on behind.
     """
     caller = caller_of(request)
+    # The log tells of all users, which no limited token is for.
     caller.need_whole()
     caller.need_level(Attribute.ROLES, Level.MANAGE)
     if filters.type and filters.type not in SecurityEventType.values:

@@ -72,10 +72,12 @@ class Session(SessionAuth):
 
     @override
     def __call__(self, request: HttpRequest) -> Caller | None:
+        # A credential that is sent counts; a valid cookie does not make up for a wrong one.
         if "Authorization" in request.headers or "X-Auth" in request.headers:
             return None
         if not isinstance(request.user, User):
             return None
+        # Browsers send cookies along with requests that other sites make, too.
         if check_csrf(request):
             raise ApiError(403, "The request does not come from a page of this server.")
         if request.body and request.content_type != "application/json":
@@ -86,4 +88,5 @@ class Session(SessionAuth):
         return Caller(request.user)
 
 
+# ninja asks each in turn until one knows the caller.
 AUTH = [Bearer(), VendorToken(), XAuth(), Basic(), Session()]

@@ -52,6 +52,7 @@ def can_see(caller: Caller, channel: Channel) -> bool:
 
 def _find(caller: Caller, ref: ChannelRef) -> Channel | None:
     name = ref.sub or ref.channel
+    # Names are unique among channels that are not deleted.
     rows = Channel.objects.filter(deleted_at=None, name=name)
     rows = rows.filter(parent__name=ref.channel) if ref.sub else rows.filter(parent=None)
     channel = rows.select_related("parent__filter", "parent__owner", "filter", "owner").first()
@@ -63,6 +64,7 @@ def visible_channels(caller: Caller) -> QuerySet[Channel]:
     channels = access.visible_channels(caller.user)
     if caller.token and caller.token.resources:
         paths = [resource["channel"] for resource in caller.token.resources]
+        # A token for a channel covers its subchannels, too.
         names = [path for path in paths if "/" not in path]
         covered = Q(parent=None, name__in=names) | Q(parent__name__in=names)
         for path in paths:
@@ -78,6 +80,7 @@ def get_channel(
 ) -> Channel:
     """The visible channel, if the caller has `level` on it and a scope for one of `verbs`."""
     caller = caller_of(request)
+    # Before scopes and levels: their 403 would say that the channel exists.
     channel = visible_channel(caller, ref)
     thing = "subchannel" if channel.parent_id else "channel"
     caller.need(*(Scope(f"{thing}:{verb}") for verb in verbs))
@@ -91,6 +94,7 @@ def require_level(caller: Caller, channel: Channel, level: Level) -> None:
         raise ApiError(
             403, f"You can see the channel {channel.path}, but you can't change it this way."
         )
+    # For reading, `can_see` has judged the token already.
     if (
         level != Level.READ
         and caller.token
@@ -108,11 +112,14 @@ def may_write_somewhere(token: Token) -> bool:
 def expected_version(request: HttpRequest, pk: int) -> int | None:
     """The version that `If-Match` names; None where it names none; -1 where it cannot be ours."""
     text = request.headers.get("If-Match", "").strip()
+    # RFC 9110, 13.1.1: "*" asks only that there is something to change.
     if not text or text == "*":
         return None
     match = re.fullmatch(r'(?:W/)?"(\d{1,12})\.(\d{1,9})"', text)
+    # No row has the version -1, so the edit is refused with 412.
     return int(match[2]) if match and int(match[1]) == pk else -1
 
 
 def etag(pk: int, version: int) -> str:
+    # With the id: what is deleted and created again starts at version 1 again.
     return f'"{pk}.{version}"'

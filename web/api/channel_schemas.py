@@ -69,6 +69,7 @@ def with_counts(channels: QuerySet[Channel]) -> QuerySet[Channel]:
         subchannel_count=Count(
             "subchannels", filter=Q(subchannels__deleted_at=None), distinct=True
         ),
+        # Two joins multiply each other's rows; `distinct` takes that back.
         mirror_count=Count("mirrors", filter=Q(mirrors__deleted_at=None), distinct=True),
     )
 
@@ -77,6 +78,7 @@ def channel_items(channels: Iterable[Channel]) -> list[ChannelItem]:
     """Channels from `with_counts`, with the packages that their current revisions count."""
     rows = list(channels)
     current = {row.pk: row.current for row in rows}
+    # A few rows too many (any channel with any of the numbers); the next line drops them.
     revisions = Revision.objects.filter(channel__in=current, number__in=set(current.values())).only(
         "channel_id", "number", "packages", "files", "bytes"
     )
@@ -98,7 +100,9 @@ def _channel(channel: Channel, revision: Revision | None) -> ChannelItem:
         "file_count": revision.files if revision else 0,
         "size": revision.bytes if revision else 0,
         "download_count": channel.download_count,
+        # Annotated by `with_counts`; the model does not declare it.
         "subchannel_count": getattr(channel, "subchannel_count", 0),
+        # The vendor's clients read it; this server has no groups.
         "group_count": 0,
         "mirror_count": getattr(channel, "mirror_count", 0),
         "filters": channel.filter.terms,

@@ -163,6 +163,7 @@ def change_channel(
     if body.name not in (None, channel.name):
         raise invalid("name", "The name of a channel cannot be changed: clients use it in URLs.")
     if body.privacy:
+        # Privacy decides who reads the channel, so it takes more than an edit does.
         require_level(caller_of(request), channel, Level.MANAGE)
     changed = _change(request, channel, body)
     return {**_with_etag(channel, response), "changed": changed}
@@ -235,6 +236,7 @@ def _freeze_and_edit(request: HttpRequest, channel: Channel, body: ChannelChange
         frozen = body.indexing_behavior == "frozen"
         verb = services.freeze if frozen else services.unfreeze
         changed = verb(channel, actor=actor, expected=expected)
+        # The verb compared the version and raised it; the edit must not compare again.
         expected = None
     if changes or not body.indexing_behavior:
         changed |= services.edit(channel, changes, actor=actor, expected=expected)
@@ -242,6 +244,7 @@ def _freeze_and_edit(request: HttpRequest, channel: Channel, body: ChannelChange
 
 
 def _with_etag(channel: Channel, response: HttpResponse) -> ChannelItem:
+    # A change may have raised it since the row was read.
     channel.refresh_from_db(fields=["version"])
     response["ETag"] = etag(channel.pk, channel.version)
     return channel_schemas.channel_item(channel)

@@ -57,11 +57,13 @@ def from_unavailable(request: HttpRequest, error: Exception) -> ApiError:
 
 
 def from_http_error(request: HttpRequest, error: HttpError) -> ApiError:
+    # ninja says "Unauthorized", which does not say what to do.
     message = "Sign in, or send a valid token." if error.status_code == 401 else str(error)
     return ApiError(error.status_code, message)
 
 
 def from_suspicious(request: HttpRequest, error: SuspiciousOperation) -> ApiError:
+    # Django's own text names a setting, which clients do not know.
     if isinstance(error, RequestDataTooBig):
         size = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 2**20
         return ApiError(413, f"The body is larger than {size} MiB.")

@@ -9,6 +9,7 @@ from accounts.errors import ApiError
 
 
 class ErrorDetail(Schema):
+    # Some errors say more beside the sentence, as `fields` and `run_id`.
     model_config = ConfigDict(extra="allow")
     code: str
     message: str
@@ -23,6 +24,7 @@ class ErrorResponse(Schema):
     message: str
 
 
+# All on every operation: authentication, throttle and middleware answer before it is reached.
 ERRORS: dict[int, type[Schema]] = dict.fromkeys(
     (400, 401, 403, 404, 409, 412, 413, 422, 429, 503), ErrorResponse
 )

@@ -54,6 +54,7 @@ def history(
     scopes = (Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
     settings = can(caller.user, Attribute.MIRROR, Level.READ) and caller.has(*scopes)
     rows = Event.objects.filter(channel_id=channel.pk)
+    # Events are written ahead of the revision that they belong to.
     rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))
     if filters.type:
         types = filters.type.split(",")

@@ -55,6 +55,7 @@ def channel_for_mirrors(request: HttpRequest, ref: ChannelRef, level: Level) -> 
     channel = visible_channel(caller, ref)
     thing = "subchannel" if channel.parent_id else "channel"
     edit = Scope(f"{thing}.mirror:edit")
+    # Who may edit mirrors may read them.
     caller.need(*((edit, Scope(f"{thing}.mirror:view")) if level == Level.READ else (edit,)))
     caller.need_level(Attribute.MIRROR, level)
     require_level(caller, channel, level)
@@ -79,6 +80,7 @@ def find_mirror(channel: Channel, id_or_name: str) -> Mirror:
     rows = Mirror.objects.filter(channel=channel, deleted_at=None)
     rows = rows.select_related("channel__parent", "upstream__channel__parent", "filter", "owner")
     if id_or_name.isascii() and id_or_name.isdecimal():
+        # More than 18 digits may not fit into 64 bits, which databases refuse.
         mirror = rows.filter(pk=int(id_or_name)).first() if len(id_or_name) < 19 else None
     else:
         mirror = rows.filter(name=id_or_name).first()

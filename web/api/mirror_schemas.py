@@ -210,6 +210,8 @@ def _latest(mirrors: list[Mirror]) -> dict[int, Run]:
     """The last run of each mirror, by the mirror's id."""
     ids = [mirror.latest_run for mirror in mirrors if mirror.latest_run]  # type: ignore[attr-defined]
     runs: dict[int, Run] = {}
+    # In batches: databases limit the parameters of one statement. No mirror's item shows the
+    # steps of its run, so they are not read.
     for start in range(0, len(ids), 500):
         for run in Run.objects.filter(pk__in=ids[start : start + 500]).defer("steps"):
             runs[run.mirror_id] = run

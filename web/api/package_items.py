@@ -153,6 +153,7 @@ class Packages:
             "download_count": downloads if totals.download_count is None else totals.download_count,
             "file_count": totals.file_count,
             "size": self._size(totals.size),
+            # The vendor's clients read these; this server has no vulnerability data yet.
             "cve_count": 0,
             "cve_score": None,
             "cve_status": None,
@@ -237,6 +238,7 @@ def _sizes(channel: Channel, records: list[Record]) -> dict[str, int]:
         blobs = rows.filter(Q(pk__in=sha256s) | Q(md5__in=md5s))
         for sha256, md5, size in blobs.values_list("sha256", "md5", "size"):
             sizes |= {sha256: size, md5: size}
+    # Blobs without an MD5 came under the empty text.
     sizes.pop("", None)
     return sizes
 
@@ -264,6 +266,7 @@ def _when(record: Record) -> str:
     seconds, milliseconds = divmod(record.timestamp, 1000)
     try:
         built = datetime.fromtimestamp(seconds, UTC)
+    # Upstreams write numbers that are no time at all.
     except (ValueError, OverflowError, OSError):
         return ""
     return built.replace(microsecond=milliseconds * 1000).isoformat()

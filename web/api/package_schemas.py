@@ -69,6 +69,8 @@ def page(rows: PackageRows, *, sort: str, paging: Paging) -> list[PackageItem]:
     )
     key = sort.removeprefix("-")
     order = F(key).desc() if sort.startswith("-") else F(key).asc()
+    # By name, an index gives the rows in order as far as the page goes; by any other key, every
+    # package has to be summed and sorted.
     if key == "name":
         return _packages(_by_name(rows, rows.distinct().order_by(order, *TIES)[window]))
     packages = rows.annotate(file_count=Sum("files"), size=Sum("bytes"))

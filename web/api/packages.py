@@ -106,6 +106,7 @@ def _sort(sort: str) -> str:
 
 def _normal(family: str, name: str) -> str:
     try:
+        # Names have many spellings (PEP 503), and rows have the normalized one.
         return registry.of_family(family).normalize_name(name)
     except KeyError:
         raise not_found("package") from None

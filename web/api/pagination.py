@@ -30,8 +30,10 @@ class Paging(Schema):
 class EventPaging(Schema):
     """A place in a list that has no end: `offset` rows are read and skipped, `after` seeks."""
 
+    # A database reads every row that it skips; `after` costs nothing of the kind.
     offset: int = Field(0, ge=0, le=10 * COUNT_LIMIT)
     limit: int | None = Field(DEFAULT_EVENTS, ge=0, le=MAX_NUMBER)
+    # Up to the largest id that databases have.
     after: int | None = Field(None, ge=0, le=2**63 - 1)
     """The `event_id` that the page before ended with."""
 
@@ -64,6 +66,7 @@ def counted_list(
     """A `CountedList` of some of these rows; `count_all`: counted to their end."""
     if count_all:
         return {**item_list(items, rows.order_by().count()), "count_exact": True}
-    # Ordering would have the database sort what is only counted.
+    # Ordering would have the database sort what is only counted. One row beyond the limit says
+    # that there are more.
     total = rows.order_by()[: COUNT_LIMIT + 1].count()
     return {**item_list(items, min(total, COUNT_LIMIT)), "count_exact": total <= COUNT_LIMIT}

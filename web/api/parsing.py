@@ -25,6 +25,7 @@ class StorableParser(Parser):
             body = request.body.decode()
             # Any JSON comes through; ninja refuses what its schemas do not take, lists among it.
             data: JsonObject = json.loads(body)
+        # RecursionError: brackets nested deeper than Python's stack.
         except (ValueError, RecursionError) as error:
             raise ApiError(422, f"The body is not JSON: {error}.") from error
         # Only these can bring such characters; writing every body again would take its time twice.
@@ -49,6 +50,7 @@ class TextIdRenderer(JSONRenderer):
 
 
 def _check_storable(data: object) -> None:
+    # json.dumps escapes NUL in any case, so the pattern alone would not see it.
     if _UNSTORABLE.search(json.dumps(data, ensure_ascii=False)) or "\\u0000" in json.dumps(data):
         raise ApiError(
             422, "The request contains a character that cannot be stored (NUL or half a pair)."

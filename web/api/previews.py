@@ -56,6 +56,7 @@ def start_preview(request: HttpRequest, body: PreviewBody) -> Status[PreviewItem
     channel = channel_for_mirrors(request, ChannelRef(channel=top, sub=sub or None), Level.WRITE)
     mirror = find_mirror(channel, body.mirror) if body.mirror else None
     sent = sent_fields(body)
+    # These say where the form belongs; the rest is the mirror's own form.
     sent.pop("channel", None)
     sent.pop("mirror", None)
     row = preview.begin(channel, sent, asker=caller_of(request), mirror=mirror)
@@ -79,6 +80,7 @@ def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
 def test_connection(request: HttpRequest, body: ConnectionTestBody) -> JsonObject:
     """What is at an address, found with a handful of small requests within ten seconds."""
     caller = caller_of(request)
+    # It makes this server send requests, so the right to read mirrors is not enough.
     caller.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
     caller.need_level(Attribute.MIRROR, Level.WRITE)
     if caller.token and not may_write_somewhere(caller.token):
@@ -101,6 +103,7 @@ def _preview(request: HttpRequest, preview_id: int) -> Preview:
     caller = caller_of(request)
     caller.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
     row = None
+    # Databases refuse larger numbers instead of finding nothing.
     if 0 < preview_id <= MAX_NUMBER:
         rows = Preview.objects.select_related("channel__parent")
         row = rows.filter(pk=preview_id, asker=caller.user).first()

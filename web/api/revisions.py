@@ -67,6 +67,7 @@ def compare_revisions(
     fewer files than `limit`. Where `count_exact` is false, there are at least so many.
     """
     channel = get_channel(request, ref, "history", "view")
+    # ASCII: \d alone takes the digits of every script. Nine of them fit into 32 bits.
     match = re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", span, re.ASCII)
     if not match:
         raise not_found("such difference (write it as two numbers, like 3..5)")

@@ -57,7 +57,8 @@ class Api(NinjaAPI):
         self, view: Callable[..., HttpResponseBase]
     ) -> Callable[..., HttpResponseBase]:
         @functools.wraps(view)
-        def shaped(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        def shaped(request: HttpRequest, **kwargs: object) -> HttpResponseBase:
+            # PostgreSQL takes no NUL in a text, so nothing can have such a name.
             if any("\x00" in str(value) for value in kwargs.values()):
                 return self.respond(request, ApiError(404, unsupported.NOTHING_HERE))
             try:
@@ -99,8 +100,10 @@ class Api(NinjaAPI):
     def respond(self, request: HttpRequest, error: ApiError) -> HttpResponse:
         """The answer for an error, with the headers that HTTP asks for beside its status."""
         response = self.create_response(request, error.body(), status=error.status)
+        # RFC 9110, 15.5.6: Allow must be there; it is empty where no method is allowed.
         if error.status == 405:
             response["Allow"] = ""
+        # RFC 9110, 15.5.2: a 401 must say how to authenticate.
         if error.status == 401:
             response["WWW-Authenticate"] = 'Bearer realm="api"'
         if error.retry_after is not None:
@@ -113,9 +116,10 @@ def _built_once(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
     content: list[bytes] = []
 
     @functools.wraps(view)
-    def cached(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+    def cached(request: HttpRequest, **kwargs: object) -> HttpResponseBase:
         if request.method != "GET":
             return view(request, **kwargs)
+        # It depends on the code alone; ninja would build it anew for every request.
         if not content:
             response = view(request, **kwargs)
             if not isinstance(response, HttpResponse) or response.status_code != 200:
@@ -155,6 +159,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def _handle(convert: Callable[[HttpRequest, Any], ApiError]) -> Callable[..., HttpResponse]:
+    # Not a lambda in the loop below: all would call the last converter.
     return lambda request, exc: api.respond(request, convert(request, exc))
 
 

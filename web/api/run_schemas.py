@@ -41,6 +41,7 @@ class SyncState(TypedDict):
     current_step_description: str
     last_ckey: None
     last_exception: str | None
+    # The vendor's spelling.
     bytes_transfered: int
     count: RunCounts
     logs: Logs
@@ -149,6 +150,7 @@ def logs(run: Run) -> Logs:
 
 def _empty_logs() -> Logs:
     return {
+        # Every rule is a key, so that clients need not ask which are there.
         "mirror_filtered": {rule: [] for rule in MIRROR_RULES},
         "channel_filtered": {rule: [] for rule in CHANNEL_RULES},
     }

@@ -87,6 +87,7 @@ def list_run_files(
     files = file_lists.files(_run(request, ref), paging.reason)
     end = paging.offset + paging.limit
     page: list[JsonObject] = [line._asdict() for line in islice(files, paging.offset, end)]
+    # One file beyond the page says whether another page follows.
     more = next(files, None) is not None
     return {"items": page, "next_offset": end if more else None}
 

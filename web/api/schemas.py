@@ -72,6 +72,7 @@ def _with_text_id(key: str, value: object) -> object:
     if key == "metadata":
         # What an upstream wrote; nothing in it is an id of this server.
         return value
+    # In Python, a bool is an int.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if key == "id" or key.endswith("_id") else value
     return with_text_ids(value)

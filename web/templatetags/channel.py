@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import template
 
 from channels.models import Channel
@@ -13,6 +11,6 @@ register = template.Library()
 
 
 @register.simple_tag
-def channel_url(channel: Channel | str, page: str = "channel", **more: Any) -> str:
+def channel_url(channel: Channel | str, page: str = "channel", **more: object) -> str:
     """The address of a channel's page; `page` is its url name."""
     return channel_frame.channel_url(channel, page, **more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -61,6 +62,7 @@ BADGES = {
     "never run": ("hourglass", "secondary", "Never run"),
 }
 STEPS = (
+    # 365.25 days, and a twelfth of them.
     ("year", 31_557_600),
     ("month", 2_629_800),
     ("day", 86_400),
@@ -68,6 +70,7 @@ STEPS = (
     ("minute", 60),
 )
 HIDDEN = {
+    # Unicode has pictures of the C0 controls; the others are written as their numbers.
     **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"},
     0x7F: "\u2421",
     **{
@@ -196,7 +199,7 @@ def plain(text: object) -> str:
 
 
 @register.filter
-def value_in_words(value: Any) -> str:
+def value_in_words(value: object) -> str:
     """A value of a record for people: a list as its items, "none" for what is empty."""
     if isinstance(value, dict):
         value = [f"{key} {value_in_words(member)}" for key, member in sorted(value.items())]
@@ -208,19 +211,19 @@ def value_in_words(value: Any) -> str:
 
 
 @register.filter
-def item(mapping: dict[Any, Any], key: Any) -> Any:
+def item(mapping: Mapping[str, object], key: str) -> object:
     """The value of a key that is a variable."""
     return mapping.get(key, "")
 
 
 @register.filter
-def kind(value: Any) -> str:
+def kind(value: object) -> str:
     """`dict`, `list` or `text`: how a value of an event's metadata is shown."""
     return "dict" if isinstance(value, dict) else "list" if isinstance(value, list) else "text"
 
 
 @register.filter
-def json_word(value: Any) -> str:
+def json_word(value: object) -> str:
     """A leaf of JSON as people read it."""
     words = {True: "yes", False: "no", None: "–"}
     if isinstance(value, bool) or value is None:
@@ -278,6 +281,7 @@ def sorting(context: dict[str, Any], key: str, label: str, current: str) -> Safe
     """A column's head that sorts by it, and turns the order when it is clicked again."""
     request: HttpRequest = context["request"]
     query = request.GET.copy()
+    # Another order begins at its first page.
     query.pop("page", None)
     upwards, downwards = current == key, current == f"-{key}"
     query["sort"] = f"-{key}" if upwards else key
@@ -293,7 +297,7 @@ def sorting(context: dict[str, Any], key: str, label: str, current: str) -> Safe
 
 
 @register.simple_tag
-def address_with(address: str, **query: Any) -> str:
+def address_with(address: str, **query: object) -> str:
     """An address with a query; empty values are left out."""
     nonempty = {key: value for key, value in query.items() if value not in (None, "")}
     return f"{address}?{urlencode(nonempty)}" if nonempty else address
