@@ -15,6 +15,9 @@ from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
 from cron_descriptor.Exception import FormatException, MissingFieldException
 from croniter import CroniterBadDateError, CroniterError, croniter
 
+MONTHLY = "0 0 1 * *"
+"""The schedule of a mirror whose author chooses none."""
+
 YEARS = 5
 """A schedule must fire at least once in so many years."""
 

@@ -21,65 +21,69 @@ from mirrors.models import Mirror, MirrorType
 
 BATCH = 25
 """Mirrors that are loaded at once: the filter of each may have 100,000 specs."""
-MOST_READ = 200_000
-"""Specs of mirrors that are read again when a channel changes; of what is beyond it they say so."""
+MAX_SPECS = 200_000
+"""Specs of mirrors that are read again when a channel changes: somebody waits for the answer.
+Mirrors beyond it say that they were not compared."""
 
-Terms = Mapping[str, Any]
+Filters = Mapping[str, Any]
 
 
 def of(mirror: Mirror) -> list[str]:
     """The warnings, in sentences."""
-    found = between(mirror.filter.terms, mirror.channel, mirror.kind)
-    wish = wish_of(mirror)
-    limited = readership.warnings([wish])[wish.mirror] if wish else ""
-    return _all(mirror, found, limited)
+    of_filters = filter_conflicts(mirror.filter.terms, mirror.channel, mirror.kind)
+    use = source_use(mirror)
+    of_readers = readership.warnings([use])[use.mirror] if use else ""
+    return _all(mirror, of_filters, of_readers)
 
 
-def again(channel: Channel) -> None:
+def update_for_channel(channel: Channel) -> None:
     """The channel's filter or privacy changed: say what that does to its mirrors and readers'."""
     family = [channel.pk, *channel.subchannels.values_list("pk", flat=True)]
     rows = Mirror.objects.filter(Q(channel__in=family) | Q(upstream__channel__in=family))
     rows = rows.filter(deleted_at=None).order_by("channel_id", "pk")
     ids = list(rows.values_list("pk", flat=True))
-    sides: dict[int, _Sides] = {}
-    left = MOST_READ
+    channels: dict[int, _ChannelFilters] = {}
+    specs_left = MAX_SPECS
     for start in range(0, len(ids), BATCH):
         mirrors = _loaded(ids[start : start + BATCH])
         # In the order of channels, so only the last one goes on in the next batch.
-        sides = _sides({mirror.channel_id for mirror in mirrors}, sides)
-        left = _warn(mirrors, sides, left)
+        channels = _channel_filters({mirror.channel_id for mirror in mirrors}, channels)
+        specs_left = _update(mirrors, channels, specs_left)
 
 
-def between(filters: Terms, channel: Channel, kind: str) -> list[str]:
+def filter_conflicts(filters: Filters, channel: Channel, kind: str) -> list[str]:
     """What the filter of a mirror and those of its channel make empty between them."""
-    mine, theirs = compared(filters, [row.terms for row in channel.filters])
+    of_mirror, of_channel = compared(filters, [row.terms for row in channel.filters])
 
-    def found() -> list[str]:
-        rules = filter_forms.compiled_rules(mine, "mirror", kind)
-        channels = [filter_forms.compiled_rules(one, "channel", kind) for one in theirs]
-        return conflicts(rules, channels, kind=kind_of(kind) or "")
+    def find() -> list[str]:
+        rules = filter_forms.compiled_rules(of_mirror, "mirror", kind)
+        channel_rules = [
+            filter_forms.compiled_rules(terms, "channel", kind) for terms in of_channel
+        ]
+        return conflicts(rules, channel_rules, kind=kind_of(kind) or "")
 
-    return list(filter_forms.cached("conflicts", [mine, *theirs], kind, found))
+    return list(filter_forms.cached("conflicts", [of_mirror, *of_channel], kind, find))
 
 
-def idle_rules(channel: Channel, kind: str, filters: Terms) -> list[str]:
+def rules_without_effect(channel: Channel, kind: str, filters: Filters) -> list[str]:
     """Rules that leave nothing out, because this server does not have what they judge by."""
     if kind != MirrorType.CONDA:
         return []
-    given = [("mirror", filters), *(("channel", row.terms) for row in channel.filters)]
+    by_owner = [("mirror", filters), *(("channel", row.terms) for row in channel.filters)]
     sentences = [
-        f"The {by}'s CVE filters leave nothing out: this server has no advisories yet."
-        for by, one in given
-        if one.get("cve_score_threshold") is not None or one.get("exclude_non_curated_cve")
+        f"The {owner}'s CVE filters leave nothing out: this server has no advisories yet."
+        for owner, terms in by_owner
+        if terms.get("cve_score_threshold") is not None or terms.get("exclude_non_curated_cve")
     ]
     return list(dict.fromkeys(sentences))
 
 
-def wish_of(mirror: Mirror) -> readership.SourceUse | None:
-    """What a mirror of a channel of this server asks of it."""
+def source_use(mirror: Mirror) -> readership.SourceUse | None:
+    """What a mirror of a channel of this server asks of it; None for other sources."""
     source = mirror.upstream.channel
     if source is None:
         return None
+    # A mirror that is not saved yet has no id, and no link of another mirror has the id 0.
     return readership.SourceUse(mirror.channel, source, mirror.pk or 0, mirror.owner)
 
 
@@ -88,44 +92,50 @@ def _loaded(ids: Sequence[int]) -> list[Mirror]:
     return list(rows.select_related("filter", "upstream__channel__parent", "owner"))
 
 
-def _sides(channels: set[int], old: Mapping[int, _Sides]) -> dict[int, _Sides]:
-    """The filters of these channels; those that are read already stay."""
+def _channel_filters(
+    channels: set[int], loaded: Mapping[int, _ChannelFilters]
+) -> dict[int, _ChannelFilters]:
+    """The filters of these channels; those that are loaded already stay."""
     new = Channel.objects.select_related("filter", "parent__filter").filter(
-        pk__in=channels - old.keys()
+        pk__in=channels - loaded.keys()
     )
-    kept = {pk: one for pk, one in old.items() if pk in channels}
-    return kept | {channel.pk: _Sides(channel) for channel in new}
+    still_needed = {pk: filters for pk, filters in loaded.items() if pk in channels}
+    return still_needed | {channel.pk: _ChannelFilters(channel) for channel in new}
 
 
-def _warn(mirrors: Sequence[Mirror], sides: Mapping[int, _Sides], left: int) -> int:
-    """Find and save the warnings; how many specs of mirrors may still be read of `left`."""
+def _update(
+    mirrors: Sequence[Mirror], channels: Mapping[int, _ChannelFilters], specs_left: int
+) -> int:
+    """Find and save the warnings; how many specs of mirrors may still be read."""
     for mirror in mirrors:
-        mirror.channel = sides[mirror.channel_id].channel
-    limited = readership.warnings(filter(None, map(wish_of, mirrors)))
+        # One object for all of its mirrors: its filter is loaded once.
+        mirror.channel = channels[mirror.channel_id].channel
+    of_readers = readership.warnings(filter(None, map(source_use, mirrors)))
     changed = []
     for mirror in mirrors:
-        filters = mirror.filter.terms
+        filters: Filters = mirror.filter.terms
         specs = len(filters.get("only_specs") or ()) + len(filters.get("projects") or ())
-        said = [NOT_COMPARED] if specs > left else []
-        if said:
+        not_compared = [NOT_COMPARED] if specs > specs_left else []
+        if not_compared:
             filters = {**filters, "only_specs": [], "projects": []}
         else:
-            left -= specs
-        found = sides[mirror.channel_id].between(filters, mirror.kind) + said
-        warnings = _all(mirror, found, limited.get(mirror.pk, ""))
+            specs_left -= specs
+        of_filters = channels[mirror.channel_id].conflicts(filters, mirror.kind) + not_compared
+        warnings = _all(mirror, of_filters, of_readers.get(mirror.pk, ""))
+        # Most edits change nothing for most mirrors, and each row that is written costs a lock.
         if warnings != mirror.warnings:
             mirror.warnings = warnings
             changed.append(mirror)
     Mirror.objects.bulk_update(changed, ["warnings"])
-    return left
+    return specs_left
 
 
-def _all(mirror: Mirror, found: Sequence[str], limited: str) -> list[str]:
+def _all(mirror: Mirror, of_filters: Sequence[str], of_readers: str) -> list[str]:
     return [
-        *found,
+        *of_filters,
         *_without_noarch(mirror),
-        *idle_rules(mirror.channel, mirror.kind, mirror.filter.terms),
-        *([limited] if limited else []),
+        *rules_without_effect(mirror.channel, mirror.kind, mirror.filter.terms),
+        *([of_readers] if of_readers else []),
         *cron.warnings(mirror.cron, mirror.cron_timezone),
     ]
 
@@ -139,7 +149,7 @@ def _without_noarch(mirror: Mirror) -> Iterator[str]:
         )
 
 
-class _Sides:
+class _ChannelFilters:
     """The filters of one channel, compiled once for all of its mirrors."""
 
     def __init__(self, channel: Channel) -> None:
@@ -147,12 +157,14 @@ class _Sides:
         self._terms = [row.terms for row in channel.filters]
         self._rules: dict[tuple[str, bool], list[Rules]] = {}
 
-    def between(self, filters: Terms, kind: str) -> list[str]:
-        """As the function of this name."""
-        mine, theirs = compared(filters, self._terms)
+    def conflicts(self, filters: Filters, kind: str) -> list[str]:
+        """As `filter_conflicts` of this channel."""
+        of_mirror, of_channel = compared(filters, self._terms)
         # What is looked at of the channel's depends on whether the mirror names packages.
-        key = kind, theirs is self._terms
+        key = kind, of_channel is self._terms
         if key not in self._rules:
-            self._rules[key] = [filter_forms.compiled_rules(one, "channel", kind) for one in theirs]
-        rules = filter_forms.compiled_rules(mine, "mirror", kind)
+            self._rules[key] = [
+                filter_forms.compiled_rules(terms, "channel", kind) for terms in of_channel
+            ]
+        rules = filter_forms.compiled_rules(of_mirror, "mirror", kind)
         return conflicts(rules, self._rules[key], kind=kind_of(kind) or "")

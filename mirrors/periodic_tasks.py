@@ -27,43 +27,44 @@ TASK = "workers.tasks.start_slot"
 EXPIRES_SECONDS = 120
 """A message that waited so long is dropped: the dispatcher has begun the run by then."""
 
-COMPARED = 10
+TIMES_COMPARED = 10
 _FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 _MOMENT = timedelta(seconds=1)
-_YEAR = 370
+_YEAR_DAYS = 370
 
 
-def keep(mirror: Mirror) -> None:
+def update_task(mirror: Mirror) -> None:
     """Have the mirror's task say what the mirror says; call in the transaction of the change."""
-    tasks = of(mirror)
+    tasks = tasks_of(mirror)
     if mirror.deleted_at is not None:
-        _remove(tasks)
+        _delete(tasks)
         return
     task = tasks.select_related("crontab", "clocked").first()
-    wanted = {
+    fields = {
         "name": mirror.name,
         "enabled": mirror.next_run_at is not None,
         "description": f"{mirror.channel.path}: {mirror.cron} ({mirror.cron_timezone})",
         **_schedule(mirror, task),
     }
-    if task is not None and all(getattr(task, key) == value for key, value in wanted.items()):
+    # Every write of a task has beat read its whole table anew.
+    if task is not None and all(getattr(task, key) == value for key, value in fields.items()):
         return
-    if task is not None and task.crontab_id and wanted["crontab"]:
-        before = task.crontab
-        for key, value in wanted.items():
+    if task is not None and task.crontab_id and fields["crontab"]:
+        previous = task.crontab
+        for key, value in fields.items():
             setattr(task, key, value)
         task.save()
-        _forget(before)
+        _delete_if_unused(previous)
         return
     # A clocked task has fired once and for all: beat switches its row off in its own time.
-    _remove(tasks)
+    _delete(tasks)
     PeriodicTask.objects.create(
-        task=TASK, args=_args(mirror), expire_seconds=EXPIRES_SECONDS, **wanted
+        task=TASK, args=_args(mirror), expire_seconds=EXPIRES_SECONDS, **fields
     )
 
 
-def begin_clocks() -> None:
-    """Count the time to the first run of each system task from now on, whatever restarts there are.
+def start_countdowns() -> None:
+    """Count the time to the first run of each system task from now on, whatever restarts follow.
 
     A task that never ran is counted from the start of beat: one that is due hourly would never
     run on a server that restarts more often.
@@ -72,10 +73,10 @@ def begin_clocks() -> None:
     rows.update(last_run_at=timezone.now())
 
 
-def of(mirror: Mirror) -> QuerySet[Any]:
+def tasks_of(mirror: Mirror) -> QuerySet[Any]:
     """The mirror's task, if it has one."""
-    found: QuerySet[Any] = PeriodicTask.objects.filter(task=TASK, args=_args(mirror))
-    return found
+    tasks: QuerySet[Any] = PeriodicTask.objects.filter(task=TASK, args=_args(mirror))
+    return tasks
 
 
 def _args(mirror: Mirror) -> str:
@@ -84,20 +85,22 @@ def _args(mirror: Mirror) -> str:
 
 def _schedule(mirror: Mirror, task: Any) -> dict[str, Any]:
     """The fields that say when the task is due."""
-    nothing: dict[str, Any] = {"crontab": None, "clocked": None, "one_off": False}
+    # All three, so that a task that changes from one kind to the other keeps nothing of the first.
+    fields: dict[str, Any] = {"crontab": None, "clocked": None, "one_off": False}
     if mirror.next_run_at is None:
         # Its text is no schedule on this host any more; the task is not enabled.
-        return {**nothing, "clocked": _clocked(timezone.now()), "one_off": True}
-    known = task.crontab if task is not None else None
-    if known is not None and _is(known, mirror):
-        return {**nothing, "crontab": known}
+        return {**fields, "clocked": _clocked(timezone.now()), "one_off": True}
+    current = task.crontab if task is not None else None
+    # It was compared with croniter's times when it was made; each of its firings comes here.
+    if current is not None and _is_schedule_of(current, mirror):
+        return {**fields, "crontab": current}
     crontab = crontab_of(mirror.cron, mirror.cron_timezone, timezone.now())
     if crontab is not None:
         rows = CrontabSchedule.objects.filter(**_values(mirror))
         if (row := rows.first()) is None:
             crontab.save()
-        return {**nothing, "crontab": row or crontab}
-    return {**nothing, "clocked": _clocked(mirror.next_run_at), "one_off": True}
+        return {**fields, "crontab": row or crontab}
+    return {**fields, "clocked": _clocked(mirror.next_run_at), "one_off": True}
 
 
 def _clocked(moment: datetime) -> Any:
@@ -109,7 +112,7 @@ def _values(mirror: Mirror) -> dict[str, Any]:
     return {**values, "timezone": mirror.cron_timezone}
 
 
-def _is(crontab: Any, mirror: Mirror) -> bool:
+def _is_schedule_of(crontab: Any, mirror: Mirror) -> bool:
     return all(str(getattr(crontab, key)) == value for key, value in _values(mirror).items())
 
 
@@ -124,7 +127,8 @@ def crontab_of(cron: str, tz: str, now: datetime) -> Any:
     try:
         crontab.clean_fields()
         schedule = crontab.schedule
-        same = all(_agrees(schedule, cron, tz, start) for start in (now, *_changes(tz, now)))
+        starts = (now, *_clock_changes(tz, now))
+        same = all(_agrees(schedule, cron, tz, start) for start in starts)
     except (ValidationError, ValueError, RuntimeError):
         # Texts that only croniter reads, and dates that Celery does not find.
         return None
@@ -133,7 +137,7 @@ def crontab_of(cron: str, tz: str, now: datetime) -> Any:
 
 def _agrees(schedule: Any, cron: str, tz: str, start: datetime) -> bool:
     """Whether the schedule is due at each of the next times, and not a moment before."""
-    times = next_times(cron, tz, start, COMPARED)
+    times = next_times(cron, tz, start, TIMES_COMPARED)
     for before, due in pairwise([start, *times]):
         for moment, expected in ((due - _MOMENT, False), (due, True)):
             if moment <= before:
@@ -144,23 +148,23 @@ def _agrees(schedule: Any, cron: str, tz: str, start: datetime) -> bool:
     return True
 
 
-def _changes(tz: str, now: datetime) -> Iterator[datetime]:
+def _clock_changes(tz: str, now: datetime) -> Iterator[datetime]:
     """A day before each change of the zone's clock in the year to come."""
     zone = ZoneInfo(tz)
-    days = [now.astimezone(UTC) + timedelta(days=number) for number in range(_YEAR)]
+    days = [now.astimezone(UTC) + timedelta(days=number) for number in range(_YEAR_DAYS)]
     for day, following in pairwise(days):
         if day.astimezone(zone).utcoffset() != following.astimezone(zone).utcoffset():
             yield day - timedelta(days=1)
 
 
-def _remove(tasks: QuerySet[Any]) -> None:
+def _delete(tasks: QuerySet[Any]) -> None:
     for task in tasks.select_related("crontab", "clocked"):
         schedule = task.crontab or task.clocked
         task.delete()
-        _forget(schedule)
+        _delete_if_unused(schedule)
 
 
-def _forget(schedule: Any) -> None:
+def _delete_if_unused(schedule: Any) -> None:
     """Delete a schedule that no task has any more."""
     if schedule is not None and not schedule.periodictask_set.exists():
         schedule.delete()

@@ -7,7 +7,6 @@ transaction; the worker is told after the commit, and finds the row anyway.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -23,7 +22,6 @@ from mirrors.models import AcceptedSnapshot, Cause, Mirror, Run, Snapshot
 
 BY_PEOPLE = frozenset({Cause.MANUAL, Cause.RESTART})
 """Causes of runs that somebody asked for at this moment."""
-
 
 REMOVALS = "removals"
 """What `release` calls removals that waited for a complete run."""
@@ -47,9 +45,11 @@ def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None
                 filters=mirror.filter.terms,
             )
             if cause == Cause.RESTART:
-                tell(run, EventType.MIRROR_RESTARTED)
+                record_event(run, EventType.MIRROR_RESTARTED)
+            # Not before: a worker that is quicker than the commit would find no row.
             transaction.on_commit(lambda: notify.run(run.pk))
     except IntegrityError as error:
+        # The constraint decides, not a look before: two clicks, or a click and the schedule.
         going = active_run(mirror)
         raise WrongState(
             f"A run of {mirror.name} is already going.", run_id=going.pk if going else None
@@ -64,6 +64,7 @@ def count_run(mirror: Mirror) -> None:
     """
     if mirror.pk is None or active_run(mirror) is not None:
         return
+    # An id and no name: a mirror that is renamed keeps its count.
     message = f"Too many runs of {mirror.name} by hand: at most {{}}."
     limits.need_setting("runs", str(mirror.pk), settings.LIMIT_RUNS, message)
 
@@ -86,7 +87,7 @@ def stop(mirror: Mirror, *, actor: str) -> Run | None:
         if run.state == JobState.PENDING:
             run.state, run.ended_at = JobState.STOPPED, timezone.now()
             run.save(update_fields=["state", "ended_at"])
-            tell(run, EventType.MIRROR_STOPPED, actor=actor)
+            record_event(run, EventType.MIRROR_STOPPED, actor=actor)
         elif run.state == JobState.RUNNING:
             run.state, run.stop_requested_at = JobState.STOPPING, timezone.now()
             run.save(update_fields=["state", "stop_requested_at"])
@@ -111,9 +112,9 @@ def mark_stopped(mirror: Mirror, *, actor: str) -> Run:
         steps = run.steps_until(now)
         if not rows.update(state=JobState.STOPPED, ended_at=now, steps=steps, fence=F("fence") + 1):
             raise WrongState(f"The run of {mirror.name} has ended meanwhile.")
-        tell(run, EventType.MIRROR_STOPPED, actor=actor, marked=True)
+        record_event(run, EventType.MIRROR_STOPPED, actor=actor, marked=True)
     run.refresh_from_db()
-    follow(mirror)
+    start_requested_run(mirror)
     return run
 
 
@@ -143,7 +144,7 @@ def release(mirror: Mirror, *, actor: str) -> list[str]:
             )
         sections = sorted(locked.held)
         for section, held in locked.held.items():
-            accept(locked, section, held["snapshot"])
+            accept_snapshot(locked, section, held["snapshot"])
         record(
             EventType.MIRROR_RELEASED,
             actor=actor,
@@ -152,20 +153,23 @@ def release(mirror: Mirror, *, actor: str) -> list[str]:
             data={"mirror": locked.name},
             meta={"held": locked.held, "waiting": locked.withheld_removals},
         )
-        released: dict[str, Any] = {"held": {}}
-        if locked.withheld_removals and going is None:
-            released |= {"incomplete": False, "withheld_removals": {}}
-        Mirror.objects.filter(pk=mirror.pk).update(**released)
+        rows = Mirror.objects.filter(pk=mirror.pk)
+        rows.update(held={})
+        # A run that is going decides anew at its end what may be removed.
+        lets_removals_go = bool(locked.withheld_removals) and going is None
+        if lets_removals_go:
+            rows.update(incomplete=False, withheld_removals={})
         locked.channel.request_publication()
     mirror.refresh_from_db()
-    return sections if "withheld_removals" not in released else [*sections, REMOVALS]
+    return [*sections, REMOVALS] if lets_removals_go else sections
 
 
-def follow(mirror: Mirror) -> None:
+def start_requested_run(mirror: Mirror) -> None:
     """Begin the run that was asked for while another was going."""
-    asked = Mirror.objects.filter(pk=mirror.pk, run_again=True, deleted_at=None)
+    requested = Mirror.objects.filter(pk=mirror.pk, run_again=True, deleted_at=None)
     with transaction.atomic():
-        if not asked.update(run_again=False):
+        # The worker that ended the run and every dispatcher come here; one of them goes on.
+        if not requested.update(run_again=False):
             return
         mirror.refresh_from_db()
         try:
@@ -176,7 +180,7 @@ def follow(mirror: Mirror) -> None:
             return
 
 
-def accept(mirror: Mirror, section: str, snapshot_id: int | None) -> None:
+def accept_snapshot(mirror: Mirror, section: str, snapshot_id: int | None) -> None:
     """Publish a section from this snapshot from now on; None: the section is gone."""
     rows = AcceptedSnapshot.objects.filter(mirror=mirror, section=section)
     if snapshot_id is None:
@@ -186,7 +190,7 @@ def accept(mirror: Mirror, section: str, snapshot_id: int | None) -> None:
         AcceptedSnapshot.objects.create(mirror=mirror, section=section, snapshot=snapshot)
 
 
-def tell(run: Run, event: EventType, *, actor: str = "", **meta: object) -> None:
+def record_event(run: Run, event: EventType, *, actor: str = "", **meta: object) -> None:
     """Write a run's event; call it in the transaction of the change."""
     mirror = run.mirror
     record(

@@ -26,12 +26,13 @@ from ecosystems.upstream.urls import origin, split_url
 from mirrors.models import Mirror, Upstream
 
 LONGEST = 2000
-HIDDEN = "***"
-_OWN = re.compile(
+REDACTED = "***"
+# `cran` and `simple` as the second part are the folders of R and Python clients, no subchannel.
+_OWN_CHANNEL = re.compile(
     r"/api/repo/(?P<channel>[a-z][a-z0-9_-]*(?:/(?!(?:cran|simple)(?:/|\Z))[a-z][a-z0-9_-]*)?)"
     r"(?:/cran|/simple)?/*"
 )
-_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^/:@\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,69 +42,72 @@ class Source:
     url: str
     credential: Credential | None
     channel: Channel | None = None
-    credential_kept: bool = False
+    credential_stored: bool = False
     """The login is the stored one, not one that stands in the text."""
 
 
-def checked(
+def parse_source(
     text: str,
     *,
     into: Channel | None,
     owner: User | None,
     actor: Caller | None,
-    kept: Upstream | None = None,
+    stored: Upstream | None = None,
 ) -> Source:
     """The source that `text` names; ValidationError where it cannot be one.
 
     `into` is the channel of the mirror, None where nothing is to be saved. `actor` is who asks,
-    `owner` whose mirror it is. `kept` is what the mirror reads now: where `text` says no login,
+    `owner` whose mirror it is. `stored` is what the mirror reads now: where `text` says no login,
     or says it as it is shown, the stored one stays, as long as scheme, host and port are the
     same. The proxy has its part, too: see `with_proxy`.
     """
     try:
-        url, credential, silent = _parts(text.strip())
+        url, credential, without_login = _parts(text.strip())
     except ValueError as error:
         raise _refused(str(error)) from error
+    # Before the policy, which may forbid the address that this server itself has.
     if origin(url) == origin(settings.PUBLIC_URL):
         return Source(url, None, _own_channel(url, into=into, owner=owner, actor=actor))
     try:
         egress_policy().check(url)
     except UpstreamError as error:
         raise _refused(str(error)) from error
-    if silent and kept is not None:
-        credential = credential_of(kept)
+    if without_login and stored is not None:
+        credential = credential_of(stored)
+        # Whoever may edit the mirror could else have the login sent to a host of theirs.
         if credential and not credential.belongs_to(url):
             credential = None
-    return Source(url, credential, credential_kept=silent)
+    return Source(url, credential, credential_stored=without_login)
 
 
-def with_proxy(source: Source, proxy: str, kept: Upstream | None) -> Source:
+def with_proxy(source: Source, proxy: str, stored: Upstream | None) -> Source:
     """The source as it may be asked through `proxy`.
 
     A stored login is for the way it was stored with: another proxy would read it. One that was
     typed now goes whichever way was typed with it.
     """
-    if kept is None or source.credential is None or proxy == unseal(kept.proxy):
+    if stored is None or source.credential is None or proxy == unseal(stored.proxy):
         return source
-    return replace(source, credential=None) if source.credential_kept else source
+    return replace(source, credential=None) if source.credential_stored else source
 
 
-def checked_proxy(text: str, kept: Upstream | None = None) -> str:
+def parse_proxy(text: str, stored: Upstream | None = None) -> str:
     """The proxy that `text` names, "" for none; ValidationError where it cannot be one."""
     text = text.strip()
-    if kept is not None and text == shown_proxy(kept):
-        return unseal(kept.proxy)
-    scheme, _, rest = text.partition("://")
-    login, at, where = rest.rpartition("@")
-    match = _PORT.fullmatch(where)
+    # The form shows the password as ***, and sends that back where nobody has edited it.
+    if stored is not None and text == redacted_proxy(stored):
+        return unseal(stored.proxy)
+    scheme, _, authority = text.partition("://")
+    login, at, address = authority.rpartition("@")
+    match = _HOST_AND_PORT.fullmatch(address)
     fits = scheme == "http" and match is not None and int(match["port"] or 80) in range(1, 65536)
-    if text and (not fits or HIDDEN in login or (at and not login) or len(text) > LONGEST):
+    if text and (not fits or REDACTED in login or (at and not login) or len(text) > LONGEST):
         raise ValidationError(
             {"proxy": "A proxy is written http://host:port or http://user:password@host:port."}
         )
     if text:
         try:
-            origin(f"http://{where}")
+            origin(f"http://{address}")
         except ValueError as error:
             raise ValidationError({"proxy": str(error)}) from error
     return text
@@ -114,8 +118,9 @@ def upstream_for(kind: str, source: Source, proxy: str, *, save: bool = True) ->
     login = source.credential.dump() if source.credential else ""
     channel = str(source.channel.pk) if source.channel else ""
     identity = "\0".join((kind, source.url, login, proxy, channel))
+    # Keyed: a plain hash in a copy of the database would let logins be guessed.
     key = hmac.new(settings.SECRET_KEY.encode(), identity.encode(), hashlib.sha256).hexdigest()
-    fresh = Upstream(
+    new = Upstream(
         kind=kind,
         url=source.url,
         credential=seal(login),
@@ -123,20 +128,21 @@ def upstream_for(kind: str, source: Source, proxy: str, *, save: bool = True) ->
         channel=source.channel,
         key=key,
     )
-    known = Upstream.objects.filter(key=key).first() if save else fresh
-    if known is None:
+    upstream = Upstream.objects.filter(key=key).first() if save else new
+    if upstream is None:
         # Two forms at once: the second finds the row of the first.
-        Upstream.objects.bulk_create([fresh], ignore_conflicts=True)
-        known = Upstream.objects.get(key=key)
-    return known
+        Upstream.objects.bulk_create([new], ignore_conflicts=True)
+        upstream = Upstream.objects.get(key=key)
+    return upstream
 
 
 def credential_of(upstream: Upstream) -> Credential | None:
+    """The login of the upstream, None where it has none."""
     text = unseal(upstream.credential)
     return Credential.load(text) if text else None
 
 
-def shown(upstream: Upstream) -> str:
+def redacted_url(upstream: Upstream) -> str:
     """The address as it may be shown: with `***` where a login stands."""
     if not upstream.credential:
         return upstream.url
@@ -144,17 +150,17 @@ def shown(upstream: Upstream) -> str:
     if credential is None:
         return upstream.url
     if credential.kind == "token-path":
-        return credential.address(upstream.url).replace(f"/t/{credential.secret}", f"/t/{HIDDEN}")
-    return upstream.url.replace("://", f"://{HIDDEN}@", 1)
+        return credential.address(upstream.url).replace(f"/t/{credential.secret}", f"/t/{REDACTED}")
+    return upstream.url.replace("://", f"://{REDACTED}@", 1)
 
 
-def shown_proxy(upstream: Upstream) -> str | None:
+def redacted_proxy(upstream: Upstream) -> str | None:
     """The proxy as it may be shown, None where there is none."""
     if not upstream.proxy:
         return None
-    scheme, _, rest = unseal(upstream.proxy).partition("://")
-    login, _, where = rest.rpartition("@")
-    return f"{scheme}://{HIDDEN}@{where}" if login else f"{scheme}://{where}"
+    scheme, _, authority = unseal(upstream.proxy).partition("://")
+    login, _, address = authority.rpartition("@")
+    return f"{scheme}://{REDACTED}@{address}" if login else f"{scheme}://{address}"
 
 
 def _parts(text: str) -> tuple[str, Credential | None, bool]:
@@ -172,8 +178,9 @@ def _parts(text: str) -> tuple[str, Credential | None, bool]:
     url = url.rstrip("/")
     if credential is None:
         return url, None, True
-    if HIDDEN in (credential.user, credential.secret):
+    if REDACTED in (credential.user, credential.secret):
         return url, None, True
+    # `https://@host/` says that there is no login, so that a stored one can be taken away.
     if credential.kind == "basic" and not credential.user:
         return url, None, False
     return url, credential, False
@@ -182,21 +189,23 @@ def _parts(text: str) -> tuple[str, Credential | None, bool]:
 def _own_channel(
     url: str, *, into: Channel | None, owner: User | None, actor: Caller | None
 ) -> Channel:
-    match = _OWN.fullmatch(split_url(url).path or "/")
+    match = _OWN_CHANNEL.fullmatch(split_url(url).path or "/")
     if match is None:
         raise _refused(
             f"A channel of this server is written {settings.PUBLIC_URL}/api/repo/<channel>."
         )
     parent, _, name = match["channel"].rpartition("/")
     rows = Channel.objects.filter(deleted_at=None, name=name).select_related("parent")
-    found = rows.filter(parent__name=parent).first() if parent else rows.filter(parent=None).first()
-    if found is None or not readership.may_mirror(found, owner=owner, actor=actor):
+    rows = rows.filter(parent__name=parent) if parent else rows.filter(parent=None)
+    channel = rows.first()
+    # One answer for both: names of private channels are not given away.
+    if channel is None or not readership.may_mirror(channel, owner=owner, actor=actor):
         raise _refused(f"There is no channel {match['channel']} here that the mirror may read.")
-    way = cycle(into, found) if into else []
-    if into and way:
-        circle = " from ".join([into.path, *way])
+    path = cycle(into, channel) if into else []
+    if into and path:
+        circle = " from ".join([into.path, *path])
         raise _refused(f"This would be a circle: {circle}.")
-    return found
+    return channel
 
 
 def _refused(message: str) -> ValidationError:
@@ -204,17 +213,17 @@ def _refused(message: str) -> ValidationError:
 
 
 def cycle(channel: Channel, source: Channel) -> list[str]:
-    """The way back from `source` to `channel` through mirrors, as channel paths; [] if none."""
-    ways = [[source]]
-    seen = {source.pk}
-    while ways:
-        way = ways.pop()
-        if way[-1].pk == channel.pk:
-            return [one.path for one in way]
-        mirrors = Mirror.objects.filter(channel=way[-1], deleted_at=None)
+    """The path from `source` to `channel` through mirrors, as channel paths; [] if none."""
+    paths = [[source]]
+    visited = {source.pk}
+    while paths:
+        path = paths.pop()
+        if path[-1].pk == channel.pk:
+            return [step.path for step in path]
+        mirrors = Mirror.objects.filter(channel=path[-1], deleted_at=None)
         for mirror in mirrors.exclude(upstream__channel=None).select_related("upstream__channel"):
             following = mirror.upstream.channel
-            if following is not None and following.pk not in seen:
-                seen.add(following.pk)
-                ways.append([*way, following])
+            if following is not None and following.pk not in visited:
+                visited.add(following.pk)
+                paths.append([*path, following])
     return []

@@ -18,7 +18,7 @@ from ecosystems.records import Invalid, Record
 from history.models import EventType
 from mirrors import source_urls
 from mirrors.models import AcceptedSnapshot, Hold, Holds, Mirror, Snapshot
-from mirrors.run_control import accept, tell
+from mirrors.run_control import accept_snapshot, record_event
 from publishing.inputs import pack, published_identity
 from runs.context import RunContext
 from runs.fetch import Fetch
@@ -101,11 +101,11 @@ def _write_accepted(
     for section, snapshot in changed.items():
         # What an active mirror's upstream no longer has goes when the run is complete.
         if snapshot or not mirror.active:
-            accept(mirror, section, snapshot.pk if snapshot else None)
+            accept_snapshot(mirror, section, snapshot.pk if snapshot else None)
     for section, snapshot in accepted.items():
         # Sections that are not asked for now must not come back from the source before.
         if section not in fetched and snapshot.upstream_id != mirror.upstream_id:
-            accept(mirror, section, None)
+            accept_snapshot(mirror, section, None)
     if changed and mirror.active:
         # From here on publications only add, until a run has brought all of it.
         Mirror.objects.filter(pk=mirror.pk).update(incomplete=True)
@@ -116,7 +116,7 @@ def _write_held(context: RunContext, mirror: Mirror, held: Holds, *, same_source
     for hold in held.values():
         context.log(hold["reason"], level="warning")
     if held and held != mirror.held:
-        tell(context.run, EventType.MIRROR_HELD, held=held)
+        record_event(context.run, EventType.MIRROR_HELD, held=held)
     if same_source:
         # Else the source was changed during the run, and the next one is the first of it.
         Mirror.objects.filter(pk=mirror.pk).update(held=held, skip_guard=False)

@@ -128,7 +128,7 @@ def _own(upstream: Upstream) -> DetectedSource | None:
 def _shape(upstream: Upstream, detected: DetectedSource | None, warnings: list[str]) -> Shape:
     meant = None
     if detected is not None and detected.url != upstream.url:
-        meant = source_urls.shown(Upstream(url=detected.url, credential=upstream.credential))
+        meant = source_urls.redacted_url(Upstream(url=detected.url, credential=upstream.credential))
     sections = detected.sections if detected else {}
     return {
         "type": upstream.kind,

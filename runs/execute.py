@@ -18,7 +18,7 @@ from ecosystems import registry
 from history.models import EventType
 from mirrors import form_warnings
 from mirrors.models import Mirror, Run
-from mirrors.run_control import tell
+from mirrors.run_control import record_event
 from publishing import publish
 from publishing.changed_packages import changed_scopes
 from publishing.diff import compare
@@ -73,7 +73,7 @@ def _claim(run: Run) -> bool:
         Mirror.objects.filter(pk=run.mirror_id).update(last_run_at=now)
         # One event a run, however often it is resumed.
         if not resumed:
-            tell(run, EventType.MIRROR_STARTED)
+            record_event(run, EventType.MIRROR_STARTED)
     return True
 
 
@@ -119,7 +119,9 @@ def _fetch(context: RunContext) -> Fetch:
         )
         context.step(1)
         context.log(f"Fetching the index of {mirror.upstream.url}")
-        for sentence in form_warnings.idle_rules(mirror.channel, mirror.kind, run.filters):
+        for sentence in form_warnings.rules_without_effect(
+            mirror.channel, mirror.kind, run.filters
+        ):
             context.log(sentence, level="warning")
         accept_snapshots.check_source(mirror)
         fetch.fetch(context.progress)

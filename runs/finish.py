@@ -16,7 +16,7 @@ from ecosystems.sentences import SHOWN_NAMES, first_names
 from history.models import EventType
 from mirrors import run_control, warnings
 from mirrors.models import Mirror, Run, RunOutcome
-from mirrors.run_control import tell
+from mirrors.run_control import record_event
 from runs import excluded_names
 from runs.context import RunContext, lock_mirror
 from runs.counts import RunCounts, files, packages_of_unknown_license
@@ -69,11 +69,11 @@ def end(context: RunContext, state: JobState, error: str = "") -> bool:
             if state == JobState.COMPLETED:
                 mirror.update(last_success_at=now)
                 refusals.forget(run.mirror.channel, run.mirror.upstream.url)
-            tell(run, _EVENTS[state], counts=run.counts, error=error)
+            record_event(run, _EVENTS[state], counts=run.counts, error=error)
     except Fenced:
         log.warning("run %s ended as %s after it was given to another owner", run.pk, state)
         return False
-    run_control.follow(run.mirror)
+    run_control.start_requested_run(run.mirror)
     return True
 
 

@@ -19,7 +19,7 @@ from channels import filter_forms, notify, readership
 from channels.leased_work import Ending, working_on
 from channels.models import Channel
 from channels.states import ACTIVE, JobState
-from mirrors import services, source_urls
+from mirrors import form_fields, source_urls
 from mirrors.models import Mirror, MirrorType, Preview, Upstream
 from runs.context import HandBack
 from runs.preview_result import PreviewProgress, preview_result
@@ -29,21 +29,21 @@ WAIT_SECONDS = 15
 
 
 def begin(
-    channel: Channel, body: services.Body, *, asker: Caller, mirror: Mirror | None = None
+    channel: Channel, body: form_fields.Body, *, asker: Caller, mirror: Mirror | None = None
 ) -> Preview:
     """A preview of a mirror's body, checked as if it were saved; `mirror` is the edited one."""
     current = mirror.upstream if mirror else None
     kind = current.kind if current else body.get("mirror_type") or MirrorType.CONDA.value
     mode = mirror.mode if mirror else body.get("mirror_mode") or Mirror.Mode.PASSIVE.value
-    services.check_kind(kind)
-    services.check_mode(mode)
+    form_fields.check_kind(kind)
+    form_fields.check_mode(mode)
     filters = body.get("filters")
     if filters is None and mirror:
         filters = mirror.filter.terms
     checked = filter_forms.validated(filters or {}, "mirror", kind)
     owner = mirror.owner if mirror else asker.user
-    source, proxy = services.check_source(
-        body, channel=channel, owner=owner, actor=asker, kept=current
+    source, proxy = form_fields.check_source(
+        body, channel=channel, owner=owner, actor=asker, stored=current
     )
     return request(
         channel,

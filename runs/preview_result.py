@@ -142,7 +142,7 @@ def preview_result(preview: Preview, progress: PreviewProgress) -> PreviewResult
         mirror_id=mirror.pk,
     )
     result = _result(difference, mirror, snapshots)
-    result["warnings"] += form_warnings.idle_rules(channel, upstream.kind, terms)
+    result["warnings"] += form_warnings.rules_without_effect(channel, upstream.kind, terms)
     return result
 
 

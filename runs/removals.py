@@ -50,7 +50,7 @@ def allow_removals(context: RunContext, acceptance: Acceptance, result: Download
             # Asked to stop in this moment: a stopped run removes nothing.
             raise Stopped
         for section in acceptance.gone:
-            run_control.accept(mirror, section, None)
+            run_control.accept_snapshot(mirror, section, None)
         rows = Mirror.objects.filter(pk=mirror.pk, incomplete=True)
         if rows.update(incomplete=False, withheld_removals={}) or acceptance.gone:
             context.request_publication()

@@ -25,7 +25,7 @@ from history.models import EventType, record
 from mirrors import form_warnings, periodic_tasks, run_control
 from mirrors.cron import next_fire
 from mirrors.models import Cause, Mirror, Preview, Run
-from mirrors.run_control import tell
+from mirrors.run_control import record_event
 from publishing import advisory_changes, publish
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def start_again() -> None:
     """Begin runs asked for while another was going, whose end nobody saw to."""
     waiting = Mirror.objects.filter(run_again=True, deleted_at=None)
     for mirror in waiting.exclude(runs__state__in=ACTIVE).select_related("filter", "owner"):
-        run_control.follow(mirror)
+        run_control.start_requested_run(mirror)
 
 
 def _unschedule(mirror: Mirror, error: ValueError) -> None:
@@ -110,7 +110,7 @@ def _unschedule(mirror: Mirror, error: ValueError) -> None:
     rows = Mirror.objects.filter(pk=mirror.pk, next_run_at=mirror.next_run_at)
     with transaction.atomic():
         if rows.update(next_run_at=None, warnings=form_warnings.of(mirror)):
-            periodic_tasks.of(mirror).update(enabled=False)
+            periodic_tasks.tasks_of(mirror).update(enabled=False)
 
 
 def _start_slot(mirror: Mirror, following: datetime) -> None:
@@ -121,7 +121,7 @@ def _start_slot(mirror: Mirror, following: datetime) -> None:
         if not mine.update(next_run_at=following):
             return
         mirror.next_run_at = following
-        periodic_tasks.keep(mirror)
+        periodic_tasks.update_task(mirror)
         going = run_control.active_run(mirror)
         if going is None:
             try:
@@ -151,14 +151,14 @@ def _reap_run(run: Run) -> None:
     with transaction.atomic():
         if run.state == JobState.STOPPING:
             if _take_over(run, state=JobState.STOPPED, ended_at=now):
-                tell(run, EventType.MIRROR_STOPPED, counts=run.counts)
+                record_event(run, EventType.MIRROR_STOPPED, counts=run.counts)
         elif run.attempt < settings.RUN_ATTEMPTS:
             if _take_over(run, state=JobState.PENDING, owner=""):
                 log.warning("%s lost its worker and is begun again", run)
         elif _take_over(
             run, state=JobState.FAILED, error=f"{LOST} {run.attempt} times.", ended_at=now
         ):
-            tell(run, EventType.MIRROR_FAILED, error=run.error)
+            record_event(run, EventType.MIRROR_FAILED, error=run.error)
 
 
 def _take_over(row: Leased, **fields: object) -> bool:

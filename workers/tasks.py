@@ -71,9 +71,9 @@ def refresh_advisories() -> None:
 
 
 @signals.beat_init.connect
-def begin_clocks(**_: object) -> None:
+def start_countdowns(**_: object) -> None:
     """When beat starts."""
-    periodic_tasks.begin_clocks()
+    periodic_tasks.start_countdowns()
 
 
 def _stop() -> None:

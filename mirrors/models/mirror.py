@@ -10,6 +10,7 @@ from django.db import models
 
 from channels.models import Channel
 from filters.models import Filter
+from mirrors.cron import MONTHLY
 from mirrors.models.upstream import Snapshot, Upstream
 
 
@@ -52,7 +53,7 @@ class Mirror(models.Model):
     upstream = models.ForeignKey(Upstream, on_delete=models.PROTECT)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True)
     filter = models.OneToOneField(Filter, on_delete=models.PROTECT)
-    cron = models.CharField(max_length=255, default="0 0 1 * *")
+    cron = models.CharField(max_length=255, default=MONTHLY)
     cron_timezone = models.CharField(max_length=64)
     next_run_at = models.DateTimeField(null=True, db_index=True)
     last_run_at = models.DateTimeField(null=True)

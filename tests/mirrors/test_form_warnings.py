@@ -45,7 +45,7 @@ def mirrors(
 
 def queries_of(channel: Channel) -> int:
     with CaptureQueriesContext(connection) as queries:
-        form_warnings.again(channel)
+        form_warnings.update_for_channel(channel)
     return len(queries)
 
 
@@ -88,7 +88,7 @@ def test_the_specs_of_a_channel_are_read_once_for_all_of_its_mirrors(
         return lambda text: read.append(text) or parse(text)
 
     monkeypatch.setattr(filter_forms, "spec_of", counted)
-    form_warnings.again(channel)
+    form_warnings.update_for_channel(channel)
     assert len(read) == len(specs) + 60 * 2
     assert all("None of the mirror's only packages" in m.warnings[0] for m in Mirror.objects.all())
 
@@ -100,8 +100,8 @@ def test_mirrors_whose_specs_are_too_many_say_that_they_were_not_compared(
     mirrors([channel], 3, only_specs=["a", "b", "c"], subdirs=["noarch"])
     filters = {"only_specs": ["z"], "subdirs": ["linux-64"]}
     channel_manage.edit(channel, {"filters": filters}, actor="ann")
-    monkeypatch.setattr(form_warnings, "MOST_READ", 7)
-    form_warnings.again(channel)
+    monkeypatch.setattr(form_warnings, "MAX_SPECS", 7)
+    form_warnings.update_for_channel(channel)
     said = [mirror.warnings for mirror in Mirror.objects.order_by("pk")]
     assert all("have none in common" in one[0] for one in said)
     assert [NOT_COMPARED in one for one in said] == [False, False, True]

@@ -32,7 +32,7 @@ def mirror(small: FakeConda) -> Mirror:
 
 
 def task(mirror: Mirror) -> Any:
-    return periodic_tasks.of(mirror).get()
+    return periodic_tasks.tasks_of(mirror).get()
 
 
 def edit(mirror: Mirror, **body: Any) -> Any:
@@ -45,7 +45,7 @@ def due(mirror: Mirror, ago: timedelta = timedelta()) -> datetime:
     """Let the mirror's time have come, and its clocked task's too."""
     Mirror.objects.filter(pk=mirror.pk).update(next_run_at=timezone.now() - ago)
     mirror.refresh_from_db()
-    periodic_tasks.keep(mirror)
+    periodic_tasks.update_task(mirror)
     assert mirror.next_run_at is not None
     return mirror.next_run_at
 
@@ -62,7 +62,7 @@ def test_a_mirror_has_a_task_of_its_name_that_follows_it(mirror: Mirror) -> None
     assert "30 4 * * * (Asia/Tokyo)" in moved.description
     assert CrontabSchedule.objects.filter(periodictask=None).count() == 0
     services.delete(mirror, actor="admin")
-    assert not periodic_tasks.of(mirror).exists()
+    assert not periodic_tasks.tasks_of(mirror).exists()
     assert not CrontabSchedule.objects.exists()
 
 

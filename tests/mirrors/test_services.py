@@ -175,11 +175,11 @@ def test_a_login_in_the_source_is_sealed_and_shown_as_stars(channel: Channel) ->
     assert upstream.url == SOURCE
     assert b"s3cret" not in bytes(upstream.credential)
     assert "s3cret" in unseal(upstream.credential)
-    assert source_urls.shown(upstream) == "https://***@mirror.example.org/conda/main"
+    assert source_urls.redacted_url(upstream) == "https://***@mirror.example.org/conda/main"
     assert "s3cret" not in json.dumps(list(Event.objects.values("data", "meta")))
     token = make(channel, "t", "https://mirror.example.org/t/abc-123/main")
     assert token.upstream.url == "https://mirror.example.org/main"
-    assert source_urls.shown(token.upstream) == "https://mirror.example.org/t/***/main"
+    assert source_urls.redacted_url(token.upstream) == "https://mirror.example.org/t/***/main"
 
 
 def test_a_login_stays_while_the_host_stays_and_leaves_with_it(channel: Channel) -> None:
@@ -210,7 +210,7 @@ def test_mirrors_of_one_source_share_their_upstream_and_other_logins_do_not(
 def test_a_proxy_is_sealed_shown_with_stars_and_cleared_by_an_empty_text(channel: Channel) -> None:
     mirror = make(channel, proxy="http://bob:pw@proxy.example.org:3128")
     assert unseal(mirror.upstream.proxy) == "http://bob:pw@proxy.example.org:3128"
-    assert source_urls.shown_proxy(mirror.upstream) == "http://***@proxy.example.org:3128"
+    assert source_urls.redacted_proxy(mirror.upstream) == "http://***@proxy.example.org:3128"
     for body in (
         {"proxy": "http://***@proxy.example.org:3128"},
         {"proxy": None},
@@ -219,7 +219,7 @@ def test_a_proxy_is_sealed_shown_with_stars_and_cleared_by_an_empty_text(channel
         mirror = services.edit(mirror, body, actor="ann")
         assert unseal(mirror.upstream.proxy) == "http://bob:pw@proxy.example.org:3128"
     mirror = services.edit(mirror, {"proxy": ""}, actor="ann")
-    assert source_urls.shown_proxy(mirror.upstream) is None
+    assert source_urls.redacted_proxy(mirror.upstream) is None
     assert not mirror.skip_guard
 
 
@@ -358,7 +358,7 @@ def test_a_form_that_will_disappoint_is_saved_with_a_warning(channel: Channel) -
     assert "more often than daily" in mirror.warnings[1]
     channel_manage.edit(channel, {"filters": {"types": ["cran"]}}, actor="ann")
     channel.refresh_from_db()
-    form_warnings.again(channel)
+    form_warnings.update_for_channel(channel)
     mirror.refresh_from_db()
     assert "allows only the types CRAN" in mirror.warnings[0]
 
@@ -369,7 +369,7 @@ def test_cve_filters_say_that_they_do_nothing_yet(channel: Channel) -> None:
     assert mirror.warnings == [said]
     channel_manage.edit(channel, {"filters": {"exclude_non_curated_cve": True}}, actor="ann")
     channel.refresh_from_db()
-    form_warnings.again(channel)
+    form_warnings.update_for_channel(channel)
     mirror.refresh_from_db()
     assert mirror.warnings == [said, said.replace("mirror's", "channel's")]
 

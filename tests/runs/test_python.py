@@ -631,7 +631,9 @@ class TestOnDemand:
 
     def test_a_preview_says_what_is_unknown_until_asked(self, simple: FakeSimple) -> None:
         channel = scene.channel("previewed")
-        source = source_urls.checked(simple.index, into=channel, owner=scene.admin(), actor=None)
+        source = source_urls.parse_source(
+            simple.index, into=channel, owner=scene.admin(), actor=None
+        )
         upstream = source_urls.upstream_for("python_simple", source, "")
         asked = preview.request(
             channel, upstream=upstream, mode="passive", terms={}, asker=scene.admin()

@@ -64,7 +64,7 @@ def test_a_run_asked_for_during_another_follows_it_even_if_nobody_saw_its_end(
     row = run_control.request_run(mirror, cause="manual", actor="admin")
     services.edit(mirror, {"run_now": True, "filters": {"exclude_specs": ["six"]}}, actor="admin")
     assert Mirror.objects.get(pk=mirror.pk).run_again
-    with Worker("run", row.pk, pause="mirrors.run_control.follow") as worker:
+    with Worker("run", row.pk, pause="mirrors.run_control.start_requested_run") as worker:
         worker.reached()
         worker.kill()
     assert mirror.runs.count() == 1

@@ -217,7 +217,7 @@ def _change(request: HttpRequest, channel: Channel, body: ChannelChange) -> bool
     if body.model_fields_set & {"filters", "privacy"}:
         channel.filter.refresh_from_db()
         channel.refresh_from_db(fields=["privacy"])
-        form_warnings.again(channel)
+        form_warnings.update_for_channel(channel)
     return changed
 
 

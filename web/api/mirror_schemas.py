@@ -147,7 +147,7 @@ def _state(
     mirror: Mirror, run: Run | None, warning_list: list[str], *, more_readers: bool
 ) -> MirrorState:
     return {
-        "source_root": source_urls.shown(mirror.upstream),
+        "source_root": source_urls.redacted_url(mirror.upstream),
         "state": run.state if run else JobState.PENDING,
         "last_run_at": timestamp(mirror.last_run_at),
         "last_success_at": timestamp(mirror.last_success_at),
@@ -157,7 +157,7 @@ def _state(
         "cron": mirror.cron,
         "cron_timezone": mirror.cron_timezone,
         "frequency": cron.describe(mirror.cron),
-        "proxy": source_urls.shown_proxy(mirror.upstream),
+        "proxy": source_urls.redacted_proxy(mirror.upstream),
         "filters": mirror.filter.terms,
         "held": _held(mirror),
         "warnings": warning_list,

@@ -13,7 +13,7 @@ from accounts.errors import ApiError
 from accounts.models import User
 from accounts.permissions import Attribute, Level, Scope
 from ecosystems.errors import EcosystemError
-from mirrors import services, source_urls
+from mirrors import form_fields, source_urls
 from mirrors.models import MirrorType, Preview, Upstream
 from runs import connection_test, preview
 from web.api.channel_access import ChannelRef, can_see, may_write_somewhere
@@ -85,9 +85,9 @@ def test_connection(request: HttpRequest, body: ConnectionTestBody) -> JsonObjec
     caller.need_level(Attribute.MIRROR, Level.WRITE)
     if caller.token and not may_write_somewhere(caller.token):
         raise ApiError(403, "This token does not have write for any channel.")
-    services.check_kind(body.mirror_type)
-    source = source_urls.checked(body.source_root, into=None, owner=caller.user, actor=caller)
-    proxy = source_urls.checked_proxy(body.proxy or "")
+    form_fields.check_kind(body.mirror_type)
+    source = source_urls.parse_source(body.source_root, into=None, owner=caller.user, actor=caller)
+    proxy = source_urls.parse_proxy(body.proxy or "")
     upstream = source_urls.upstream_for(body.mirror_type, source, proxy, save=False)
     return _probe(upstream, caller.user, presence.gone(request))
 

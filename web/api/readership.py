@@ -52,7 +52,7 @@ def revoke_readers(request: HttpRequest, ref: Path[SourceLinkRef]) -> Status[Non
     if link is None:
         raise not_found("mirror of this channel")
     readership.revoke(link, actor=caller_of(request).name)
-    form_warnings.again(link.channel)
+    form_warnings.update_for_channel(link.channel)
     return Status(204, None)
 
 

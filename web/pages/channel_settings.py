@@ -74,7 +74,7 @@ def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) 
     back = channel_url(channel, "channel-settings")
     if request.method == "POST":
         readership.revoke(link, actor=user_of(request).get_username())
-        form_warnings.again(link.channel)
+        form_warnings.update_for_channel(link.channel)
         messages.success(
             request, f"{link.channel.path} now has only the readers of {channel.path}."
         )
@@ -102,7 +102,7 @@ def _save(request: HttpRequest, channel: Channel, form: ChannelSettingsForm) -> 
         # Afterwards: it reads the filters of all mirrors.
         channel.filter.refresh_from_db()
         channel.refresh_from_db(fields=["privacy"])
-        form_warnings.again(channel)
+        form_warnings.update_for_channel(channel)
     except ValidationError as error:
         add_errors(form, error)
     except Stale:

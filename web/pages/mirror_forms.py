@@ -16,8 +16,9 @@ from django.core.exceptions import ValidationError
 from channels import readership
 from ecosystems import registry
 from mirrors import source_urls
+from mirrors.cron import MONTHLY
+from mirrors.form_fields import LONGEST_NAME
 from mirrors.models import Mirror, MirrorType
-from mirrors.services import LONGEST_NAME, MONTHLY
 from web.pages.account_forms import FormData
 from web.pages.channel_forms import FilterForm
 from web.pages.spec_lists import SpecListField
@@ -238,8 +239,8 @@ def _saved_values(mirror: Mirror) -> dict[str, Any]:
         "mirror_mode": mirror.mode,
         "mirror_type": mirror.kind,
         "mirror_name": mirror.name,
-        "source_root": source_urls.shown(mirror.upstream),
-        "proxy": source_urls.shown_proxy(mirror.upstream) or "",
+        "source_root": source_urls.redacted_url(mirror.upstream),
+        "proxy": source_urls.redacted_proxy(mirror.upstream) or "",
         "publish_to_more_readers": readership.publishing_to_more_readers([mirror.pk])
         == {mirror.pk},
         "only": bool(_terms(mirror).get("only_specs")),
@@ -253,15 +254,15 @@ def _saved_values(mirror: Mirror) -> dict[str, Any]:
 def _copied_values(mirror: Mirror) -> dict[str, Any]:
     """The mirror's values under another name, without its credentials, which nobody may read."""
     source, proxy = (
-        source_urls.shown(mirror.upstream),
-        source_urls.shown_proxy(mirror.upstream) or "",
+        source_urls.redacted_url(mirror.upstream),
+        source_urls.redacted_proxy(mirror.upstream) or "",
     )
     return {
         **_saved_values(mirror),
         # “_copy” takes five characters.
         "mirror_name": f"{mirror.name[: LONGEST_NAME - 5]}_copy",
-        "source_root": mirror.upstream.url if source_urls.HIDDEN in source else source,
-        "proxy": "" if source_urls.HIDDEN in proxy else proxy,
+        "source_root": mirror.upstream.url if source_urls.REDACTED in source else source,
+        "proxy": "" if source_urls.REDACTED in proxy else proxy,
         "publish_to_more_readers": False,
         "version": None,
     }

@@ -24,7 +24,7 @@ from ecosystems.errors import EcosystemError, SpecError
 from filters.rules import conflicts
 from filters.rules.form import SPEC_LISTS, kind_of
 from mirrors import cron as schedule
-from mirrors import services, source_urls
+from mirrors import form_fields, source_urls
 from mirrors.models import Mirror, MirrorType, Preview, Upstream
 from runs import connection_test, preview
 from web.pages.channel_forms import add_errors
@@ -170,8 +170,8 @@ def _upstream(request: HttpRequest, form: MirrorForm, channel: Channel) -> Upstr
     owner = form.mirror.owner if form.mirror else user_of(request)
     body = {key: form.cleaned_data[key] for key in ("source_root", "proxy")}
     actor = Caller(user_of(request))
-    source, proxy = services.check_source(
-        body, channel=channel, owner=owner, actor=actor, kept=saved
+    source, proxy = form_fields.check_source(
+        body, channel=channel, owner=owner, actor=actor, stored=saved
     )
     return source_urls.upstream_for(form.kind, source, proxy, save=False)
 
