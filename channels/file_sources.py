@@ -49,7 +49,7 @@ def client_for(
 ) -> Client:
     """An HTTP client with these sealed secrets, under the egress policy.
 
-    `slots`: `connections.AWAITED` where somebody waits for the answer.
+    `slots`: `connection_slots.AWAITED` where somebody waits for the answer.
     """
     secret = unseal(credential)
     return Client(

@@ -24,9 +24,9 @@ def report(error: BaseException, what: str) -> str:
 
     `what` says what it ended, like "run 7".
     """
-    known = [note for note in getattr(error, "__notes__", ()) if note.startswith(_BEGINS)]
-    if known:
-        return str(known[0])
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(_BEGINS)]
+    if notes:
+        return str(notes[0])
     text = f"{_BEGINS}{secrets.token_hex(4)}. An administrator finds it in the log of the server."
     log.error("%s ended %s", text.partition(".")[0], what, exc_info=error)
     error.add_note(text)

@@ -23,13 +23,13 @@ class ListedFrom(msgspec.Struct, array_like=True, frozen=True):
 
 def entry_of(sources: Iterable[ListedFrom], filename: str) -> ListedFrom | None:
     """The entry that a file of the row belongs to: the one that names it, or the unnamed rest."""
-    rest = None
+    unnamed = None
     for entry in sources:
         if entry.filenames is None:
-            rest = rest or entry
+            unnamed = unnamed or entry
         elif filename in entry.filenames:
             return entry
-    return rest
+    return unnamed
 
 
 class ListedFromField(models.JSONField):

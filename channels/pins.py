@@ -24,29 +24,29 @@ File = tuple[int, str]
 
 def pinned_hashes(files: Iterable[File]) -> dict[File, str]:
     """The SHA-256 of those of the files that have a pin."""
-    wanted = set(files)
-    if not wanted:
+    asked = set(files)
+    if not asked:
         return {}
     bases = dict(
-        FileSource.objects.filter(pk__in={origin for origin, _ in wanted}).values_list(
+        FileSource.objects.filter(pk__in={origin for origin, _ in asked}).values_list(
             "pk", "base_url"
         )
     )
-    keys = {file: _key(bases.get(file[0], ""), file[1]) for file in wanted}
+    keys = {file: _key(bases.get(file[0], ""), file[1]) for file in asked}
     names = list(set(keys.values()))
-    found: dict[str, str] = {}
+    pins: dict[str, str] = {}
     for start in range(0, len(names), BATCH):
         rows = Pin.objects.filter(pk__in=names[start : start + BATCH])
-        found.update(rows.values_list("key", "sha256"))
-    return {file: found[key] for file, key in keys.items() if key in found}
+        pins.update(rows.values_list("key", "sha256"))
+    return {file: pins[key] for file, key in keys.items() if key in pins}
 
 
 def apply_pins(records: Iterable[tuple[int, Record]]) -> None:
     """Give the records of these origins that have no hash the one of their pin."""
-    bare = [(origin, one) for origin, one in records if not one.sha256 and not one.md5]
-    found = pinned_hashes((origin, one.filename) for origin, one in bare)
-    for origin, one in bare:
-        one.sha256 = found.get((origin, one.filename), "")
+    bare = [(origin, record) for origin, record in records if not record.sha256 and not record.md5]
+    pins = pinned_hashes((origin, record.filename) for origin, record in bare)
+    for origin, record in bare:
+        record.sha256 = pins.get((origin, record.filename), "")
 
 
 def add_pin(origin: FileSource, filename: str, digest: Digest) -> None:

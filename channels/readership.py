@@ -61,26 +61,26 @@ class SourceUse:
     owner: User | None
 
 
-def link(wish: SourceUse, *, more_readers: bool | None, actor: Caller | None) -> None:
+def link(use: SourceUse, *, more_readers: bool | None, actor: Caller | None) -> None:
     """Note that a mirror reads a channel; call it in the transaction that saves the mirror.
 
     `more_readers`: what the form says, None for nothing. ValidationError where the channel has
     more readers than the source, and nobody allows that.
     """
     link, new = SourceLink.objects.select_for_update(of=("self",)).get_or_create(
-        mirror=wish.mirror,
-        source=wish.source,
-        defaults={"channel": wish.channel, "owner": wish.owner},
+        mirror=use.mirror,
+        source=use.source,
+        defaults={"channel": use.channel, "owner": use.owner},
     )
     if more_readers and not link.more_readers:
-        if actor is None or not may_grant(actor, wish.source):
-            raise ValidationError({FIELD: _no_grant(wish)})
+        if actor is None or not may_grant(actor, use.source):
+            raise ValidationError({FIELD: _no_grant(use)})
         _set(link, more_readers=True, actor=actor.name)
     elif more_readers is False and link.more_readers:
         _set(link, more_readers=False, actor=actor.name if actor else "")
-    elif new and not more_readers and _opens(wish):
-        raise ValidationError({FIELD: _too_open(wish)})
-    update_restricted(wish.channel)
+    elif new and not more_readers and _opens(use):
+        raise ValidationError({FIELD: _too_open(use)})
+    update_restricted(use.channel)
 
 
 def revoke(link: SourceLink, *, actor: str) -> None:
@@ -110,42 +110,42 @@ def publishing_to_more_readers(mirrors: Iterable[int]) -> set[int]:
     return set(rows.values_list("mirror", flat=True))
 
 
-def warnings(wishes: Iterable[SourceUse]) -> dict[int, str]:
+def warnings(source_uses: Iterable[SourceUse]) -> dict[int, str]:
     """What readers of each mirror should know about its source, "" for nothing; by mirror."""
-    some = list(wishes)
-    rows = SourceLink.objects.filter(mirror__in=[wish.mirror for wish in some], more_readers=True)
-    links = rows.values_list("mirror", "source_id", "granted_by") if some else ()
+    uses = list(source_uses)
+    rows = SourceLink.objects.filter(mirror__in=[use.mirror for use in uses], more_readers=True)
+    links = rows.values_list("mirror", "source_id", "granted_by") if uses else ()
     granted = {(mirror, source): by for mirror, source, by in links}
     kinds: dict[int, str] = {}
-    found: dict[int, str] = {}
-    for wish in some:
-        source = wish.source
+    texts: dict[int, str] = {}
+    for use in uses:
+        source = use.source
         if source.pk not in kinds:
             kinds[source.pk] = access.effective_privacy(source)
-        by = granted.get((wish.mirror, source.pk))
-        found[wish.mirror] = _warning(wish, kinds[source.pk], by)
-    return found
+        by = granted.get((use.mirror, source.pk))
+        texts[use.mirror] = _warning(use, kinds[source.pk], by)
+    return texts
 
 
-def _warning(wish: SourceUse, kind: str, granted_by: str | None) -> str:
+def _warning(use: SourceUse, kind: str, granted_by: str | None) -> str:
     """`kind`: the privacy of the source; `granted_by`: who allows more readers, None = nobody."""
-    if not access.is_more_open(access.declared_privacy(wish.channel), kind):
+    if not access.is_more_open(access.declared_privacy(use.channel), kind):
         return ""
     if granted_by is not None:
         return (
-            f"The source {wish.source.path} is {kind}; {granted_by} allows "
-            f"{wish.channel.path} to publish it to more readers."
+            f"The source {use.source.path} is {kind}; {granted_by} allows "
+            f"{use.channel.path} to publish it to more readers."
         )
     return (
-        f"The source {wish.source.path} is {kind}, so only those who may read it get the channel "
-        f"{wish.channel.path}."
+        f"The source {use.source.path} is {kind}, so only those who may read it get the channel "
+        f"{use.channel.path}."
     )
 
 
-def _opens(wish: SourceUse) -> bool:
+def _opens(use: SourceUse) -> bool:
     """Whether the channel, by its own setting, has more readers than the source."""
     return access.is_more_open(
-        access.declared_privacy(wish.channel), access.effective_privacy(wish.source)
+        access.declared_privacy(use.channel), access.effective_privacy(use.source)
     )
 
 
@@ -160,8 +160,8 @@ def _set(link: SourceLink, *, more_readers: bool, actor: str) -> None:
         record_event(EventType.CHANNEL_UPDATED, channel, actor, source=link.source.path, **meta)
 
 
-def _too_open(wish: SourceUse) -> str:
-    source, channel = wish.source, wish.channel
+def _too_open(use: SourceUse) -> str:
+    source, channel = use.source, use.channel
     return (
         f"The channel {source.path} is {access.effective_privacy(source)} and {channel.path} is "
         f"{access.declared_privacy(channel)}, so this mirror would show it to more readers. Make "
@@ -170,8 +170,8 @@ def _too_open(wish: SourceUse) -> str:
     )
 
 
-def _no_grant(wish: SourceUse) -> str:
+def _no_grant(use: SourceUse) -> str:
     return (
-        f"Only who manages the channel {wish.source.path} may publish it to more readers than it "
+        f"Only who manages the channel {use.source.path} may publish it to more readers than it "
         "has."
     )

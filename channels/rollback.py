@@ -110,11 +110,11 @@ def _not_kept(channel: Channel, number: int) -> WrongState:
 
 def _sections(channel: Channel, number: int) -> list[tuple[str, str]]:
     rows = Package.objects.filter(channel=channel)
-    found: set[tuple[str, str]] = set()
+    sections: set[tuple[str, str]] = set()
     for revision in (number, channel.current):
         there = rows.filter(added_in__lte=revision, removed_in__gt=revision)
-        found.update(there.order_by().values_list("family", "section").distinct())
-    return sorted(found)
+        sections.update(there.order_by().values_list("family", "section").distinct())
+    return sorted(sections)
 
 
 def _listings(

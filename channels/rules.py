@@ -75,6 +75,6 @@ def limited_ecosystem(
     every = [row.terms for row in channel.filters]
     # What excludes and includes specs decides later; reading long lists takes time.
     mine, _ = compared(terms, every)
-    licenses = any(one.get(key) for one in (terms, *every) for key in LICENSE_LISTS)
+    licenses = any(form.get(key) for form in (terms, *every) for key in LICENSE_LISTS)
     only = mirror_rules(kind, mine).only.specs
     return ecosystem.limited_to(FetchLimits(only=only, active=active, licenses=licenses))

@@ -77,8 +77,8 @@ def create(
                 Generation.rise()
     except IntegrityError as error:
         if Channel.objects.alive().filter(name=name, parent=parent).exists():
-            what = "subchannel" if parent else "channel"
-            raise WrongState(f"A {what} of the name {name} exists.") from error
+            noun = "subchannel" if parent else "channel"
+            raise WrongState(f"A {noun} of the name {name} exists.") from error
         raise
     channel.refresh_from_db()
     return channel
@@ -195,14 +195,14 @@ def delete(channel: Channel, *, actor: str, expected: int | None = None) -> None
 @transaction.atomic
 def pin(channel: Channel, number: int, *, pinned: bool, actor: str) -> Revision:
     """Keep a revision for ever, or no longer."""
-    found = channel.revisions.select_for_update().filter(number=number).first()
-    if found is None:
+    row = channel.revisions.select_for_update().filter(number=number).first()
+    if row is None:
         raise WrongState(f"The revision {number} of {channel.path} is not kept any more.")
-    if found.pinned != pinned:
-        found.pinned = pinned
-        found.save(update_fields=["pinned"])
+    if row.pinned != pinned:
+        row.pinned = pinned
+        row.save(update_fields=["pinned"])
         record_event(EventType.CHANNEL_UPDATED, channel, actor, pinned={str(number): pinned})
-    return found
+    return row
 
 
 def check_name(name: str) -> None:
@@ -233,12 +233,12 @@ def record_event(event: EventType, channel: Channel, actor: str, **meta: Any) ->
 
 def _locked(channel: Channel, expected: int | None) -> Channel:
     rows = Channel.objects.alive().select_for_update(of=("self",))
-    found = rows.select_related("filter", "parent").filter(pk=channel.pk).first()
-    if found is None:
+    row = rows.select_related("filter", "parent").filter(pk=channel.pk).first()
+    if row is None:
         raise WrongState("This channel was deleted meanwhile.")
-    if expected is not None and found.version != expected:
+    if expected is not None and row.version != expected:
         raise Stale
-    return found
+    return row
 
 
 def _save_freeze(channel: Channel) -> None:
