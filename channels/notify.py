@@ -29,6 +29,11 @@ def preview(pk: int) -> None:
     _send("make_preview", pk)
 
 
+def advisory_index(channel_pk: int) -> None:
+    """The rows about a channel's advisories are behind its listing, or behind the advisories."""
+    _send("index_advisories", channel_pk)
+
+
 def _send(task: str, pk: int) -> None:
     # By name: tasks stand above this package.
     try:

@@ -137,8 +137,13 @@ class RevisionBuilder:
             if gone.exclude(name__in=keep).update(removed_in=self.number):
                 self.documents_changed = True
 
-    def commit(self, inputs: dict[str, Any], *, reason: str, **fields: Any) -> Revision | None:
+    def commit(
+        self, inputs: dict[str, Any], *, reason: str, within_freeze: bool = False, **fields: Any
+    ) -> Revision | None:
         """Show what was built: the one moment at which clients see a change.
+
+        `within_freeze`: the channel is frozen, what waits goes on waiting, and so does the
+        publication, which has to count it.
 
         None where nothing changed, so that no revision is needed. Raises
         `WrongState` where the channel was frozen or deleted meanwhile.
@@ -151,11 +156,14 @@ class RevisionBuilder:
             # Without the key, or it would block whoever creates rows of the channel.
             rows = Channel.objects.select_for_update(no_key=True)
             channel = rows.get(pk=self.channel.pk)
-            if channel.deleted_at or (channel.frozen_at and not fields.get("rollback_of")):
+            frozen = channel.frozen_at and not fields.get("rollback_of")
+            if channel.deleted_at or bool(frozen) != within_freeze:
                 raise WrongState(f"The channel {channel.path} was frozen or deleted meanwhile.")
             now = timezone.now()
             revision = None
             published = {"published_version": self.publication.requested_version}
+            if within_freeze:
+                published = {}
             if changed or fields.get("rollback_of"):
                 counts = self.changes.counts()
                 revision = Revision.objects.create(
@@ -175,7 +183,8 @@ class RevisionBuilder:
                 current = channel.revisions.filter(number=channel.current)
                 current.update(inputs=inputs, **totals)
             Channel.objects.filter(pk=channel.pk).update(**published)
-            self.publication.write(state=JobState.COMPLETED, ended_at=now, revision=None)
+            ended = {} if within_freeze else {"state": JobState.COMPLETED, "ended_at": now}
+            self.publication.write(**ended, revision=None)
         self.channel.refresh_from_db()
         return revision
 

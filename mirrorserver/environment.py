@@ -79,6 +79,8 @@ class Environment:
     osv_url: str | None = _variable(variables.feed_url)
     nvd_url: str | None = _variable(variables.feed_url)
     conda_mapping_url: str | None = _variable(variables.feed_url)
+    malware_in_frozen: str = _variable(variables.choice("remove", "keep"))
+    stale_feed_days: int = _variable(integer(7, low=1, high=3650))
     time_zone: str = _variable(variables.time_zone, "TZ")
 
     # What `read` works out: from several variables, or by writing to the disk.

@@ -52,6 +52,19 @@ def flag(name: str, text: str | None) -> bool:
     return value in _TRUE
 
 
+def choice(default: str, *others: str) -> Parser[str]:
+    """One of a few words, whatever their case."""
+    words = (default, *others)
+
+    def parse(name: str, text: str | None) -> str:
+        value = default if text is None else text.lower()
+        if value not in words:
+            raise BadEnvironment(name, text or "", f"{' or '.join(words)} expected")
+        return value
+
+    return parse
+
+
 def integer(default: int, *, low: int, high: int) -> Parser[int]:
     """A whole number from `low` to `high`."""
 

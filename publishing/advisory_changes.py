@@ -9,24 +9,21 @@ publications judge the snapshots that are here, and of those only the packages c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-
 from django.db import transaction
-from django.db.models.functions import Lower
+from django.db.models import F
 
 from advisories import change_log
 from advisories.models import ChangeCounter
-from channels.models import Channel, Generation, Package
+from channels.models import Channel, Generation
 from channels.rules import channel_rules, mirror_rules
-from ecosystems.kinds import Family
 from filters.rules import Rules
 from mirrors.models import Mirror
+from publishing import advisory_index
+from publishing.changed_names import lists_any
 from publishing.file_advisories import Need, need_of
 
-MOST_NAMES = 500
-"""Beyond so many names of a family every channel that has packages of it is concerned."""
-
-NamesByFamily = Mapping[str, Set[str]]
+MOST_INDEXED = 20
+"""Of so many changed names the caller waits until pages show them: a curation, not an import."""
 
 
 def request() -> list[Channel]:
@@ -42,7 +39,7 @@ def request() -> list[Channel]:
     channels = [
         channel
         for channel, need in _channels_by_need()
-        if _has_any(channel, every if need is Need.ALL else malware)
+        if lists_any(channel, every if need is Need.ALL else malware)
     ]
     with transaction.atomic():
         counter = ChangeCounter.objects.filter(pk=change_log.ROW, requested=requested)
@@ -54,7 +51,17 @@ def request() -> list[Channel]:
         if channels:
             # Answers that web processes remember may name files that are to leave.
             Generation.rise()
+    if sum(map(len, every.values())) <= MOST_INDEXED:
+        _index(requested)
     return channels
+
+
+def _index(before: int) -> None:
+    """Have pages show a change of a few packages at once; workers do what takes longer."""
+    for channel in Channel.objects.alive().filter(
+        indexed_advisories=before, indexed_revision=F("current")
+    ):
+        advisory_index.update(channel)
 
 
 def _open_changes() -> tuple[int, int]:
@@ -79,22 +86,3 @@ def _channels_by_need() -> list[tuple[Channel, Need]]:
         if need is not Need.NOTHING:
             by_need.append((channel, need))
     return by_need
-
-
-def _has_any(channel: Channel, names: NamesByFamily) -> bool:
-    """Whether the channel lists or leaves out a package of one of these names."""
-    for family, changed in names.items():
-        rows = Package.objects.at(channel.current).filter(channel=channel, family=family)
-        if family == Family.CRAN:
-            # R's names are compared without regard to case, and listed as their authors write them.
-            rows = rows.annotate(compared=Lower("name"))
-            column = "compared__in"
-        else:
-            column = "name__in"
-        if len(changed) <= MOST_NAMES:
-            rows = rows.filter(**{column: changed})
-        if rows.exists():
-            return True
-    # Their purls may name any of the others.
-    with_purls = Package.objects.at(channel.current).filter(channel=channel, has_purls=True)
-    return any(family != Family.CONDA for family in names) and with_purls.exists()

@@ -15,12 +15,11 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from advisories import change_log
-from advisories.catalog import curated_name
 from advisories.matching.facts import Match
 from channels.models import Channel, ListedAdvisory, Package
-from ecosystems.kinds import Family
 from ecosystems.progress import Stop, never_stop
 from publishing import file_advisories
+from publishing.changed_names import packages_named
 from publishing.published_records import records_of
 
 BATCH = 200
@@ -65,16 +64,9 @@ def _changed(channel: Channel) -> list[_Place]:
     )
     places = {_Place(*values) for values in rows.filter(moved).values_list(*_Place._fields)}
     changed = change_log.names_since(since)
-    if not changed:
-        return sorted(places)
-    others = any(family != Family.CONDA for family in changed)
-    current = rows.filter(added_in__lte=channel.current, removed_in__gt=channel.current)
-    for *values, has_purls in current.values_list(*_Place._fields, "has_purls").iterator():
-        place = _Place(*values)
-        names = changed.get(place.family, set())
-        by_purl = has_purls and others
-        if by_purl or (names and curated_name(place.family, place.name) in names):
-            places.add(place)
+    if changed:
+        named = packages_named(channel, changed)
+        places |= {_Place(row.family, row.section, row.name) for row in named}
     return sorted(places)
 
 

@@ -20,7 +20,7 @@ from channels.states import ACTIVE, JobState
 from ecosystems import registry
 from ecosystems.progress import Progress, Stop, no_progress
 from mirrors.models import Run
-from publishing import optional_documents, tallies
+from publishing import frozen_malware, optional_documents, tallies
 from publishing.changed_packages import ChangedSection, changed_sections
 from publishing.diff import compare
 from publishing.inputs import Identity, Inputs, gather, on_demand, published_identity
@@ -38,7 +38,7 @@ def publish(
 ) -> bool:
     """Do one publication of the channel if it wants one and nobody else does it.
 
-    Of a frozen channel it is only counted what would change. `run`: the one
+    Of a frozen channel it is only counted what would change, and malware leaves. `run`: the one
     that it is done for. True if a publication was done (or tried) here.
     """
     publication = _claim(channel)
@@ -51,7 +51,10 @@ def publish(
     # Frozen or deleted meanwhile: nothing is published, and nothing went wrong.
     with suppress(WrongState), working_on(publication, end) as heart:
         if publication.channel.frozen_at:
-            _estimate(publication, stop=stop)
+            removed = frozen_malware.remove_malware(publication, heart, stop=stop)
+            _estimate(publication, removed=removed, stop=stop)
+            if removed:
+                tallies.recount(publication.channel)
         else:
             _build(publication, heart, stop=stop, progress=progress, run=run)
             tallies.recount(publication.channel)
@@ -145,8 +148,11 @@ def _covered_run(publication: Publication) -> Run | None:
     return covered[0] if len(covered) == 1 else None
 
 
-def _estimate(publication: Publication, *, stop: Stop) -> None:
-    """Count what a publication would change, and leave the channel as it is."""
+def _estimate(publication: Publication, *, removed: int, stop: Stop) -> None:
+    """Count what a publication would change, and leave the channel as it is.
+
+    `removed`: malware that left all the same.
+    """
     channel = publication.channel
     sections = changed_sections(channel, gather(channel), published_identity(channel))
     difference = compare(
@@ -165,6 +171,7 @@ def _estimate(publication: Publication, *, stop: Stop) -> None:
         "added": difference.added,
         "replaced": difference.replaced,
         "removed": difference.removed,
+        "malware": channel.pending_changes.get("malware", 0) + removed,
     }
     with transaction.atomic():
         publication.write(state=JobState.COMPLETED, ended_at=timezone.now())

@@ -26,7 +26,7 @@ from mirrors import form_warnings, periodic_tasks, run_control
 from mirrors.cron import next_fire
 from mirrors.models import Cause, Mirror, Preview, Run
 from mirrors.run_control import record_event
-from publishing import advisory_changes, publish
+from publishing import advisory_changes, advisory_index, publish
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ def dispatch_round() -> None:
         _enqueue("preview", preview)
     for channel in _channels_to_publish():
         _enqueue("publication", channel)
+    for outdated in advisory_index.outdated():
+        _enqueue("advisory_index", outdated.pk)
 
 
 def reap() -> None:

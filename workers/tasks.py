@@ -10,7 +10,7 @@ from advisories import feeds
 from channels.errors import Interrupted
 from channels.models import Channel
 from mirrors import periodic_tasks
-from publishing import advisory_changes, publish
+from publishing import advisory_changes, advisory_index, publish
 from runs import execute, preview
 from workers import dispatch, retention, shutdown
 
@@ -35,6 +35,15 @@ def publish_channel(pk: int) -> None:
                 return
     except ShuttingDown:
         return
+
+
+@shared_task
+def index_advisories(pk: int) -> None:
+    """Bring the rows up to date that say which advisories are about what a channel lists."""
+    channel = Channel.objects.alive().filter(pk=pk).first()
+    if channel is not None:
+        with suppress(ShuttingDown):
+            advisory_index.update(channel, stop=_stop)
 
 
 @shared_task

@@ -69,6 +69,8 @@ def test_allowed_upstreams_are_split_at_commas(tmp_path: Path) -> None:
         ("LEASE_SECONDS", "0"),
         ("LEASE_SECONDS", "soon"),
         ("OSV_URL", "osv.example.org"),
+        ("MALWARE_IN_FROZEN", "perhaps"),
+        ("STALE_FEED_DAYS", "0"),
         ("NVD_URL", "ftp://nvd.example.org"),
         ("CONDA_MAPPING_URL", "https://me:secret@example.org/map.json"),
     ],

@@ -9,18 +9,20 @@ import pytest
 from django.conf import LazySettings
 from django.utils import timezone
 
+from advisories.importing import import_file
 from channels import notify
 from channels.models import Channel, Fetch, Publication
 from history.models import Event
 from mirrors import run_control, services
 from mirrors.models import Mirror, Preview, Run
-from publishing import publish
+from publishing import advisory_index, publish
 from runs import execute, preview
 from tests import invariants, scene
+from tests.advisories import files, records
 from tests.condatree import FakeConda
 from tests.processes import Worker
 from tests.rogue import Behaviour
-from workers import dispatch
+from workers import dispatch, tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +36,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 def enqueued(monkeypatch: pytest.MonkeyPatch, fresh: None) -> list[tuple[str, int]]:
     """What the workers are told."""
     told: list[tuple[str, int]] = []
-    for kind in ("run", "publication", "preview"):
+    for kind in ("run", "publication", "preview", "advisory_index"):
         monkeypatch.setattr(notify, kind, lambda pk, kind=kind: told.append((kind, pk)))
     return told
 
@@ -54,6 +56,21 @@ def test_everything_that_waits_is_enqueued(
     enqueued.clear()
     dispatch.dispatch_round()
     assert enqueued == [], "a row is not enqueued again at once"
+
+
+def test_what_advisories_change_is_published_and_indexed(
+    small: FakeConda, enqueued: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    channel = scene.channel()
+    scene.run_now(scene.mirror(channel, small.channel))
+    enqueued.clear()
+    report = records.osv("MAL-1", records.affected("r-six", ecosystem="conda"))
+    import_file(files.written(tmp_path, files.archive(report)))
+    import_file(files.written(tmp_path, {"six": None}))
+    dispatch.dispatch_round()
+    assert enqueued == [("advisory_index", channel.pk)], "it lists nothing of that name"
+    tasks.index_advisories(channel.pk)
+    assert advisory_index.outdated() == []
 
 
 def test_a_run_asked_for_during_another_follows_it_even_if_nobody_saw_its_end(
