@@ -28,11 +28,11 @@ from web.throttle import SAFE
 logger = logging.getLogger(__name__)
 
 QUEUE = 1000
-LOOKERS, LOOKERS_QUEUE = 8, 8
+UPSTREAM_THREADS, UPSTREAM_QUEUE = 8, 8
 """Threads for what asks an upstream before it answers: others must not wait behind them."""
 UNPACKERS = 1
 """Threads that unpack for clients of old forms: nobody else waits behind them."""
-_LOOKS = ("/mirrors/test/", "/mirrors/test", "/mirrors/check/")
+_ASKS_UPSTREAM = ("/mirrors/test/", "/mirrors/test", "/mirrors/check/")
 BUSY = "The server has too much to do now. Try again."
 BUSY_DATABASE = Problem(503, DATABASE_BUSY, [("Retry-After", str(RETRY_SECONDS))])
 
@@ -45,7 +45,7 @@ class Application:
         self._pages = Pool("pages", threads=threads, queue=QUEUE)
         # Who only reads finds a thread while all changes wait for a locked database.
         self._changes = Share(self._pages, threads=max(1, threads // 2), queue=QUEUE)
-        self._lookers = Pool("lookers", threads=LOOKERS, queue=LOOKERS_QUEUE)
+        self._upstream_pool = Pool("upstream", threads=UPSTREAM_THREADS, queue=UPSTREAM_QUEUE)
         self._packages = Pool("packages", threads=threads, queue=2 * QUEUE)
         # What is not remembered is looked up, and clients may ask for any number of such names.
         self._lookups = ClientShares(self._packages, threads=max(1, threads // 2), queue=QUEUE)
@@ -81,19 +81,20 @@ class Application:
 
     async def _package(self, scope: Scope, proto: Exchange, request: dict[str, Any]) -> None:
         """What lies in a channel."""
+        # A GET may have a body (RFC 9110, 9.3.1); unread, it would pass for the next request.
         if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
             await self._drop_body(scope, proto)
         if (reply := await self._remembered(request)) is None:
-            asking = shares.client(scope, request)
-            found = await self._lookups.run(asking, app.respond, request)
-            if isinstance(found, app.Waiting):
-                who = shares.client(scope, request, found.answer.user)
-                with self._shares.one(who):
-                    await self._wait(proto, found)
+            client = shares.client(scope, request)
+            outcome = await self._lookups.run(client, app.respond, request)
+            if isinstance(outcome, app.Waiting):
+                downloader = shares.client(scope, request, outcome.answer.user)
+                with self._shares.slot(downloader):
+                    await self._wait(proto, outcome)
                 return
-            reply = found
+            reply = outcome
         if reply.packed:
-            with self._shares.one(shares.client(scope, request, reply.user)):
+            with self._shares.slot(shares.client(scope, request, reply.user)):
                 await self._unpack(proto, reply)
         elif reply.path is not None:
             sending.send_file(proto, reply)
@@ -133,7 +134,7 @@ class Application:
         """Read and forget what nothing reads, so that the connection can be used again."""
         body = bodies.Body(self._memory)
         try:
-            await body.read(scope, proto, _nobody)
+            await body.read(scope, proto, _never_authenticated)
         except bodies.Refused:
             return
         finally:
@@ -151,7 +152,7 @@ class Application:
                 _send(proto, _refusal(request, error))
                 return
             environ = bridge.environ_of(scope, request, content)
-            if scope.path.endswith(_LOOKS):
+            if scope.path.endswith(_ASKS_UPSTREAM):
                 answer = await self._look(proto, environ)
             elif scope.method in SAFE:
                 answer = await self._pages.run(bridge.answer, environ)
@@ -170,23 +171,25 @@ class Application:
         """The answer of a view that asks an upstream, and may end when its client leaves."""
         gone = asyncio.ensure_future(proto.client_disconnect())
         try:
-            return await self._lookers.run(bridge.answer, {**environ, presence.KEY: gone.done})
+            return await self._upstream_pool.run(
+                bridge.answer, {**environ, presence.KEY: gone.done}
+            )
         finally:
             gone.cancel()
 
     async def _body(
         self, scope: Scope, proto: Exchange, request: dict[str, Any], body: bodies.Body
     ) -> bytes:
-        async def known() -> bool:
+        async def is_authenticated() -> bool:
             environ = bridge.environ_of(scope, request, b"")
             try:
-                return await self._changes.run(bridge.known, environ)
+                return await self._changes.run(bridge.is_authenticated, environ)
             except (Error, ApiError) as error:
                 logger.exception("The database did not say whose request this is.")
                 again = RETRY_SECONDS
                 raise bodies.Refused(503, DATABASE_BUSY, again=again) from error
 
-        content = await body.read(scope, proto, known)
+        content = await body.read(scope, proto, is_authenticated)
         if request.get("CONTENT_TYPE", "").lower().startswith(bodies.MULTIPART):
             # No view takes a file; what is not here says so itself.
             if (
@@ -208,7 +211,7 @@ class Application:
                 gone.cancel()
 
 
-async def _nobody() -> bool:
+async def _never_authenticated() -> bool:
     return False
 
 
@@ -234,7 +237,7 @@ def _refusal(request: dict[str, Any], error: bodies.Refused) -> Reply:
     headers: Headers = [("Retry-After", str(error.again))] if error.again else []
     if not request["PATH_INFO"].startswith("/api/"):
         return problem(request, Problem(error.status, str(error), headers))
-    found = ApiError(error.status, str(error)).body()
-    body = json.dumps(found).encode()
+    error_body = ApiError(error.status, str(error)).body()
+    body = json.dumps(error_body).encode()
     headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     return Reply(error.status, [*headers, ("Cache-Control", "no-store"), *safe()], body)

@@ -24,11 +24,11 @@ BYTES_A_SECOND = 32 * KIB
 MULTIPART = "multipart/"
 
 
-class Most(IntEnum):
+class MaxBody(IntEnum):
     """How many bytes a body may have."""
 
-    STRANGER = 16 * KIB
-    KNOWN = 2 * KIB * KIB
+    ANONYMOUS = 16 * KIB
+    AUTHENTICATED = 2 * KIB * KIB
     SPECS = 32 * KIB * KIB
     """Where lists of 100,000 package names belong."""
 
@@ -69,13 +69,13 @@ class Memory:
         self.used -= count
 
 
-def most(method: str, path: str) -> Most:
+def max_body(method: str, path: str) -> MaxBody:
     """What a known client may send to this address."""
     if _STRANGERS.fullmatch(path):
-        return Most.STRANGER
+        return MaxBody.ANONYMOUS
     if method in ("POST", "PUT", "PATCH") and _SPECS.fullmatch(path):
-        return Most.SPECS
-    return Most.KNOWN
+        return MaxBody.SPECS
+    return MaxBody.AUTHENTICATED
 
 
 class Body:
@@ -86,9 +86,9 @@ class Body:
         self._counted = 0
 
     async def read(
-        self, scope: Scope, proto: Exchange, known: Callable[[], Awaitable[bool]]
+        self, scope: Scope, proto: Exchange, is_authenticated: Callable[[], Awaitable[bool]]
     ) -> bytes:
-        """All of it; `known` says whether the client's credentials are valid.
+        """All of it; `is_authenticated` says whether the client's credentials are valid.
 
         Raises `Refused`.
         """
@@ -96,21 +96,26 @@ class Body:
         coming = length is not None or scope.headers.get("transfer-encoding") is not None
         if not coming or length == "0":
             return b""
-        allowed = most(scope.method, scope.path)
+        allowed = max_body(scope.method, scope.path)
         declared = int(length) if length and length.isdigit() else -1
         _check(declared, allowed)
-        if declared > Most.STRANGER:
-            await _check_known(declared, known)
-        return await self._pieces(proto, declared, allowed, known)
+        if declared > MaxBody.ANONYMOUS:
+            await _check_authenticated(declared, is_authenticated)
+        return await self._pieces(proto, declared, allowed, is_authenticated)
 
     async def _pieces(
-        self, proto: Exchange, declared: int, allowed: int, known: Callable[[], Awaitable[bool]]
+        self,
+        proto: Exchange,
+        declared: int,
+        allowed: int,
+        is_authenticated: Callable[[], Awaitable[bool]],
     ) -> bytes:
         body = bytearray()
-        checked = declared > Most.STRANGER
+        checked = declared > MaxBody.ANONYMOUS
         begun = asyncio.get_running_loop().time()
         pieces = proto.__aiter__()
         while True:
+            # Moves with what has come: a steady client may send a large body, a trickling one not.
             until = begun + FIRST_SECONDS + len(body) / BYTES_A_SECOND
             try:
                 async with asyncio.timeout_at(until):
@@ -123,8 +128,8 @@ class Body:
             self._counted += len(piece)
             body += piece
             _check(len(body), allowed)
-            if not checked and len(body) > Most.STRANGER:
-                await _check_known(len(body), known)
+            if not checked and len(body) > MaxBody.ANONYMOUS:
+                await _check_authenticated(len(body), is_authenticated)
                 checked = True
 
     def close(self) -> None:
@@ -138,9 +143,9 @@ def _check(count: int, allowed: int) -> None:
         raise Refused(413, f"The body is larger than {_shown(allowed)}, the most at this address.")
 
 
-async def _check_known(count: int, known: Callable[[], Awaitable[bool]]) -> None:
-    if count > Most.STRANGER and not await known():
-        shown = _shown(Most.STRANGER)
+async def _check_authenticated(count: int, is_authenticated: Callable[[], Awaitable[bool]]) -> None:
+    if count > MaxBody.ANONYMOUS and not await is_authenticated():
+        shown = _shown(MaxBody.ANONYMOUS)
         raise Refused(413, f"The body is larger than {shown}, the most without a valid sign-in.")
 
 

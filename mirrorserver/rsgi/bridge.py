@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from io import BytesIO
 from pathlib import Path
@@ -39,7 +39,8 @@ class Answer:
     file: IO[bytes] | None = None
 
 
-@cache
+# Bounded, because clients choose the names.
+@lru_cache(maxsize=1024)
 def _variable(name: str) -> str:
     upper = name.upper().replace("-", "_")
     return upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
@@ -47,7 +48,7 @@ def _variable(name: str) -> str:
 
 def request_of(scope: Scope) -> dict[str, Any]:
     """The request as WSGI writes it, as far as packages' clients matter."""
-    found: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "REQUEST_METHOD": scope.method,
         # WSGI has bytes here, each as one character.
         "PATH_INFO": scope.path.encode().decode("latin-1"),
@@ -58,11 +59,11 @@ def request_of(scope: Scope) -> dict[str, Any]:
         if "_" in name:
             continue
         variable = _variable(name)
-        if variable in found:
-            found[variable] += f"{'; ' if name == 'cookie' else ','}{value}"
+        if variable in variables:
+            variables[variable] += f"{'; ' if name == 'cookie' else ','}{value}"
         else:
-            found[variable] = value
-    return found
+            variables[variable] = value
+    return variables
 
 
 def environ_of(scope: Scope, request: dict[str, Any], body: bytes) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def environ_of(scope: Scope, request: dict[str, Any], body: bytes) -> dict[str, 
     }
 
 
-def known(environ: dict[str, Any]) -> bool:
+def is_authenticated(environ: dict[str, Any]) -> bool:
     """Whether a valid token, password or session comes with the request.
 
     Raises Django's database errors, and `ApiError` where that cannot be judged now.
@@ -112,51 +113,51 @@ def known(environ: dict[str, Any]) -> bool:
 
 def _cookie(text: str) -> str:
     try:
-        found = SimpleCookie(text).get(settings.SESSION_COOKIE_NAME)
+        morsel = SimpleCookie(text).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return morsel.value if morsel else ""
 
 
 def answer(environ: dict[str, Any]) -> Answer:
     """What the views say, whole: whatever they make while it is sent is made here first."""
-    begun = Answer(500, [])
+    response = Answer(500, [])
 
     def start_response(status: str, headers: Headers, *_: object) -> Callable[[bytes], object]:
-        begun.status = int(status.split(maxsplit=1)[0])
-        begun.headers = list(headers)
+        response.status = int(status.split(maxsplit=1)[0])
+        response.headers = list(headers)
         return _written
 
     pieces = _django(environ, start_response)
     try:
         if isinstance(pieces, _File) and pieces.path is not None:
-            begun.path = pieces.path
+            response.path = pieces.path
         else:
-            _collect(begun, pieces)
+            _collect(response, pieces)
     finally:
         if hasattr(pieces, "close"):
             pieces.close()
     if environ["REQUEST_METHOD"] == "HEAD":
-        begun.body, begun.path, begun.file = b"", None, None
-    return begun
+        response.body, response.path, response.file = b"", None, None
+    return response
 
 
-def _collect(begun: Answer, pieces: Iterable[bytes]) -> None:
+def _collect(response: Answer, pieces: Iterable[bytes]) -> None:
     """All of it in memory, or in a file without a name where it is large."""
     spool = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=_folder())  # noqa: SIM115 - given on
     for piece in pieces:
         spool.write(piece)
     size = spool.tell()
-    if begun.status not in BODILESS and not any(
-        n.lower() == "content-length" for n, _ in begun.headers
+    if response.status not in BODILESS and not any(
+        n.lower() == "content-length" for n, _ in response.headers
     ):
-        begun.headers.append(("Content-Length", str(size)))
+        response.headers.append(("Content-Length", str(size)))
     spool.seek(0)
     if size > IN_MEMORY:
-        begun.file = spool
+        response.file = spool
         return
     with spool:
-        begun.body = spool.read()
+        response.body = spool.read()
 
 
 def _written(_: bytes) -> object:

@@ -21,7 +21,7 @@ class Generations:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="generation")
         self._next: asyncio.Future[int] | None = None
-        self._asking = False
+        self._reading = False
         database = settings.DATABASES["default"]
         self._file = str(database["NAME"]) if "sqlite3" in database["ENGINE"] else ""
         self._sqlite: sqlite3.Connection | None = None
@@ -34,8 +34,8 @@ class Generations:
             return number
         if (answer := self._next) is None:
             answer = self._next = asyncio.get_running_loop().create_future()
-            if not self._asking:
-                self._ask()  # which has taken it: whoever comes later waits for the next
+            if not self._reading:
+                self._start_reading()  # which has taken it: whoever comes later waits for the next
         # A client that leaves must not end the wait of the others.
         return await asyncio.shield(answer)
 
@@ -62,20 +62,20 @@ class Generations:
             return None
         return int(rows[0][0]) if rows else 0
 
-    def _ask(self) -> None:
+    def _start_reading(self) -> None:
         waiting, self._next = self._next, None
         assert waiting is not None
-        self._asking = True
+        self._reading = True
         asked = asyncio.wrap_future(self._thread.submit(cache.read))
 
-        def told(answer: asyncio.Future[int]) -> None:
-            self._asking = False
+        def settle(answer: asyncio.Future[int]) -> None:
+            self._reading = False
             if self._next is not None:
-                self._ask()
+                self._start_reading()
             if error := answer.exception():
                 waiting.set_exception(error)
                 waiting.exception()  # whoever asked may have left
             else:
                 waiting.set_result(answer.result())
 
-        asked.add_done_callback(told)
+        asked.add_done_callback(settle)

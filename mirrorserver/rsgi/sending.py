@@ -40,6 +40,7 @@ def send_file(proto: Exchange, reply: Reply) -> None:
     assert reply.path is not None
     path = str(reply.path)
     if reply.status == 206:
+        # Behind the last byte, unlike the end in Content-Range.
         end = reply.first + reply.length
         proto.response_file_range(reply.status, reply.headers, path, reply.first, end)
     else:

@@ -31,7 +31,7 @@ class Shares:
         self._held: dict[str, int] = {}
 
     @contextmanager
-    def one(self, who: str) -> Iterator[None]:
+    def slot(self, who: str) -> Iterator[None]:
         """Hold one place while the block runs, or raise `TooManyDownloads`."""
         held = self._held.get(who, 0)
         if held >= settings.LIMIT_DOWNLOADS:
@@ -45,6 +45,7 @@ class Shares:
         finally:
             self._held[who] -= 1
             if not self._held[who]:
+                # Else an entry stays of every address that ever asked.
                 del self._held[who]
 
 

@@ -46,16 +46,16 @@ def _accepts(link: Path) -> bool:
     with contextlib.suppress(OSError):
         if not str(link.readlink()).startswith("socket:"):
             return False
-        with _borrowed(int(link.name)) as found:
-            return found.family in (socket.AF_INET, socket.AF_INET6) and bool(
-                found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        with _borrowed(int(link.name)) as listener:
+            return listener.family in (socket.AF_INET, socket.AF_INET6) and bool(
+                listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             )
     return False
 
 
 def _limit(handle: int, seconds: float) -> None:
-    with _borrowed(handle) as found:
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
+    with _borrowed(handle) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def _borrowed(handle: int) -> socket.socket:

@@ -106,15 +106,15 @@ class Waits:
 
     async def _look(self) -> None:
         pause = FIRST_PAUSE
-        while pending := [one for one in self._shared.values() if not one.over.done()]:
+        while pending := [shared for shared in self._shared.values() if not shared.over.done()]:
             try:
-                await self._run(poll, [one.flight for one in pending])
+                await self._run(poll, [shared.flight for shared in pending])
             except Error as error:
                 logger.exception("The database did not answer those who wait.")
                 _fail(pending, error)
-            for one in pending:
-                if one.flight.done and not one.over.done():
-                    one.over.set_result(None)
+            for shared in pending:
+                if shared.flight.done and not shared.over.done():
+                    shared.over.set_result(None)
             self._more.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._more.wait(), pause)
@@ -189,9 +189,9 @@ class Flying:
 
 def _fail(pending: list[_Shared], error: Error) -> None:
     detail = "The database of this server does not answer now. Try again."
-    for one in pending:
-        one.flight.error = Unavailable(503, detail, again=AGAIN_SECONDS)
-        one.flight.error.__cause__ = error
+    for shared in pending:
+        shared.flight.error = Unavailable(503, detail, again=AGAIN_SECONDS)
+        shared.flight.error.__cause__ = error
 
 
 def _too_many(request: FetchRequest) -> Unavailable:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from mirrorserver.rsgi.bodies import Most, most
+from mirrorserver.rsgi.bodies import MaxBody, max_body
 from tests.mirrorserver.server import Server, until
 
 PASSWORD = "correct horse battery"
@@ -48,7 +48,7 @@ def head_only(server: Server, path: str, *headers: str, method: str = "POST") ->
 
 @pytest.mark.parametrize("path", ["/sign-in/", "/api/auth/login", "/api/channels", "/api/mirrors"])
 def test_a_stranger_is_refused_by_length_before_anything_is_read(server: Server, path: str) -> None:
-    answer = head_only(server, path, f"Content-Length: {Most.STRANGER + 1}")
+    answer = head_only(server, path, f"Content-Length: {MaxBody.ANONYMOUS + 1}")
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"16 KiB" in answer
 
@@ -85,21 +85,21 @@ def test_known_clients_may_send_more_and_most_where_lists_belong(
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/api/channels/main", Most.SPECS),
-        ("/api/channels/main/subchannels/sub/mirrors", Most.SPECS),
-        ("/api/channels/main/mirrors/3", Most.SPECS),
-        ("/api/mirrors/preview", Most.SPECS),
-        ("/channels/main/settings/", Most.SPECS),
-        ("/channels/main/sub/mirrors/12/edit/", Most.SPECS),
-        ("/api/account/tokens", Most.KNOWN),
-        ("/profile/password/", Most.KNOWN),
-        ("/sign-in/", Most.STRANGER),
-        ("/api/auth/login", Most.STRANGER),
+        ("/api/channels/main", MaxBody.SPECS),
+        ("/api/channels/main/subchannels/sub/mirrors", MaxBody.SPECS),
+        ("/api/channels/main/mirrors/3", MaxBody.SPECS),
+        ("/api/mirrors/preview", MaxBody.SPECS),
+        ("/channels/main/settings/", MaxBody.SPECS),
+        ("/channels/main/sub/mirrors/12/edit/", MaxBody.SPECS),
+        ("/api/account/tokens", MaxBody.AUTHENTICATED),
+        ("/profile/password/", MaxBody.AUTHENTICATED),
+        ("/sign-in/", MaxBody.ANONYMOUS),
+        ("/api/auth/login", MaxBody.ANONYMOUS),
     ],
 )
-def test_how_much_an_address_takes(path: str, allowed: Most) -> None:
-    assert most("POST", path) == allowed
-    assert most("GET", path) <= Most.KNOWN
+def test_how_much_an_address_takes(path: str, allowed: MaxBody) -> None:
+    assert max_body("POST", path) == allowed
+    assert max_body("GET", path) <= MaxBody.AUTHENTICATED
 
 
 def test_no_address_takes_files_and_nothing_is_written(server: Server) -> None:
