@@ -65,19 +65,6 @@ def filter_conflicts(filters: Filters, channel: Channel, kind: str) -> list[str]
     return list(filter_forms.cached("conflicts", [of_mirror, *of_channel], kind, find))
 
 
-def rules_without_effect(channel: Channel, kind: str, filters: Filters) -> list[str]:
-    """Rules that leave nothing out, because this server does not have what they judge by."""
-    if kind != MirrorType.CONDA:
-        return []
-    by_owner = [("mirror", filters), *(("channel", row.terms) for row in channel.filters)]
-    sentences = [
-        f"The {owner}'s CVE filters leave nothing out: this server has no advisories yet."
-        for owner, terms in by_owner
-        if terms.get("cve_score_threshold") is not None or terms.get("exclude_non_curated_cve")
-    ]
-    return list(dict.fromkeys(sentences))
-
-
 def source_use(mirror: Mirror) -> readership.SourceUse | None:
     """What a mirror of a channel of this server asks of it; None for other sources."""
     source = mirror.upstream.channel
@@ -134,7 +121,6 @@ def _all(mirror: Mirror, of_filters: Sequence[str], of_readers: str) -> list[str
     return [
         *of_filters,
         *_without_noarch(mirror),
-        *rules_without_effect(mirror.channel, mirror.kind, mirror.filter.terms),
         *([of_readers] if of_readers else []),
         *cron.warnings(mirror.cron, mirror.cron_timezone),
     ]

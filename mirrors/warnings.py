@@ -10,6 +10,7 @@ asked for it stands here, in words, with counts and first names. Where a sentenc
   optional files are `Snapshot.extras_warnings`, and on files of the root `Upstream.warnings`.
 - `Run.warnings`: one run. `RunContext.warn` adds to them and to the log; what a fetch meets beside
   the indexes goes into `Fetch.warnings`. Those of the last run that completed are shown.
+- `mirrors.advisory_warnings`: filters by advisories that are not there, or too old.
 - `Mirror.counts` and `Mirror.withheld_removals`: files that the upstream dropped and that stay,
   because no run has been complete since, or because too many new files failed.
 
@@ -27,6 +28,7 @@ from django.db.models import Count, OuterRef, Q, Subquery
 from channels.models import UnavailableFile
 from channels.states import JobState
 from ecosystems.sentences import SHOWN_NAMES, first_names
+from mirrors import advisory_warnings
 from mirrors.models import AcceptedSnapshot, Mirror, Run, WithheldRemovals
 
 BATCH = 500
@@ -47,11 +49,13 @@ def of_all(mirrors: Iterable[Mirror]) -> Warnings:
     remaining = iter(mirrors)
     while batch := list(islice(remaining, BATCH)):
         ids = [mirror.pk for mirror in batch]
+        advisories = advisory_warnings.of_all(batch)
         indexes, runs, metadata = _of_indexes(ids), _of_runs(ids), of_unavailable_metadata(ids)
         for mirror in batch:
             sentences = [
                 *of_withheld_removals(mirror),
                 *mirror.warnings,
+                *advisories.get(mirror.pk, ()),
                 *indexes[mirror.pk],
                 *runs[mirror.pk],
                 *metadata[mirror.pk],

@@ -16,7 +16,7 @@ from channels.rules import limited_ecosystem
 from channels.states import JobState
 from ecosystems import registry
 from history.models import EventType
-from mirrors import form_warnings
+from mirrors import advisory_warnings
 from mirrors.models import Mirror, Run
 from mirrors.run_control import record_event
 from publishing import publish
@@ -119,9 +119,8 @@ def _fetch(context: RunContext) -> Fetch:
         )
         context.step(1)
         context.log(f"Fetching the index of {mirror.upstream.url}")
-        for sentence in form_warnings.rules_without_effect(
-            mirror.channel, mirror.kind, run.filters
-        ):
+        channel_filters = [row.terms for row in mirror.channel.filters]
+        for sentence in advisory_warnings.of(mirror.kind, run.filters, channel_filters):
             context.log(sentence, level="warning")
         accept_snapshots.check_source(mirror)
         fetch.fetch(context.progress)

@@ -17,7 +17,7 @@ from channels.states import JobState
 from ecosystems.base import Ecosystem
 from ecosystems.errors import BadIndex
 from filters.models import Filter
-from mirrors import form_warnings
+from mirrors import advisory_warnings
 from mirrors.models import Mirror, Preview, Snapshot, Upstream
 from publishing.diff import ContentDifference, Example, compare
 from publishing.inputs import Inputs, gather, mirror_inputs, on_demand
@@ -142,7 +142,8 @@ def preview_result(preview: Preview, progress: PreviewProgress) -> PreviewResult
         mirror_id=mirror.pk,
     )
     result = _result(difference, mirror, snapshots)
-    result["warnings"] += form_warnings.rules_without_effect(channel, upstream.kind, terms)
+    channel_filters = [row.terms for row in channel.filters]
+    result["warnings"] += advisory_warnings.of(upstream.kind, terms, channel_filters)
     return result
 
 

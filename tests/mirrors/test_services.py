@@ -363,17 +363,6 @@ def test_a_form_that_will_disappoint_is_saved_with_a_warning(channel: Channel) -
     assert "allows only the types CRAN" in mirror.warnings[0]
 
 
-def test_cve_filters_say_that_they_do_nothing_yet(channel: Channel) -> None:
-    mirror = make(channel, filters={"subdirs": ["noarch"], "cve_score_threshold": 7})
-    said = "The mirror's CVE filters leave nothing out: this server has no advisories yet."
-    assert mirror.warnings == [said]
-    channel_manage.edit(channel, {"filters": {"exclude_non_curated_cve": True}}, actor="ann")
-    channel.refresh_from_db()
-    form_warnings.update_for_channel(channel)
-    mirror.refresh_from_db()
-    assert mirror.warnings == [said, said.replace("mirror's", "channel's")]
-
-
 def test_a_hundred_thousand_specs_in_one_body_are_fine(channel: Channel) -> None:
     specs = [f"package-{number}" for number in range(100_000)]
     mirror = make(channel, filters={"only_specs": specs})
