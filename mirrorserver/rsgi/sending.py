@@ -67,21 +67,44 @@ async def send_stream(
 ) -> None:
     """Answer with what `pieces` gives, at the client's pace.
 
-    Where it raises, or the client stalls, the connection is cut before the promised length.
+    Raises what `pieces` raises. After the first piece the head is sent, so the connection is then
+    cut before the promised length, as it is where the client stalls.
     """
     global _pipes
     if _pipes >= MOST_PIPES:
         raise TooManyStreams
     _pipes += 1
+    try:
+        if piece := await anext(pieces, b""):
+            await _send_through_pipe(proto, status, headers, _prepend(piece, pieces), gone)
+        else:
+            # Bytes that granian takes show that it has opened a pipe. An empty pipe never shows it.
+            proto.response_empty(status, headers)
+    finally:
+        _pipes -= 1
+
+
+async def _prepend(piece: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield piece
+    async for following in pieces:
+        yield following
+
+
+async def _send_through_pipe(
+    proto: Exchange,
+    status: int,
+    headers: Headers,
+    pieces: AsyncIterator[bytes],
+    gone: asyncio.Future[None],
+) -> None:
     pipe = _Pipe()
     try:
         proto.response_file(status, headers, pipe.path)
         async for piece in pieces:
             if not await pipe.write(piece, gone):
                 break
-        await pipe.taken(gone)
+        await pipe.wait_for_reader(gone)
     finally:
-        _pipes -= 1
         pipe.close()
 
 
@@ -114,8 +137,8 @@ class _Pipe:
                 self._leave_it_to_the_reader()
         return True
 
-    async def taken(self, gone: asyncio.Future[None]) -> None:
-        """Wait until granian has opened the pipe, so that what is in it is not lost."""
+    async def wait_for_reader(self, gone: asyncio.Future[None]) -> None:
+        """Wait until granian has read from the pipe, so that what is in it is not lost."""
         for _ in range(int(settings.STALLED_SECONDS / 0.01)):
             self._leave_it_to_the_reader()
             if not self._ours_open or gone.done():

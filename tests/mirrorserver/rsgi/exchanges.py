@@ -45,6 +45,8 @@ class Exchange:
         self.headers: Headers = []
         self.body = b""
         self.file: bytes | None = None
+        self.may_open = threading.Event()
+        self.may_open.set()
         self.pace = threading.Event()
         self.opened = threading.Event()
         self._reader: threading.Thread | None = None
@@ -82,6 +84,7 @@ class Exchange:
         raise NotImplementedError
 
     def _read(self, path: str) -> None:
+        self.may_open.wait(60)
         with Path(path).open("rb", buffering=0) as file:
             self.opened.set()
             self.pace.wait(60)

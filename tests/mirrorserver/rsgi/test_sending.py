@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,25 @@ COUNT = 20
 
 
 class Pieces:
-    """Gives `count` pieces and counts them; then raises what it is told to."""
+    """Gives `count` pieces and counts them; then raises `error`, or sets `at_end`."""
 
-    def __init__(self, count: int = COUNT, error: Exception | None = None) -> None:
+    def __init__(
+        self,
+        count: int = COUNT,
+        error: Exception | None = None,
+        *,
+        piece: bytes = PIECE,
+        at_end: threading.Event | None = None,
+    ) -> None:
         self.given, self._count, self._error = 0, count, error
+        self._piece, self._at_end = piece, at_end
 
     async def all(self) -> AsyncIterator[bytes]:
         while self.given < self._count:
             self.given += 1
-            yield PIECE
+            yield self._piece
+        if self._at_end is not None:
+            self._at_end.set()
         if self._error is not None:
             raise self._error
 
@@ -61,8 +72,24 @@ def test_all_pieces_come_in_order() -> None:
 def test_one_piece_that_fits_is_not_lost_though_it_is_read_late() -> None:
     exchange = Exchange()
     exchange.pace.set()
+    exchange.may_open.clear()
+    # Granian opens the pipe only when everything is in it and nothing more is written.
+    send(exchange, Pieces(count=1, piece=b"whole", at_end=exchange.may_open))
+    assert exchange.finish() == b"whole"
+
+
+def test_an_answer_without_any_piece_is_sent_at_once_and_needs_no_pipe() -> None:
+    exchange = Exchange()
     send(exchange, Pieces(count=0))
-    assert exchange.finish() == b""
+    assert (exchange.status, exchange.body, exchange.file) == (200, b"", None)
+    assert not exchange.opened.is_set()
+
+
+def test_what_fails_before_its_first_piece_leaves_the_answer_open() -> None:
+    exchange = Exchange()
+    with pytest.raises(ValueError, match="no bytes"):
+        send(exchange, Pieces(count=0, error=ValueError("no bytes")))
+    assert exchange.status == 0
 
 
 def test_a_client_that_takes_nothing_ends_the_stream(settings: Any) -> None:
