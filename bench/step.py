@@ -103,7 +103,7 @@ def files(count: str, plain: str) -> None:
     publication = Publication.objects.create(channel=channel, state="running", requested_version=1)
     build = RevisionBuilder(publication, Heartbeat(publication), stop=lambda: None)
     build.section(conda, "noarch", listed, whole=True)
-    build.documents(conda, "noarch", {})
+    build.documents.write(conda, "noarch", {})
     build.commit({}, reason="bench")
     _fill(channel)
     index = Document.objects.at(channel.current).get(name="repodata.json.zst")

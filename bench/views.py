@@ -78,7 +78,7 @@ def _packages(channel: Channel) -> None:
             yield Listing(name, body, [filename], 1000 + number)
 
     build.section(conda, "noarch", listings(), whole=True)
-    build.documents(conda, "noarch", {})
+    build.documents.write(conda, "noarch", {})
     build.commit({}, reason="bench")
 
 

@@ -84,6 +84,22 @@ def update_in_place(row: Package, item: Listing) -> bool:
     return changed
 
 
+def insert_listing(
+    channel: Channel, ecosystem: Ecosystem, section: str, item: Listing, *, at: int, until: int
+) -> None:
+    """Write a listing into a revision that is shown already; call it in a transaction.
+
+    For packages whose records nobody has asked for before, so that nothing listed changes.
+    """
+    if item.body:
+        item.digest = hashlib.sha256(item.body).hexdigest()
+        shard = shard_row(ecosystem, item, shards.compress(item.body))
+        Shard.objects.bulk_create([shard], ignore_conflicts=True)
+    row = package_row(channel, ecosystem.family, section, item, added_in=at)
+    row.removed_in = until
+    row.save(force_insert=True)
+
+
 def bodies_of(rows: Iterable[Package]) -> dict[str, bytes]:
     """The shard bodies of these rows by their hash."""
     hashes = {row.shard_id for row in rows if row.shard_id}

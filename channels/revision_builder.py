@@ -8,18 +8,14 @@ left is undone before its number is given again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, Max, Sum
 from django.utils import timezone
 
-from channels import blobs, shards
+from channels import shards
 from channels.errors import WrongState
 from channels.lease import Heartbeat
 from channels.models import (
@@ -43,6 +39,7 @@ from channels.package_rows import (
     update_in_place,
 )
 from channels.revision_changes import Changes
+from channels.revision_documents import RevisionDocuments
 from channels.states import JobState
 from ecosystems import registry
 from ecosystems.base import Ecosystem
@@ -68,14 +65,15 @@ class RevisionBuilder:
         self.stop = stop
         self.run = run
         self.changes = Changes()
-        self.documents_changed = False
         self._resized = False
         """Whether sizes of listed files are known that were not."""
         with transaction.atomic():
             undo_abandoned(self.channel)
             last = self.channel.revisions.aggregate(last=Max("number"))["last"] or 0
             self.number: int = last + 1
+            # Checks the fence: one that lost it undoes nothing of what its successor wrote.
             self.publication.write(revision=self.number)
+        self.documents = RevisionDocuments(publication, heartbeat, self.number, stop=stop)
 
     def section(
         self, ecosystem: Ecosystem, section: str, listings: Iterable[Listing], *, whole: bool
@@ -85,97 +83,48 @@ class RevisionBuilder:
         `whole`: `listings` are all there is, so a name that is not among them goes.
         """
         before = self.changes.total
-        seen: set[str] = set()
+        names: set[str] = set()
         for batch in batches(listings):
             self.stop()
             self.heartbeat.check()
             if whole:
-                seen.update(listing.name for listing in batch)
+                names.update(listing.name for listing in batch)
             self._write(ecosystem, section, batch)
         if whole:
-            self._remove_others(ecosystem, section, seen)
+            self._remove_others(ecosystem, section, names)
         return self.changes.total > before
 
-    def documents(self, ecosystem: Ecosystem, section: str, extras: dict[str, list[Path]]) -> None:
-        """Write the index files of a section from the rows as they will be."""
-        rows = (
-            Package.objects.at(self.number)
-            .filter(channel=self.channel, family=ecosystem.family, shard__isnull=False)
-            .order_by("name")
-        )
-        if section:
-            rows = rows.filter(section=section)
-
-        def bodies() -> Iterator[tuple[str, bytes, str]]:
-            if not section or ecosystem.names_only:
-                # The root's documents name the packages of all sections.
-                for name in rows.values_list("name", flat=True).distinct():
-                    yield name, b"", ""
-                return
-            values = rows.values_list("name", "shard__body", "shard__served_sha256")
-            for name, stored, served in values.iterator(chunk_size=100):
-                self.stop()
-                yield name, shards.decompress(stored), served
-
-        scratch = Path(settings.DATA) / "tmp"
-        scratch.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=scratch, prefix="documents-") as folder:
-            written = []
-            for document in ecosystem.documents(section, bodies, Path(folder), extras):
-                self.heartbeat.check()
-                self._document(section, document)
-                written.append(document.name)
-        if section:
-            # The root is shared by all types.
-            self.drop_documents(section, keep=written)
-
-    def drop_documents(self, section: str, *, keep: Sequence[str] = ()) -> None:
-        """Stop serving a section's index files, except those named in `keep`."""
-        gone = Document.objects.at(self.number).filter(channel=self.channel, section=section)
-        with transaction.atomic():
-            self.publication.write(revision=self.number)
-            if gone.exclude(name__in=keep).update(removed_in=self.number):
-                self.documents_changed = True
-
     def commit(
-        self, inputs: dict[str, Any], *, reason: str, within_freeze: bool = False, **fields: Any
+        self,
+        inputs: Mapping[str, object],
+        *,
+        reason: str,
+        within_freeze: bool = False,
+        rollback_of: int | None = None,
     ) -> Revision | None:
         """Show what was built: the one moment at which clients see a change.
 
-        `within_freeze`: the channel is frozen, what waits goes on waiting, and so does the
-        publication, which has to count it.
+        `inputs`: what was judged, as `Revision.inputs` has it. `within_freeze`: the channel is
+        frozen, what waits goes on waiting, and so does the publication, which has to count it.
+        `rollback_of`: the revision whose content this one has.
 
         None where nothing changed, so that no revision is needed. Raises
         `WrongState` where the channel was frozen or deleted meanwhile.
         """
-        changed = bool(self.changes.total) or self.documents_changed
+        changed = bool(self.changes.total) or self.documents.changed
+        # Sums over all packages take long, so they are made before the channel's row is locked.
         totals = self._totals() if changed or self._resized else {}
         if changed:
             self._write_events()
         with transaction.atomic():
-            # Without the key, or it would block whoever creates rows of the channel.
-            rows = Channel.objects.select_for_update(no_key=True)
-            channel = rows.get(pk=self.channel.pk)
-            frozen = channel.frozen_at and not fields.get("rollback_of")
-            if channel.deleted_at or bool(frozen) != within_freeze:
-                raise WrongState(f"The channel {channel.path} was frozen or deleted meanwhile.")
-            now = timezone.now()
-            revision = None
+            # A rollback may begin in a frozen channel, and it freezes every other.
+            channel = self._locked_channel(frozen=None if rollback_of else within_freeze)
             published = {"published_version": self.publication.requested_version}
             if within_freeze:
                 published = {}
-            if changed or fields.get("rollback_of"):
-                counts = self.changes.counts()
-                revision = Revision.objects.create(
-                    channel=channel,
-                    number=self.number,
-                    reason=reason,
-                    inputs=inputs,
-                    **counts,
-                    **totals,
-                    **fields,
-                )
-                channel.revisions.filter(number=channel.current).update(retired_at=now)
+            revision = None
+            if changed or rollback_of:
+                revision = self._create_revision(channel, inputs, reason, totals, rollback_of)
                 published["current"] = self.number
                 Generation.rise()
             else:
@@ -183,9 +132,39 @@ class RevisionBuilder:
                 current = channel.revisions.filter(number=channel.current)
                 current.update(inputs=inputs, **totals)
             Channel.objects.filter(pk=channel.pk).update(**published)
-            ended = {} if within_freeze else {"state": JobState.COMPLETED, "ended_at": now}
-            self.publication.write(**ended, revision=None)
+            ended = {"state": JobState.COMPLETED, "ended_at": timezone.now()}
+            self.publication.write(**({} if within_freeze else ended), revision=None)
         self.channel.refresh_from_db()
+        return revision
+
+    def _locked_channel(self, *, frozen: bool | None) -> Channel:
+        """The channel's row, locked; WrongState where it is deleted or not as `frozen` says."""
+        # Without the key, or it would block whoever creates rows of the channel.
+        rows = Channel.objects.select_for_update(no_key=True)
+        channel = rows.get(pk=self.channel.pk)
+        if channel.deleted_at or frozen not in (None, channel.frozen_at is not None):
+            raise WrongState(f"The channel {channel.path} was frozen or deleted meanwhile.")
+        return channel
+
+    def _create_revision(
+        self,
+        channel: Channel,
+        inputs: Mapping[str, object],
+        reason: str,
+        totals: Mapping[str, int],
+        rollback_of: int | None,
+    ) -> Revision:
+        revision = Revision.objects.create(
+            channel=channel,
+            number=self.number,
+            reason=reason,
+            inputs=inputs,
+            rollback_of=rollback_of,
+            **self.changes.counts(),
+            **totals,
+        )
+        retired = channel.revisions.filter(number=channel.current)
+        retired.update(retired_at=timezone.now())
         return revision
 
     def _write(self, ecosystem: Ecosystem, section: str, batch: list[Listing]) -> None:
@@ -227,54 +206,32 @@ class RevisionBuilder:
 
     def _new_shards(self, ecosystem: Ecosystem, items: list[Listing]) -> list[Shard]:
         # Locked, so that clean-up takes none of them before a package points at it.
-        there = Shard.objects.select_for_update(no_key=True).order_by("pk")
-        there = there.filter(pk__in=[item.digest for item in items])
-        known = set(there.values_list("pk", flat=True))
+        stored = Shard.objects.select_for_update(no_key=True).order_by("pk")
+        stored = stored.filter(pk__in=[item.digest for item in items])
+        digests = set(stored.values_list("pk", flat=True))
         rows = []
         for item in items:
-            if item.digest not in known:
-                known.add(item.digest)
+            if item.digest not in digests:
+                digests.add(item.digest)
                 body = item.packed or shards.compress(item.body)
                 rows.append(shard_row(ecosystem, item, body))
         return rows
 
-    def _remove_others(self, ecosystem: Ecosystem, section: str, seen: set[str]) -> None:
+    def _remove_others(self, ecosystem: Ecosystem, section: str, names: set[str]) -> None:
+        """Remove the section's packages that are not among `names`."""
         rows = Package.objects.at(self.channel.current).filter(
             channel=self.channel, section=section, removed_in=FOREVER
         )
-        gone = [pk for pk, name in rows.values_list("pk", "name") if name not in seen]
+        gone = [pk for pk, name in rows.values_list("pk", "name") if name not in names]
         for start in range(0, len(gone), BATCH_NAMES):
-            some = rows.filter(pk__in=gone[start : start + BATCH_NAMES])
-            bodies = bodies_of(some)
-            for row in some:
+            batch = rows.filter(pk__in=gone[start : start + BATCH_NAMES])
+            bodies = bodies_of(batch)
+            for row in batch:
                 old = bodies.get(row.shard_id or "", b"")
                 self.changes.compare(ecosystem, row.name, [], b"", old)
             with transaction.atomic():
                 self.publication.write(revision=self.number)
-                some.update(removed_in=self.number)
-
-    def _document(self, section: str, document: Any) -> None:
-        rows = Document.objects.at(self.number).filter(
-            channel=self.channel, section=section, name=document.name
-        )
-        if rows.filter(etag=document.etag, packed=document.packed).exists():
-            return
-        blob = blobs.store(document.path, document.sha256)
-        self.documents_changed = True
-        with transaction.atomic():
-            self.publication.write(revision=self.number)
-            rows.update(removed_in=self.number)
-            Document.objects.create(
-                channel=self.channel,
-                section=section,
-                name=document.name,
-                blob=blob,
-                packed=document.packed,
-                size=document.size,
-                etag=document.etag,
-                media_type=document.media_type,
-                added_in=self.number,
-            )
+                batch.update(removed_in=self.number)
 
     def _totals(self) -> dict[str, int]:
         rows = Package.objects.at(self.number).filter(channel=self.channel, shard__isnull=False)
@@ -292,22 +249,6 @@ class RevisionBuilder:
             with transaction.atomic():
                 self.publication.write(revision=self.number)
                 Event.objects.bulk_create(batch)
-
-
-def insert_listing(
-    channel: Channel, ecosystem: Ecosystem, section: str, item: Listing, *, at: int, until: int
-) -> None:
-    """Write a listing into a revision that is shown already; call it in a transaction.
-
-    For packages whose records nobody has asked for before, so that nothing listed changes.
-    """
-    if item.body:
-        item.digest = hashlib.sha256(item.body).hexdigest()
-        shard = shard_row(ecosystem, item, shards.compress(item.body))
-        Shard.objects.bulk_create([shard], ignore_conflicts=True)
-    row = package_row(channel, ecosystem.family, section, item, added_in=at)
-    row.removed_in = until
-    row.save(force_insert=True)
 
 
 def undo_abandoned(channel: Channel) -> None:
@@ -335,7 +276,7 @@ def publish_first_revision(channel: Channel) -> Revision:
     build = RevisionBuilder(publication, Heartbeat(publication), stop=lambda: None)
     root = registry.at_root()
     for section in root.permanent_sections:
-        build.documents(root, section, {})
+        build.documents.write(root, section, {})
     revision = build.commit({}, reason="Channel created")
     if revision is None:
         raise WrongState("The channel has been published before.")

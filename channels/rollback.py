@@ -16,7 +16,7 @@ from channels import shards
 from channels.errors import WrongState
 from channels.lease import Heartbeat
 from channels.leased_work import Ending, working_on
-from channels.models import Channel, Document, Package, Publication, Revision, Shard
+from channels.models import Channel, Package, Publication, Revision, Shard
 from channels.package_rows import BATCH_NAMES, Listing
 from channels.revision_builder import RevisionBuilder
 from channels.services import record_event
@@ -161,39 +161,9 @@ def _batch(
 
 
 def _documents(build: RevisionBuilder, number: int) -> None:
-    """The index files as they were; those that are kept no more are built again."""
-    channel = build.channel
-    then = Document.objects.at(number).filter(channel=channel)
-    now = Document.objects.at(build.number).filter(channel=channel)
-    kept = {(row.section, row.name): row for row in then}
-    sections = {section for section, _ in kept}
-    with transaction.atomic():
-        build.publication.write(revision=build.number)
-        for row in now:
-            old = kept.pop((row.section, row.name), None)
-            if old is None or old.etag != row.etag:
-                Document.objects.filter(pk=row.pk).update(removed_in=build.number)
-                build.documents_changed = True
-                if old is not None:
-                    _again(old, build.number)
-        for old in kept.values():
-            _again(old, build.number)
-            build.documents_changed = True
-    listed = Package.objects.at(build.number).filter(channel=channel, shard__isnull=False)
+    """The index files as they were; those that clean-up has taken are built again."""
+    sections = build.documents.restore(number)
+    listed = Package.objects.at(build.number).filter(channel=build.channel, shard__isnull=False)
     for family, section in sorted(listed.values_list("family", "section").distinct().order_by()):
         if section not in sections:
-            build.documents(registry.of_family(family), section, {})
-
-
-def _again(row: Document, number: int) -> None:
-    Document.objects.create(
-        channel_id=row.channel_id,
-        section=row.section,
-        name=row.name,
-        blob_id=row.blob_id,
-        packed=row.packed,
-        size=row.size,
-        etag=row.etag,
-        media_type=row.media_type,
-        added_in=number,
-    )
+            build.documents.write(registry.of_family(family), section, {})

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts import locks
-from channels import blobs, connection_slots, revision_builder, shards
+from channels import blobs, connection_slots, package_rows, shards
 from channels.errors import Missing
 from channels.file_sources import client_for
 from channels.models import FOREVER, Channel, Generation, Package, Revision
@@ -196,7 +196,7 @@ def _insert(
             return False
         if not _rows(channel, section, package.name, number).exists():
             until = FOREVER if number == locked.current else number + 1
-            revision_builder.insert_listing(
+            package_rows.insert_listing(
                 locked, mirror.ecosystem, section, package, at=number, until=until
             )
             Generation.rise()

@@ -213,11 +213,11 @@ def _publish_section(
     # Also while another type is looked at: the channel's root belongs to all of them.
     permanent = registry.at_root().permanent_sections
     if not section.inputs.sources and name not in permanent:
-        build.drop_documents(name)
+        build.documents.drop(name)
     elif changed or _documents_changed(build, inputs, published, name):
         with blobs.temporary_folder() as folder:
             files = optional_documents.files(inputs, published, name, folder, revision=build.number)
-            build.documents(ecosystem, name, files)
+            build.documents.write(ecosystem, name, files)
 
 
 def _documents_changed(

@@ -87,8 +87,8 @@ def publish(
                 for file in files:
                     store(file)
             build.section(CONDA, section, _listings(files, file_source), whole=True)
-            build.documents(CONDA, section, {})
-        build.documents(CONDA, "", {})
+            build.documents.write(CONDA, section, {})
+        build.documents.write(CONDA, "", {})
         revision = build.commit({}, reason="test")
     to.refresh_from_db()
     assert revision is not None

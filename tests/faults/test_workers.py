@@ -41,7 +41,7 @@ PLACES = (
     "channels.blobs.commit",
     "channels.blobs.register",
     "channels.revision_builder.RevisionBuilder.section",
-    "channels.revision_builder.RevisionBuilder.documents",
+    "channels.revision_documents.RevisionDocuments.write",
     "channels.revision_builder.RevisionBuilder.commit",
     "runs.execute.finish",
 )
@@ -131,7 +131,7 @@ def test_W02_a_run_that_kills_its_worker_each_time_fails_with_the_cause(conda: F
         "runs.accept_snapshots.accept_or_hold",
         "runs.download.Download.run",
         "channels.revision_builder.RevisionBuilder.section",
-        "channels.revision_builder.RevisionBuilder.documents",
+        "channels.revision_documents.RevisionDocuments.write",
         "channels.revision_builder.RevisionBuilder.commit",
         "runs.execute.finish",
         "runs.finish.end",
