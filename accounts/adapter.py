@@ -24,7 +24,7 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "username_password_mismatch": passwords.WRONG,
+        "username_password_mismatch": passwords.WRONG_CREDENTIALS,
         "enter_current_password": "This is not your password.",
     }
 
@@ -63,12 +63,12 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
         """The active user of these credentials; counted, and wrong ones written down."""
         username = str(credentials.get("username", ""))
-        counted = passwords.begin(request, username)
+        attempt = passwords.count_attempt(request, username)
         user: AbstractBaseUser | None = super().authenticate(request, **credentials)
         if user is None or not user.is_active:
-            passwords.failed(request, username)
+            passwords.record_failure(request, username)
             return None
-        counted.take_back()
+        attempt.take_back()
         return user
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:

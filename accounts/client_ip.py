@@ -16,20 +16,22 @@ def of_client(request: HttpRequest) -> str:
     """The address of whoever asked, as far as it can be known."""
     address: str = request.META.get("REMOTE_ADDR", "")
     passed_on = request.headers.get("X-Forwarded-For", "").split(",")
+    # From the right: each proxy appends whom it heard from, and only the last entries are ours.
     while _is_proxy(address) and passed_on:
         before = passed_on.pop().strip()
-        if _read(before) is None:
+        # The proxy passed on what its client made up: the last address that is one counts.
+        if _parse(before) is None:
             break
         address = before
     return address
 
 
 def _is_proxy(address: str) -> bool:
-    found = _read(address)
-    return found is not None and any(found in network for network in settings.TRUSTED_PROXIES)
+    ip = _parse(address)
+    return ip is not None and any(ip in network for network in settings.TRUSTED_PROXIES)
 
 
-def _read(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(address)
     except ValueError:

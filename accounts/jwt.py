@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import jwt
 from django.conf import settings
@@ -26,12 +27,23 @@ from accounts.permissions import Attribute, Level
 
 ALGORITHM = "HS256"
 LIFETIME = timedelta(hours=12)
-MOST_SESSIONS = 50
+MAX_SESSIONS = 50
 """Of one user; the oldest end when there are more. Scripts sign in and never sign out."""
-LARGEST_ID_DIGITS = 18
+MAX_ID_DIGITS = 18
+"""A number of this length fits every database's 64-bit key."""
 
 
-class Refused(Exception):
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims that are read again; `jti` is empty in an access token."""
+
+    sub: str
+    sid: str
+    key: str
+    jti: str
+
+
+class InvalidRefreshToken(Exception):
     """A refresh token that is used, expired, revoked or not one of ours."""
 
 
@@ -43,39 +55,40 @@ def issue(user: User, request: HttpRequest | None = None) -> tuple[str, str]:
         user_agent=request.headers.get("User-Agent", "")[:200] if request is not None else "",
         expires=timezone.now() + timedelta(days=settings.SESSION_DAYS),
     )
-    surplus = ApiSession.objects.filter(user=user).order_by("-pk")[MOST_SESSIONS:]
-    for old in surplus:
-        old.delete()
-    return _pair(session)
+    surplus = ApiSession.objects.filter(user=user).order_by("-pk")[MAX_SESSIONS:]
+    for session_beyond in surplus:
+        session_beyond.delete()
+    return _token_pair(session)
 
 
 def verify(text: str) -> User | None:
     """The active user an access token speaks for; None for anything else."""
-    claims = _claims(text, "access")
+    claims = _decode(text, "access")
     if claims is None:
         return None
     session = _session(claims)
-    if session is None or claims["key"] != _key(session.user):
+    if session is None or claims.key != _fingerprint(session.user):
         return None
     return session.user
 
 
 def refresh(text: str, request: HttpRequest | None = None) -> tuple[str, str]:
-    """New tokens for a refresh token, which is used up by this; `Refused` for any other.
+    """New tokens for a refresh token, which is used up; `InvalidRefreshToken` for any other.
 
     A refresh token that comes a second time was copied: its whole session ends.
     """
-    claims = _claims(text, "refresh")
+    claims = _decode(text, "refresh")
     with transaction.atomic():
         session = _session(claims) if claims is not None else None
-        if claims is None or session is None or claims["key"] != _key(session.user):
-            raise Refused
-        renewed = ApiSession.objects.filter(pk=session.pk, refresh_id=claims["jti"]).update(
+        if claims is None or session is None or claims.key != _fingerprint(session.user):
+            raise InvalidRefreshToken
+        # The condition decides which of two requests with the same refresh token was the first.
+        renewed = ApiSession.objects.filter(pk=session.pk, refresh_id=claims.jti).update(
             refresh_id=(fresh := secrets.token_hex(16)), last_used_at=timezone.now()
         )
         if renewed:
             session.refresh_id = fresh
-            return _pair(session)
+            return _token_pair(session)
         audit.record(
             SecurityEventType.REFRESH_REUSED,
             request=request,
@@ -84,7 +97,8 @@ def refresh(text: str, request: HttpRequest | None = None) -> tuple[str, str]:
             detail="The session has ended.",
         )
         session.delete()
-    raise Refused
+    # Outside the transaction, or its rollback would bring the session back.
+    raise InvalidRefreshToken
 
 
 def purge() -> None:
@@ -94,56 +108,60 @@ def purge() -> None:
 
 def roles(user: User) -> list[str]:
     """The names of the roles `user` has; `admin` is among them for every administrator."""
-    names = [_plain(user.role.name)] if user.role else []
+    names = [_base64url_safe(user.role.name)] if user.role else []
     if can(user, Attribute.ROLES, Level.MANAGE) and "admin" not in names:
         names.append("admin")
     return names
 
 
-def _pair(session: ApiSession) -> tuple[str, str]:
+def _token_pair(session: ApiSession) -> tuple[str, str]:
     user, now = session.user, datetime.now(UTC)
-    common = {"sub": str(user.pk), "sid": str(session.pk), "iat": now, "key": _key(user)}
+    common = {"sub": str(user.pk), "sid": str(session.pk), "iat": now, "key": _fingerprint(user)}
     access = {
         **common,
         "typ": "access",
         "exp": min(now + LIFETIME, session.expires),
-        "preferred_username": _plain(user.get_username()),
+        "preferred_username": _base64url_safe(user.get_username()),
         "realm_access": {"roles": roles(user)},
     }
     renewal = {**common, "typ": "refresh", "exp": session.expires, "jti": session.refresh_id}
-    return _signed(access), _signed(renewal)
+    return _encode(access), _encode(renewal)
 
 
-def _signed(claims: dict[str, Any]) -> str:
-    return jwt.encode(claims, settings.SECRET_KEY, algorithm=ALGORITHM)
+def _encode(claims: Mapping[str, object]) -> str:
+    return jwt.encode(dict(claims), settings.SECRET_KEY, algorithm=ALGORITHM)
 
 
-def _claims(text: str, typ: str) -> dict[str, Any] | None:
+def _decode(text: str, typ: str) -> Claims | None:
     """What a token that we signed says, if it is of this type and not expired."""
-    needed = ["exp", "sub", "sid", "typ", "key", *(["jti"] if typ == "refresh" else [])]
+    required = ["exp", "sub", "sid", "typ", "key", *(["jti"] if typ == "refresh" else [])]
     try:
-        claims: dict[str, Any] = jwt.decode(
-            text, settings.SECRET_KEY, algorithms=[ALGORITHM], options={"require": needed}
+        # Our algorithm, not the one that the token names, which may be `none` (RFC 8725, 3.1).
+        payload = jwt.decode(
+            text, settings.SECRET_KEY, algorithms=[ALGORITHM], options={"require": required}
         )
     except jwt.InvalidTokenError:
         return None
-    return claims if claims["typ"] == typ else None
+    values = [payload.get(field.name, "") for field in fields(Claims)]
+    if payload["typ"] != typ or not all(isinstance(value, str) for value in values):
+        return None
+    return Claims(*values)
 
 
-def _session(claims: dict[str, Any]) -> ApiSession | None:
-    key = claims["sid"]
-    if not isinstance(key, str) or not key.isdecimal() or len(key) > LARGEST_ID_DIGITS:
+def _session(claims: Claims) -> ApiSession | None:
+    if not claims.sid.isdecimal() or len(claims.sid) > MAX_ID_DIGITS:
         return None
     rows = ApiSession.objects.select_related("user__role").filter(
-        pk=int(key), user__is_active=True, expires__gt=timezone.now()
+        pk=int(claims.sid), user__is_active=True, expires__gt=timezone.now()
     )
     session = rows.first()
-    return session if session is not None and str(session.user_id) == claims["sub"] else None
+    return session if session is not None and str(session.user_id) == claims.sub else None
 
 
-def _key(user: User) -> str:
+def _fingerprint(user: User) -> str:
+    # The payload is readable by anybody, so it has a hash; 64 bits are enough, as it is signed.
     return hashlib.sha256(user.get_session_auth_hash().encode()).hexdigest()[:16]
 
 
-def _plain(text: str) -> str:
+def _base64url_safe(text: str) -> str:
     return "".join(c if " " <= c < "\x7f" and c not in ">?~" else "_" for c in text)

@@ -19,7 +19,7 @@ from django.core.cache import cache
 PATTERN = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})")
 """How a rate is written in settings and variables: `5/60` = five in sixty seconds."""
 
-REMEMBERED = 10_000
+MAX_REMEMBERED = 10_000
 _refused: dict[str, float] = {}
 """Counters that are over, as far as this process knows. Their names end with their window."""
 
@@ -73,7 +73,7 @@ class Hit:
     @property
     def retry_after(self) -> int:
         """The seconds until the window is over."""
-        return _left(self.cache_key, self.rate)
+        return _seconds_left(self.cache_key, self.rate)
 
     def take_back(self) -> None:
         """Count this hit no longer."""
@@ -89,25 +89,28 @@ def hit(name: str, key: str, rate: Rate) -> Hit:
     The window begins with its first hit and ends when the counter expires.
     """
     cache_key = _key(name, key, rate)
+    # The counter may expire between `add` and `incr`, but hardly twice within a moment.
     for _ in range(2):
         if cache.add(cache_key, 0, timeout=rate.seconds):
-            cache.set(_ends(cache_key), int(time.time()) + rate.seconds, timeout=rate.seconds)
+            # `add` tells one process that it opened the window, so the end is written once.
+            cache.set(_end_key(cache_key), int(time.time()) + rate.seconds, timeout=rate.seconds)
         try:
             return Hit(cache_key, rate, cache.incr(cache_key))
         except ValueError:
-            continue  # It expired between the two calls.
+            continue
+    # A cache that loses keys at once must not lock everybody out.
     return Hit(cache_key, rate, 1)
 
 
-def need(name: str, key: str, rate: Rate, message: str) -> Hit:
+def hit_or_raise(name: str, key: str, rate: Rate, message: str) -> Hit:
     """Count one hit of `key`, or raise `TooMany` with this message."""
-    found = hit(name, key, rate)
-    if found.over:
-        raise TooMany(message, found.retry_after)
-    return found
+    counted = hit(name, key, rate)
+    if counted.over:
+        raise TooMany(message, counted.retry_after)
+    return counted
 
 
-def need_setting(name: str, key: str, setting: str, message: str) -> None:
+def hit_setting_or_raise(name: str, key: str, setting: str, message: str) -> None:
     """Count one hit against a rate as settings have it, "" for none; `{}` in `message` is the rate.
 
     Who is over it is refused from this process's memory until the window ends: a flood of
@@ -121,45 +124,42 @@ def need_setting(name: str, key: str, setting: str, message: str) -> None:
     until = _refused.get(cache_key, 0.0) - time.monotonic()
     if until > 0:
         raise TooMany(words, math.ceil(until))
-    found = hit(name, key, rate)
-    if found.over:
-        if len(_refused) >= REMEMBERED:
+    counted = hit(name, key, rate)
+    if counted.over:
+        # Bounded, because a stranger chooses the keys. Forgetting costs a look at the cache each.
+        if len(_refused) >= MAX_REMEMBERED:
             _refused.clear()
-        left = found.retry_after
+        left = counted.retry_after
         _refused[cache_key] = time.monotonic() + left
         raise TooMany(words, left)
-
-
-def reached(name: str, key: str, rate: Rate) -> int:
-    """The seconds until `key` may go on; 0 while the rate allows it. Counts nothing."""
-    cache_key = _key(name, key, rate)
-    number: int = cache.get(cache_key, 0)
-    return _left(cache_key, rate) if number >= rate.amount else 0
 
 
 def network(address: str) -> str:
     """The address as limits count it: of IPv6 its /64, as that is what one subscriber has."""
     try:
-        found = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found)
+    if isinstance(ip, ipaddress.IPv6Address):
+        # A socket that takes both families shows IPv4 clients like this (RFC 4291 2.5.5.2).
+        if ip.ipv4_mapped:
+            return str(ip.ipv4_mapped)
+        return str(ipaddress.ip_network((ip, 64), strict=False))
+    return str(ip)
 
 
 def _key(name: str, key: str, rate: Rate) -> str:
+    # Hashed: a user name may be long and hold any character; the cache's table takes keys of 255.
     digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:32]
     return f"limit:{name}:{rate.seconds}:{digest}"
 
 
-def _ends(cache_key: str) -> str:
+def _end_key(cache_key: str) -> str:
     return f"{cache_key}:ends"
 
 
-def _left(cache_key: str, rate: Rate) -> int:
-    ends: int | None = cache.get(_ends(cache_key))
+def _seconds_left(cache_key: str, rate: Rate) -> int:
+    ends: int | None = cache.get(_end_key(cache_key))
+    # None: the window ended meanwhile. Bounded, because setting the clock moves the end.
     left = rate.seconds if ends is None else ends - int(time.time())
     return min(max(left, 1), rate.seconds)

@@ -66,7 +66,7 @@ def count_run(mirror: Mirror) -> None:
         return
     # An id and no name: a mirror that is renamed keeps its count.
     message = f"Too many runs of {mirror.name} by hand: at most {{}}."
-    limits.need_setting("runs", str(mirror.pk), settings.LIMIT_RUNS, message)
+    limits.hit_setting_or_raise("runs", str(mirror.pk), settings.LIMIT_RUNS, message)
 
 
 def active_run(mirror: Mirror) -> Run | None:

@@ -123,7 +123,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "web.security_headers.set_security_headers",
-    "accounts.locks.patience",
+    "accounts.locks.fail_fast_middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -133,7 +133,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "web.throttle.Pages",
     "allauth.account.middleware.AccountMiddleware",
-    "accounts.sessions.watch",
+    "accounts.sessions.expire_sessions",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -45,7 +45,7 @@ def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> Shape:
     `source_root` is the address that was meant, where the given one is another. Sizes are of the
     indexes, in bytes; null where the upstream does not tell.
     """
-    limits.need_setting("tests", f"account {asker.pk}", settings.LIMIT_TESTS, TESTED)
+    limits.hit_setting_or_raise("tests", f"account {asker.pk}", settings.LIMIT_TESTS, TESTED)
     if upstream.channel_id is not None:
         return _shape(upstream, _own(upstream), [])
     asked = _Asked(upstream.url, gone)

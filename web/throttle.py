@@ -26,7 +26,7 @@ def count_write(request: HttpRequest, account: int | None) -> None:
     """Count a request that changes something; `TooMany` beyond `LIMIT_WRITES`."""
     # By account first: people behind one address must not use up each other's limit.
     counted_by = f"account {account}" if account else limits.network(client_ip.of_client(request))
-    limits.need_setting(
+    limits.hit_setting_or_raise(
         "writes",
         counted_by,
         settings.LIMIT_WRITES,

@@ -92,7 +92,7 @@ def _healthy(job: Callable[[], T]) -> T:
     """The job on a thread whose database connection is neither broken nor too old."""
     close_old_connections()
     try:
-        with locks.once():
+        with locks.fail_fast():
             return job()
     finally:
         close_old_connections()

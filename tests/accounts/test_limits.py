@@ -24,13 +24,12 @@ def _fresh(db: None) -> None:
 
 def test_one_more_than_the_rate_is_too_many_and_says_when_to_come_back() -> None:
     for _ in range(3):
-        limits.need("test", "ann", RATE, "Slower.")
+        limits.hit_or_raise("test", "ann", RATE, "Slower.")
     with pytest.raises(TooMany, match="Slower") as raised:
-        limits.need("test", "ann", RATE, "Slower.")
+        limits.hit_or_raise("test", "ann", RATE, "Slower.")
     assert 0 < raised.value.retry_after <= DAY
-    assert limits.reached("test", "ann", RATE) > 0
-    limits.need("test", "bob", RATE, "Another key has its own counter.")
-    limits.need("other", "ann", RATE, "Another name too.")
+    limits.hit_or_raise("test", "bob", RATE, "Another key has its own counter.")
+    limits.hit_or_raise("other", "ann", RATE, "Another name too.")
 
 
 def test_a_hit_can_be_taken_back_and_the_first_one_over_is_known() -> None:
@@ -39,7 +38,7 @@ def test_a_hit_can_be_taken_back_and_the_first_one_over_is_known() -> None:
     assert [one.first_over for one in hits] == [False, False, False, True, False]
     for one in hits:
         one.take_back()
-    assert limits.reached("test", "ann", RATE) == 0
+    assert limits.hit("test", "ann", RATE).number == 1
 
 
 def test_a_counter_expires_with_its_window() -> None:
@@ -50,10 +49,10 @@ def test_a_counter_expires_with_its_window() -> None:
 
 def test_counting_does_not_make_the_window_longer() -> None:
     limits.hit("test", "ann", RATE)
-    before = cache.get(limits._ends(limits._key("test", "ann", RATE)))
+    before = cache.get(limits._end_key(limits._key("test", "ann", RATE)))
     with mock.patch("accounts.limits.time.time", return_value=before - 100):
         assert limits.hit("test", "ann", RATE).retry_after == 100
-    assert cache.get(limits._ends(limits._key("test", "ann", RATE))) == before
+    assert cache.get(limits._end_key(limits._key("test", "ann", RATE))) == before
 
 
 @pytest.mark.django_db(transaction=True)

@@ -137,7 +137,7 @@ def test_what_is_no_refresh_token_is_401() -> None:
 
 
 def test_api_sessions_of_one_account_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jwt, "MOST_SESSIONS", 3)
+    monkeypatch.setattr(jwt, "MAX_SESSIONS", 3)
     ann = person("ann")
     made = [jwt.issue(ann)[0] for _ in range(5)]
     assert [jwt.verify(one) is not None for one in made] == [False, False, True, True, True]

@@ -44,17 +44,17 @@ def refused(call: Any, *args: Any) -> int:
 
 def test_who_is_refused_costs_no_further_look(django_assert_num_queries: Any) -> None:
     rate = f"3/{DAY}"
-    assert refused(limits.need_setting, "t", "a", rate, "At most {}.") == 7
+    assert refused(limits.hit_setting_or_raise, "t", "a", rate, "At most {}.") == 7
     with django_assert_num_queries(0):
-        assert refused(limits.need_setting, "t", "a", rate, "At most {}.") == 10
-    assert refused(limits.need_setting, "t", "b", rate, "At most {}.") == 7
-    assert refused(limits.need_setting, "t", "a", "", "At most {}.") == 0
+        assert refused(limits.hit_setting_or_raise, "t", "a", rate, "At most {}.") == 10
+    assert refused(limits.hit_setting_or_raise, "t", "b", rate, "At most {}.") == 7
+    assert refused(limits.hit_setting_or_raise, "t", "a", "", "At most {}.") == 0
 
 
 def test_what_is_remembered_of_refusals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "REMEMBERED", 5)
+    monkeypatch.setattr(limits, "MAX_REMEMBERED", 5)
     for number in range(20):
-        refused(limits.need_setting, "t", str(number), f"1/{DAY}", "No.")
+        refused(limits.hit_setting_or_raise, "t", str(number), f"1/{DAY}", "No.")
     assert len(limits._refused) <= 5
 
 

@@ -19,7 +19,7 @@ from django.core.cache import cache
 from django.db import OperationalError, connection
 from django.test import Client
 
-from accounts import locks, passwords, tokens
+from accounts import locks, password_cache, tokens
 from accounts.errors import ApiError
 from accounts.models import Token
 from accounts.sessions import USED
@@ -68,7 +68,7 @@ def locked() -> Iterator[list[int]]:
     waited: list[int] = []
 
     def watch(execute: Any, sql: str, *more: Any) -> Any:
-        limit = 0 if sql.startswith("ROLLBACK") else locks.limit()
+        limit = 0 if sql.startswith("ROLLBACK") else locks.lock_timeout_ms()
         try:
             return execute(sql, *more)
         except OperationalError as error:
@@ -198,9 +198,9 @@ def test_after_a_wait_in_vain_the_next_request_waits_a_moment(
     with locked() as waited:
         assert [api.post("/channels", {"name": "b"})[0] for _ in range(3)] == [503] * 3
         assert [one for one in waited if one > AT_ONCE] == [WAIT, 5, 5]
-    assert locks.limit() == WAIT
+    assert locks.lock_timeout_ms() == WAIT
     assert api.post("/channels", {"name": "b"})[0] == 201
-    assert locks.limit() == WAIT
+    assert locks.lock_timeout_ms() == WAIT
 
 
 def test_a_session_that_cannot_be_saved_now_is_not_taken_for_deleted() -> None:
@@ -246,12 +246,13 @@ def test_a_long_list_is_503_where_nobody_can_say_whose_it_is(
 
 
 def test_who_asks_with_the_same_password_waits_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "WAIT_SECONDS", 0.001)
-    first, second = passwords._alone(b"words"), passwords._alone(b"words")
+    monkeypatch.setattr(password_cache, "WAIT_SECONDS", 0.001)
+    key = b"credentials"
+    first, second = password_cache.single_flight(key), password_cache.single_flight(key)
     with first, pytest.raises(ApiError) as caught, second:
         pass
-    assert (caught.value.status, caught.value.retry_after) == (503, passwords.BUSY_SECONDS)
-    assert not passwords._busy
+    assert (caught.value.status, caught.value.retry_after) == (503, password_cache.BUSY_SECONDS)
+    assert not password_cache._in_flight
     assert Token.objects.count() == 0
 
 
@@ -297,4 +298,4 @@ def test_postgresql_has_a_limit_for_locks_and_connections() -> None:
     assert options["connect_timeout"] > 0
     connection.close()
     connection.ensure_connection()
-    assert locks.limit() == 20_000
+    assert locks.lock_timeout_ms() == 20_000

@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.db import connections
 from django.test import Client
 
-from accounts import passwords
+from accounts import password_cache
 from accounts.models import SecurityEvent, SecurityEventType, User
 from tests.web.client import PASSWORD, Api, person
 
@@ -25,7 +25,7 @@ HOME, ELSEWHERE, THIRD = "203.0.113.1", "203.0.113.2", "2001:db8::1"
 @pytest.fixture(autouse=True)
 def _proxy(settings: Any) -> None:
     cache.clear()
-    passwords._right.clear()
+    password_cache._verified.clear()
     # Whoever passes the tests slowly meets no second window.
     settings.SIGN_IN_RATE, settings.SIGN_IN_ADDRESS_RATE = "5/3600", "30/3600"
     settings.TRUSTED_PROXIES = (ip_network("127.0.0.1/32"),)

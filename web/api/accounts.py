@@ -115,7 +115,7 @@ def refresh(request: HttpRequest, body: Refresh) -> dict[str, str]:
     """New tokens for a refresh token, which can be used once."""
     try:
         token, renewal = jwt.refresh(body.refresh_token, request)
-    except jwt.Refused as error:
+    except jwt.InvalidRefreshToken as error:
         raise ApiError(
             401, "This refresh token is used, expired or revoked. Sign in again."
         ) from error

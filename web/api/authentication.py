@@ -64,7 +64,7 @@ class Basic(HttpBasicAuth):
             return caller_with(username)
         if not username:
             return None
-        return Caller(passwords.sign_in_each_time(request, username, password))
+        return Caller(passwords.sign_in_cached(request, username, password))
 
 
 class Session(SessionAuth):

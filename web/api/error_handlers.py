@@ -34,7 +34,7 @@ def from_api_error(request: HttpRequest, error: ApiError) -> ApiError:
     if error.status == 403:
         caller = getattr(request, "auth", None)
         user = caller.user if isinstance(caller, Caller) else None
-        audit.refused(request, user, error.message)
+        audit.record_refusal(request, user, error.message)
     return error
 
 

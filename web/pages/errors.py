@@ -34,7 +34,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403, with the role attribute that is missing."""
     detail = str(exception) or "Your role does not allow this."
-    audit.refused(request, request.user if isinstance(request.user, User) else None, detail)
+    audit.record_refusal(request, request.user if isinstance(request.user, User) else None, detail)
     return _error_page(request, 403, "You don't have permission", detail)
 
 
