@@ -12,6 +12,7 @@ from delivery.ranges import http_date
 from delivery.responses import FOREVER_AGE, INDEX_AGE, Entity
 from ecosystems.base import Ecosystem
 from ecosystems.documents import Location
+from publishing import explain
 
 
 def index(channel: Channel, address: Address, number: int, *, vary: str = "") -> Entity:
@@ -56,11 +57,11 @@ def page(
 ) -> Entity:
     """A package's own index page, made of the served form of its shard."""
     rows = Package.objects.at(number).filter(
-        channel=channel, section=location.section, name=location.name, shard__isnull=False
+        channel=channel, section=location.section, name=location.name
     )
     served = rows.values_list("shard__served", "shard__served_sha256").first()
-    if served is None:
-        raise Missing(f"The channel {channel.path} lists no package {location.name}.")
+    if served is None or served[0] is None:
+        raise _no_package(channel, location, judged=served is not None)
     document = ecosystem.page(bytes(served[0]), served[1], form)
     return Entity(
         etag=document.etag,
@@ -71,6 +72,13 @@ def page(
         body=document.body,
         vary="Accept" if form else "",
     )
+
+
+def _no_package(channel: Channel, location: Location, *, judged: bool) -> Missing:
+    """`judged`: there are files of the name, and none of them is listed."""
+    text = f"The channel {channel.path} lists no package {location.name}."
+    verdict = explain.package_verdict(channel, location.section, location.name) if judged else None
+    return Missing(f"{text} {verdict.message}" if verdict else text, lasting=verdict is None)
 
 
 def shard(channel: Channel, address: Address) -> Entity:

@@ -151,6 +151,22 @@ def verdict(channel: Channel, section: str, filename: str) -> Verdict | None:
     return None
 
 
+def package_verdict(channel: Channel, section: str, name: str) -> Verdict | None:
+    """What today's rules say where nothing of a package is listed; None where they refuse nothing.
+
+    The first file that a rule refuses speaks for all of them.
+    """
+    inputs = gather(channel)
+    for ecosystem in inputs.ecosystems():
+        if ecosystem.owns_section(section) and section in inputs.sections(ecosystem):
+            answers = _answers(inputs.section(ecosystem, section, names=[name]), name)
+            if answers and not any(answer.kept for answer in answers):
+                first = answers[0]
+                reason = Reason(first.by, Rule(first.rule), first.detail)
+                return Verdict(True, _sentence(first.filename, first.mirror, reason))
+    return None
+
+
 def _verdict(
     inputs: Inputs, ecosystem: Ecosystem, section_name: str, name: str, filename: str
 ) -> Verdict | None:

@@ -287,6 +287,45 @@ def test_a_hand_edit_of_the_mapping_acts_both_ways(tmp_path: Path, small: FakeCo
     assert "yaml-bundle-5.3.1-0.conda" in scene.listed(channel)
 
 
+def test_a_project_that_nobody_has_asked_for_yet_is_refused_with_the_reason(
+    settings: LazySettings, tmp_path: Path
+) -> None:
+    with FakeSimple() as server:
+        settings.UPSTREAM_ALLOW = (server.url,)
+        for version in ("1.0", "2.0"):
+            server.add_wheel("evil", version)
+        server.add_wheel("good", "1.0")
+        server.publish()
+        channel = scene.channel()
+        scene.run_now(scene.mirror(channel, server.index, mirror_type="python_simple"))
+        report = records.osv("MAL-2", records.affected("evil", ("introduced", "0")))
+        imported(tmp_path, files.archive(report))
+        client = Client(packages)
+        page = client.get("/api/repo/main/simple/evil/", accept="text/html")
+        assert page.status == 404
+        assert "MAL-2 reports it as malware, status reported" in page.detail
+        wheel = client.get("/api/repo/main/simple/evil/evil-1.0-py3-none-any.whl")
+        assert wheel.status == 404
+        assert "MAL-2 reports it as malware" in wheel.detail
+        assert client.get("/api/repo/main/simple/good/", accept="text/html").status == 200
+        invariants.check(channel)
+
+
+def test_a_record_with_purls_is_judged_by_what_they_name(small: FakeConda, tmp_path: Path) -> None:
+    small.add("noarch", "bundle", "1.0")
+    small.change("noarch", "bundle-1.0-0.conda", purls=["pkg:pypi/pyyaml@5.3.1"])
+    small.publish()
+    channel = scene.channel(filters={"cve_score_threshold": 7})
+    scene.run_now(scene.mirror(channel, small.channel))
+    assert "bundle-1.0-0.conda" in scene.listed(channel)
+    import_file(files.written(tmp_path, DATA))
+    assert published() == [channel]
+    assert "bundle-1.0-0.conda" not in scene.listed(channel)
+    curation.curate(Decision("CVE-2020-14343", "conda", "bundle", "cleared"), author="ann")
+    published()
+    assert "bundle-1.0-0.conda" in scene.listed(channel)
+
+
 def test_numbers_of_changes_rise_and_keep_the_last_of_each_package(tmp_path: Path) -> None:
     assert change_log.last_number() == 0
     import_file(files.written(tmp_path, files.archive(records.PYYAML, records.ULTRALYTICS)))
