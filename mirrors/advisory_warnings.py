@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from advisories import staleness
 from advisories.models import Source
 from advisories.staleness import StaleSource
-from channels.models import Channel
 from ecosystems.kinds import Kind
 from mirrors.models import Mirror
 
@@ -18,6 +17,13 @@ Terms = Mapping[str, object]
 """A saved filter, as the API speaks it."""
 
 _ABOUT_SCORES = ("cve_score_threshold", "exclude_non_curated_cve", "cve_statuses_excluded")
+_KEYS = (*_ABOUT_SCORES, "cve_unknown", "exclude_malware")
+_FILTERS = {
+    "filter": "mirror",
+    "channel__filter": "channel",
+    "channel__parent__filter": "channel",
+}
+"""The filters that judge what a mirror brings, and whose they are in words."""
 
 
 def of(kind: str, terms: Terms, channels: Iterable[Terms]) -> list[str]:
@@ -31,24 +37,24 @@ def of_all(mirrors: Sequence[Mirror]) -> dict[int, list[str]]:
     state = _State()
     if state.has_data and not state.stale:
         return {}
-    ids = [mirror.pk for mirror in mirrors]
-    rows = Mirror.objects.filter(pk__in=ids).values_list(
-        "pk", "upstream__kind", "filter__terms", "channel_id"
-    )
-    rows_by_id = {pk: (kind, terms, channel) for pk, kind, terms, channel in rows}
-    channel_ids = {channel for _, _, channel in rows_by_id.values()}
-    channels = {
-        channel.pk: [row.terms for row in channel.filters]
-        for channel in Channel.objects.filter(pk__in=channel_ids).select_related(
-            "filter", "parent__filter"
-        )
-    }
+    # These keys only: the lists of a filter may have 100,000 specs.
+    columns = [f"{path}__terms__{key}" for path in _FILTERS for key in _KEYS]
+    rows = Mirror.objects.filter(pk__in=[mirror.pk for mirror in mirrors])
     return {
-        pk: state.sentences(
-            kind, [("mirror", terms), *(("channel", own) for own in channels[channel])]
-        )
-        for pk, (kind, terms, channel) in rows_by_id.items()
+        pk: state.sentences(kind, _with_levels(values))
+        for pk, kind, *values in rows.values_list("pk", "upstream__kind", *columns)
     }
+
+
+def _with_levels(values: Sequence[object]) -> list[tuple[str, Terms]]:
+    """The filters of a mirror, its channel and the parent of that, in the order of the columns."""
+    parts = [values[start : start + len(_KEYS)] for start in range(0, len(values), len(_KEYS))]
+    filters = [
+        (level, {key: value for key, value in zip(_KEYS, part, strict=True) if value is not None})
+        for level, part in zip(_FILTERS.values(), parts, strict=True)
+    ]
+    # A saved filter always states its flags: one without any is that of no parent.
+    return [(level, terms) for level, terms in filters if terms]
 
 
 class _State:

@@ -164,7 +164,8 @@ def advisories_of(channels: QuerySet[Channel], **where: Any) -> QuerySet[Any, An
     return (
         rows.values("advisory", "severity", "score", "score_version")
         .annotate(
-            malware=Max("malware", output_field=IntegerField()),
+            # As a number: PostgreSQL has no MAX of booleans.
+            malware=Max(Case(When(malware=True, then=1), default=0, output_field=IntegerField())),
             # One package in several platforms is one; channels count for themselves.
             packages=Count("package", distinct=True),
             files=Sum("files"),
