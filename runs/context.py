@@ -18,6 +18,7 @@ from mirrors.models import LogLine, Mirror, Run
 CHECK_SECONDS = 0.5
 """How often the row is read for a stop, and progress written."""
 
+# Every page that shows the mirror reads them with the run's row; the log has all.
 MOST_WARNINGS = 200
 
 
@@ -68,6 +69,7 @@ class RunContext:
         now = time.monotonic()
         if now - self._written >= CHECK_SECONDS:
             self._written = now
+            # An upstream may send more than it announced.
             percent = int(100 * min(done / total, 1)) if total else 0
             self.run.write(percent=percent, bytes=self.bytes)
 
@@ -83,6 +85,7 @@ class RunContext:
         text = storable(text)
         self.log(text, level="warning")
         if text not in self.run.warnings and len(self.run.warnings) < MOST_WARNINGS:
+            # Cut, because upstreams choose the length of some texts.
             self.run.write(warnings=[*self.run.warnings, text[:2000]])
 
     def request_publication(self) -> None:

@@ -54,6 +54,7 @@ def published(context: RunContext, channel: Channel, changes: ChannelChanges) ->
     rows = Package.objects.at(channel.current).filter(channel=channel)
     key = str(context.run.mirror_id)
     tallies = rows.values_list("tally", flat=True).iterator()
+    # The publication judged by the saved filter, which may have changed since the run began.
     saved = Mirror.objects.select_related("filter").get(pk=context.run.mirror_id)
     mine = (tally[key] for tally in tallies if key in tally)
     return _counts(context.run, mine, saved.filter.terms, changes)

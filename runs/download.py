@@ -58,6 +58,7 @@ class Download:
                     under_way[pool.submit(self._fetcher.fetch, item, parts)] = item
                 if not under_way:
                     break
+                # With a limit: a stop must be seen while every thread waits for a slow upstream.
                 finished, _ = wait(under_way, POLL_SECONDS, FIRST_COMPLETED)
                 for future in finished:
                     self._add_result(under_way.pop(future), future)
@@ -102,6 +103,7 @@ class Download:
             self._rows.write(self._fetcher.bytes)
 
     def _report(self, plan: DownloadPlan) -> None:
+        # Raises at a stop; `run` then writes what has come.
         self._context.check()
         self._context.bytes = self._fetcher.bytes
         self._context.progress(self.done + self.failed, plan.files)

@@ -21,6 +21,7 @@ from mirrors.models import Failure, Run
 from publishing.download_plan import DownloadItem
 from runs.file_fetcher import FetchedFile
 
+# One transaction a file would make the database sync the disk for each.
 ROWS_AT_ONCE = 200
 EVENTS_AT_ONCE = 500
 EVENT_FILES = 100

@@ -28,6 +28,7 @@ def store(run: Run, *, stop: Stop) -> None:
     """Find the names for the run's counts and store them with it."""
     names = first_names(run, stop=stop)
     with transaction.atomic():
+        # Changes nothing; raises `Fenced` where another owner has the run by now.
         run.write(owner=run.owner)
         ExcludedNames.objects.update_or_create(run=run, defaults={"names": names})
 
@@ -74,6 +75,7 @@ def _packages(run: Run, missing: Missing) -> Packages | None:
     What a frozen channel would show is in no tally.
     """
     channel = Channel.objects.get(pk=run.mirror.channel_id)
+    # Its revision has the tallies of the time when it was frozen.
     if channel.frozen_at:
         return None
     remaining = dict(missing)

@@ -79,6 +79,7 @@ def _claim(run: Run) -> bool:
 
 def _steps(context: RunContext) -> None:
     mirror = context.run.mirror
+    # Before anything is published: the run counts what changed since.
     before = mirror.channel.current
     fetch = _fetch(context)
     context.step(3)
@@ -133,6 +134,7 @@ def _fetch(context: RunContext) -> Fetch:
 def _settled_counts(context: RunContext) -> RunCounts | None:
     """The counts, where the channel shows all that this run could bring; else None."""
     channel = context.channel()
+    # A publication that is still due may change the counts.
     if channel.frozen_at or channel.requested_version != channel.published_version:
         return None
     settled = counts.published(context, channel, counts.NO_CHANGES)

@@ -40,6 +40,7 @@ class Fetch:
     ) -> None:
         """`row`: what it is done for; whoever has lost it writes nothing any more."""
         self.upstream = upstream
+        # Packages that clients asked for stay listed, though an on-demand mirror fetches no others.
         packages = FetchedPackage.objects.filter(upstream=upstream.pk)
         self.ecosystem = (ecosystem or registry.get(upstream.kind)).including(
             set(packages.values_list("name", flat=True)), file_licenses.path
@@ -66,6 +67,7 @@ class Fetch:
 
     def fetch(self, progress: Progress) -> None:
         """Step 1: conditional requests; what came lies on disk as it came."""
+        # Before the first request: a full disk would only show in the middle of an index.
         disk_space.require_space()
         with self._client() as client:
             for number, section in enumerate(self.sections):
@@ -80,6 +82,7 @@ class Fetch:
                     self.snapshots[section] = None
                     self.refused[section] = error
         if self.refused and not self._fetched and not any(self.snapshots.values()):
+            # No section is had: the upstream refuses this server, not one section.
             raise next(iter(self.refused.values()))
 
     def read(self, progress: Progress) -> None:

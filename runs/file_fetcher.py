@@ -72,12 +72,14 @@ class FileFetcher:
                 try:
                     result.digests.append(self._fetch_companion(item, companion, part, sha256))
                 except UpstreamError as error:
+                    # The file is of use without it, and `retry_companions` asks for it again.
                     result.unavailable.append((companion, str(error)))
             return result
 
     def _fetch_companion(
         self, item: DownloadItem, companion: CompanionItem, part: FileReservation, main_sha256: str
     ) -> Digest:
+        # Out of the file that has just come, which costs the upstream no request.
         extracted = companions.extract(
             main_sha256,
             companion.filename,
@@ -164,6 +166,7 @@ class FileFetcher:
 
 def _stored(file: DownloadItem | CompanionItem) -> Digest | None:
     """The file if its bytes lie here, whoever brought them; also without a row, after a crash."""
+    # The touch keeps garbage collection from the bytes until the run has a row for them.
     if not file.sha256 or not blobs.touch(file.sha256, file.size):
         return None
     path = blobs.path(file.sha256)

@@ -68,11 +68,13 @@ def end(context: RunContext, state: JobState, error: str = "") -> bool:
             mirror.update(last_run_at=run.started_at)
             if state == JobState.COMPLETED:
                 mirror.update(last_success_at=now)
+                # The index has just been read, so clients need not wait until old refusals expire.
                 refusals.forget(run.mirror.channel, run.mirror.upstream.url)
             record_event(run, _EVENTS[state], counts=run.counts, error=error)
     except Fenced:
         log.warning("run %s ended as %s after it was given to another owner", run.pk, state)
         return False
+    # Once the end is committed, because a mirror has one active run at a time.
     run_control.start_requested_run(run.mirror)
     return True
 

@@ -20,6 +20,7 @@ from ecosystems.pack import Pack, PackWriter
 from ecosystems.records import Invalid, Record
 from mirrors.models import Upstream
 
+# Each row brings the body of its shard into memory.
 ROWS_AT_ONCE = 100
 
 
@@ -33,6 +34,7 @@ class LocalChannel:
     def fetch(self, base_url: str, section: str, context: FetchContext, /) -> FetchedIndex | None:
         """What the channel lists in a section now, as one hash; there is no file to fetch."""
         rows = self._rows(section)
+        # conda clients ask every channel for noarch, so it exists though it lists nothing.
         if not rows.exists() and section not in self._ecosystem.permanent_sections:
             return None
         state = hashlib.sha256()
@@ -121,4 +123,5 @@ class LocalChannel:
 
 
 def _file_name(section: str) -> str:
+    # Sections of R are paths: src/contrib.
     return section.replace("/", "-") or "root"

@@ -74,6 +74,7 @@ def request(
             asker=asker,
             body={"upstream": upstream.pk, "mode": mode, "filters": terms},
         )
+        # A worker that is woken before the commit finds no row.
         transaction.on_commit(lambda: notify.preview(preview.pk))
     return preview
 
@@ -150,6 +151,7 @@ def may_see(preview: Preview, who: Caller) -> bool:
         pk=preview.body.get("upstream")
     )
     source = upstream[0].channel if upstream else None
+    # The result names files of the source, which this user may no longer be allowed to read.
     return preview.asker_id == who.user.pk and (
         source is None or readership.may_mirror(source, owner=who.user, actor=who)
     )

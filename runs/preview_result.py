@@ -119,6 +119,7 @@ def preview_result(preview: Preview, progress: PreviewProgress) -> PreviewResult
     """Fetch or reuse the index, judge it as if the mirror were saved, and count."""
     terms = preview.body["filters"]
     upstream = Upstream.objects.select_related("channel__parent").get(pk=preview.body["upstream"])
+    # Checked when it was requested, too: rights may have changed while it waited.
     check_source(preview, upstream, Caller(preview.asker))
     channel = Channel.objects.select_related("filter", "parent__filter").get(pk=preview.channel_id)
     active = preview.body["mode"] == Mirror.Mode.ACTIVE
@@ -133,6 +134,7 @@ def preview_result(preview: Preview, progress: PreviewProgress) -> PreviewResult
     # The edited mirror counts once: as the form has it, not as it is saved.
     others = [inputs for inputs in saved.mirrors if inputs.mirror.pk != mirror.pk]
     inputs = Inputs(channel, saved.channel_rules, (*others, mine))
+    # Snapshots are shared with runs; from here on nothing is written but the preview.
     progress.begin("Filter remote packages", start=60, width=40)
     difference = compare(
         channel,

@@ -41,6 +41,7 @@ def retry(context: RunContext) -> bool:
         except UpstreamError as error:
             silent += isinstance(error, TooSlow)
             row.message = str(error)
+            # Every save sets `tried`: in the next run others come first.
             row.save(update_fields=["message", "tried"])
             if silent >= MOST_SILENT:
                 break
@@ -109,9 +110,11 @@ def _settle(context: RunContext, row: UnavailableFile, digest: Digest | None) ->
         channel=channel, section=row.section, name=row.name
     )
     with transaction.atomic():
+        # Changes nothing; raises `Fenced` where another owner has the run by now.
         context.run.write(owner=context.run.owner)
         if digest is not None:
             blob = Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)
             blobs.register([blob], [access.audience(channel)])
+        # The publication would not look at it again, because the snapshot has not changed.
         rows.update(stale=True)
         row.delete()

@@ -84,6 +84,7 @@ class SnapshotRows:
     def save_optional(self, before: Snapshot, optional: OptionalFiles) -> Snapshot:
         """The snapshot with those of its optional files that can be had by now."""
         staying = self._staying(optional, before.extras, f"{before.section}: ")
+        # Still the same files are missing: another row would make the channel publish nothing new.
         if sorted(optional.missed) == before.missed:
             return before
         others = {name: sha for name, sha in before.extras.items() if name not in before.missed}

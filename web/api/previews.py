@@ -16,6 +16,7 @@ from ecosystems.errors import EcosystemError
 from mirrors import form_fields, source_urls
 from mirrors.models import MirrorType, Preview, Upstream
 from runs import connection_test, preview
+from runs.connection_test import ConnectionTestResult
 from web.api.channel_access import ChannelRef, can_see, may_write_somewhere
 from web.api.errors import ERRORS, ErrorResponse, not_found
 from web.api.mirror_access import MirrorBody, channel_for_mirrors, find_mirror, sent_fields
@@ -77,7 +78,7 @@ def cancel_preview(request: HttpRequest, preview_id: int) -> Status[None]:
 
 
 @router.post("/mirrors/test", response={200: JsonObject, 502: ErrorResponse, **ERRORS})
-def test_connection(request: HttpRequest, body: ConnectionTestBody) -> JsonObject:
+def test_connection(request: HttpRequest, body: ConnectionTestBody) -> ConnectionTestResult:
     """What is at an address, found with a handful of small requests within ten seconds."""
     caller = caller_of(request)
     # It makes this server send requests, so the right to read mirrors is not enough.
@@ -92,7 +93,7 @@ def test_connection(request: HttpRequest, body: ConnectionTestBody) -> JsonObjec
     return _probe(upstream, caller.user, presence.gone(request))
 
 
-def _probe(upstream: Upstream, asker: User, gone: presence.Gone) -> JsonObject:
+def _probe(upstream: Upstream, asker: User, gone: presence.Gone) -> ConnectionTestResult:
     try:
         return connection_test.probe(upstream, asker, gone=gone)
     except EcosystemError as error:
