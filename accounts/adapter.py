@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from accounts import client_ip, passwords
 from accounts.models import User
-from accounts.redirects import inside
+from accounts.redirects import local_url
 
 UNKNOWN_ADDRESS = "0.0.0.0"
 
@@ -45,7 +45,7 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_safe_url(self, url: str) -> bool:
         """Only addresses of this server."""
         request: HttpRequest = self.request
-        return bool(inside(request, url, ""))
+        return bool(local_url(request, url, ""))
 
     @override
     def is_ajax(self, request: HttpRequest) -> bool:

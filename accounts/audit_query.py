@@ -1,26 +1,47 @@
-"""Which security events somebody asks for, and their shape; page, export and API use it."""
+"""Which security events somebody asks for, and how they are shown; page, export and API use it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import TypedDict
 
 from django.db.models import QuerySet
 
 from accounts.models import SecurityEvent, SecurityEventType
 
-LONGEST = 200
+# Outside the class, whose field `object` hides the type of this name.
+Query = Mapping[str, object]
+
+MAX_TEXT = 200
 COLUMNS = (
     "event_id", "event_type", "created", "actor", "address",
     "object_type", "object_id", "object_name", "before", "after", "detail",
 )  # fmt: skip
 
 
+class EventItem(TypedDict):
+    """One event as export and API show it."""
+
+    event_id: int
+    event_type: str
+    title: str
+    created: str
+    actor: str
+    actor_id: int | None
+    address: str
+    object_type: str
+    object_id: int | None
+    object_name: str
+    before: dict[str, object]
+    after: dict[str, object]
+    detail: str
+
+
 @dataclass(frozen=True)
-class Asked:
-    """The filters; what makes no sense filters nothing."""
+class EventFilters:
+    """What events must have; an empty filter lets all through. Days are in UTC."""
 
     type: str = ""
     actor: str = ""
@@ -30,10 +51,11 @@ class Asked:
     last: date | None = None
 
     @classmethod
-    def of(cls, query: Mapping[str, Any]) -> Asked:
-        kind = str(query.get("type") or "")
+    def from_query(cls, query: Query) -> EventFilters:
+        """The filters in a page's address; a value that makes no sense filters nothing."""
+        event_type = str(query.get("type") or "")
         return cls(
-            type=kind if kind in SecurityEventType.values else "",
+            type=event_type if event_type in SecurityEventType.values else "",
             actor=_text(query, "actor"),
             object=_text(query, "object"),
             address=_text(query, "address"),
@@ -43,17 +65,20 @@ class Asked:
 
     @property
     def filtered(self) -> bool:
-        return self != Asked()
+        """Whether any filter is set."""
+        return self != EventFilters()
 
     def rows(self) -> QuerySet[SecurityEvent]:
-        """The events, in no order."""
+        """The events that pass, in no order."""
         rows = SecurityEvent.objects.all()
         exact = {"type": self.type, "address": self.address}
         rows = rows.filter(**{key: value for key, value in exact.items() if value})
+        # Parts of names: the log also has what was typed at a sign-in, which may be no user.
         if self.actor:
             rows = rows.filter(actor__icontains=self.actor)
         if self.object:
             rows = rows.filter(object_name__icontains=self.object)
+        # Moments, not `created_at__date`: that is an expression, and no index serves it.
         if self.first:
             rows = rows.filter(created_at__gte=datetime.combine(self.first, time(), UTC))
         if self.last:
@@ -63,7 +88,7 @@ class Asked:
         return rows
 
 
-def shape(event: SecurityEvent) -> dict[str, Any]:
+def event_item(event: SecurityEvent) -> EventItem:
     """One event as export and API show it."""
     return {
         "event_id": event.pk,
@@ -82,12 +107,13 @@ def shape(event: SecurityEvent) -> dict[str, Any]:
     }
 
 
-def _text(query: Mapping[str, Any], key: str) -> str:
-    return str(query.get(key) or "").replace("\x00", "").strip()[:LONGEST]
+def _text(query: Query, key: str) -> str:
+    # PostgreSQL refuses a NUL in a parameter.
+    return str(query.get(key) or "").replace("\x00", "").strip()[:MAX_TEXT]
 
 
-def _day(value: Any) -> date | None:
+def _day(value: object) -> date | None:
     try:
-        return date.fromisoformat(value) if value else None
-    except (TypeError, ValueError):
+        return date.fromisoformat(value) if isinstance(value, str) and value else None
+    except ValueError:
         return None

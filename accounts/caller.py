@@ -29,16 +29,16 @@ class Caller:
         """What history calls them."""
         return self.user.get_username()
 
-    def has(self, *scopes: Scope) -> bool:
+    def has_scope(self, *scopes: Scope) -> bool:
         """Whether the token's scopes hold one of `scopes`; without any it may all."""
         return not (self.token and self.token.scopes) or bool(set(scopes) & set(self.token.scopes))
 
-    def need(self, *scopes: Scope) -> None:
+    def require_scope(self, *scopes: Scope) -> None:
         """Raise 403 unless the token's scopes hold one of `scopes`; without any it may all."""
-        if not self.has(*scopes):
+        if not self.has_scope(*scopes):
             raise ApiError(403, f"This token does not have the scope {' or '.join(scopes)}.")
 
-    def need_level(self, attribute: Attribute, level: Level) -> None:
+    def require_level(self, attribute: Attribute, level: Level) -> None:
         """Raise 403 unless the user's role has `level` for `attribute`."""
         if not can(self.user, attribute, level):
             raise ApiError(403, f"Your role does not have {attribute} = {level}.")
@@ -48,7 +48,7 @@ class Caller:
         """Whether a token stands for the user that may do less than they."""
         return bool(self.token and (self.token.scopes or self.token.resources))
 
-    def need_whole(self) -> None:
+    def require_unlimited(self) -> None:
         """Raise 403 for a limited token: it must not be used to make a mightier one."""
         if self.limited:
             raise ApiError(403, "A token with scopes or resources cannot do this.")

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
 
 
-def inside(request: HttpRequest, address: str | None, fallback: str) -> str:
+def local_url(request: HttpRequest, address: str | None, fallback: str) -> str:
     """An address of this server to go on to; `fallback` for every other.
 
     What is checked last is what is returned: a path without host, which begins with one slash.

@@ -13,8 +13,8 @@ from typing import TypedDict
 from django.conf import settings
 
 from accounts import limits
+from accounts.disconnect import IsDisconnected, never_disconnected
 from accounts.models import User
-from accounts.presence import Gone, never_gone
 from channels import connection_slots
 from channels.file_sources import client_for
 from channels.models import Document, Package
@@ -58,7 +58,9 @@ class _BudgetExceeded(UpstreamError):
     """The time or the number of requests of a test is used up, or its client has left."""
 
 
-def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> ConnectionTestResult:
+def probe(
+    upstream: Upstream, asker: User, *, is_disconnected: IsDisconnected = never_disconnected
+) -> ConnectionTestResult:
     """Test an upstream (saved or not) for a user; raises `UpstreamError`, `TooMany`.
 
     Ends at once where nobody waits for the answer any more.
@@ -68,7 +70,7 @@ def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> Connec
     )
     if upstream.channel_id is not None:
         return _result(upstream, _detect_local_channel(upstream), [])
-    requests = _LimitedRequests(upstream.url, gone)
+    requests = _LimitedRequests(upstream.url, is_disconnected)
     patience = replace(settings.UPSTREAM_LIMITS, connect_timeout=CONNECT_SECONDS)
     # Runs may have taken all connections to this host; a person does not wait behind them.
     client = client_for(
@@ -93,15 +95,15 @@ def probe(upstream: Upstream, asker: User, *, gone: Gone = never_gone) -> Connec
 class _LimitedRequests:
     """The requests of one test, limited in number and time; remembers the first failure."""
 
-    def __init__(self, url: str, gone: Gone) -> None:
+    def __init__(self, url: str, is_disconnected: IsDisconnected) -> None:
         self._url = url
-        self._gone = gone
+        self._is_disconnected = is_disconnected
         self._end = time.monotonic() + SECONDS
         self._left = MOST_REQUESTS
         self.error: UpstreamError | None = None
 
     def stop(self) -> None:
-        if self._gone():
+        if self._is_disconnected():
             raise _BudgetExceeded(self._url, "The client that asked has left.")
         if time.monotonic() >= self._end:
             raise _BudgetExceeded(

@@ -11,7 +11,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.db import Error
 
-from accounts import presence
+from accounts import disconnect
 from accounts.errors import ApiError
 from delivery import app, cache, paths
 from delivery.on_demand.errors import StreamAborted
@@ -172,7 +172,7 @@ class Application:
         gone = asyncio.ensure_future(proto.client_disconnect())
         try:
             return await self._upstream_pool.run(
-                bridge.answer, {**environ, presence.KEY: gone.done}
+                bridge.answer, {**environ, disconnect.ENVIRON_KEY: gone.done}
             )
         finally:
             gone.cancel()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 
-from accounts import presence
+from accounts import disconnect
 from runs import connection_test
 from tests import scene
 from tests.condatree import FakeConda
@@ -142,7 +142,7 @@ def test_a_channel_of_this_server_is_looked_up_and_not_fetched(
 
 
 def test_nothing_is_asked_for_a_client_that_has_left(api: Api, conda: FakeConda) -> None:
-    api.client.defaults[presence.KEY] = lambda: True
+    api.client.defaults[disconnect.ENVIRON_KEY] = lambda: True
     conda.forget()
     status, text = message(api.post("/mirrors/test", {"source_root": conda.channel}))
     assert (status, conda.count()) == (502, 0)
@@ -153,7 +153,7 @@ def test_nothing_is_asked_for_a_client_that_has_left(api: Api, conda: FakeConda)
     page = api.client.post("/channels/main/mirrors/test/", form)
     assert (page.status_code, conda.count()) == (200, 0)
     assert b"left" in page.content
-    del api.client.defaults[presence.KEY]
+    del api.client.defaults[disconnect.ENVIRON_KEY]
     api.client.post("/channels/main/mirrors/test/", form)
     assert conda.count() > 0
 
@@ -166,6 +166,6 @@ def test_a_test_that_waits_for_its_upstream_ends_when_its_client_leaves(
     conda.behave("*", silent)
     conda.forget()
     # The client leaves once the upstream holds its request.
-    api.client.defaults[presence.KEY] = silent.held.is_set
+    api.client.defaults[disconnect.ENVIRON_KEY] = silent.held.is_set
     assert message(api.post("/mirrors/test", {"source_root": conda.channel}))[0] == 502
     assert conda.count() == 1

@@ -167,7 +167,7 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, str]:
     """Make a token; the answer has its secret, which nobody can read again."""
     caller = caller_of(request)
     # Else a limited token could make one without limits.
-    caller.need_whole()
+    caller.require_unlimited()
     if body.scopes and body.resources:
         raise invalid("resources", "A token has scopes or resources, not both.")
     unknown = sorted(set(body.scopes or ()) - set(Scope))
@@ -200,7 +200,7 @@ def rotate_token(
         token = _own(caller.user, token_id)
         if caller.token != token or expires:
             # A limited token may replace its own secret, and nothing of what limits it.
-            caller.need_whole()
+            caller.require_unlimited()
         before = {"expires": str(token.expires), "prefix": token.prefix}
         secret = tokens.rotate(token)
         if expires or (token.expires and token.expires < tokens.today()):
@@ -217,7 +217,7 @@ def delete_token(request: HttpRequest, token_id: str) -> Status[None]:
     with transaction.atomic():
         token = _own(caller.user, token_id)
         if caller.token != token:
-            caller.need_whole()
+            caller.require_unlimited()
         record_token_event(EventType.TOKEN_REVOKED, token, request)
         token.delete()
     return Status(204, None)

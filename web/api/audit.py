@@ -8,7 +8,7 @@ from typing import Literal
 from django.http import HttpRequest
 from ninja import Field, Query, Router
 
-from accounts.audit_query import Asked, shape
+from accounts.audit_query import EventFilters, event_item
 from accounts.caller import caller_of
 from accounts.models import SecurityEventType
 from accounts.permissions import Attribute, Level
@@ -38,11 +38,11 @@ def audit_log(request: HttpRequest, filters: Query[AuditFilters]) -> CountedAnsw
     """
     caller = caller_of(request)
     # The log tells of all users, which no limited token is for.
-    caller.need_whole()
-    caller.need_level(Attribute.ROLES, Level.MANAGE)
+    caller.require_unlimited()
+    caller.require_level(Attribute.ROLES, Level.MANAGE)
     if filters.type and filters.type not in SecurityEventType.values:
         raise invalid("type", f"There is no event type {filters.type!r}.")
-    query = Asked(
+    query = EventFilters(
         type=filters.type,
         actor=filters.actor,
         object=filters.object,
@@ -52,4 +52,4 @@ def audit_log(request: HttpRequest, filters: Query[AuditFilters]) -> CountedAnsw
     )
     rows = query.rows()
     events = paginate_events(rows, filters, descending=filters.order == "desc")
-    return counted_list([shape(event) for event in events], rows)
+    return counted_list([event_item(event) for event in events], rows)

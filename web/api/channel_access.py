@@ -83,7 +83,7 @@ def get_channel(
     # Before scopes and levels: their 403 would say that the channel exists.
     channel = visible_channel(caller, ref)
     thing = "subchannel" if channel.parent_id else "channel"
-    caller.need(*(Scope(f"{thing}:{verb}") for verb in verbs))
+    caller.require_scope(*(Scope(f"{thing}:{verb}") for verb in verbs))
     require_level(caller, channel, level)
     return channel
 

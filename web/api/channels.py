@@ -85,7 +85,7 @@ class DeletedChannel(TypedDict):
 def my_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> ListAnswer:
     """The channels you own, and your subchannels where they are asked for."""
     caller = caller_of(request)
-    caller.need(Scope.CHANNEL_VIEW)
+    caller.require_scope(Scope.CHANNEL_VIEW)
     own_channels = visible_channels(caller).filter(
         Q(owner=caller.user) | Q(parent__owner=caller.user)
     )
@@ -99,7 +99,7 @@ def my_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> ListAnswe
 def list_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> ListAnswer:
     """All channels you may know of."""
     caller = caller_of(request)
-    caller.need(Scope.CHANNEL_VIEW)
+    caller.require_scope(Scope.CHANNEL_VIEW)
     channels = visible_channels(caller)
     if not paging.include_subchannels:
         channels = channels.filter(parent=None)
@@ -140,7 +140,7 @@ def create_namespace_channel(
     path: NamespaceChannel = {"channel_path": "/".join(names)}
     ref = ChannelRef(channel=names[0], sub=names[1] if body.namespace else None)
     if is_visible(caller, ref):
-        caller.need(Scope.CHANNEL_VIEW, Scope.SUBCHANNEL_VIEW)
+        caller.require_scope(Scope.CHANNEL_VIEW, Scope.SUBCHANNEL_VIEW)
         return Status(200, path)
     new = NewChannel(name=body.channel_name, privacy=body.privacy)
     if body.namespace:
@@ -181,8 +181,8 @@ def remove_channel(request: HttpRequest, ref: Path[ChannelRef]) -> Status[Delete
 
 
 def _create_top(caller: Caller, body: NewChannel) -> ChannelItem:
-    caller.need(Scope.CHANNEL_CREATE)
-    caller.need_level(Attribute.CHANNEL, Level.WRITE)
+    caller.require_scope(Scope.CHANNEL_CREATE)
+    caller.require_level(Attribute.CHANNEL, Level.WRITE)
     if caller.token and caller.token.resources:
         raise ApiError(403, "A token that is limited to some channels cannot create another.")
     return _create(caller, body, None)
@@ -190,7 +190,7 @@ def _create_top(caller: Caller, body: NewChannel) -> ChannelItem:
 
 def _create_below(caller: Caller, name: str, body: NewChannel) -> ChannelItem:
     parent = visible_channel(caller, ChannelRef(channel=name))
-    caller.need(Scope.SUBCHANNEL_CREATE, Scope.CHANNEL_EDIT)
+    caller.require_scope(Scope.SUBCHANNEL_CREATE, Scope.CHANNEL_EDIT)
     require_level(caller, parent, Level.WRITE)
     return _create(caller, body, parent)
 

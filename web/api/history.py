@@ -52,7 +52,7 @@ def history(
     channel = get_channel(request, ref, "history")
     caller = caller_of(request)
     scopes = (Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
-    settings = can(caller.user, Attribute.MIRROR, Level.READ) and caller.has(*scopes)
+    settings = can(caller.user, Attribute.MIRROR, Level.READ) and caller.has_scope(*scopes)
     rows = Event.objects.filter(channel_id=channel.pk)
     # Events are written ahead of the revision that they belong to.
     rows = rows.filter(Q(revision=None) | Q(revision__lte=channel.current))

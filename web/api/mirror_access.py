@@ -56,8 +56,10 @@ def channel_for_mirrors(request: HttpRequest, ref: ChannelRef, level: Level) -> 
     thing = "subchannel" if channel.parent_id else "channel"
     edit = Scope(f"{thing}.mirror:edit")
     # Who may edit mirrors may read them.
-    caller.need(*((edit, Scope(f"{thing}.mirror:view")) if level == Level.READ else (edit,)))
-    caller.need_level(Attribute.MIRROR, level)
+    caller.require_scope(
+        *((edit, Scope(f"{thing}.mirror:view")) if level == Level.READ else (edit,))
+    )
+    caller.require_level(Attribute.MIRROR, level)
     require_level(caller, channel, level)
     return channel
 

@@ -132,8 +132,8 @@ def release(request: HttpRequest, ref: Path[MirrorRef]) -> ReleaseAnswer:
 def all_mirrors(request: HttpRequest, paging: Query[MirrorPaging]) -> ListAnswer:
     """The mirrors of all channels that you may know of. Paging may stand in a JSON body, too."""
     caller = caller_of(request)
-    caller.need(Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
-    caller.need_level(Attribute.MIRROR, Level.MANAGE)
+    caller.require_scope(Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
+    caller.require_level(Attribute.MIRROR, Level.MANAGE)
     if caller.token and caller.token.resources:
         raise ApiError(403, "A token that is limited to some channels cannot see all mirrors.")
     paging = _paging(request, paging)

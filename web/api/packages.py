@@ -69,7 +69,7 @@ def list_files(
 def search_artifacts(request: HttpRequest, search: Query[Search]) -> CountedAnswer:
     """Packages over all channels you may know of."""
     caller = caller_of(request)
-    caller.need(Scope.ARTIFACT_VIEW, Scope.CHANNEL_VIEW_ARTIFACTS, Scope.CHANNEL_VIEW)
+    caller.require_scope(Scope.ARTIFACT_VIEW, Scope.CHANNEL_VIEW_ARTIFACTS, Scope.CHANNEL_VIEW)
     return _search(visible_channels(caller), search)
 
 

@@ -7,8 +7,8 @@ from typing import TypedDict
 from django.http import HttpRequest
 from ninja import Field, Router, Status
 
-from accounts import presence
 from accounts.caller import caller_of
+from accounts.disconnect import IsDisconnected, disconnect_check
 from accounts.errors import ApiError
 from accounts.models import User
 from accounts.permissions import Attribute, Level, Scope
@@ -82,27 +82,29 @@ def test_connection(request: HttpRequest, body: ConnectionTestBody) -> Connectio
     """What is at an address, found with a handful of small requests within ten seconds."""
     caller = caller_of(request)
     # It makes this server send requests, so the right to read mirrors is not enough.
-    caller.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
-    caller.need_level(Attribute.MIRROR, Level.WRITE)
+    caller.require_scope(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
+    caller.require_level(Attribute.MIRROR, Level.WRITE)
     if caller.token and not may_write_somewhere(caller.token):
         raise ApiError(403, "This token does not have write for any channel.")
     form_fields.check_kind(body.mirror_type)
     source = source_urls.parse_source(body.source_root, into=None, owner=caller.user, actor=caller)
     proxy = source_urls.parse_proxy(body.proxy or "")
     upstream = source_urls.upstream_for(body.mirror_type, source, proxy, save=False)
-    return _probe(upstream, caller.user, presence.gone(request))
+    return _probe(upstream, caller.user, disconnect_check(request))
 
 
-def _probe(upstream: Upstream, asker: User, gone: presence.Gone) -> ConnectionTestResult:
+def _probe(
+    upstream: Upstream, asker: User, is_disconnected: IsDisconnected
+) -> ConnectionTestResult:
     try:
-        return connection_test.probe(upstream, asker, gone=gone)
+        return connection_test.probe(upstream, asker, is_disconnected=is_disconnected)
     except EcosystemError as error:
         raise ApiError(502, str(error)) from error
 
 
 def _preview(request: HttpRequest, preview_id: int) -> Preview:
     caller = caller_of(request)
-    caller.need(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
+    caller.require_scope(Scope.CHANNEL_MIRROR_EDIT, Scope.SUBCHANNEL_MIRROR_EDIT)
     row = None
     # Databases refuse larger numbers instead of finding nothing.
     if 0 < preview_id <= MAX_NUMBER:

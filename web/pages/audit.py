@@ -6,7 +6,7 @@ import json
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from accounts.audit_query import COLUMNS, Asked, shape
+from accounts.audit_query import COLUMNS, EventFilters, EventItem, event_item
 from accounts.models import SecurityEventType
 from web.pages import exports
 from web.pages.guards import administrators
@@ -20,7 +20,7 @@ ROWS_PER_READ = 2000
 @administrators
 def events(request: HttpRequest) -> HttpResponse:
     """What happened to accounts, newest first."""
-    filters = Asked.of(request.GET)
+    filters = EventFilters.from_query(request.GET)
     query = request.GET.copy()
     query.pop("page", None)
     context = {
@@ -37,16 +37,16 @@ def events(request: HttpRequest) -> HttpResponse:
 def export(request: HttpRequest, form: str) -> HttpResponseBase:
     """All events that the filters let through."""
     exports.check_format(form)
-    rows = Asked.of(request.GET).rows().order_by("pk")
-    items = (shape(event) for event in rows.iterator(chunk_size=ROWS_PER_READ))
+    rows = EventFilters.from_query(request.GET).rows().order_by("pk")
+    items = (event_item(event) for event in rows.iterator(chunk_size=ROWS_PER_READ))
     chunks = exports.json_lines(items)
     if form == "csv":
         chunks = exports.csv_lines(COLUMNS, map(_csv_row, items))
     return exports.download(chunks, form, "audit-log")
 
 
-def _csv_row(item: dict[str, object]) -> list[object]:
+def _csv_row(item: EventItem) -> list[object]:
     # Settings are objects; a cell has them as JSON, so that scripts can read them back.
-    for key in ("before", "after"):
-        item[key] = json.dumps(item[key], ensure_ascii=False)
-    return ["" if item[key] is None else item[key] for key in COLUMNS]
+    before, after = (json.dumps(item[key], ensure_ascii=False) for key in ("before", "after"))
+    cells = {**item, "before": before, "after": after}
+    return ["" if cells[column] is None else cells[column] for column in COLUMNS]

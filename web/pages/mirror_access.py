@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest
 from accounts.access import can
 from accounts.caller import Caller
 from accounts.permissions import Attribute, Level
-from accounts.redirects import inside
+from accounts.redirects import local_url
 from channels import access
 from channels.models import Channel
 from mirrors.models import Mirror, Run
@@ -70,5 +70,5 @@ def may_write(request: HttpRequest, channel: Channel) -> bool:
 def return_url(request: HttpRequest, channel: Channel, *, mirror: Mirror | None = None) -> str:
     """The list that the user came from: the URL in `next`, else the channel's tab."""
     # `next` is whatever the address says: only a URL of this server is followed.
-    list_url = inside(request, request.GET.get("next"), channel_url(channel, "channel-mirrors"))
+    list_url = local_url(request, request.GET.get("next"), channel_url(channel, "channel-mirrors"))
     return f"{list_url}#mirror-{mirror.pk}" if mirror else list_url

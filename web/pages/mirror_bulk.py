@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts.caller import Caller
 from accounts.permissions import Attribute, Level
-from accounts.redirects import inside
+from accounts.redirects import local_url
 from channels.errors import WrongState
 from channels.states import JobState
 from mirrors import run_control, services
@@ -64,7 +64,7 @@ def of_all(request: HttpRequest) -> HttpResponse:
 
 
 def _bulk(request: HttpRequest, permitted: QuerySet[Mirror], list_url: str) -> HttpResponse:
-    back = inside(request, request.GET.get("next"), list_url)
+    back = local_url(request, request.GET.get("next"), list_url)
     action = ACTIONS.get(request.GET.get("do", ""))
     if action is None:
         raise PermissionDenied("Choose an action: stop, run or delete.")

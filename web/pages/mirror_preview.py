@@ -14,8 +14,8 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
-from accounts import presence
 from accounts.caller import Caller
+from accounts.disconnect import disconnect_check
 from accounts.permissions import Level
 from channels import filter_forms
 from channels.models import Channel
@@ -55,7 +55,7 @@ def connection_result(request: HttpRequest, c: str, s: str | None = None) -> Htt
         try:
             upstream = _upstream(request, form, channel)
             findings = connection_test.probe(
-                upstream, user_of(request), gone=presence.gone(request)
+                upstream, user_of(request), is_disconnected=disconnect_check(request)
             )
         except ValidationError as error:
             context["problems"] = [(None, text) for text in error.messages]

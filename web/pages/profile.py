@@ -13,7 +13,7 @@ from accounts import tokens
 from accounts.access import level
 from accounts.models import Token
 from accounts.permissions import Attribute
-from accounts.redirects import inside
+from accounts.redirects import local_url
 from history.models import EventType
 from web.pages.account_events import record_token_event
 from web.pages.account_forms import TokenForm
@@ -94,4 +94,4 @@ def theme(request: HttpRequest) -> HttpResponse:
     if chosen in THEMES:
         user.theme = chosen
         user.save(update_fields=["theme"])
-    return redirect(inside(request, request.POST.get("next"), "/"))
+    return redirect(local_url(request, request.POST.get("next"), "/"))

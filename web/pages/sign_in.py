@@ -12,7 +12,7 @@ from django.utils.decorators import method_decorator
 from django.views.generic.base import TemplateResponseMixin
 
 from accounts.limits import TooMany
-from accounts.redirects import inside
+from accounts.redirects import local_url
 from web.pages.guards import signed_in, user_of
 from web.pages.rendering import Context, render
 
@@ -36,7 +36,7 @@ class SignIn(RenderMixin, LoginView):  # type: ignore[misc]
     def get_next_url(self) -> str | None:
         """The address in `next`, if it is one of this server."""
         # Else a link to this page could lead people on to a foreign one that looks the same.
-        return inside(self.request, get_request_param(self.request, "next"), "") or None
+        return local_url(self.request, get_request_param(self.request, "next"), "") or None
 
     def get_default_success_url(self) -> str:
         return reverse("dashboard")
