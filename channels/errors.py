@@ -11,6 +11,15 @@ class WrongState(Exception):
         self.run_id = run_id
 
 
+class Stale(Exception):
+    """The object was changed since the caller read it (412)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Someone else changed this since you read it. Read it again, then repeat your change."
+        )
+
+
 class Missing(Exception):
     """There is no such thing; `str()` is the sentence for the client.
 

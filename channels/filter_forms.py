@@ -1,6 +1,7 @@
-"""What the forms of channels and mirrors have in common: filters, versions.
+"""Filters as people send them, for channels and mirrors: checked, compiled, saved.
 
-The rule: everything is checked before anything is written, and every problem names its field.
+A filter may have 100,000 specs, which take seconds to parse. `parsing_once` has each of them parsed
+once for a whole request, before its transaction begins.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
 
 import msgspec
 from django.core.exceptions import ValidationError
@@ -22,50 +25,38 @@ from filters.rules import Rules, compile_rules, lenient, normalized, problems
 from filters.rules.form import ParseSpec
 
 By = Literal["mirror", "channel"]
-T = TypeVar("T")
+Terms = Mapping[str, object]
+"""The `filters` object of the API, as sent or normalized."""
 
+# What one answer says. A list may have as many wrong entries as it has entries.
 MAX_PROBLEMS = 20
+# An event is shown whole, however long the list was.
 MAX_EVENT_ENTRIES = 100
 
-
-class Stale(Exception):
-    """The object was changed since the caller read it (412)."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Someone else changed this since you read it. Read it again, then repeat your change."
-        )
+_Key = tuple[str, str, bytes]
+"""Whose filter it is, the kind of packages, SHA-256 of the terms."""
 
 
-class Problems:
-    """Collects what is wrong with each field, so that all of it is told at once.
+@dataclass(slots=True)
+class _Cache:
+    """What was parsed and compiled in a `parsing_once` block."""
 
-    `with problems.collected():` around the check of one field; `raise_any` when all are checked.
-    """
+    forms: dict[_Key, dict[str, object] | ValidationError] = field(default_factory=dict)
+    """Normalized terms; or what is wrong, which is raised as often as it is asked for."""
+    rules: dict[_Key, Rules] = field(default_factory=dict)
+    conflicts: dict[_Key, list[str]] = field(default_factory=dict)
 
-    def __init__(self) -> None:
-        self._by_field: dict[str, list[ValidationError]] = {}
 
-    @contextmanager
-    def collected(self) -> Iterator[None]:
-        """Remember the ValidationError that this block raises, and go on behind it."""
-        try:
-            yield
-        except ValidationError as error:
-            error.update_error_dict(self._by_field)
-
-    def raise_any(self) -> None:
-        """Raise one ValidationError that names every field with a problem."""
-        if self._by_field:
-            raise ValidationError(self._by_field)
+# Of one request, which runs in one context: others of the process parse at the same time.
+_cache: ContextVar[_Cache | None] = ContextVar("parsed_filters", default=None)
 
 
 def spec_of(kind: str) -> ParseSpec:
     """How specs are read in a filter for packages of this type; "" = of every type."""
-    return registry.get(kind).parse_spec if kind else _any
+    return registry.get(kind).parse_spec if kind else _parse_as_any_type
 
 
-def _any(text: str) -> Spec:
+def _parse_as_any_type(text: str) -> Spec:
     """A spec in the words of whatever type takes it; else what the first type says against it."""
     errors: list[SpecError] = []
     for kind in registry.kinds():
@@ -76,97 +67,81 @@ def _any(text: str) -> Spec:
     raise errors[0]
 
 
-_kept: ContextVar[dict[Any, Any] | None] = ContextVar("kept", default=None)
-
-
 @contextmanager
 def parsing_once() -> Iterator[None]:
-    """What is read in this block is read once: before its transaction begins.
+    """What is parsed in this block is parsed once: call it before the transaction begins.
 
     A list of 100,000 specs takes seconds, and nobody else can write meanwhile on SQLite.
     """
-    kept = _kept.get()
-    token = _kept.set({} if kept is None else kept)
+    # A block within another shares what that one has parsed.
+    token = _cache.set(_cache.get() or _Cache())
     try:
         yield
     finally:
-        _kept.reset(token)
+        _cache.reset(token)
 
 
-def cached_rules(terms: Mapping[str, Any], by: By, kind: str) -> Rules | None:
-    """These terms' rules, if they were read in this block."""
-    kept = _kept.get()
-    found: Rules | None = kept.get(_key("rules", terms, by, kind)) if kept else None
-    return found
+def cached_rules(terms: Terms, by: By, kind: str) -> Rules | None:
+    """These terms' rules, if they were compiled in this block."""
+    cached = _cache.get()
+    # While nothing is compiled there is nothing to look for; the hash of a long list takes time.
+    return cached.rules.get(_key(terms, by, kind)) if cached and cached.rules else None
 
 
-def cached(what: str, terms: Sequence[Any], kind: str, made: Callable[[], T]) -> T:
-    """What `made` finds out of these terms, found once in this block."""
-    kept = _kept.get()
-    if kept is None:
-        return made()
-    key = _key(what, terms, "", kind)
-    if key not in kept:
-        kept[key] = made()
-    found: T = kept[key]
-    return found
+def cached_conflicts(terms: Sequence[Terms], kind: str, find: Callable[[], list[str]]) -> list[str]:
+    """What `find` says about these filters of packages of a type, found once in this block."""
+    cached = _cache.get()
+    if cached is None:
+        return find()
+    key = _key(terms, "", kind)
+    if key not in cached.conflicts:
+        cached.conflicts[key] = find()
+    return list(cached.conflicts[key])
 
 
-def _key(what: str, terms: Any, by: str, kind: str) -> tuple[str, str, str, bytes]:
-    return what, by, kind, hashlib.sha256(msgspec.json.encode(terms, order="sorted")).digest()
+def _key(terms: Terms | Sequence[Terms], by: str, kind: str) -> _Key:
+    return by, kind, hashlib.sha256(msgspec.json.encode(terms, order="sorted")).digest()
 
 
-def validated(filters: Mapping[str, Any], by: By, kind: str = "") -> dict[str, Any]:
+def validated(filters: Terms, by: By, kind: str = "") -> dict[str, object]:
     """The normalized form of `filters`, or ValidationError naming each field and place."""
-    kept = _kept.get()
-    if kept is None:
-        return _check(filters, by, spec_of(kind))
-    key = _key("form", filters, by, kind)
-    if key not in kept:
-        kept[key] = _read(filters, by, kind, kept)
-    if isinstance(kept[key], ValidationError):
-        raise kept[key]
-    return dict(kept[key])
+    cached = _cache.get()
+    if cached is None:
+        return _checked(filters, by, spec_of(kind))
+    key = _key(filters, by, kind)
+    if key not in cached.forms:
+        cached.forms[key] = _parsed(filters, by, kind, cached)
+    form = cached.forms[key]
+    if isinstance(form, ValidationError):
+        raise form
+    return dict(form)
 
 
-def _read(
-    filters: Mapping[str, Any], by: By, kind: str, kept: dict[Any, Any]
-) -> dict[str, Any] | ValidationError:
-    """The normalized form, its rules kept beside it; or what is wrong with it."""
-    read: ParseSpec = _Once(spec_of(kind))
+def _parsed(
+    filters: Terms, by: By, kind: str, cached: _Cache
+) -> dict[str, object] | ValidationError:
+    """The normalized form, whose rules go to the cache; or what is wrong with it."""
+    # Checking parses every spec, and compiling would parse it again.
+    parse: ParseSpec = cache(spec_of(kind))
     try:
-        form = _check(filters, by, read)
+        form = _checked(filters, by, parse)
     except ValidationError as error:
         return error
-    kept[_key("rules", form, by, kind)] = compile_rules(form, spec=lenient(read), by=by)
+    cached.rules[_key(form, by, kind)] = compile_rules(form, spec=lenient(parse), by=by)
     return form
 
 
-class _Once:
-    """Reads each text once."""
-
-    def __init__(self, parse: ParseSpec) -> None:
-        self._parse = parse
-        self._read: dict[str, Spec] = {}
-
-    def __call__(self, text: str) -> Spec:
-        found = self._read.get(text)
-        if found is None:
-            found = self._read[text] = self._parse(text)
-        return found
-
-
-def _check(filters: Mapping[str, Any], by: By, spec: ParseSpec) -> dict[str, Any]:
-    told: dict[str, list[str]] = {}
-    for field, place, message in problems(filters, spec=spec, by=by)[:MAX_PROBLEMS]:
-        where = f"filters.{field}" if place is None else f"filters.{field}.{place}"
-        told.setdefault(where, []).append(f"{message}.")
-    if told:
-        raise ValidationError(told)
+def _checked(filters: Terms, by: By, parse: ParseSpec) -> dict[str, object]:
+    messages: dict[str, list[str]] = {}
+    for field_name, place, message in problems(filters, spec=parse, by=by)[:MAX_PROBLEMS]:
+        path = f"filters.{field_name}" if place is None else f"filters.{field_name}.{place}"
+        messages.setdefault(path, []).append(f"{message}.")
+    if messages:
+        raise ValidationError(messages)
     return normalized(filters)
 
 
-def shortened(terms: Mapping[str, Any]) -> dict[str, Any]:
+def shortened(terms: Terms) -> dict[str, object]:
     """`terms` for an event: of long lists the first entries, and how many more there are."""
     return {
         key: [*value[:MAX_EVENT_ENTRIES], f"and {len(value) - MAX_EVENT_ENTRIES:,} more"]
@@ -176,17 +151,18 @@ def shortened(terms: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def compiled_rules(terms: Mapping[str, Any], by: By, kind: str = "") -> Rules:
+def compiled_rules(terms: Terms, by: By, kind: str = "") -> Rules:
     """Checked terms, ready to be compared with others."""
-    found = cached_rules(terms, by, kind)
-    if found is None:
-        found = compile_rules(terms, spec=lenient(spec_of(kind)), by=by)
-        if (kept := _kept.get()) is not None:
-            kept[_key("rules", terms, by, kind)] = found
-    return found
+    rules = cached_rules(terms, by, kind)
+    if rules is None:
+        # A channel's list may hold specs in the words of other types; here they match nothing.
+        rules = compile_rules(terms, spec=lenient(spec_of(kind)), by=by)
+        if (cached := _cache.get()) is not None:
+            cached.rules[_key(terms, by, kind)] = rules
+    return rules
 
 
-def save_filter(row: Filter, terms: dict[str, Any], *, by: By, kind: str = "") -> bool:
+def save_filter(row: Filter, terms: dict[str, object], *, by: By, kind: str = "") -> bool:
     """Save `terms`; True if they mean something else than before."""
     digest = compiled_rules(terms, by, kind).digest
     changed = digest != row.digest

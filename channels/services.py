@@ -6,10 +6,8 @@ channel changes by it, asks for a publication. `expected` is the version the cal
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TypedDict
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -17,30 +15,24 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import User
-from channels import filter_forms
-from channels.errors import WrongState
-from channels.filter_forms import Stale
+from channels import access, filter_forms, validation
+from channels.errors import Stale, WrongState
+from channels.filter_forms import Terms
 from channels.models import Channel, Generation, Revision
 from channels.revision_builder import publish_first_revision
-from ecosystems import registry
+from channels.validation import Problems
 from filters.models import Filter
 from history.models import EventType, record
 
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-RESERVED = frozenset(
-    (
-        *("t", "channels", "account", "namespaces", "namespace-channels"),
-        *("simple", "cran", "src", "bin", "noarch"),
-        # The tabs of a channel's page.
-        *("packages", "subchannels", "mirrors", "cves", "history", "revisions", "settings"),
-    )
-)
-LONGEST_DESCRIPTION = 10_000
 
+class Changes(TypedDict, total=False):
+    """What an edit of a channel can change; what it does not name stays."""
 
-def is_reserved(name: str) -> bool:
-    """Whether no channel may have this name: a section's, a page's, a route's."""
-    return name in RESERVED or name in registry.root_names()
+    description: str
+    privacy: str
+    """"" for the parent's, or the default."""
+    filters: Terms | None
+    """Replaced whole; None for a filter that lets everything through."""
 
 
 def create(
@@ -50,7 +42,7 @@ def create(
     parent: Channel | None = None,
     description: str = "",
     privacy: str = "",
-    filters: Mapping[str, Any] | None = None,
+    filters: Terms | None = None,
 ) -> Channel:
     """A new channel with its first, empty revision."""
     filter_row = Filter()
@@ -90,28 +82,25 @@ def _check(
     privacy: str,
     *,
     parent: Channel | None,
-    filters: Mapping[str, Any],
+    filters: Terms,
 ) -> str:
     """The privacy of a new channel, or ValidationError that names every wrong field."""
-    problems, chosen = filter_forms.Problems(), privacy
+    problems, chosen = Problems(), privacy
     with problems.collected():
-        check_name(name)
-    if parent and parent.parent_id:
-        with problems.collected():
-            raise ValidationError({"name": "A subchannel cannot have subchannels."})
+        validation.check_name(name)
     with problems.collected():
-        _check_description(description)
+        validation.check_parent(parent)
     with problems.collected():
-        chosen = _privacy(privacy, parent)
+        validation.check_description(description)
+    with problems.collected():
+        chosen = validation.checked_privacy(privacy, parent)
     with problems.collected():
         filter_forms.validated(filters, "channel")
     problems.raise_any()
     return chosen
 
 
-def edit(
-    channel: Channel, changes: Mapping[str, Any], *, actor: str, expected: int | None = None
-) -> bool:
+def edit(channel: Channel, changes: Changes, *, actor: str, expected: int | None = None) -> bool:
     """Change any of description, privacy, filters; True if something is different now."""
     with filter_forms.parsing_once():
         # Before the transaction: a long list takes seconds to read. What is wrong with it is
@@ -122,19 +111,17 @@ def edit(
             return _edit(channel, changes, actor=actor, expected=expected)
 
 
-def _edit(
-    channel: Channel, changes: Mapping[str, Any], *, actor: str, expected: int | None
-) -> bool:
+def _edit(channel: Channel, changes: Changes, *, actor: str, expected: int | None) -> bool:
     channel = _locked(channel, expected)
     before = _state(channel)
-    problems, refiltered = filter_forms.Problems(), False
+    problems, refiltered = Problems(), False
     if "description" in changes:
         with problems.collected():
-            _check_description(changes["description"])
+            validation.check_description(changes["description"])
         channel.description = changes["description"]
     if "privacy" in changes:
         with problems.collected():
-            channel.privacy = _privacy(changes["privacy"], channel.parent)
+            channel.privacy = validation.checked_privacy(changes["privacy"], channel.parent)
     if "filters" in changes:
         with problems.collected():
             checked = filter_forms.validated(changes["filters"] or {}, "channel")
@@ -205,22 +192,7 @@ def pin(channel: Channel, number: int, *, pinned: bool, actor: str) -> Revision:
     return row
 
 
-def check_name(name: str) -> None:
-    """Raise ValidationError unless a channel may be called so."""
-    if not NAME.fullmatch(name):
-        raise ValidationError(
-            {
-                "name": "A channel's name begins with a small letter and goes on with small "
-                "letters, digits, - and _, at most 64 in all."
-            }
-        )
-    if is_reserved(name):
-        raise ValidationError(
-            {"name": f"{name} has a meaning of its own in addresses; choose another name."}
-        )
-
-
-def record_event(event: EventType, channel: Channel, actor: str, **meta: Any) -> None:
+def record_event(event: EventType, channel: Channel, actor: str, **meta: object) -> None:
     """Write one event about a channel."""
     record(
         event,
@@ -256,27 +228,10 @@ def _save_freeze(channel: Channel) -> None:
     Generation.rise()
 
 
-def _privacy(chosen: str, parent: Channel | None) -> str:
-    """The privacy that is meant; a subchannel's is its parent's unless it asks for less."""
-    if not chosen:
-        return parent.privacy if parent else Channel.Privacy.AUTHENTICATED
-    if chosen not in Channel.Privacy.values:
-        raise ValidationError({"privacy": "A channel is public, authenticated or private."})
-    if parent and Channel.Privacy(chosen).openness > _openness(parent):
-        raise ValidationError(
-            {"privacy": f"A subchannel cannot be more open than its channel ({parent.privacy})."}
-        )
-    return chosen
-
-
-def _openness(channel: Channel) -> int:
-    return Channel.Privacy(channel.privacy).openness
-
-
 def _close_subchannels(channel: Channel, actor: str) -> None:
     """No subchannel stays more open than its channel has become."""
     for sub in channel.subchannels.filter(deleted_at=None).select_for_update():
-        if _openness(sub) > _openness(channel):
+        if access.is_more_open(sub.privacy, channel.privacy):
             before = sub.privacy
             Channel.objects.filter(pk=sub.pk).update(
                 privacy=channel.privacy, version=F("version") + 1
@@ -290,14 +245,7 @@ def _close_subchannels(channel: Channel, actor: str) -> None:
             )
 
 
-def _check_description(text: str) -> None:
-    if len(text) > LONGEST_DESCRIPTION:
-        raise ValidationError(
-            {"description": f"A description has at most {LONGEST_DESCRIPTION:,} characters."}
-        )
-
-
-def _state(channel: Channel) -> dict[str, Any]:
+def _state(channel: Channel) -> dict[str, object]:
     """A channel's settings as events tell them."""
     return {
         "description": channel.description,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from channels import access
 from channels.errors import Missing
 from channels.models import Channel
-from channels.services import is_reserved
+from channels.validation import is_reserved
 from delivery import auth, cache, documents, listed_files, paths, revisions
 from delivery.auth import Identity
 from delivery.cache import Caches

@@ -7,7 +7,6 @@ outlives them. It is written in the transaction of the change it tells about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.db import models
 
@@ -81,8 +80,8 @@ def record(
     mirror_id: int | None = None,
     run_id: int | None = None,
     family: str = "",
-    data: Mapping[str, Any] | None = None,
-    meta: Mapping[str, Any] | None = None,
+    data: Mapping[str, object] | None = None,
+    meta: Mapping[str, object] | None = None,
 ) -> Event:
     """Write one event; call it inside the transaction of the change itself."""
     return Event.objects.create(

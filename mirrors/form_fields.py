@@ -17,8 +17,8 @@ from accounts.caller import Caller
 from accounts.models import User
 from channels import filter_forms, readership
 from channels.errors import WrongState
-from channels.filter_forms import Problems
 from channels.models import Channel
+from channels.validation import Problems
 from ecosystems import registry
 from mirrors import cron as schedule
 from mirrors import form_warnings, source_urls

@@ -62,7 +62,7 @@ def filter_conflicts(filters: Filters, channel: Channel, kind: str) -> list[str]
         ]
         return conflicts(rules, channel_rules, kind=kind_of(kind) or "")
 
-    return list(filter_forms.cached("conflicts", [of_mirror, *of_channel], kind, find))
+    return filter_forms.cached_conflicts([of_mirror, *of_channel], kind, find)
 
 
 def source_use(mirror: Mirror) -> readership.SourceUse | None:

@@ -20,10 +20,10 @@ from accounts.caller import Caller
 from accounts.models import User
 from channels import access, filter_forms
 from channels import services as channel_services
-from channels.errors import WrongState
-from channels.filter_forms import Problems, Stale
+from channels.errors import Stale, WrongState
 from channels.models import Channel, Generation
 from channels.rules import limited_ecosystem
+from channels.validation import Problems
 from filters.models import Filter
 from history.models import EventType, record
 from mirrors import cron, form_warnings, periodic_tasks, run_control, source_urls

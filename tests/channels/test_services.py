@@ -6,8 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from channels import services
-from channels.errors import WrongState
-from channels.filter_forms import Stale
+from channels.errors import Stale, WrongState
 from channels.models import Channel, Document, Generation
 from history.models import Event
 from tests.web.client import person

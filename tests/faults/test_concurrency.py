@@ -14,8 +14,7 @@ from django.db import connection
 
 from channels import rollback
 from channels import services as channel_manage
-from channels.errors import WrongState
-from channels.filter_forms import Stale
+from channels.errors import Stale, WrongState
 from channels.models import Blob, Channel, Package
 from channels.revision_builder import RevisionBuilder
 from history.models import Event

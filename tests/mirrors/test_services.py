@@ -8,8 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from channels import services as channel_manage
-from channels.errors import WrongState
-from channels.filter_forms import Stale
+from channels.errors import Stale, WrongState
 from channels.models import Channel, Generation
 from channels.secrets import unseal
 from history.models import Event

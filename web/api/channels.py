@@ -224,11 +224,13 @@ def _change(request: HttpRequest, channel: Channel, body: ChannelChange) -> bool
 def _freeze_and_edit(request: HttpRequest, channel: Channel, body: ChannelChange) -> bool:
     actor, expected = caller_of(request).name, expected_version(request, channel.pk)
     sent = body.model_dump(exclude_unset=True)
-    changes: JsonObject = {
-        key: sent[key] if key == "filters" else sent[key] or ""
-        for key in ("description", "privacy", "filters")
-        if key in sent
-    }
+    changes = services.Changes()
+    if "description" in sent:
+        changes["description"] = sent["description"] or ""
+    if "privacy" in sent:
+        changes["privacy"] = sent["privacy"] or ""
+    if "filters" in sent:
+        changes["filters"] = sent["filters"]
     if changes.get("privacy") == "":
         raise invalid("privacy", "The privacy of a channel is public, authenticated or private.")
     changed = False

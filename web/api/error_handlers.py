@@ -19,8 +19,7 @@ from accounts import audit
 from accounts.caller import Caller
 from accounts.errors import ApiError
 from accounts.limits import TooMany
-from channels.errors import NoSpace, WrongState
-from channels.filter_forms import Stale
+from channels.errors import NoSpace, Stale, WrongState
 from ecosystems.upstream.errors import UpstreamError
 from web import throttle
 from web.api.unsupported import NOTHING_HERE

@@ -12,8 +12,7 @@ from django.urls import reverse
 
 from accounts.permissions import Attribute, Level
 from channels import access, readership, services
-from channels.errors import WrongState
-from channels.filter_forms import Stale
+from channels.errors import Stale, WrongState
 from channels.models import Channel, Revision, SourceLink
 from mirrors import form_warnings
 from mirrors.models import Mirror
@@ -93,7 +92,7 @@ def revoke_readers(request: HttpRequest, pk: int, c: str, s: str | None = None) 
 
 def _save(request: HttpRequest, channel: Channel, form: ChannelSettingsForm) -> bool:
     data = form.cleaned_data
-    changes: dict[str, object] = {"description": data["description"], "filters": form.filters()}
+    changes = services.Changes(description=data["description"], filters=form.filters())
     if data["privacy"] != channel.privacy:
         changes["privacy"] = data["privacy"]
     actor = user_of(request).get_username()

@@ -11,8 +11,7 @@ from django.shortcuts import redirect
 from accounts.caller import Caller
 from accounts.permissions import Level
 from channels import access
-from channels.errors import WrongState
-from channels.filter_forms import Stale
+from channels.errors import Stale, WrongState
 from channels.models import Channel
 from channels.states import STOPPABLE
 from ecosystems import registry
