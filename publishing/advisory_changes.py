@@ -17,11 +17,14 @@ from advisories.models import ChangeCounter
 from channels.models import Channel, Generation
 from channels.rules import channel_rules, mirror_rules
 from filters.rules import Rules
+from history.models import EventType, record
 from mirrors.models import Mirror
 from publishing import advisory_index
-from publishing.changed_names import lists_any
+from publishing.changed_names import NamesByFamily, lists_any, packages_named
 from publishing.file_advisories import Need, need_of
 
+NAMED = 100
+"""Packages that an event names; as many as the events of publications name files."""
 MOST_INDEXED = 20
 """Of so many changed names the caller waits until pages show them: a curation, not an import."""
 
@@ -48,6 +51,7 @@ def request() -> list[Channel]:
         for channel in channels:
             # Each for itself: a subchannel that has nothing of it judges nothing.
             channel.request_publication(subchannels=False)
+            _record_event(channel, every)
         if channels:
             # Answers that web processes remember may name files that are to leave.
             Generation.rise()
@@ -62,6 +66,17 @@ def _index(before: int) -> None:
         indexed_advisories=before, indexed_revision=F("current")
     ):
         advisory_index.update(channel)
+
+
+def _record_event(channel: Channel, names: NamesByFamily) -> None:
+    """Say in the channel's history which of its packages advisories say something new of."""
+    packages = sorted({row.name for row in packages_named(channel, names)})
+    record(
+        EventType.CVE_UPDATED,
+        channel_id=channel.pk,
+        data={"channel": channel.path, "packages": len(packages)},
+        meta={"names": packages[:NAMED]},
+    )
 
 
 def _open_changes() -> tuple[int, int]:

@@ -162,6 +162,9 @@ def test_an_affected_file_leaves_every_form_and_its_address_says_why(
     [item] = [item for item in explain.why(stage.channel, stage.package).items
               if item["filename"] == name]  # fmt: skip
     assert (item["kept"], item["by"], item["rule"]) == (False, "channel", "cve")
+    event = Event.objects.filter(type="cve_updated", channel_id=stage.channel.pk).latest("pk")
+    assert event.data["packages"] == len(event.meta["names"])
+    assert stage.package in event.meta["names"]
     assert decide(stage, "cleared") == [stage.channel]
     assert stage.lists()
     assert stage.upstream.count() == 0
@@ -243,8 +246,10 @@ def test_a_status_of_one_file_or_version_is_no_status_of_others(
         curation.withdraw([row], actor="ann")
     published()
     assert not stage.lists()
-    types = list(Event.objects.filter(type="cve_updated").values_list("actor", flat=True))
-    assert types.count("ann") == 4
+    told = Event.objects.filter(type="cve_updated", actor="ann", channel_id=None)
+    assert [event.meta["status"] for event in told.order_by("pk")] == [
+        "cleared", "cleared", "reported", "reported",
+    ]  # fmt: skip
 
 
 def test_a_change_between_import_and_publication_is_not_lost(stage: Stage, tmp_path: Path) -> None:
