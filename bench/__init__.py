@@ -1,1 +1,1 @@
-"""Benchmarks: what a run costs, beside the limit of the machine it runs on."""
+"""Benchmarks: what a run costs, compared with the limit of the machine it runs on."""

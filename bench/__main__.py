@@ -12,6 +12,7 @@ from bench import cran, filters, goals, mirror, pages, peer, python, serving
 
 SIZES = (300_000, 900_000)
 QUICK = (100_000,)
+# Three times as many records may take half as much memory again: a run streams its index.
 GROWTH = 1.5
 
 

@@ -2,7 +2,7 @@
 
     python -m bench.cran limit FOLDER
 
-The limit, measured in the same run: read PACKAGES.gz, take every stanza apart,
+The limit, measured in the same run: read PACKAGES.gz, parse every stanza,
 hash it, and write the same bytes as gzip and as zstd; and the same for the
 table of the archive, as bytes.
 """
@@ -42,11 +42,13 @@ def generate(folder: Path, *, count: int = PACKAGES, newer: int = 0) -> int:
     contrib = folder / "src" / "contrib"
     (contrib / "Meta").mkdir(parents=True, exist_ok=True)
     names = sorted(f"pkg{rng.randrange(10**9):x}{number}" for number in range(count))
+    # Spread over the whole index, as real changes are.
     fresh = set(names[:: max(1, count // newer)]) if newer else set()
     stanzas: list[str] = []
     current: list[FileRow] = []
     archive: list[tuple[str, list[FileRow]]] = []
     for name in names:
+        # The archive of the main repository has about seven old versions of each package.
         old = rng.randrange(0, 14)
         last = old + (name in fresh)
         stanzas.append(_stanza(name, names, rng).replace("VERSION", f"1.{last}"))
@@ -57,8 +59,12 @@ def generate(folder: Path, *, count: int = PACKAGES, newer: int = 0) -> int:
                 (
                     name,
                     [
-                        FileRow(f"{name}/{name}_1.{one}.tar.gz", 1000 + one, BUILT + one * 1000)
-                        for one in range(last)
+                        FileRow(
+                            f"{name}/{name}_1.{version}.tar.gz",
+                            1000 + version,
+                            BUILT + version * 1000,
+                        )
+                        for version in range(last)
                     ],
                 )
             )
@@ -82,7 +88,7 @@ def _stanza(name: str, names: list[str], rng: random.Random) -> str:
 
 
 def limit(folder: str) -> None:
-    """Prints what the same bytes cost once; see above."""
+    """Print what the same bytes cost once; see above."""
     contrib = Path(folder) / "src" / "contrib"
     cpu, wall = cpu_seconds(), time.perf_counter()
     text = gzip.decompress((contrib / "PACKAGES.gz").read_bytes())
@@ -112,6 +118,7 @@ def bench() -> None:
             generate(upstream, newer=CHANGED)
             later = time.time() + 60
             for file in (upstream / "src" / "contrib").iterdir():
+                # Last-Modified has whole seconds: without this a fast bench would get a 304.
                 os.utime(file, (later, later))
             costs["0.5 % changed"] = measure("bench.step", "run", env=env)
             costs["filter edit"] = measure("bench.step", "edit", *EDIT, env=env)

@@ -16,6 +16,7 @@ class Handler(SimpleHTTPRequestHandler):
     """Python's own file server, which answers If-Modified-Since."""
 
     validators = True
+    # With HTTP/1.0, the default, every request would cost a new connection.
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:

@@ -57,6 +57,7 @@ SECTIONS = (("packages", ".tar.bz2"), ("packages.conda", ".conda"))
 
 def package_names(rng: random.Random, count: int) -> list[str]:
     """`count` distinct names in the order of their file names."""
+    # A set, because random parts repeat.
     names: set[str] = set()
     while len(names) < count:
         stem = "".join(rng.choices(SYLLABLES, k=rng.choice((2, 2, 3, 3, 4))))
@@ -68,15 +69,17 @@ def package_names(rng: random.Random, count: int) -> list[str]:
 
 def sizes(rng: random.Random, count: int, total: int) -> list[int]:
     """How many records each name has: a long tail, `total` in all."""
+    # Capped, or a single name could take most of a small index.
     weights = [min(rng.paretovariate(0.95), 100.0) for _ in range(count)]
     scale = total / sum(weights)
-    found = [max(1, round(weight * scale)) for weight in weights]
-    excess = sum(found) - total
-    for index in sorted(range(count), key=found.__getitem__, reverse=True):
-        cut = max(min(excess, found[index] - 1), -found[index]) if excess else 0
-        found[index] -= cut
-        excess -= cut
-    return found
+    counts = [max(1, round(weight * scale)) for weight in weights]
+    # Rounding misses the total: the largest names take the difference, and none falls below one.
+    excess = sum(counts) - total
+    for index in sorted(range(count), key=counts.__getitem__, reverse=True):
+        step = max(min(excess, counts[index] - 1), -counts[index]) if excess else 0
+        counts[index] -= step
+        excess -= step
+    return counts
 
 
 def depends_pool(rng: random.Random, names: list[str]) -> list[str]:
@@ -94,6 +97,7 @@ def depends_pool(rng: random.Random, names: list[str]) -> list[str]:
 
 def entries(name: str, records: int, *, seed: int, names: list[str], subdir: str) -> list[bytes]:
     """All entries (`"file":{...}`) of one package, each with its section's index in front."""
+    # A generator for each name: both sections give the same entries without keeping them.
     rng = random.Random(f"{seed}/{name}")
     license_, family = rng.choices(LICENSES, LICENSE_WEIGHTS)[0]
     pool = depends_pool(rng, names)
@@ -102,8 +106,8 @@ def entries(name: str, records: int, *, seed: int, names: list[str], subdir: str
     major, minor, patch = rng.randint(0, 4), 0, 0
     stamp = rng.randint(FIRST_BUILD, LAST_BUILD)
     step = max(1, (LAST_BUILD - stamp) // records)
-    found: list[bytes] = []
-    while len(found) < records:
+    lines: list[bytes] = []
+    while len(lines) < records:
         major, minor, patch = _next_version(rng, major, minor, patch)
         version = f"{major}.{minor}.{patch}"
         number = rng.choices((0, 1, 2), (7, 2, 1))[0]
@@ -112,18 +116,20 @@ def entries(name: str, records: int, *, seed: int, names: list[str], subdir: str
             stamp += step
             head = _depends(rng, pool, python)
             tail = f',"license":"{license_}"' + (f',"license_family":"{family}"' if family else "")
+            # A build that is not in both forms is nearly always a .conda file.
             kinds = (0, 1) if rng.random() < twins else (1,) if rng.random() < 0.95 else (0,)
-            for kind in kinds[: records - len(found)]:
+            for kind in kinds[: records - len(lines)]:
                 file = f"{name}-{version}-{build}{SECTIONS[kind][1]}"
                 random_bytes = rng.randbytes(48).hex()
-                found.append(
+                lines.append(
                     f'{kind}"{file}":{{"build":"{build}","build_number":{number},"depends":[{head}]'
                     f'{tail},"md5":"{random_bytes[:32]}","name":"{name}"'
                     f',"sha256":"{random_bytes[32:]}","size":{rng.randint(4_000, 4_000_000)}'
                     f',"subdir":"{subdir}","timestamp":{stamp},"version":"{version}"}}'.encode()
                 )
-    found.sort(key=lambda entry: entry[: entry.index(b'":')])
-    return found
+    # By section and file name, as conda writes its indexes.
+    lines.sort(key=lambda entry: entry[: entry.index(b'":')])
+    return lines
 
 
 def _next_version(rng: random.Random, major: int, minor: int, patch: int) -> tuple[int, int, int]:
@@ -138,8 +144,8 @@ def _next_version(rng: random.Random, major: int, minor: int, patch: int) -> tup
 def _depends(rng: random.Random, pool: list[str], python: int) -> str:
     major, minor = str(python)[0], int(str(python)[1:])
     line = f"python >={major}.{minor},<{major}.{minor + 1}.0a0"
-    wanted = [*rng.sample(pool, rng.randint(2, len(pool))), line]
-    return ",".join(f'"{item}"' for item in sorted(wanted))
+    depends = [*rng.sample(pool, rng.randint(2, len(pool))), line]
+    return ",".join(f'"{item}"' for item in sorted(depends))
 
 
 def index(*, records: int, seed: int, subdir: str) -> Iterator[bytes]:
@@ -153,8 +159,8 @@ def index(*, records: int, seed: int, subdir: str) -> Iterator[bytes]:
         yield f',"{section}":{{'.encode()
         marker, comma = str(kind).encode(), b""
         for name, size in zip(names, counts, strict=True):
-            made = entries(name, size, seed=seed, names=names, subdir=subdir)
-            chosen = [entry[1:] for entry in made if entry.startswith(marker)]
+            lines = entries(name, size, seed=seed, names=names, subdir=subdir)
+            chosen = [entry[1:] for entry in lines if entry.startswith(marker)]
             if chosen:
                 yield comma + b",".join(chosen)
                 comma = b","
@@ -224,35 +230,37 @@ def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
 
 
 def _tokens(blocks: Iterable[bytes]) -> Iterator[tuple[str, bytes, bytes]]:
-    """(package name, file, record) for each entry; ("", text, b"") for what lies between."""
-    rest = b""
+    """(package name, file, record) for each entry; ("", text, b"") for the text in between."""
+    text = b""
     for block in blocks:
-        rest += block
+        text += block
         position = 0
-        for match in ENTRY.finditer(rest):
+        for match in ENTRY.finditer(text):
             if match.start() > position:
-                yield "", rest[position : match.start()], b""
+                yield "", text[position : match.start()], b""
             yield match[1].decode().rsplit("-", 2)[0], match[1], match[2]
             position = match.end()
-        rest = rest[position:]
-    yield "", rest, b""
+        # An entry may go on in the next block.
+        text = text[position:]
+    yield "", text, b""
 
 
 def compressed(pieces: Iterable[bytes], to: Path) -> int:
-    """Writes the pieces as zstd; returns how many bytes they were."""
+    """Write the pieces as zstd; returns how many bytes they had."""
     size = 0
     with to.open("wb") as file, zstandard.ZstdCompressor(level=3).stream_writer(file) as out:
         buffer: list[bytes] = []
-        held = 0
+        buffered = 0
         for piece in pieces:
             buffer.append(piece)
-            held += len(piece)
-            if held > 1 << 20:
+            buffered += len(piece)
+            # A write for each name would cost more than the compression.
+            if buffered > 1 << 20:
                 out.write(b"".join(buffer))
-                size, held = size + held, 0
+                size, buffered = size + buffered, 0
                 buffer.clear()
         out.write(b"".join(buffer))
-    return size + held
+    return size + buffered
 
 
 def decompressed(path: Path) -> Iterator[bytes]:
@@ -268,14 +276,14 @@ def main() -> None:
     parser.add_argument("--subdir", default="linux-64")
     parser.add_argument("--from", dest="source", type=Path, help="make the day after this index")
     parser.add_argument("--delta", type=float, default=0.005, help="share of records that differ")
-    given = parser.parse_args()
-    if given.source:
-        pieces = next_day(decompressed(given.source), delta=given.delta, seed=given.seed)
+    options = parser.parse_args()
+    if options.source:
+        pieces = next_day(decompressed(options.source), delta=options.delta, seed=options.seed)
     else:
-        pieces = index(records=given.records, seed=given.seed, subdir=given.subdir)
-    size = compressed(pieces, given.to)
-    packed = given.to.stat().st_size
-    sys.stdout.write(f"{given.to}: {size / 1e6:.1f} MB of JSON, {packed / 1e6:.1f} MB\n")
+        pieces = index(records=options.records, seed=options.seed, subdir=options.subdir)
+    size = compressed(pieces, options.to)
+    packed = options.to.stat().st_size
+    sys.stdout.write(f"{options.to}: {size / 1e6:.1f} MB of JSON, {packed / 1e6:.1f} MB\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a goal is shown beside a figure: with its bound, and whether it is met."""
+"""How a goal is printed with a figure: with its bound, and whether it is met."""
 
 from __future__ import annotations
 

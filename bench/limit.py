@@ -3,7 +3,7 @@
     python -m bench.limit linux-64.json.zst
 
 Decompress, slice into records, hash, compress at level 1: each once over the
-same bytes, in one stream, keeping nothing. What a run costs is told as a
+same bytes, in one stream, keeping nothing. What a run costs is printed as a
 multiple of this, measured at the same time.
 """
 
@@ -22,7 +22,7 @@ import msgspec
 import zstandard
 
 BLOCK = 4 << 20
-CUT = b'"},"'
+ENTRY_END = b'"},"'
 FIRST, SECOND, LAST = b'"packages":{', b'},"packages.conda":{', b'},"removed":'
 
 
@@ -38,23 +38,26 @@ class Limit:
 
 
 def measure(path: Path) -> Limit:
-    """Runs the four steps over `path`, a compact `repodata.json.zst`."""
+    """Run the four steps over `path`, a compact `repodata.json.zst`."""
+    # Raw: records are sliced, not parsed, as a run does with all but the judged fields.
     decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
     digest = hashlib.sha256()
+    # The cheapest level, so that the limit is a lower bound.
     out = zstandard.ZstdCompressor(level=1).compressobj()
     cpu, wall = cpu_seconds(), time.perf_counter()
     records = size = compressed = 0
-    rest = b""
+    unread = b""
     for block in _blocks(path):
         digest.update(block)
         compressed += len(out.compress(block))
         size += len(block)
-        text = rest + block
-        found = text.rfind(CUT)
-        end = found + 2 if found >= 0 else 0
+        text = unread + block
+        # Entries are decoded whole; the last one of a block goes on in the next.
+        position = text.rfind(ENTRY_END)
+        end = position + 2 if position >= 0 else 0
         records += sum(len(decoder.decode(part)) for part in _parts(text[:end]))
-        rest = text[end:]
-    records += sum(len(decoder.decode(part)) for part in _parts(rest))
+        unread = text[end:]
+    records += sum(len(decoder.decode(part)) for part in _parts(unread))
     compressed += len(out.flush())
     return Limit(cpu_seconds() - cpu, time.perf_counter() - wall, records, size, compressed)
 
@@ -67,7 +70,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _parts(text: bytes) -> Iterator[bytes]:
-    """Lists of whole entries: `text` without the places where a section begins or ends."""
+    """JSON objects of whole entries: `text` without the beginnings and ends of sections."""
     start = text.find(FIRST) + len(FIRST) if text.startswith(b'{"info"') else 0
     for part in text[start:].partition(LAST)[0].split(SECOND):
         if entries := part.strip(b","):
@@ -83,10 +86,10 @@ def cpu_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measures the limit on an index.")
     parser.add_argument("index", type=Path)
-    found = measure(parser.parse_args().index)
+    cost = measure(parser.parse_args().index)
     sys.stdout.write(
-        f"limit: {found.cpu:.2f} CPU s, {found.wall:.2f} s for {found.records} records,"
-        f" {found.size / 1e6:.1f} MB -> {found.compressed / 1e6:.1f} MB\n"
+        f"limit: {cost.cpu:.2f} CPU s, {cost.wall:.2f} s for {cost.records} records,"
+        f" {cost.size / 1e6:.1f} MB -> {cost.compressed / 1e6:.1f} MB\n"
     )
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU (user + system) and wall seconds, peak resident memory in MiB, and what it answered."""
+    """CPU (user + system) and wall seconds, peak resident memory in MiB, and its answer."""
 
     cpu: float
     wall: float
     peak: float
-    answer: Any
+    answer: dict[str, Any]
+    """The JSON object that the process printed last."""
 
 
 def measure(
@@ -38,7 +39,9 @@ def measure(
         text=True,
     )
     assert process.stdout is not None
+    # Before the wait: a full pipe would block the process for ever.
     output = process.stdout.read()
+    # `Popen.wait` would reap the process and lose its resource usage.
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

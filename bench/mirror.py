@@ -1,6 +1,6 @@
 """A passive mirror of one large subdir: first run, a day later, nothing new, a filter edit.
 
-Each step runs in a process of its own and is shown beside the limit measured
+Each step runs in a process of its own and is compared with the limit measured
 in the same run: decompress + slice + hash + compress the same bytes once.
 """
 
@@ -35,6 +35,7 @@ def serving(folder: Path, *options: str) -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
     finally:
+        # It holds nothing that a clean end would save.
         process.kill()
         process.wait()
 
@@ -54,6 +55,7 @@ def bench(records: int) -> dict[str, Cost]:
         least = limit.measure(first)
         costs = {"limit": Cost(least.cpu, least.wall, 0.0, {})}
         with serving(root / "upstream") as source:
+            # One database for all steps: each finds what the one before has written.
             env = environment(root / "data", source)
             empty = measure("bench.step", "setup", source, env=env)
             costs["first run"] = measure("bench.step", "run", env=env)
@@ -62,23 +64,24 @@ def bench(records: int) -> dict[str, Cost]:
             index.hardlink_to(second)
             os.utime(index)
             costs["0.5 % changed"] = measure("bench.step", "run", env=env)
+            # The same bytes with a new Last-Modified, so that they are sent again.
             os.utime(index)
             costs["same bytes, no 304"] = measure("bench.step", "run", env=env)
             costs["filter edit"] = measure("bench.step", "edit", *EDIT, env=env)
         show(records, costs, empty)
         peak = max(cost.peak for cost in costs.values())
         print(f"largest peak: {peak:.0f} MiB; {goals.at_most(peak, PEAK, ' MiB')}")
-        print(f"nothing changed: {_nothing(costs)}")
+        print(f"nothing changed: {_unchanged_goals(costs)}")
         ratio = costs["filter edit"].cpu / costs["first run"].cpu
-        print(f"filter edit beside the first run: {ratio:.2f}; {goals.at_most(ratio, 1.0)}")
+        print(f"filter edit / first run, CPU: {ratio:.2f}; {goals.at_most(ratio, 1.0)}")
         database = (root / "data" / "mirrorserver.sqlite3").stat().st_size
         blobs = folder_size(root / "data" / "blobs")
         print(f"database {database / 1e6:,.0f} MB, blobs {blobs / 1e6:,.0f} MB\n")
         return costs
 
 
-def _nothing(costs: dict[str, Cost]) -> str:
-    """A run on a 304: what it may take, and that it writes nothing but its own row."""
+def _unchanged_goals(costs: dict[str, Cost]) -> str:
+    """A run on a 304: its CPU time, and that it writes nothing but its own row."""
     cost, before = costs["nothing changed (304)"], costs["first run"].answer["rows"]
     written = sum(abs(cost.answer["rows"][key] - before[key]) for key in before)
     return f"{goals.at_most(cost.cpu, QUIET, ' CPU s')}, {goals.at_most(written, 0, ' rows')}"

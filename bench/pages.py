@@ -15,5 +15,6 @@ def bench() -> None:
     """Print a line a page."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         env = environment(Path(name) / "data", "http://127.0.0.1:9")
+        # Another process, because Django reads its settings from the environment once.
         command = [sys.executable, "-m", "bench.views"]
         subprocess.run(command, check=True, env={**os.environ, **env})

@@ -1,4 +1,4 @@
-"""conda-mirror 0.10 beside ours: the same index, the same filter.
+"""conda-mirror 0.10 and this server: the same index, the same filter.
 
 conda-mirror's own functions read the index, match every entry of its lists and
 write the index once (it would write it again after every 15 downloads). Ours
@@ -26,6 +26,7 @@ EXCLUDE = (
     *("foo", "scipy<1.9", "dask>=2023", "pillow<9", "flask", "django", "tornado<6", "jax*"),
 )
 INCLUDE = ("python", "pytest*", "libz*", "bokeh", "matplotlib*")
+# Its private functions: the command itself would download every package that it keeps.
 PROGRAM = r"""
 import json, os, resource, sys, time
 from conda_mirror import conda_mirror as peer
@@ -33,13 +34,13 @@ peer._init_logger(0)
 source, target, exclude, include = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:5])
 began = time.process_time(), time.monotonic()
 info, packages = peer.get_repodata(source, "linux-64")
-out, back = set(), set()
-for one in exclude:
-    out.update(peer._match(packages, one))
-for one in include:
-    back.update(peer._match(packages, one))
-out -= back
-kept = {name: packages[name] for name in packages if name not in out}
+excluded, included = set(), set()
+for spec in exclude:
+    excluded.update(peer._match(packages, spec))
+for spec in include:
+    included.update(peer._match(packages, spec))
+excluded -= included
+kept = {name: packages[name] for name in packages if name not in excluded}
 peer._write_repodata(target, {"info": info, "packages": kept})
 cost = {"cpu": time.process_time() - began[0], "wall": time.monotonic() - began[1]}
 print(json.dumps({**cost, "kept": len(kept)}))
@@ -59,6 +60,7 @@ def bench(records: int = 300_000) -> None:
             env = environment(root / "data", source)
             filters = {
                 "subdirs": ["linux-64"],
+                # conda-mirror keeps the .tar.bz2 files, so both write the same index.
                 "keep_legacy": True,
                 "exclude_specs": list(EXCLUDE),
                 "include_specs": list(INCLUDE),
@@ -87,14 +89,15 @@ def _theirs(python: Path, source: str, target: Path) -> Cost:
 
 def _entry(spec: str) -> dict[str, str]:
     for sign in ("<", ">="):
-        name, found, version = spec.partition(sign)
-        if found:
+        name, separator, version = spec.partition(sign)
+        if separator:
             return {"name": name, "version": sign + version}
     return {"name": spec}
 
 
 def _install() -> Path:
     python = VENV / "bin" / "python"
+    # A file, because a folder is also there when an installation was interrupted.
     if not (VENV / "installed").exists():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
         pip = [str(python), "-m", "pip", "install", "-qq", "conda-mirror==0.10.0"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorserver.settings")
+# Before the imports below: models need Django's apps to be ready.
 django.setup()
 
 from django.conf import settings  # noqa: E402
@@ -41,6 +42,7 @@ LISTS = {
 def main() -> None:
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
+    # WhiteNoise warns of a missing folder.
     Path(settings.STATIC_ROOT).mkdir()
     settings.ALLOWED_HOSTS = ["*"]
     ensure_admin("bench bench bench")
@@ -51,6 +53,7 @@ def main() -> None:
     print(f"{MOST_ENTRIES:,} specs saved by PUT, CPU seconds")
     for name, form in LISTS.items():
         for number, path in enumerate(("/channels/bench/mirrors/bench", "/channels/bench")):
+            # The fastest: other programs on the machine only ever add to it.
             took = min(_put(admin, path, form, f"{number}{turn}") for turn in range(TIMES))
             whose = "channel" if number else "mirror"
             print(f"{name:20}{whose:10}{took:6.2f}  {goals.at_most(took, GOAL, ' s')}")
@@ -58,7 +61,7 @@ def main() -> None:
 
 
 def _put(admin: User, path: str, form: str, salt: str) -> float:
-    """The CPU seconds of a request whose specs no one has read before."""
+    """The CPU seconds of a request with new specs: parsed specs are cached."""
     specs = [form.format(n=f"{salt}-{n}", m=n % 9) for n in range(MOST_ENTRIES)]
     body = json.dumps({"filters": {"exclude_specs": specs}})
     headers = {"Authorization": f"Bearer {jwt.issue(admin)[0]}"}

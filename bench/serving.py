@@ -1,9 +1,9 @@
-"""What clients get per second from the embedded server, beside nginx serving the same bytes.
+"""What clients get per second from the embedded server, and from nginx with the same bytes.
 
 50 clients (wrk) ask for files of 50 kB, the index, the index unchanged (304) and for what is not
 there (404). Both servers run on this machine at the same time of day, one after the other; wrk and
 nginx are Debian's packages and are said to be missing where they are. What a request costs its
-server in CPU time is told beside the rate: other programs on the machine change it less.
+server in CPU time is printed with the rate: other programs on the machine change it less.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FILES = 1500
 GOALS = {"files": 0.5, "304": 0.3}
 """Requests per CPU second, as a share of nginx's."""
 PREFIX = "/api/repo/bench/noarch/"
-NEVER_AGAIN = 10**9
+UNIQUE_NAMES = 10**9
 """So many names that none comes twice."""
 PASSES = 20
 """So often each name is asked for before anything is measured. Two workers that take turns by
@@ -89,9 +89,10 @@ class Server:
     pid: int
 
     def cpu(self) -> float:
-        """CPU seconds of it and its living children so far."""
+        """CPU seconds of it and its descendants that still run."""
         ticks = {pid: (parent, used) for pid, parent, used in _processes()}
         family, size = {self.pid}, 0
+        # Workers are children of the supervisor's children: as many rounds as there are levels.
         while len(family) > size:
             size = len(family)
             family |= {pid for pid, (parent, _) in ticks.items() if parent in family}
@@ -101,7 +102,9 @@ class Server:
 def _processes() -> Iterator[tuple[int, int, int]]:
     """Each process: its id, its parent's, and its ticks of CPU."""
     for folder in Path("/proc").glob("[0-9]*"):
+        # A process may end between its listing and its reading.
         with suppress(OSError):
+            # From the last parenthesis on: the program's name before it may have spaces.
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             yield int(folder.name), int(fields[1]), int(fields[11]) + int(fields[12])
 
@@ -114,27 +117,28 @@ def bench() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         root = Path(name)
+        # nginx started by root serves as another user, who could not look into it.
         root.chmod(0o755)
         port = _free_port()
         env = environment(root / "data", "http://127.0.0.1:9") | {"PORT": str(port)}
-        made = measure("bench.step", "files", str(FILES), str(root / "plain"), env=env)
+        channel = measure("bench.step", "files", str(FILES), str(root / "plain"), env=env)
         load = Load(root, wrk)
         with _theirs(root, nginx) as server:
             theirs = _each(load, server, "/", _etag(f"{server.url}/repodata.json.zst"))
         with _ours(env, port) as server:
-            ours = _each(load, server, PREFIX, made.answer["etag"])
+            ours = _each(load, server, PREFIX, channel.answer["etag"])
             _show(ours, theirs)
             _misses(load, server)
 
 
 def _each(load: Load, server: Server, prefix: str, etag: str) -> dict[str, Rate]:
-    asked = {
+    requests = {
         "files": (f"{prefix}pkg@-1.0-0.conda", ""),
         "index": (f"{prefix}repodata.json.zst", ""),
         "304": (f"{prefix}repodata.json.zst", etag),
         "404": (f"{prefix}none@-1.0-0.conda", ""),
     }
-    return {what: load.warm(server, *ask) for what, ask in asked.items()}
+    return {name: load.warm(server, *request) for name, request in requests.items()}
 
 
 def _show(ours: dict[str, Rate], theirs: dict[str, Rate]) -> None:
@@ -142,33 +146,34 @@ def _show(ours: dict[str, Rate], theirs: dict[str, Rate]) -> None:
     print(
         f"{'':12}{'nginx':>10}{'ours':>10}{'ratio':>8}{'nginx us':>10}{'ours us':>10}{'ratio':>8}"
     )
-    for what, other in theirs.items():
-        one = ours[what]
-        ratio = other.cpu / one.cpu
-        goal = goals.at_least(ratio, GOALS[what]) if what in GOALS else ""
+    for name, nginx in theirs.items():
+        rate = ours[name]
+        ratio = nginx.cpu / rate.cpu
+        goal = goals.at_least(ratio, GOALS[name]) if name in GOALS else ""
         print(
-            f"{what:12}{other.second:10,.0f}{one.second:10,.0f}{one.second / other.second:8.2f}"
-            f"{other.cpu:10.0f}{one.cpu:10.0f}{ratio:8.2f}  {goal}"
+            f"{name:12}{nginx.second:10,.0f}{rate.second:10,.0f}{rate.second / nginx.second:8.2f}"
+            f"{nginx.cpu:10.0f}{rate.cpu:10.0f}{ratio:8.2f}  {goal}"
         )
 
 
 def _misses(load: Load, server: Server) -> None:
     """How many misses a second there can be, and what hits lose while `MISSES` of them come."""
-    files, never = f"{PREFIX}pkg@-1.0-0.conda", f"{PREFIX}never@-1-0.conda"
-    most = load.run(server, never, names=NEVER_AGAIN)
+    files, missing = f"{PREFIX}pkg@-1.0-0.conda", f"{PREFIX}missing@-1-0.conda"
+    most = load.run(server, missing, names=UNIQUE_NAMES)
     print(
         f"misses in a channel of 60,000 packages: {most.second:,.0f} a second, {most.cpu:.0f} us of"
         f" CPU each; {goals.at_least(most.second, MISSES)}"
     )
     alone = load.warm(server, files)
     with ThreadPoolExecutor(1) as threads:
-        coming = threads.submit(load.run, server, never, names=NEVER_AGAIN, pause=PAUSE)
+        misses = threads.submit(load.run, server, missing, names=UNIQUE_NAMES, pause=PAUSE)
         meanwhile = load.run(server, files)
-        came = coming.result()
+        miss_rate = misses.result()
     lost = 100 * (1 - meanwhile.second / alone.second)
+    slower = goals.at_most(lost, SLOWER, " %")
     print(
-        f"hits while {came.second:,.0f} misses a second come: {meanwhile.second:,.0f} instead of"
-        f" {alone.second:,.0f}, {lost:.0f} % slower; {goals.at_most(lost, SLOWER, ' %')}\n"
+        f"hits while {miss_rate.second:,.0f} misses a second come: {meanwhile.second:,.0f}"
+        f" instead of {alone.second:,.0f}, {lost:.0f} % slower; {slower}\n"
     )
 
 
@@ -180,26 +185,27 @@ class Load:
         self._scripts = itertools.count()
 
     def warm(self, server: Server, path: str, etag: str = "") -> Rate:
-        """What is measured once each name has been asked for often enough."""
-        asked, wanted = 0, PASSES * (FILES if "@" in path else 1)
-        while asked < wanted:
-            asked += self._ask(server, path, etag, names=FILES, pause=0)[0]
+        """The rate once each name has been asked for often enough."""
+        count, enough = 0, PASSES * (FILES if "@" in path else 1)
+        while count < enough:
+            count += self._run_wrk(server, path, etag, names=FILES, pause=0)[0]
         return self.run(server, path, etag)
 
     def run(
         self, server: Server, path: str, etag: str = "", *, names: int = FILES, pause: int = 0
     ) -> Rate:
-        """What is measured now."""
+        """The rate now."""
         before = server.cpu()
-        count, second = self._ask(server, path, etag, names=names, pause=pause)
+        count, second = self._run_wrk(server, path, etag, names=names, pause=pause)
         return Rate(second, 1e6 * (server.cpu() - before) / count)
 
-    def _ask(
+    def _run_wrk(
         self, server: Server, path: str, etag: str, *, names: int, pause: int
     ) -> tuple[int, float]:
         script = self._root / f"load{next(self._scripts)}.lua"
         delay = f"function delay() return {pause} end" if pause else ""
         script.write_text(LUA.replace("COUNT", str(names)).replace("DELAY", delay))
+        # One thread: wrk must not take the CPU from the server that is measured.
         command = [self._wrk, "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", "-s", str(script), server.url]
         output = subprocess.run(
             [*command, "--", path, etag], check=True, capture_output=True, text=True
@@ -232,6 +238,7 @@ def _theirs(root: Path, nginx: str) -> Iterator[Server]:
     config = root / "nginx.conf"
     user = "user root;" if os.getuid() == 0 else ""
     config.write_text(NGINX.format(root=root, port=port, user=user))
+    # In the foreground, so that this process can end it.
     process = subprocess.Popen([nginx, "-c", str(config), "-g", "daemon off;"])
     try:
         _wait(f"http://127.0.0.1:{port}/repodata.json.zst")
@@ -253,11 +260,11 @@ def _wait(url: str) -> None:
 
 
 def _etag(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return str(answer.headers["ETag"])
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return str(response.headers["ETag"])
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

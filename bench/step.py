@@ -19,6 +19,7 @@ from pathlib import Path
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorserver.settings")
+# Before the imports below: models need Django's apps to be ready.
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
@@ -50,7 +51,7 @@ from runs import execute as running  # noqa: E402
 
 FURTHER_NAMES = 60_000
 ANSWER: dict[str, str] = {}
-"""What a step tells beside its cost."""
+"""What a step answers in addition to its cost."""
 
 
 def setup(source: str, filters: str = '{"subdirs": ["linux-64"]}', kind: str = "conda") -> None:
@@ -73,6 +74,7 @@ def run() -> None:
     """A whole run."""
     mirror = Mirror.objects.get()
     request = run_control.request_run(mirror, cause="manual", actor="bench")
+    # In this process, so that its cost is measured and not that of a worker.
     running.execute(request.pk, interrupted=lambda: False)
     request.refresh_from_db()
     if request.state != "completed":
@@ -89,7 +91,7 @@ def edit(*specs: str) -> None:
 
 
 def files(count: str, plain: str) -> None:
-    """A channel of `count` files of 50 kB that are here; the same bytes in the folder `plain`."""
+    """A channel of `count` stored files of 50 kB; the same bytes in the folder `plain`."""
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
     ensure_admin("bench bench bench")
@@ -114,13 +116,15 @@ def files(count: str, plain: str) -> None:
 def _fill(channel: Channel) -> None:
     """As many further names as a large channel has, which nobody asks for."""
     channel.refresh_from_db()
-    like = Package.objects.filter(channel=channel, section="noarch").first()
-    assert like is not None
+    template = Package.objects.filter(channel=channel, section="noarch").first()
+    assert template is not None
+    # They share one shard: only the names count for a miss.
     Package.objects.bulk_create(
         (
             Package(
-                channel=channel, family=like.family, section=like.section, name=f"other{number}",
-                shard_id=like.shard_id, files=1, added_in=channel.current,
+                channel=channel, family=template.family, section=template.section,
+                name=f"other{number}", shard_id=template.shard_id, files=1,
+                added_in=channel.current,
             )
             for number in range(FURTHER_NAMES)
         ),
@@ -129,6 +133,7 @@ def _fill(channel: Channel) -> None:
 
 
 def _file(folder: Path, name: str, seed: int, conda: Ecosystem) -> Listing:
+    # Random, so that no layer gains by compression.
     content = random.Random(seed).randbytes(50_000)
     sha256 = hashlib.sha256(content).hexdigest()
     filename = f"{name}-1.0-0.conda"
@@ -167,6 +172,7 @@ VERBS: dict[str, Callable[..., None]] = {
 
 def main() -> None:
     verb, *args = sys.argv[1:]
+    # Python's start and Django's setup are over: `start` has them, `cpu` does not.
     began, wall = cpu_seconds(), time.monotonic()
     VERBS[verb](*args)
     cost = {"cpu": cpu_seconds() - began, "wall": time.monotonic() - wall}

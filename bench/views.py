@@ -16,6 +16,7 @@ from pathlib import Path
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorserver.settings")
+# Before the imports below: models need Django's apps to be ready.
 django.setup()
 
 from django.conf import settings  # noqa: E402
@@ -51,12 +52,12 @@ def fill() -> Channel:
     Path(settings.STATIC_ROOT).mkdir()
     ensure_admin("bench bench bench")
     admin = User.objects.get(username="admin")
-    made = [channel_manage.create(f"channel-{n:03}", admin) for n in range(CHANNELS)]
-    _packages(made[0])
-    _mirrors(made, admin)
-    _events(made)
-    made[0].refresh_from_db()
-    return made[0]
+    channels = [channel_manage.create(f"channel-{n:03}", admin) for n in range(CHANNELS)]
+    _packages(channels[0])
+    _mirrors(channels, admin)
+    _events(channels)
+    channels[0].refresh_from_db()
+    return channels[0]
 
 
 def _packages(channel: Channel) -> None:
@@ -91,6 +92,7 @@ def _mirrors(channels: list[Channel], owner: User) -> None:
                 kind="conda", url=f"https://upstream.test/{number}", key=f"{number:064x}"
             )
             mirror = Mirror.objects.create(
+                # One channel has half of all: its pages are the slowest.
                 channel=channels[0 if number < MIRRORS // 2 else number % CHANNELS],
                 name=f"mirror-{number:04}",
                 upstream=upstream,
@@ -132,40 +134,41 @@ def _events(channels: list[Channel]) -> None:
                 meta={"files": []},
             )
 
-    made = events()
-    while batch := list(islice(made, 20_000)):
+    rows = events()
+    # A million rows at once would fill the memory.
+    while batch := list(islice(rows, 20_000)):
         Event.objects.bulk_create(batch, batch_size=2_000)
 
 
 def pages(channel: Channel) -> list[str]:
     """The addresses that are measured."""
-    here = f"/channels/{channel.name}/"
+    root = f"/channels/{channel.name}/"
     mirror = Mirror.objects.filter(channel=channel).first()
     assert mirror is not None
     event = Event.objects.filter(channel_id=channel.pk).order_by("pk")[1000]
     return [
         "/",
         "/channels/",
-        here,
-        f"{here}packages/",
-        f"{here}packages/?q=package-04&page=3",
-        f"{here}packages/conda/package-00042/",
-        f"{here}packages/why/?q=package-00042",
-        f"{here}mirrors/",
-        f"{here}mirrors/?sort=-last_success_at&page=2",
-        f"{here}mirrors/create/",
-        f"{here}mirrors/{mirror.pk}/edit/",
-        f"{here}mirrors/{mirror.pk}/",
-        f"{here}mirrors/{mirror.pk}/runs/",
-        f"{here}history/",
-        f"{here}history/?order=desc&page=100",
-        f"{here}history/?type=mirror_held",
-        f"{here}history/?actor=schedule",
-        f"{here}history/?actor=nobody",
-        f"{here}history/?family=conda",
-        f"{here}history/{event.pk}/",
-        f"{here}revisions/",
-        f"{here}settings/",
+        root,
+        f"{root}packages/",
+        f"{root}packages/?q=package-04&page=3",
+        f"{root}packages/conda/package-00042/",
+        f"{root}packages/why/?q=package-00042",
+        f"{root}mirrors/",
+        f"{root}mirrors/?sort=-last_success_at&page=2",
+        f"{root}mirrors/create/",
+        f"{root}mirrors/{mirror.pk}/edit/",
+        f"{root}mirrors/{mirror.pk}/",
+        f"{root}mirrors/{mirror.pk}/runs/",
+        f"{root}history/",
+        f"{root}history/?order=desc&page=100",
+        f"{root}history/?type=mirror_held",
+        f"{root}history/?actor=schedule",
+        f"{root}history/?actor=nobody",
+        f"{root}history/?family=conda",
+        f"{root}history/{event.pk}/",
+        f"{root}revisions/",
+        f"{root}settings/",
         "/mirrors/",
         "/mirrors/?q=mirror-09&sort=-name",
         "/mirrors/?page=20",
@@ -177,6 +180,7 @@ def pages(channel: Channel) -> list[str]:
 
 def measure(client: Client, address: str) -> tuple[float, int, int]:
     """Median milliseconds, queries, status."""
+    # Apart from the measured requests, because counting costs time; it also warms the caches.
     with CaptureQueriesContext(connection) as queries:
         status = client.get(address).status_code
     count = len(queries)
@@ -185,6 +189,7 @@ def measure(client: Client, address: str) -> tuple[float, int, int]:
         began = time.perf_counter()
         client.get(address)
         took.append(time.perf_counter() - began)
+    # The median, because a garbage collection makes one of a few requests slow.
     return statistics.median(took) * 1000, count, status
 
 

@@ -44,14 +44,16 @@ def main(arguments: list[str]) -> None:
         with fake_conda() as conda, sync_playwright() as play:
             base, cookie, pages = _serve(conda)
             browser = play.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+                # Chromium refuses to run as root with its sandbox.
+                executable_path=shutil.which("chromium"),
+                args=["--no-sandbox", "--disable-gpu"],
             )
             names = SHOWN if chosen.docs else chosen.names or pages
-            wanted = {name: path for name, path in pages.items() if name in names}
+            chosen_pages = {name: path for name, path in pages.items() if name in names}
             looks = [("light", "wide")] if chosen.docs else product(("light", "dark"), SIZES)
             for theme, size in looks:
                 end = "" if chosen.docs else f".{theme}.{size}"
-                files = {folder / f"{name}{end}.png": path for name, path in wanted.items()}
+                files = {folder / f"{name}{end}.png": path for name, path in chosen_pages.items()}
                 _take(browser, base, cookie, files=files, theme=theme, size=size, whole=bool(end))
             browser.close()
     sys.stdout.write(f"The pictures are in {folder}.\n")
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> None:
 
 def _prepare(data: str) -> None:
     sys.path.insert(0, str(ROOT))
-    # The browser's event loop runs in this thread; Django would refuse to work beside it.
+    # The browser's event loop runs in this thread; Django would refuse to work in it.
     os.environ.update(
         DATA=data,
         DJANGO_SETTINGS_MODULE="mirrorserver.settings",

@@ -1,4 +1,4 @@
-"""`services.py COMMAND...`: runs the command beside a PostgreSQL and a Redis of its own.
+"""`services.py COMMAND...`: runs the command with a PostgreSQL and a Redis of its own.
 
 The rule: both are started empty in a temporary folder and are gone afterwards, so the machine's
 own servers are neither needed nor touched. The programs are Debian's where they are installed;
@@ -28,6 +28,7 @@ def main() -> int:
     initdb, redis = program("initdb"), program("redis-server", "valkey-server")
     # An interrupt is for the command; this process stays to take the servers down.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # SIGTERM would end Python without the `with` blocks that stop the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with (
         tempfile.TemporaryDirectory(prefix="mirrorserver-services-") as folder,
@@ -39,24 +40,26 @@ def main() -> int:
 
 
 def program(*names: str) -> Path:
-    """The program by its first name that is found, installed first where none is."""
-    if found := _find(names):
-        return found
+    """The path of the program under one of its names; it is installed where it is missing."""
+    if file := _find(names):
+        return file
     if os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
         install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", DEBIAN[names[0]]]
         subprocess.run(["apt-get", "update", "-qq"], check=False, env=quiet)
         subprocess.run(install, check=True, env=quiet, stdout=subprocess.DEVNULL)
     else:
+        # Into a folder of their own: the server's environment stays what its lock file says.
         lock = PROJECT / "requirements-services.lock"
         install = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes"]
         subprocess.run([*install, "--target", str(PACKAGED), "-r", str(lock)], check=True)
-    if found := _find(names):
-        return found
+    if file := _find(names):
+        return file
     sys.exit(f"{names[0]} is missing and could not be installed.")
 
 
 def _find(names: tuple[str, ...]) -> Path | None:
+    # Debian keeps PostgreSQL's programs out of PATH, in a folder for each version.
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     folders = [*os.environ["PATH"].split(os.pathsep), *map(str, debian)]
     packaged = (f for name in names for f in PACKAGED.rglob(name) if "pginstall/" not in str(f))
@@ -68,13 +71,14 @@ def _find(names: tuple[str, ...]) -> Path | None:
 
 @contextmanager
 def postgres(programs: Path, folder: Path) -> Iterator[str]:
-    """A cluster on a local address; durability is off, as nothing here outlives the command."""
+    """A cluster on a local address; durability is off, as no data outlives the command."""
     data, port = folder / "postgres", free_port()
     data.mkdir()
     # PostgreSQL refuses to run as root.
     user = None
     if os.geteuid() == 0:
         user = "postgres" if _is_user("postgres") else "nobody"
+        # The other user has to pass through the temporary folder, which only root may enter.
         folder.chmod(0o755)
         shutil.chown(data, user)
     trust = ["--auth=trust", "--username=mirrorserver", "--encoding=UTF8", "--no-sync"]
@@ -90,9 +94,11 @@ def postgres(programs: Path, folder: Path) -> Iterator[str]:
     arguments = [f"--{name}={value}" for name, value in {**options, **fast}.items()]
     with (folder / "postgres.log").open("wb") as log:
         command = [str(programs / "postgres"), "-D", str(data), *arguments]
+        # In a session of its own: Ctrl-C reaches the command, and the servers outlive it.
         process = subprocess.Popen(
             command, user=user, cwd=data, stdout=log, stderr=log, start_new_session=True
         )
+    # PostgreSQL's fast shutdown: SIGTERM would wait until every client has left.
     with _running(process, port, end=signal.SIGINT):
         yield f"postgres://mirrorserver@127.0.0.1:{port}/postgres"
 
@@ -136,9 +142,9 @@ def _answers(port: int) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port
 
 
