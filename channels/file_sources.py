@@ -92,6 +92,8 @@ class ListedFile(Protocol):
     @property
     def md5(self) -> str: ...
     @property
+    def checksum(self) -> str: ...
+    @property
     def address(self) -> str: ...
 
 
@@ -111,7 +113,7 @@ def download(
     `patience`: as in `Client.download`.
     """
     ecosystem = registry.of_section(section)
-    hint = ecosystem.sizes_apart and bool(file.sha256 or file.md5)
+    hint = ecosystem.sizes_apart and bool(file.sha256 or file.md5 or file.checksum)
     bring = partial(
         client.download,
         to=to,
@@ -119,6 +121,7 @@ def download(
         most=2 * file.size + SLACK if hint and file.size >= 0 else None,
         sha256=file.sha256,
         md5=file.md5,
+        checksum=file.checksum,
         stop=stop,
         progress=progress,
         patience=patience,

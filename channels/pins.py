@@ -1,4 +1,7 @@
-"""Files of which an index has no hash: their first bytes are the right ones ever after.
+"""Files of which an index has no hash, or another than files are stored by.
+
+Without a hash their first bytes are the right ones ever after. With one that verified them, their
+SHA-256 is remembered for as long as the index states that hash.
 
 The rule: a pin goes by where the index lies and by the file's name there, not by
 the file's own address: a version that moves to an archive stays what it was.
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Protocol
 
 from channels.models import FileSource, Pin
 from ecosystems.records import Record
@@ -18,8 +22,29 @@ HELD_BACK = (
     "The upstream has other bytes for {name} now than when it first came; they are held back."
 )
 
-File = tuple[int, str]
-"""The id of the origin, and the file's name."""
+
+class Unpinned(Protocol):
+    """What an index says of a file, as in `Record`."""
+
+    @property
+    def filename(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def md5(self) -> str: ...
+    @property
+    def checksum(self) -> str: ...
+
+
+File = tuple[int, str, str]
+"""The id of the origin, the file's name, and the checksum that its index states; "" for none."""
+
+
+def file_of(origin_id: int, record: Unpinned) -> File | None:
+    """What a file is pinned by; None where its index states a hash that files are found by."""
+    if record.sha256 or record.md5:
+        return None
+    return origin_id, record.filename, record.checksum
 
 
 def pinned_hashes(files: Iterable[File]) -> dict[File, str]:
@@ -28,11 +53,11 @@ def pinned_hashes(files: Iterable[File]) -> dict[File, str]:
     if not asked:
         return {}
     bases = dict(
-        FileSource.objects.filter(pk__in={origin for origin, _ in asked}).values_list(
+        FileSource.objects.filter(pk__in={origin for origin, _, _ in asked}).values_list(
             "pk", "base_url"
         )
     )
-    keys = {file: _key(bases.get(file[0], ""), file[1]) for file in asked}
+    keys = {file: _key(bases.get(file[0], ""), file[1], file[2]) for file in asked}
     names = list(set(keys.values()))
     pins: dict[str, str] = {}
     for start in range(0, len(names), BATCH):
@@ -43,17 +68,29 @@ def pinned_hashes(files: Iterable[File]) -> dict[File, str]:
 
 def apply_pins(records: Iterable[tuple[int, Record]]) -> None:
     """Give the records of these origins that have no hash the one of their pin."""
-    bare = [(origin, record) for origin, record in records if not record.sha256 and not record.md5]
-    pins = pinned_hashes((origin, record.filename) for origin, record in bare)
-    for origin, record in bare:
-        record.sha256 = pins.get((origin, record.filename), "")
+    unpinned = [
+        (file, record)
+        for origin, record in records
+        if (file := file_of(origin, record)) is not None
+    ]
+    pins = pinned_hashes(file for file, _ in unpinned)
+    for file, record in unpinned:
+        record.sha256 = pins.get(file, "")
 
 
-def add_pin(origin: FileSource, filename: str, digest: Digest) -> None:
-    """Pin a file that has just come, unless it is pinned; call in the transaction of its row."""
-    pin = Pin(key=_key(origin.base_url, filename), sha256=digest.sha256, size=digest.size)
+def add_pin(origin: FileSource, record: Unpinned, digest: Digest) -> None:
+    """Pin a file that has just come, unless it is pinned or needs no pin.
+
+    Call it in the transaction of the file's row.
+    """
+    if file_of(origin.pk, record) is None:
+        return
+    key = _key(origin.base_url, record.filename, record.checksum)
+    pin = Pin(key=key, sha256=digest.sha256, size=digest.size)
     Pin.objects.bulk_create([pin], ignore_conflicts=True)
 
 
-def _key(base_url: str, filename: str) -> str:
-    return hashlib.sha256(f"{base_url}\0{filename}".encode()).hexdigest()
+def _key(base_url: str, filename: str, checksum: str) -> str:
+    # Where the index changes the checksum, it means another file.
+    text = "\0".join([base_url, filename, *([checksum] if checksum else [])])
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -45,7 +45,8 @@ class ListedFile:
     md5: str
     size: int
     address: str
-    """As in `Record`."""
+    checksum: str
+    """These as in `Record`."""
     private: bool
     pinned: bool = False
     """The index has no hash of it: `sha256` is that of the bytes that came first."""
@@ -99,21 +100,29 @@ def sibling(listed: ListedFile, filename: str) -> ListedFile | None:
     entry = shard_files.SHARED.of(listed.package).get(filename)
     if entry is None:
         return None
-    sha256, md5, size, address = entry
+    sha256, md5, size, address, checksum = entry
     return replace(
-        listed, filename=filename, sha256=sha256, md5=md5, size=size, address=address, pinned=False
+        listed,
+        filename=filename,
+        sha256=sha256,
+        md5=md5,
+        size=size,
+        address=address,
+        checksum=checksum,
+        pinned=False,
     )
 
 
 def _with_pin(listed: ListedFile) -> ListedFile:
-    """With the hash of its first bytes, where the index has none and they have come."""
+    """With the SHA-256 of its first bytes, where the index has none and they have come."""
     if listed.sha256 or listed.md5:
         return listed
     file_source_id = file_source_id_of(listed.package.sources, listed.filename)
     if file_source_id is None:
         return listed
-    hashes = pins.pinned_hashes([(file_source_id, listed.filename)])
-    return replace(listed, sha256=next(iter(hashes.values()), ""), pinned=bool(hashes))
+    hashes = pins.pinned_hashes([(file_source_id, listed.filename, listed.checksum)])
+    pinned = bool(hashes) and not listed.checksum
+    return replace(listed, sha256=next(iter(hashes.values()), ""), pinned=pinned)
 
 
 def stored_blob(listed: ListedFile) -> Blob | None:
@@ -153,7 +162,7 @@ def expected_entity(listed: ListedFile, age: str) -> Entity:
     # Without Last-Modified: that is when the bytes came. A hash is the ETag that the stored file
     # will have, so that a client's copy stays valid.
     return Entity(
-        etag=f'"{listed.sha256 or listed.md5 or listed.filename}"',
+        etag=f'"{listed.sha256 or listed.md5 or listed.checksum or listed.filename}"',
         size=listed.size,
         media_type="application/octet-stream",
         age=age,

@@ -16,8 +16,8 @@ ENTRY_BYTES = 400
 
 # A bare tuple: some hundred thousand of them stay in memory, and the garbage collector stops
 # looking at tuples of texts and numbers, which it never does at objects of a class.
-FileEntry = tuple[str, str, int, str]
-"""sha256, md5, size and address of a file, as in `ecosystems.records.Record`."""
+FileEntry = tuple[str, str, int, str, str]
+"""sha256, md5, size, address and checksum of a file, as in `ecosystems.records.Record`."""
 
 
 class ShardFiles:
@@ -38,8 +38,8 @@ class ShardFiles:
 
 def weigh(item: tuple[str, FileEntry]) -> int:
     """The bytes of memory that a file's name and entry take."""
-    filename, (sha256, md5, _, address) = item
-    return ENTRY_BYTES + len(filename) + len(sha256) + len(md5) + len(address)
+    filename, (sha256, md5, _, address, checksum) = item
+    return ENTRY_BYTES + sum(map(len, (filename, sha256, md5, address, checksum)))
 
 
 _shard = Prepared(lambda sha256: Shard.objects.filter(pk=sha256).only("body"), str)
@@ -51,7 +51,7 @@ def _read(package: Package, key: str) -> dict[str, FileEntry]:
     ecosystem = registry.of_family(package.family)
     records = ecosystem.records(plain, section=package.section, name=package.name)
     return {
-        file.filename: (file.sha256, file.md5, file.size, file.address)
+        file.filename: (file.sha256, file.md5, file.size, file.address, file.checksum)
         for record in records
         if isinstance(record, Record)
         for file in (record, *record.companions)

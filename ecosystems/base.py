@@ -56,6 +56,8 @@ class Ecosystem(ABC):
     sizes_apart = False
     """Whether sizes stand in another document than hashes do, which may be older or newer: a hash
     decides alone."""
+    learns_from_files = False
+    """Whether stored files tell clients what an index need not: their SHA-256, their license."""
 
     # Names: specs, versions, sections, addresses.
 
@@ -184,6 +186,10 @@ class Ecosystem(ABC):
     @abstractmethod
     def metadata(self, record: Record) -> dict[str, object]:
         """What the API calls a file's metadata, in the shape that the vendor's clients read."""
+
+    def with_sha256(self, record: Record) -> Record:
+        """The record, published with its SHA-256, which its index does not state."""
+        return record
 
     # Files, and the small ones that belong to them.
 

@@ -31,6 +31,8 @@ class Record(msgspec.Struct, gc=False, kw_only=True):
     size: int = -1
     sha256: str = ""
     md5: str = ""
+    checksum: str = ""
+    """Where neither of these is stated: another hash, as `algorithm=digits`."""
     address: str = ""
     """Where the file lies, absolute or relative to the index; "" = under its own name there."""
     archived: bool = False

@@ -26,6 +26,7 @@ class CompanionItem(msgspec.Struct, frozen=True, array_like=True):
     sha256: str
     md5: str
     address: str = ""
+    checksum: str = ""
 
 
 class DownloadItem(msgspec.Struct, frozen=True, array_like=True):
@@ -39,6 +40,7 @@ class DownloadItem(msgspec.Struct, frozen=True, array_like=True):
     md5: str
     file_source_id: int
     address: str = ""
+    checksum: str = ""
     companions: tuple[CompanionItem, ...] = ()
     fallback: DownloadItem | None = None
     """The file to fetch should this one fail: a package's older form."""
@@ -126,8 +128,11 @@ def _item(section: str, name: str, part: SourceRecords, record: Record) -> Downl
         record.md5,
         part.source.file_source_id,
         record.address,
+        record.checksum,
         tuple(
-            CompanionItem(file.filename, file.size, file.sha256, file.md5, file.address)
+            CompanionItem(
+                file.filename, file.size, file.sha256, file.md5, file.address, file.checksum
+            )
             for file in record.companions
         ),
     )

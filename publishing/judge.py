@@ -99,6 +99,7 @@ def decide_batch(
         for record in part.passing()
     )
     present = present_digests(passing, section.audience)
+    _state_sha256(section, batch, present)
     staying = {} if planning else _staying(section, batch, present)
     for package in batch:
         decide(
@@ -176,6 +177,17 @@ def _strip_withheld_companions(section: SectionInputs, batch: Sequence[PackageRe
         for at, record in enumerate(part.records):
             if isinstance(record, Record) and companions.key(file_source_id, record) in withheld:
                 part.records[at] = section.ecosystem.without_companions(record)
+                part.altered = True
+
+
+def _state_sha256(
+    section: SectionInputs, batch: Sequence[PackageRecords], present: Set[str]
+) -> None:
+    """Publish our SHA-256 of the files that are here beside the hash that their index states."""
+    for part in (part for package in batch for part in package.sources):
+        for at, record in enumerate(part.records):
+            if isinstance(record, Record) and record.checksum and record.sha256 in present:
+                part.records[at] = section.ecosystem.with_sha256(record)
                 part.altered = True
 
 

@@ -36,8 +36,8 @@ class DownloadRows:
         self._family = family
         self._audience = access.audience(run.mirror.channel)
         self._blobs: list[Blob] = []
-        self._unpinned: list[tuple[FileSource, str, Digest]] = []
-        """What came of files that no index has a hash of."""
+        self._unpinned: list[tuple[FileSource, DownloadItem, Digest]] = []
+        """What came of files whose SHA-256 no index states."""
         self._failures: list[Failure] = []
         self._unavailable: list[UnavailableFile] = []
         self._files: dict[str, Counter[str]] = {}
@@ -52,7 +52,7 @@ class DownloadRows:
     def add_fetched(self, item: DownloadItem, source: FileSource, fetched: FetchedFile) -> None:
         """A file came."""
         if not item.sha256 and not item.md5:
-            self._unpinned.append((source, item.filename, fetched.digests[0]))
+            self._unpinned.append((source, item, fetched.digests[0]))
         self._blobs += [
             Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)
             for digest in fetched.digests
@@ -73,8 +73,9 @@ class DownloadRows:
     def add_failure(self, item: DownloadItem, error: UpstreamError) -> None:
         """A file failed; where its bytes are others than those that came first, it is held."""
         message = str(error)
-        file = (item.file_source_id, item.filename)
-        if isinstance(error, DigestMismatch) and pins.pinned_hashes([file]):
+        file = (item.file_source_id, item.filename, "")
+        unstated = isinstance(error, DigestMismatch) and not item.checksum
+        if unstated and pins.pinned_hashes([file]):
             message = pins.HELD_BACK.format(name=item.filename)
             self._write_held_event(item, message)
         failure = Failure(
@@ -89,7 +90,7 @@ class DownloadRows:
             with transaction.atomic():
                 self._run.write(bytes=downloaded)
                 blobs.register(self._blobs, [self._audience])
-                # No index has a hash of these: from now on the bytes that came first count.
+                # No index has their SHA-256: from now on the bytes that came first count.
                 for unpinned in self._unpinned:
                     pins.add_pin(*unpinned)
                 companions.record_unavailable(self._unavailable)

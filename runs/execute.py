@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from channels.blobs import temporary_folder
 from channels.leased_work import Ending, working_on
-from channels.models import Channel
+from channels.models import Channel, Package
 from channels.rules import limited_ecosystem
 from channels.states import JobState
 from ecosystems import registry
@@ -84,7 +84,7 @@ def _steps(context: RunContext) -> None:
     fetch = _fetch(context)
     context.step(3)
     acceptance = accept_snapshots.accept_or_hold(context, fetch)
-    if retry_companions.retry(context):
+    if retry_companions.retry(context) or _files_say_more(context):
         with transaction.atomic():
             context.request_publication()
     # An unchanged index is not enough: the last run may have ended in the middle of it.
@@ -187,6 +187,15 @@ def _download_files(context: RunContext, channel: Channel, plan: DownloadPlan) -
         _announce(context, download)
     context.log(f"{download.done:,} files downloaded, {download.failed:,} failed")
     return DownloadResult(plan.files, download.failed)
+
+
+def _files_say_more(context: RunContext) -> bool:
+    """Whether files came on demand that may say more than their index: a hash, a license."""
+    ecosystem, channel = registry.get(context.run.mirror.kind), context.channel()
+    if not ecosystem.learns_from_files or channel.frozen_at is not None:
+        return False
+    rows = Package.objects.at(channel.current).filter(channel=channel, family=ecosystem.family)
+    return rows.filter(stale=True).exists()
 
 
 def _announce(context: RunContext, download: Download) -> None:

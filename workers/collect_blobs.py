@@ -116,13 +116,14 @@ def _listed_files() -> set[str]:
 
 def _hashes(records: Iterable[object], sources: list[int]) -> Iterator[str]:
     """What names the bytes of these records, which come from any of these sources."""
-    without_hash: list[str] = []
+    unpinned: list[Record] = []
     for record in records:
         if isinstance(record, Record):
             yield from filter(None, digests(record))
             if not digest(record):
-                without_hash.append(record.filename)
-    yield from pins.pinned_hashes((pk, name) for pk in sources for name in without_hash).values()
+                unpinned.append(record)
+    files = ((pk, record.filename, record.checksum) for pk in sources for record in unpinned)
+    yield from pins.pinned_hashes(files).values()
 
 
 def _kept_by_mirrors(hashes: set[str]) -> set[str]:

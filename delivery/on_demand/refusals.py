@@ -83,7 +83,8 @@ def describe(request: FetchRequest, error: Exception) -> tuple[int, str]:
     if isinstance(error, TooSlow):
         return 504, f"{name} could not be fetched: the upstream is too slow."
     if isinstance(error, DigestMismatch):
-        checksum = "sha256" if request.listed.sha256 else "hash"
+        algorithm = request.listed.checksum.partition("=")[0]
+        checksum = "sha256" if request.listed.sha256 else algorithm or "hash"
         return 502, (
             f"{name} could not be fetched from the upstream: the bytes that it sends do not have "
             f"the {checksum} or the size that its index promises."

@@ -42,7 +42,7 @@ class FetchRequest:
     @property
     def refusal_key(self) -> str:
         """Of this URL and the bytes expected there: a changed record asks anew."""
-        expected = self.listed.sha256 or self.listed.md5
+        expected = self.listed.sha256 or self.listed.md5 or self.listed.checksum
         return self._hash(f"{self.url}\0{expected}")
 
     @property
@@ -50,7 +50,7 @@ class FetchRequest:
         """The same for everybody who wants these bytes from this source."""
         # Not by the hash alone: a channel that lists the hash of another's private file must not
         # read along. Its own source may not have the file at all.
-        return self._hash(self.listed.sha256 or self.url)
+        return self._hash(self.listed.sha256 or f"{self.url}\0{self.listed.checksum}")
 
     def _hash(self, text: str) -> str:
         return hashlib.sha256(f"{self.file_source.key}\0{text}".encode()).hexdigest()

@@ -34,7 +34,7 @@ def store(request: FetchRequest, row: Fetch, digest: Digest) -> None:
             if claim.size < 0:
                 _add_size(claim, digest.size)
             if not claim.sha256 and not claim.md5:
-                pins.add_pin(file_source_of(claim), claim.filename, digest)
+                pins.add_pin(file_source_of(claim), claim, digest)
             _record_event(EventType.ARTIFACT_GENERATED, claim, bytes=digest.size)
 
 

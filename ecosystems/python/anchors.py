@@ -13,10 +13,10 @@ from urllib.parse import SplitResult, unquote, urldefrag, urljoin, urlsplit
 
 import msgspec
 
+from ecosystems import checksums
 from ecosystems.python.entries import MD5, SHA256
 from ecosystems.python.names import METADATA, is_name, normalize, seems_distribution
 
-HASHES = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
 INDEX_FILES = ("index.html", "index.htm")
 _CUT = re.compile(r"(.{3,}?)\.\.(?:\.|>)?/?")
 """A name that a server's listing of a folder has shortened."""
@@ -157,7 +157,7 @@ def _hashes(fragment: str) -> dict[str, str]:
     hashes: dict[str, str] = {}
     for part in fragment.split("&"):
         key, equals, value = part.strip().partition("=")
-        if key.lower() in HASHES and value:
+        if key.lower() in checksums.STRONGEST_FIRST and value:
             hashes.setdefault(key.lower(), value.strip().lower())
         elif not equals and SHA256.fullmatch(key):
             hashes.setdefault("sha256", key.lower())

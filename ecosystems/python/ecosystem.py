@@ -41,6 +41,7 @@ class PythonSimple(Ecosystem):
     family = Family.PYTHON
     prefix = SECTION
     names_only = True
+    learns_from_files = True
 
     def __init__(self, selection: Selection | None = None) -> None:
         self._selection = selection or Selection()
@@ -163,6 +164,9 @@ class PythonSimple(Ecosystem):
 
     def main_file(self, filename: str) -> str:
         return filename.removesuffix(METADATA) if filename.endswith(METADATA) else ""
+
+    def with_sha256(self, record: Record) -> Record:
+        return records.with_sha256(record)
 
     def without_companions(self, record: Record) -> Record:
         return records.without_metadata(record)

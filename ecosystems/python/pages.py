@@ -16,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 import zstandard
 
+from ecosystems import checksums
 from ecosystems.documents import Document, Page, document_compressor
 from ecosystems.python.body import Body, split
 from ecosystems.python.entries import METADATA_KEYS, Entry, published
@@ -162,8 +163,9 @@ def _head(title: str, api: str) -> str:
 
 
 def _anchor(file: Entry) -> str:
-    algorithm = next((name for name in ("sha256", "md5") if name in file.hashes), "")
-    href = file.url + (f"#{algorithm}={file.hashes[algorithm]}" if algorithm else "")
+    # PEP 503: a link has one hash.
+    checksum = checksums.strongest(file.hashes)
+    href = file.url + (f"#{checksum}" if checksum else "")
     attributes = [f'href="{escape(href)}"']
     if file.requires_python:
         attributes.append(f'data-requires-python="{escape(file.requires_python)}"')

@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+from ecosystems import checksums
 from ecosystems.python import entries
 from ecosystems.python.body import License, split
 from ecosystems.python.entries import LARGEST_FILE, milliseconds
@@ -22,6 +23,7 @@ from ecosystems.python.names import (
 from ecosystems.records import Invalid, Record
 
 QUARANTINED = "the upstream has quarantined the project"
+UNVERIFIABLE = "the upstream states no hash that this server knows, so nobody could verify it"
 
 _URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<place>[^/?]*))?")
 _NO_LICENSE: License = ("", "")
@@ -67,6 +69,15 @@ def without_metadata(record: Record) -> Record:
     values = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
     published = {key: value for key, value in values.items() if key not in entries.METADATA_KEYS}
     return msgspec.structs.replace(record, raw=msgspec.json.encode(published), companions=())
+
+
+def with_sha256(record: Record) -> Record:
+    """The record, with its SHA-256 among the hashes that clients are told."""
+    values = msgspec.json.decode(record.raw, type=dict[str, object])
+    hashes = values.get("hashes")
+    stated = hashes if isinstance(hashes, dict) else {}
+    values["hashes"] = {**stated, checksums.SHA256: record.sha256}
+    return msgspec.structs.replace(record, raw=msgspec.json.encode(values))
 
 
 def newest(body: bytes) -> int:
@@ -140,12 +151,10 @@ def _check_entry(
     if problem := _name_problem(filename, name, version):
         return Invalid(filename[:LONGEST_FILE], problem)
     assert version is not None
-    sha256 = _hash(entry, "sha256", entries.SHA256)
-    md5 = _hash(entry, "md5", entries.MD5)
-    if not sha256 and not md5:
-        return Invalid(
-            filename, "the upstream states no sha256 and no md5, so nobody could verify it"
-        )
+    usable = dict(checksums.usable(entry.hashes))
+    if not usable:
+        return Invalid(filename, UNVERIFIABLE)
+    sha256 = usable.get(checksums.SHA256, "")
     address = _address(entry.url, name)
     if address is None:
         return Invalid(filename, "its address is not one of http or https without a login")
@@ -162,15 +171,12 @@ def _check_entry(
         timestamp=milliseconds(entry.upload_time) if entry.upload_time else None,
         size=entry.size if entry.size is not None and 0 <= entry.size <= LARGEST_FILE else -1,
         sha256=sha256,
-        md5=md5,
+        # Alone it counts as any other: files are never looked up by what can be forged.
+        md5=usable.get(checksums.MD5, "") if sha256 else "",
+        checksum="" if sha256 else checksums.strongest(usable),
         address=address,
         companions=(_metadata(filename, metadata, name, version, address),) if metadata else (),
     )
-
-
-def _hash(entry: entries.Entry, algorithm: str, form: re.Pattern[str]) -> str:
-    digest = entry.hashes.get(algorithm, "")
-    return digest.lower() if form.fullmatch(digest) else ""
 
 
 def _name_problem(filename: str, project: str, version: str | None) -> str:

@@ -154,19 +154,21 @@ class Client:
         size: int = -1,
         sha256: str = "",
         md5: str = "",
+        checksum: str = "",
         most: int | None = None,
         stop: Stop = never_stop,
         progress: ByteProgress | None = None,
         patience: float | None = None,
     ) -> Digest:
-        """Bring a file to `to` and verify it: size, and sha256 or else md5.
+        """Bring a file to `to` and verify it: size, and sha256, else md5, else `checksum`.
 
+        `checksum`: any other hash, as `algorithm=digits`.
         `most`: the bytes that are accepted where the size is not known for certain. Wrong bytes
         are asked for once more, past all caches, and then are a DigestMismatch. An open file must
         be readable from its position on by others, and able to seek and truncate. A gzip encoding
         that was not asked for is undone. `patience`: seconds of silence after which it is given up.
         """
-        encoding = FileEncoding(size, verifiable=bool(sha256 or md5 or size >= 0))
+        encoding = FileEncoding(size, verifiable=bool(sha256 or md5 or checksum or size >= 0))
         transfer = Transfer(
             session=self._session,
             url=url,
@@ -178,14 +180,15 @@ class Client:
             patience=patience,
         )
         with to.open("w+b") if isinstance(to, Path) else nullcontext(to) as file:
-            sink = Sink(file)
+            hashes = _Hashes(sha256.lower(), md5.lower(), checksum.lower())
+            sink = Sink(file, hashes.further)
             try:
-                return _store_file(transfer, sink, sha256=sha256, md5=md5)
+                return _store_file(transfer, sink, hashes)
             except (DigestMismatch, Garbled) as error:
                 # Where the encoding was taken the wrong way, the same bytes may be right.
                 encoding.doubt(error)
                 uncached = transfer.with_headers(NO_CACHE)
-                return _store_file(uncached, sink, sha256=sha256, md5=md5)
+                return _store_file(uncached, sink, hashes)
 
 
 def _conditional_headers(
@@ -221,12 +224,37 @@ def _store_index(transfer: Transfer, path: Path) -> FetchedFile | NotModified:
     )
 
 
-def _store_file(transfer: Transfer, sink: Sink, *, sha256: str, md5: str) -> Digest:
+@dataclass(frozen=True, slots=True)
+class _Hashes:
+    """What an index states of a file; "" for what it does not. The first that is there counts."""
+
+    sha256: str
+    md5: str
+    checksum: str
+
+    @property
+    def further(self) -> str:
+        """The algorithm of `checksum`, where that is what counts."""
+        return "" if self.sha256 or self.md5 else self.checksum.partition("=")[0]
+
+    def mismatch(self, sink: Sink) -> str:
+        """The algorithm whose digest of what came is another than stated; "" for none."""
+        digest = sink.digest()
+        if self.sha256:
+            return "sha256" if digest.sha256 != self.sha256 else ""
+        if self.md5:
+            return "md5" if digest.md5 != self.md5 else ""
+        return self.further if sink.checksum != self.checksum else ""
+
+    def __bool__(self) -> bool:
+        return bool(self.sha256 or self.md5 or self.checksum)
+
+
+def _store_file(transfer: Transfer, sink: Sink, hashes: _Hashes) -> Digest:
     sink.restart()
     response = transfer.run(sink)
-    digest = sink.digest()
-    _verify(response, digest, sha256=sha256, md5=md5)
-    return digest
+    _verify(response, sink, hashes)
+    return sink.digest()
 
 
 def _refuse_pages(response: Response, first: bytes) -> None:
@@ -249,17 +277,12 @@ def _looks_like_page(first: bytes) -> bool:
     return first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<"
 
 
-def _verify(response: Response, digest: Digest, *, sha256: str, md5: str) -> None:
+def _verify(response: Response, sink: Sink, hashes: _Hashes) -> None:
     """Compare with what the index promises; size was compared on the way."""
-    wrong = ""
-    if sha256:
-        wrong = "sha256" if digest.sha256 != sha256.lower() else ""
-    elif md5:
-        wrong = "md5" if digest.md5 != md5.lower() else ""
-    else:
+    if not hashes:
         # Nothing says what the file must be, and encodings other than gzip are not undone.
         is_encoded(response)
-    if wrong:
+    if wrong := hashes.mismatch(sink):
         message = (
             f"The bytes that {response.host} sends do not have the {wrong} that the index promises."
         )

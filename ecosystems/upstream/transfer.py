@@ -38,8 +38,10 @@ class Digest:
 class Sink:
     """The file being written, its length and its hashes."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, algorithm: str = "") -> None:
+        """`algorithm`: a further hash that is wanted, by its name in `hashlib`."""
         self._file = file
+        self._algorithm = algorithm
         self._start = file.tell()
         self.size = 0
         self.largest_size = 0
@@ -50,6 +52,8 @@ class Sink:
         self._file.write(data)
         self._sha256.update(data)
         self._md5.update(data)
+        if self._further is not None:
+            self._further.update(data)
         self.size += len(data)
         self.largest_size = max(self.largest_size, self.size)
 
@@ -65,11 +69,19 @@ class Sink:
         self._file.flush()
         return Digest(self._sha256.hexdigest(), self._md5.hexdigest(), self.size)
 
+    @property
+    def checksum(self) -> str:
+        """The further hash of what was written, as `algorithm=digits`; "" where none is wanted."""
+        return "" if self._further is None else f"{self._algorithm}={self._further.hexdigest()}"
+
     def _clear(self) -> None:
         self.size = 0
         self._sha256 = hashlib.sha256()
         # Old indexes state nothing else; what has both is verified by sha256.
         self._md5 = hashlib.md5(usedforsecurity=False)
+        self._further = (
+            hashlib.new(self._algorithm, usedforsecurity=False) if self._algorithm else None
+        )
 
 
 def no_inspection(_response: Response, _first: bytes) -> None:

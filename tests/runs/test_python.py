@@ -365,7 +365,7 @@ class TestWhatIsRefused:
     def test_files_without_a_hash_are_refused_and_counted(self, simple: FakeSimple) -> None:
         """M04."""
         simple.add_wheel("six", "2.0", hashes={})
-        simple.add_wheel("six", "2.1", hashes={"sha512": "0" * 128})
+        simple.add_wheel("six", "2.1", hashes={"sha512": "0" * 64})
         simple.publish()
         channel = scene.channel()
         run = scene.run_now(mirror(channel, simple))

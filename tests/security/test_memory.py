@@ -66,7 +66,7 @@ def _ask(number: int) -> None:
 
 
 def test_what_is_remembered_of_shards_is_bounded_in_bytes() -> None:
-    told = {"f" * 200: ("a" * 64, "b" * 32, 1, "https://x/" + "c" * 2000)}
+    told = {"f" * 200: ("a" * 64, "b" * 32, 1, "https://x/" + "c" * 2000, "")}
     weight = sum(map(shard_files.weigh, told.items()))
     assert weight > 2300
     assert shard_files.MEMORY // weight < 25_000

@@ -167,7 +167,7 @@ def test_html_becomes_what_json_would_say() -> None:
     assert record.companions[0].sha256 == "c" * 64
     other = found["six-1.0+local.tar.gz"]
     assert isinstance(other, Record)
-    assert (other.md5, json.loads(other.raw)["yanked"]) == ("b" * 32, "a & b")
+    assert (other.checksum, json.loads(other.raw)["yanked"]) == (f"md5={'b' * 32}", "a & b")
     assert isinstance(found["six-2.0.zip"], Invalid)
     body = simple.project(text, name="six", requested_url=ASKED, url=ASKED).body
     assert json.loads(pages.project_json(body))["project-status"] == {"status": "archived"}
@@ -302,23 +302,35 @@ def test_an_unusable_entry_never_hides_a_usable_one(order: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fragment", "sha256", "md5"),
+    ("fragment", "sha256", "md5", "checksum"),
     [
-        (f"sha256={SHA}", SHA, ""),
-        (f"egg=six-1.0&amp;sha256={SHA}", SHA, ""),
-        (f"sha256={SHA}&amp;egg=six-1.0", SHA, ""),
-        (f"md5={'b' * 32}&amp;sha256={SHA}", SHA, "b" * 32),
-        (f"SHA256={SHA.upper()}", SHA, ""),
-        (SHA, SHA, ""),
-        ("b" * 32, "", "b" * 32),
-        (f"egg=six&amp;{SHA}", SHA, ""),
+        (f"sha256={SHA}", SHA, "", ""),
+        (f"egg=six-1.0&amp;sha256={SHA}", SHA, "", ""),
+        (f"sha256={SHA}&amp;egg=six-1.0", SHA, "", ""),
+        (f"md5={'b' * 32}&amp;sha256={SHA}", SHA, "b" * 32, ""),
+        (f"SHA256={SHA.upper()}", SHA, "", ""),
+        (SHA, SHA, "", ""),
+        ("b" * 32, "", "", f"md5={'b' * 32}"),
+        (f"egg=six&amp;{SHA}", SHA, "", ""),
+        (f"sha512={'C' * 128}", "", "", f"sha512={'c' * 128}"),
+        (f"blake2b={'c' * 128}&amp;md5={'b' * 32}", "", "", f"blake2b={'c' * 128}"),
+        (f"sha384={'c' * 96}&amp;sha1={'d' * 40}", "", "", f"sha384={'c' * 96}"),
     ],
 )
 def test_hashes_are_read_wherever_they_stand_in_a_fragment(
-    fragment: str, sha256: str, md5: str
+    fragment: str, sha256: str, md5: str, checksum: str
 ) -> None:
     record = one(f'<html><a href="{WHEEL}#{fragment}">six</a></html>'.encode())
-    assert (record.sha256, record.md5) == (sha256, md5)
+    assert (record.sha256, record.md5, record.checksum) == (sha256, md5, checksum)
+
+
+@pytest.mark.parametrize(
+    "hashes", [{"sha512": "b" * 64}, {"crc32": "b" * 8}, {"shake_128": "b" * 32}, {"sha256": ""}]
+)
+def test_hashes_that_verify_nothing_are_none(hashes: dict[str, str]) -> None:
+    (record,) = read(page(file(hashes=hashes)))
+    assert isinstance(record, Invalid)
+    assert "states no hash" in record.why
 
 
 LONG = "six-3." + "14159" * 46 + "-py3-none-any.whl"

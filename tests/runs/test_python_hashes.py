@@ -1,0 +1,110 @@
+"""Mirrors of a Simple index that states other hashes than SHA-256, or none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from channels.models import Channel, Pin
+from mirrors.models import Mirror
+from tests import scene
+from tests.simpletree import FakeSimple
+from tests.wsgi import Answer, Client, packages
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+JSON = "application/vnd.pypi.simple.v1+json"
+SDIST = "tool-1.0.tar.gz"
+
+
+@pytest.fixture
+def simple(settings: Any) -> Iterator[FakeSimple]:
+    with FakeSimple() as server:
+        settings.UPSTREAM_ALLOW = (server.url,)
+        server.add_sdist("tool", "1.0")
+        yield server
+
+
+def state_hash(simple: FakeSimple, algorithm: str) -> str:
+    """Have the index state this hash only; what it is."""
+    content = simple.bytes_at(simple.path(SDIST))
+    digest = hashlib.new(algorithm, content).hexdigest()
+    simple.listing("tool", SDIST)["hashes"] = {algorithm: digest}
+    simple.publish()
+    return digest
+
+
+def mirror(channel: Channel, simple: FakeSimple, **body: Any) -> Mirror:
+    body.setdefault("filters", {"projects": ["tool"]})
+    return scene.mirror(channel, simple.index, mirror_type="python_simple", **body)
+
+
+def ask(channel: Channel, path: str, accept: str = JSON) -> Answer:
+    address = f"/api/repo/{channel.path}/simple{path}"
+    return Client(packages).ask("GET", address, {"accept": accept})
+
+
+def listed(channel: Channel) -> list[dict[str, Any]]:
+    answer = ask(channel, "/tool/")
+    assert answer.status == 200, answer.body
+    files: list[dict[str, Any]] = json.loads(answer.body)["files"]
+    return files
+
+
+@pytest.mark.parametrize("algorithm", ["sha512", "sha384", "blake2b", "sha3_256", "sha1", "md5"])
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_any_hash_verifies_and_ours_stands_beside_it_once_the_file_is_here(
+    simple: FakeSimple, algorithm: str, mode: str
+) -> None:
+    digest = state_hash(simple, algorithm)
+    content = simple.bytes_at(simple.path(SDIST))
+    ours = hashlib.sha256(content).hexdigest()
+    channel = scene.channel()
+    what = mirror(channel, simple, mirror_mode=mode)
+    run = scene.run_now(what)
+    assert (run.state, run.counts["failed"]) == ("completed", 0)
+    if mode == "passive":
+        assert listed(channel)[0]["hashes"] == {algorithm: digest}
+    answer = ask(channel, f"/tool/{SDIST}")
+    assert (answer.body, answer.headers["ETag"]) == (content, f'"{ours}"')
+    run = scene.run_now(what)
+    assert run.counts["listed"] == 1
+    assert listed(channel)[0]["hashes"] == {algorithm: digest, "sha256": ours}
+    assert f"#sha256={ours}" in ask(channel, "/tool/", "text/html").body.decode()
+    simple.forget()
+    assert ask(channel, f"/tool/{SDIST}").status == 200
+    assert simple.count(simple.path(SDIST)) == 0
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_bytes_that_do_not_have_the_hash_are_refused(simple: FakeSimple, mode: str) -> None:
+    simple.listing("tool", SDIST)["hashes"] = {"sha512": "0" * 128}
+    simple.publish()
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, simple, mirror_mode=mode))
+    if mode == "active":
+        assert run.counts["failed"] == 1
+        assert "sha512" in run.failures.get().message
+    else:
+        answer = ask(channel, f"/tool/{SDIST}")
+        assert answer.status == 502
+        assert b"sha512" in answer.body
+    assert not Pin.objects.exists()
+
+
+def test_another_hash_in_the_index_means_another_file(simple: FakeSimple) -> None:
+    state_hash(simple, "sha512")
+    channel = scene.channel()
+    what = mirror(channel, simple, mirror_mode="active")
+    scene.run_now(what)
+    simple.set(simple.path(SDIST), b"the next bytes")
+    simple.listing("tool", SDIST)["size"] = len(b"the next bytes")
+    state_hash(simple, "sha512")
+    run = scene.run_now(what)
+    assert (run.counts["failed"], run.counts["active"]) == (0, 1)
+    assert ask(channel, f"/tool/{SDIST}").body == b"the next bytes"
+    assert listed(channel)[0]["hashes"]["sha256"] == hashlib.sha256(b"the next bytes").hexdigest()
