@@ -47,9 +47,9 @@ class Decision:
 
 def find(id: str) -> Advisory | None:
     """The advisory that any of its ids names, whatever the case; None where there is none."""
-    prefix, dash, rest = id.partition("-")
+    prefix, dash, suffix = id.partition("-")
     # CVE-... has capitals throughout, GHSA-xxxx-... small letters after its prefix.
-    texts = {id, id.upper(), f"{prefix.upper()}{dash}{rest.lower()}"}
+    texts = {id, id.upper(), f"{prefix.upper()}{dash}{suffix.lower()}"}
     rows = Identifier.objects.filter(text__in=texts, upstream=False).select_related(
         "record__advisory"
     )

@@ -38,14 +38,14 @@ def update(model: type[models.Model], fields: Sequence[str], rows: Sequence[Sequ
 
 def select(query: str, values: Sequence[Any], *arguments: Any) -> list[tuple[Any, ...]]:
     """Rows of a query whose `{in}` stands for a list of values; `arguments` come before it."""
-    found: list[tuple[Any, ...]] = []
+    selected: list[tuple[Any, ...]] = []
     with connection.cursor() as cursor:
         for start in range(0, len(values), MOST_PARAMETERS):
             part = values[start : start + MOST_PARAMETERS]
             holders = ", ".join(["%s"] * len(part))
             cursor.execute(query.replace("{in}", holders), [*arguments, *part])
-            found += cursor.fetchall()
-    return found
+            selected += cursor.fetchall()
+    return selected
 
 
 def time_adapter() -> Callable[[dt.datetime | None], dt.datetime | str | None]:

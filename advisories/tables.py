@@ -85,7 +85,7 @@ def note_curated(names: set[tuple[str, str]]) -> None:
 def write_statements(read: Read, written: Written, lease: Lease) -> None:
     """Take over the statements of a VEX document in place of what it said before."""
     now = timezone.now()
-    kept: set[int] = set()
+    row_ids: set[int] = set()
     for batch in _batches(read.statements):
         lines = [
             CurationLine(
@@ -102,8 +102,8 @@ def write_statements(read: Read, written: Written, lease: Lease) -> None:
             )
             for statement in batch
         ]
-        kept |= _write_lines(lines, written, lease)
-    _forget_statements(read, kept, written, lease)
+        row_ids |= _write_lines(lines, written, lease)
+    _forget_statements(read, row_ids, written, lease)
     record(
         EventType.CVE_UPDATED,
         actor=read.author,
@@ -137,7 +137,7 @@ def _write_lines(
         except BadRecord as error:
             written.note_broken(error)
     fresh: dict[tuple[object, ...], Curation] = {}
-    kept = set()
+    row_ids = set()
     with transaction.atomic():
         lease.renew()
         stored = {
@@ -148,7 +148,7 @@ def _write_lines(
             key = _identity(row, by_time=by_time)
             if key in stored or key in fresh:
                 written.unchanged += 1
-                kept.add(stored.get(key, 0))
+                row_ids.add(stored.get(key, 0))
             else:
                 fresh[key] = row
         Curation.objects.bulk_create(fresh.values())
@@ -156,7 +156,7 @@ def _write_lines(
         note_curated(names)
     written.added += len(fresh)
     written.packages |= names
-    return kept | {row.pk for row in fresh.values()}
+    return row_ids | {row.pk for row in fresh.values()}
 
 
 def curation(line: CurationLine) -> Curation:
@@ -198,12 +198,12 @@ def _identity(row: Curation, *, by_time: bool) -> tuple[object, ...]:
     return (*scope, *said, row.created_at if by_time else None)
 
 
-def _forget_statements(read: Read, kept: set[int], written: Written, lease: Lease) -> None:
+def _forget_statements(read: Read, row_ids: set[int], written: Written, lease: Lease) -> None:
     """Delete what the document said before and does not say any more."""
     if not read.id:
         return
     rows = Curation.objects.filter(document=read.id, author=read.author)
-    gone = [row for row in rows if row.pk not in kept]
+    gone = [row for row in rows if row.pk not in row_ids]
     for batch in _batches(gone):
         with transaction.atomic():
             lease.renew()

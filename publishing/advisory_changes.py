@@ -96,7 +96,7 @@ def _channels_by_need() -> list[tuple[Channel, Need]]:
     channels = Channel.objects.filter(pk__in=rules).select_related("filter", "parent__filter")
     by_need: list[tuple[Channel, Need]] = []
     for channel in channels.order_by("pk"):
-        own = [one for family in channel_rules(channel).values() for one in family]
+        own = [rule for family in channel_rules(channel).values() for rule in family]
         need = need_of([*rules[channel.pk], *own])
         if need is not Need.NOTHING:
             by_need.append((channel, need))

@@ -324,8 +324,8 @@ def _packages_concerned(
         _, filenames = affected.setdefault(
             (row.channel_id, row.section, row.name), (row.channel, set())
         )
-        found = _matching(row.family, row.name, records_of(row), advisory)
-        filenames.update(record.filename for record, _ in found)
+        matching = _matching(row.family, row.name, records_of(row), advisory)
+        filenames.update(record.filename for record, _ in matching)
     for (_, section, name), (channel, filenames) in affected.items():
         if filenames:
             yield channel, section, name, filenames

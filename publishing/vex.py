@@ -43,11 +43,11 @@ def document(channel: Channel) -> dict[str, Any]:
     curations = list(curations_of(channel))
     last = max((row.created_at for row in curations), default=channel.created_at)
     files = _listed_files(channel, curations)
-    made = (
+    optional_statements = (
         _statement(row, aliases, files.get((row.family, row.package), ()))
         for row, aliases in _with_aliases(curations)
     )
-    statements = [statement for statement in made if statement is not None]
+    statements = [statement for statement in optional_statements if statement is not None]
     digest = hashlib.sha256(msgspec.json.encode(statements, order="sorted")).hexdigest()
     return {
         "@context": VERSION,

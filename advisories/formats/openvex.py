@@ -101,7 +101,7 @@ def _statements(entry: _Statement) -> list[Statement]:
         raise BadRecord(f"{shown(entry.status)!r} is not a status", advisory)
     texts = (entry.justification, entry.impact_statement, entry.action_statement)
     reason = shown(" ".join(filter(None, (*texts, entry.status_notes))), LONGEST_REASON)
-    made = []
+    statements = []
     for product in entry.products:
         # Where a product's part is meant, the statement is about that part only.
         for component in product.subcomponents or [product]:
@@ -109,10 +109,10 @@ def _statements(entry: _Statement) -> list[Statement]:
             if package is not None:
                 spec, filename = scope(package)
                 family = FAMILIES[package.ecosystem]
-                made.append(
+                statements.append(
                     Statement(advisory, family, package.name, status, spec, filename, reason)
                 )
-    return made
+    return statements
 
 
 def _purl(component: _Component) -> purl.Purl | None:

@@ -137,12 +137,14 @@ def _score_problems(filters: Mapping[str, Any]) -> list[Problem]:
     score = filters.get("cve_score_threshold")
     if score is None:
         return []
+    # A bool is an int in Python, and NaN fails both comparisons.
     fits = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 10
     why = "the highest CVE score to let through is a number from 0 to 10"
     return [] if fits else [Problem("cve_score_threshold", None, why)]
 
 
 def _unknown_problems(filters: Mapping[str, Any]) -> list[Problem]:
+    # Of any type: JSON may hold a list there, which `in` compares and does not hash.
     if filters.get("cve_unknown") in (None, "", *CVE_UNKNOWN):
         return []
     why = f'"cve_unknown" is one of {", ".join(CVE_UNKNOWN)}'
@@ -168,6 +170,7 @@ def day(value: object) -> dt.date | None:
     """The day that a filter's value names, None where it is empty; ValueError otherwise."""
     if value is None or value == "":
         return None
+    # A datetime is a date, too, and its time of day would be lost.
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value
     if isinstance(value, str) and _DATE.fullmatch(value.strip()):
@@ -217,6 +220,7 @@ def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
     out["cve_unknown"] = filters.get("cve_unknown") or CVE_UNKNOWN[0]
     for field, default in FLAGS.items():
         value = filters.get(field)
+        # Null means that nobody said anything, which is not the same as false.
         out[field] = default if value is None else bool(value)
     for field in DATES:
         date = day(filters.get(field))

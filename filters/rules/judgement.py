@@ -36,9 +36,11 @@ def judge(
     """One verdict per record, in order. The channels are the channel and its parent."""
     checks: list[_Check] = []
     last: Reason | None = None
+    # In this order: what the mirror refuses is counted as the mirror's, whatever channels say.
     for rules in (mirror, *channels):
         last = _prepare(rules, section, name, kind=kind, advisories=advisories, checks=checks)
         if last is not None:
+            # Nothing is left for the rules that follow.
             break
     return [
         Reason(mirror.by, Rule.INVALID, record.why)
@@ -73,6 +75,7 @@ def refused(
 
 
 def _verdict(record: Record, checks: Sequence[_Check], last: Reason | None) -> Reason | None:
+    # The first reason is the one that people read, so the order of `checks` is part of the API.
     for check in checks:
         reason = check(record)
         if reason is not None:
@@ -93,6 +96,7 @@ def _prepare(
     if reason := _by_section(rules, section, kind):
         return reason
     if advisories is not None:
+        # Before scores: malware has none, and who reads the reason must see the worst there is.
         if rules.exclude_malware:
             checks.append(malware_check(rules, advisories))
         if looks_at_scores(rules):
@@ -149,6 +153,7 @@ def _unless_rescued(check: _Check, rules: Rules, include: Chosen | None) -> _Che
         reason = check(record)
         if reason is None or (include is not None and include.find(record) is not None):
             return None
+        # A license rescues as an included spec does.
         if families and licenses.included(record.license, record.license_family, families):
             return None
         return reason
@@ -222,6 +227,7 @@ def _date_check(rules: Rules) -> _Check:
     def check(record: Record) -> Reason | None:
         built = record.timestamp
         if built is None:
+            # Kept out: who asks for a range wants nothing whose age nobody knows.
             return missing
         if earliest is not None and built < earliest:
             side = f"before {rules.date_from}"
@@ -240,6 +246,7 @@ def _date_check(rules: Rules) -> _Check:
 
 def _day(milliseconds: int) -> str:
     ordinal = milliseconds // DAY + _EPOCH_DAY
+    # Records state any number; `datetime` knows the years 1 to 9999.
     if not 1 <= ordinal <= dt.date.max.toordinal():
         return f"day {ordinal - _EPOCH_DAY} since 1970"
     return dt.date.fromordinal(ordinal).isoformat()

@@ -177,8 +177,10 @@ def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Ru
     return Rules(
         by=by,
         digest=_digest(form, parsed, by),
+        # A mirror has one type for good; its form has no such list.
         types=frozenset(kind for name in types if (kind := kind_of(name))),
         subdirs=frozenset(form["subdirs"]),
+        # Two fields of the API with one meaning: a file is in one list or the other.
         only=SpecIndex(parsed["only_specs"] + parsed["projects"]),
         exclude=SpecIndex(parsed["exclude_specs"]),
         include=SpecIndex(parsed["include_specs"]),
@@ -231,6 +233,7 @@ def _digest(form: dict[str, Any], parsed: dict[str, list[Spec]], by: str) -> str
     meaning = {
         key: sorted(set(value)) if isinstance(value, list) else value for key, value in form.items()
     }
+    # By their canonical form: spelling a spec differently is no reason to judge everything anew.
     for field, specs in parsed.items():
         meaning[field] = sorted({getattr(spec, "canonical", spec.text) for spec in specs})
     meaning["only_specs"] = sorted({*meaning["only_specs"], *meaning.pop("projects")})
@@ -240,5 +243,6 @@ def _digest(form: dict[str, Any], parsed: dict[str, list[Spec]], by: str) -> str
     if form["cve_score_threshold"] is not None and form["cve_score_threshold"] >= 10:
         meaning["cve_score_threshold"] = None
     meaning.pop("types" if by == "mirror" else "keep_legacy")
+    # A database may compare digests only if equal meanings give equal bytes.
     text = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -152,6 +152,6 @@ def _of_status(rules: Rules, matches: Sequence[AdvisoryMatch]) -> str:
     return _sentence(excluded[0], "has an excluded status", len(excluded) - 1) if excluded else ""
 
 
-def _sentence(match: AdvisoryMatch, what: str, others: int) -> str:
+def _sentence(match: AdvisoryMatch, problem: str, others: int) -> str:
     more = f", and {others} more" if others else ""
-    return f"{describe(match)} {what}, status {match.status}{more}"
+    return f"{describe(match)} {problem}, status {match.status}{more}"
