@@ -22,8 +22,8 @@ from mirrorserver.rsgi.pool import Busy, ClientShares, Pool, Share
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
 from mirrorserver.rsgi.waits import Flying, Waits
 from web.api import unsupported
-from web.pages.errors import DATABASE_BUSY, RETRY_SECONDS
 from web.throttle import SAFE
+from web.unavailable import DATABASE_BUSY, RETRY_SECONDS
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from history.models import EventType
 from web.api.errors import ERRORS, invalid, not_found
 from web.api.pagination import Paging, item_list, paginate
 from web.api.schemas import ItemList, JsonObject, ListAnswer, RequestBody, timestamp
-from web.pages.account_events import record_token_event
+from web.token_events import record_token_event
 
 router = Router(tags=["account"])
 

@@ -23,7 +23,7 @@ from channels.errors import NoSpace, Stale, WrongState
 from ecosystems.upstream.errors import UpstreamError
 from web import throttle
 from web.api.unsupported import NOTHING_HERE
-from web.pages import errors as pages
+from web.unavailable import RETRY_SECONDS, UNAVAILABLE, unavailable_message
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def from_not_found(request: HttpRequest, error: Http404) -> ApiError:
 def from_unavailable(request: HttpRequest, error: Exception) -> ApiError:
     """503 with the time to wait: the database or Redis is busy, which passes."""
     logger.error("The database or Redis did not answer: %s", error)
-    return ApiError(503, pages.unavailable_message(error), retry_after=pages.RETRY_SECONDS)
+    return ApiError(503, unavailable_message(error), retry_after=RETRY_SECONDS)
 
 
 def from_http_error(request: HttpRequest, error: HttpError) -> ApiError:
@@ -117,7 +117,7 @@ HANDLERS: Mapping[type[Exception], Callable[[HttpRequest, Any], ApiError]] = {
     TooMany: from_too_many,
     Throttled: from_throttled,
     Http404: from_not_found,
-    **dict.fromkeys(pages.UNAVAILABLE, from_unavailable),
+    **dict.fromkeys(UNAVAILABLE, from_unavailable),
     HttpError: from_http_error,
     SuspiciousOperation: from_suspicious,
     ValidationError: from_invalid_request,

@@ -33,6 +33,7 @@ from web.api import (
 from web.api.authentication import AUTH
 from web.api.parsing import StorableParser, TextIdRenderer
 from web.pages import errors as pages
+from web.unavailable import UNAVAILABLE
 
 ROUTERS = (
     accounts, audit, channels, packages, revisions, readership, history, mirrors, runs, previews,
@@ -63,7 +64,7 @@ class Api(NinjaAPI):
                 return self.respond(request, ApiError(404, unsupported.NOTHING_HERE))
             try:
                 response = view(request, **kwargs)
-            except pages.UNAVAILABLE as error:
+            except UNAVAILABLE as error:
                 # Raised before the operation, where ninja handles nothing: by authentication, and
                 # by the throttle.
                 return self.respond(request, error_handlers.from_unavailable(request, error))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
@@ -17,13 +16,9 @@ from accounts import audit
 from accounts.limits import TooMany
 from accounts.models import User
 from web.pages.rendering import render
+from web.unavailable import RETRY_SECONDS, UNAVAILABLE, unavailable_message
 
 INTERNAL_ERROR = "An internal error ended this request. The server log says more."
-DATABASE_BUSY = "The database of this server is busy or does not answer now. Try again."
-REDIS_BUSY = "The Redis of this server is busy, full or does not answer now. Try again."
-RETRY_SECONDS = 5
-UNAVAILABLE = (OperationalError, InterfaceError, RedisError)
-"""Errors of the services that this server needs. They pass, so the status is 503, not 500."""
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
@@ -71,11 +66,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     response = _static_page(request, 503, f"{service} is busy", unavailable_message(error))
     response["Retry-After"] = str(RETRY_SECONDS)
     return response
-
-
-def unavailable_message(error: Exception) -> str:
-    """The sentence for one of the errors in `UNAVAILABLE`."""
-    return REDIS_BUSY if isinstance(error, RedisError) else DATABASE_BUSY
 
 
 def _static_page(request: HttpRequest, status: int, title: str, detail: str) -> HttpResponse:

@@ -15,10 +15,10 @@ from accounts.models import Token
 from accounts.permissions import Attribute
 from accounts.redirects import local_url
 from history.models import EventType
-from web.pages.account_events import record_token_event
 from web.pages.account_forms import TokenForm
 from web.pages.guards import signed_in, user_of
 from web.pages.rendering import confirm, render
+from web.token_events import record_token_event
 
 THEMES = ("system", "light", "dark")
 
