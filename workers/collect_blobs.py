@@ -29,8 +29,9 @@ from publishing.judge import judge_packages
 from publishing.outcomes import SectionInputs, digest, digests
 
 BATCH = 500
+# Their records are in memory together; some packages have thousands.
 NAMES_AT_ONCE = 100
-CLOCKS_DIFFER = timedelta(minutes=10)
+CLOCK_SKEW = timedelta(minutes=10)
 """So far the clocks of the hosts of one server may be apart."""
 
 Item = TypeVar("Item")
@@ -39,7 +40,7 @@ Item = TypeVar("Item")
 def sweep_blobs() -> None:
     """One round: mark, condemn, delete."""
     # Asked before the roots: what those who have ended by now wrote is among the roots.
-    since = begun_since()
+    since = oldest_work_began()
     grace = timedelta(hours=settings.BLOB_GRACE_HOURS)
     unneeded = _unneeded(_roots())
     now = timezone.now()
@@ -50,12 +51,13 @@ def sweep_blobs() -> None:
         rows = Blob.objects.filter(pk__in=to_mark, deleting=False)
         rows.filter(unreferenced_at__lt=now - grace).update(deleting=True, unreferenced_at=now)
         rows.filter(unreferenced_at=None).update(unreferenced_at=now)
-    before = since - min(grace, CLOCKS_DIFFER)
+    # With a margin, because the clocks of different hosts wrote these times.
+    before = since - min(grace, CLOCK_SKEW)
     for blob in Blob.objects.filter(deleting=True, unreferenced_at__lt=before):
         _remove(blob)
 
 
-def begun_since() -> datetime:
+def oldest_work_began() -> datetime:
     """Everybody who is at work now, and may rely on what was here then, began at or after this."""
     earliest: datetime = timezone.now()
     for model in (Run, Publication, Preview):
@@ -67,6 +69,7 @@ def begun_since() -> datetime:
 
 def _remove(blob: Blob) -> None:
     """The row says `deleting`, so nobody relies on the bytes: first they go, then the row."""
+    # The update locks the row: whoever brings the same bytes now waits until they are gone.
     with transaction.atomic():
         rows = Blob.objects.filter(pk=blob.pk, deleting=True)
         if not rows.update(deleting=True):
@@ -82,6 +85,7 @@ def _unneeded(needed: set[str]) -> set[str]:
     # Where an index has no SHA-256, what names a file is its MD5.
     rows = Blob.objects.values_list("pk", "md5", "file").iterator()
     unreferenced = {(pk, md5, file) for pk, md5, file in rows if not {pk, md5} & needed}
+    # Judging is dear, so only for blobs that are files and that no row names.
     hashes = {name for pk, md5, file in unreferenced if file for name in (pk, md5) if name}
     kept_by_mirrors = _kept_by_mirrors(hashes) if hashes else set()
     return {pk for pk, md5, _ in unreferenced if not {pk, md5} & kept_by_mirrors}
@@ -128,7 +132,7 @@ def _hashes(records: Iterable[object], sources: list[int]) -> Iterator[str]:
 
 def _kept_by_mirrors(hashes: set[str]) -> set[str]:
     """Those of the hashes whose files an active mirror keeps, though nothing lists them yet."""
-    kept: set[str] = set()
+    needed: set[str] = set()
     active = Mirror.objects.filter(mode=Mirror.Mode.ACTIVE, deleted_at=None)
     channels = Channel.objects.filter(pk__in=active.values("channel"))
     for channel in channels.select_related("filter", "parent__filter"):
@@ -137,16 +141,16 @@ def _kept_by_mirrors(hashes: set[str]) -> set[str]:
             for name in inputs.sections(ecosystem):
                 section = inputs.section(ecosystem, name)
                 if any(source.active for source in section.sources):
-                    kept.update(_kept_in(section, hashes))
-    return kept
+                    needed.update(_kept_in(section, hashes))
+    return needed
 
 
 def _kept_in(section: SectionInputs, hashes: set[str]) -> Iterator[str]:
     """Judges only packages of which such a file is listed: of most there is none."""
     for names in _batches(section.names(), NAMES_AT_ONCE):
         listed = _hashes_by_package(section, names)
-        suspects = [name for name in listed if not hashes.isdisjoint(listed[name])]
-        for batch in judge_packages(section, suspects, stop=never_stop):
+        candidates = [name for name in listed if not hashes.isdisjoint(listed[name])]
+        for batch in judge_packages(section, candidates, stop=never_stop):
             for part in (part for package in batch for part in package.sources):
                 if part.source.active:
                     yield from _hashes(part.kept(), [part.source.file_source_id])

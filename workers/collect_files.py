@@ -19,6 +19,7 @@ from channels.models import Blob
 
 TEMPORARY_HOURS = 24
 HOUR = 3600
+# One an hour: a store may have millions of files, and listing them all takes long.
 PARTS = 24
 
 
@@ -36,9 +37,10 @@ def sweep_blobs(part: int) -> None:
         if int(folder.parent.name, 16) % PARTS != part:
             continue
         old = [file.name for file in folder.iterdir() if _touched(file) < limit.timestamp()]
-        known = set(Blob.objects.filter(pk__in=old).values_list("pk", flat=True))
+        stored = set(Blob.objects.filter(pk__in=old).values_list("pk", flat=True))
         for sha256 in old:
-            if sha256 not in known:
+            if sha256 not in stored:
+                # It looks at the file's time once more: somebody may bring these bytes just now.
                 blobs.delete_bytes(Blob(sha256=sha256, unreferenced_at=limit))
 
 
@@ -48,7 +50,9 @@ def sweep_temporary() -> None:
     for name in ("tmp", "locks"):
         folder = Path(settings.DATA) / name
         for path in folder.glob("*") if folder.exists() else ():
+            # The newest within: a folder's own time does not change as its files grow.
             newest = max(map(_touched, (path, *path.rglob("*"))))
+            # A lock is never written to, so its age says nothing while somebody holds it.
             if newest >= limit or (path.is_file() and is_locked(path)):
                 continue
             if path.is_dir():

@@ -31,19 +31,21 @@ from publishing import advisory_changes, advisory_index, publish
 log = logging.getLogger(__name__)
 
 ENQUEUE_AGAIN_SECONDS = 15
-CLOCKS = timedelta(seconds=10)
+CLOCK_SKEW = timedelta(seconds=10)
 """How far the clocks of beat's host and a worker's may be apart."""
 LOST = "The worker was lost."
 
-_watch = LivenessMonitor()
+# Kept between rounds: a row counts as dead once this process has watched it stand still.
+_liveness = LivenessMonitor()
 _enqueued: dict[tuple[str, int], float] = {}
 
 
 def dispatch_round() -> None:
     """Look once at all rows that are not final."""
+    # First: a run that nobody would end any more makes the next slot a skipped one.
     reap()
     start_due()
-    start_again()
+    start_requested_again()
     # Whoever imported or curated may have ended before it asked.
     advisory_changes.request()
     for run in Run.objects.filter(state=JobState.PENDING).values_list("pk", flat=True):
@@ -59,15 +61,15 @@ def dispatch_round() -> None:
 def reap() -> None:
     """Take rows from owners that died."""
     for run in Run.objects.filter(state__in=OWNED).select_related("mirror"):
-        if _watch.is_dead(run):
+        if _liveness.is_dead(run):
             _reap_run(run)
     for publication in Publication.objects.filter(state=JobState.RUNNING):
-        if _watch.is_dead(publication):
+        if _liveness.is_dead(publication):
             _take_over(publication, state=JobState.LOST, error=LOST, ended_at=timezone.now())
     for preview in Preview.objects.filter(state=JobState.RUNNING):
-        if _watch.is_dead(preview):
+        if _liveness.is_dead(preview):
             _take_over(preview, state=JobState.FAILED, error=LOST, ended_at=timezone.now())
-    pending.reap(_watch)
+    pending.reap(_liveness)
 
 
 def start_due() -> None:
@@ -80,7 +82,7 @@ def start_due() -> None:
 
 def start_slot(pk: int) -> None:
     """Begin the run of a mirror whose task beat has fired, if its time has come."""
-    _start(Mirror.objects.filter(pk=pk, next_run_at__lte=timezone.now() + CLOCKS))
+    _start(Mirror.objects.filter(pk=pk, next_run_at__lte=timezone.now() + CLOCK_SKEW))
 
 
 def _start(due: QuerySet[Mirror]) -> None:
@@ -90,6 +92,7 @@ def _start(due: QuerySet[Mirror]) -> None:
     )
     for mirror in rows:
         try:
+            # Beat may fire a moment early: from `now`, this very slot would come again.
             after = max(now, mirror.next_run_at or now)
             following = next_fire(mirror.cron, mirror.cron_timezone, after)
         except ValueError as error:
@@ -99,7 +102,7 @@ def _start(due: QuerySet[Mirror]) -> None:
             _start_slot(mirror, following)
 
 
-def start_again() -> None:
+def start_requested_again() -> None:
     """Begin runs asked for while another was going, whose end nobody saw to."""
     waiting = Mirror.objects.filter(run_again=True, deleted_at=None)
     for mirror in waiting.exclude(runs__state__in=ACTIVE).select_related("filter", "owner"):
@@ -119,32 +122,33 @@ def _start_slot(mirror: Mirror, following: datetime) -> None:
     slot = mirror.next_run_at
     # Whoever moves the clock on begins the run; all others find it moved.
     with transaction.atomic():
-        mine = Mirror.objects.filter(pk=mirror.pk, next_run_at=slot)
-        if not mine.update(next_run_at=following):
+        rows = Mirror.objects.filter(pk=mirror.pk, next_run_at=slot)
+        if not rows.update(next_run_at=following):
             return
         mirror.next_run_at = following
         periodic_tasks.update_task(mirror)
-        going = run_control.active_run(mirror)
-        if going is None:
+        active = run_control.active_run(mirror)
+        if active is None:
             try:
                 run_control.request_run(mirror, cause=Cause.SCHEDULE, actor="schedule", slot=slot)
             except WrongState as error:
                 # Begun by somebody this moment; or the slot has had its run.
                 log.info("%s", error)
-                going = run_control.active_run(mirror)
-        if going is not None and going.slot != slot:
-            _tell_skipped(mirror, slot, going)
+                active = run_control.active_run(mirror)
+        # With the same slot it is this slot's run, begun by another worker: nothing was skipped.
+        if active is not None and active.slot != slot:
+            _record_skipped(mirror, slot, active)
 
 
-def _tell_skipped(mirror: Mirror, slot: datetime | None, going: Run) -> None:
+def _record_skipped(mirror: Mirror, slot: datetime | None, active: Run) -> None:
     record(
         EventType.MIRROR_SKIPPED,
         actor="schedule",
         channel_id=mirror.channel_id,
         mirror_id=mirror.pk,
-        run_id=going.pk,
+        run_id=active.pk,
         data={"mirror": mirror.name},
-        meta={"slot": slot.isoformat() if slot else None, "still_running": going.number},
+        meta={"slot": slot.isoformat() if slot else None, "still_running": active.number},
     )
 
 
@@ -166,8 +170,10 @@ def _reap_run(run: Run) -> None:
 def _take_over(row: Leased, **fields: object) -> bool:
     """Take a row from a dead owner, whose fence is void from then on."""
     rows = type(row)._default_manager.filter(pk=row.pk, fence=row.fence, state=row.state)
+    # Only one of several dispatchers meets the fence that it read.
     taken = bool(rows.update(fence=F("fence") + 1, **fields))
     if taken:
+        # Left behind by the dead owner; the next owner's file is named by its own fence.
         row.lock_path.unlink(missing_ok=True)
         row.refresh_from_db()
     return taken
@@ -177,9 +183,11 @@ def _channels_to_publish() -> list[int]:
     """Channels to be published, or whose content changes by time alone."""
     now = timezone.now()
     for channel in Channel.objects.alive().filter(next_judge_at__lte=now):
+        # Together: without the request, the time would be lost and nothing judged again.
         with transaction.atomic():
             channel.request_publication()
             Channel.objects.filter(pk=channel.pk).update(next_judge_at=None)
+    # A publication that fails at once, on a full disk for instance, would be tried every round.
     lately = now - timedelta(seconds=settings.PUBLISH_AGAIN_SECONDS)
     failed = Publication.objects.filter(state=JobState.FAILED, ended_at__gt=lately)
     busy = Publication.objects.filter(state=JobState.RUNNING)
@@ -192,10 +200,12 @@ def _channels_to_publish() -> list[int]:
 
 
 def _enqueue(kind: str, pk: int) -> None:
+    # A message waits until a worker is free: every round would send it again.
     now = time.monotonic()
     if now - _enqueued.get((kind, pk), -ENQUEUE_AGAIN_SECONDS) < ENQUEUE_AGAIN_SECONDS:
         return
     _enqueued[kind, pk] = now
     getattr(notify, kind)(pk)
+    # What is forgotten is at worst enqueued twice, and the claim lets one through.
     if len(_enqueued) > 10_000:
         _enqueued.clear()

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, Min, OuterRef, QuerySet
+from django.db.models import Exists, Min, Model, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts import retention
@@ -47,7 +48,10 @@ from workers import collect_blobs, collect_files
 
 log = logging.getLogger(__name__)
 
+Row = TypeVar("Row", bound=Model)
+
 BATCH = 500
+# Of a mirror, the last ones: their pages list files, failures and log lines.
 RUNS_WITH_LISTS = 10
 PAGES_AT_ONCE = 1000
 MOST_STEPS = 10_000
@@ -56,13 +60,14 @@ MOST_STEPS = 10_000
 def clean_up() -> None:
     """One round of everything; each part may be killed and is finished by the next round."""
     for part in (
+        # From the top down: each part frees what the next ones look at.
         forget_mirrors,
         forget_channels,
         forget_source_links,
         retire_revisions,
         forget_snapshots,
         forget_details_of_runs,
-        forget_small_things,
+        forget_expired_rows,
         collect_blobs.sweep_blobs,
         collect_files.sweep,
         retention.purge,
@@ -79,6 +84,7 @@ def forget_mirrors() -> None:
     """Delete the rows of deleted mirrors once their channel no longer shows them."""
     for mirror in Mirror.objects.exclude(deleted_at=None).select_related("channel", "filter"):
         channel = mirror.channel
+        # A channel that is frozen or not yet published again still shows what the mirror brought.
         shown = channel.deleted_at is None and (
             channel.frozen_at is not None or channel.requested_version > channel.published_version
         )
@@ -135,8 +141,9 @@ def _shows(link: SourceLink) -> bool:
         others = Snapshot.objects.filter(pk__in=used).exclude(upstream__channel=None)
         if link.source_id is not None:
             others = others.filter(upstream__channel=link.source_id)
-        known = Snapshot.objects.filter(pk__in=used).count()
-        if others.exists() or known < len(used):
+        remaining = Snapshot.objects.filter(pk__in=used).count()
+        # A snapshot that is deleted says no longer whose it was: it may have been the channel's.
+        if others.exists() or remaining < len(used):
             return True
     return False
 
@@ -150,6 +157,7 @@ def retire_revisions() -> None:
         past = channel.revisions.exclude(number=channel.current)
         past = past.filter(pinned=False, retired_at__lt=recent)
         gone = [revision.pk for revision in past if not _ended_a_day(revision, since=old)]
+        # In batches: SQLite takes a limited number of parameters, and nobody writes meanwhile.
         for start in range(0, len(gone), BATCH):
             past.filter(pk__in=gone[start : start + BATCH]).delete()
         if gone or past.exists():
@@ -164,7 +172,7 @@ def _ended_a_day(revision: Revision, *, since: datetime) -> bool:
 
 def _forget_intervals(channel: Channel) -> None:
     """Delete rows of intervals that hold no kept revision."""
-    kept = Revision.objects.filter(
+    kept_revisions = Revision.objects.filter(
         channel=channel,
         number__gte=OuterRef("added_in"),
         number__lt=OuterRef("removed_in"),
@@ -173,7 +181,7 @@ def _forget_intervals(channel: Channel) -> None:
         rows = model.objects.filter(
             channel=channel, removed_in__lte=channel.current, removed_in__lt=FOREVER
         )
-        _delete(rows.exclude(Exists(kept)))
+        _delete(rows.exclude(Exists(kept_revisions)))
 
 
 def forget_snapshots() -> None:
@@ -206,10 +214,11 @@ def _forget_snapshots_of(upstream: Upstream, needed: set[int]) -> None:
     newest: dict[tuple[str, str], int] = {}
     for pk, section, scope in rows.order_by("pk").values_list("pk", "section", "scope"):
         newest[section, scope] = pk
-    kept = needed | set(newest.values()) if used else needed
+    to_keep = needed | set(newest.values()) if used else needed
+    # Young ones stay: a run stores its snapshots first, and names them later.
     lately = timezone.now() - timedelta(hours=1)
     old = rows.filter(created_at__lt=lately).values_list("pk", flat=True)
-    gone = [pk for pk in old if pk not in kept]
+    gone = [pk for pk in old if pk not in to_keep]
     for start in range(0, len(gone), BATCH):
         Snapshot.objects.filter(pk__in=gone[start : start + BATCH]).delete()
     if not used and not rows.exists():
@@ -226,8 +235,8 @@ def forget_details_of_runs() -> None:
             _delete(rows.exclude(run__in=list(last)))
 
 
-def forget_small_things() -> None:
-    """Previews, refusals, counts of limits, ended publications and unused shards and sources."""
+def forget_expired_rows() -> None:
+    """Delete old previews, refusals and publications, and shards and sources without use."""
     now = timezone.now()
     Preview.objects.filter(created_at__lt=now - timedelta(hours=settings.PREVIEW_HOURS)).delete()
     Refusal.objects.filter(until__lt=now).delete()
@@ -238,6 +247,7 @@ def forget_small_things() -> None:
     used = set(Snapshot.objects.values_list("file_source_id", flat=True))
     for sources in Package.objects.values_list("sources", flat=True).distinct().iterator():
         used.update(entry.file_source_id for entry in sources)
+    # A run makes its file source first and what names it later.
     if not Run.objects.filter(state__in=ACTIVE).exists():
         FileSource.objects.exclude(pk__in=used).delete()
 
@@ -249,6 +259,7 @@ def give_back_space() -> None:
     """
     if connection.vendor != "sqlite":
         return
+    # Bounded, so that a round ends also while others go on freeing pages.
     for _ in range(MOST_STEPS):
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA freelist_count")
@@ -259,6 +270,7 @@ def give_back_space() -> None:
             cursor.fetchall()
 
 
-def _delete(rows: QuerySet) -> None:  # type: ignore[type-arg]
+def _delete(rows: QuerySet[Row]) -> None:
+    # In batches, each a transaction of its own: others write in between.
     while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
         rows.filter(pk__in=batch).delete()

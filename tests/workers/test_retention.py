@@ -433,7 +433,7 @@ def test_a_package_that_comes_back_while_its_shard_is_cleaned_up_has_one(
     def compare(*args: Any) -> None:
         proceed(*args)
         # Also while a publication is going, for on a busy server there is always one.
-        retention.forget_small_things()
+        retention.forget_expired_rows()
         assert not Shard.objects.filter(package=None).exists()
 
     monkeypatch.setattr(Changes, "compare", compare)
