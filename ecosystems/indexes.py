@@ -79,6 +79,8 @@ class FetchedIndex:
     """What is odd about this index as long as it is published, in sentences."""
     parts: dict[str, str] = field(default_factory=dict)
     """What `parse` has to know of its further files, by name."""
+    further_bytes: int = 0
+    """Size of the further files that came with it."""
 
 
 @dataclass(slots=True)

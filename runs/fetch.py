@@ -120,6 +120,7 @@ class Fetch:
         if answer.note:
             self.notes.append(f"{section}: {answer.note}")
         self.bytes += answer.path.stat().st_size if answer.path.is_file() else 0
+        self.bytes += answer.further_bytes
         if before is not None and _is_same(before, answer):
             self._rows.note_unchanged(before, answer)
             self._keep(section, before)

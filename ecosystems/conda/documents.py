@@ -39,23 +39,30 @@ def documents(
         yield _json(NOTICES, {"notices": []}, folder)
         return
     digests: list[tuple[str, bytes]] = []
+    exporting: list[str] = []
     with tempfile.TemporaryFile(dir=folder) as signed:
         if sources := extras.get(signatures.NAME):
             yield from signatures.publish(section, shards(), sources, folder=folder, spool=signed)
         # After the signatures, which are written into the index.
-        bodies = _bodies(shards(), digests)
+        bodies = _bodies(shards(), digests, exporting)
         yield from write_repodata(section, bodies, to=folder, stop=never_stop, signed=signed)
-    # After `write_repodata`, which runs through the shards and so fills `digests`.
+    # After `write_repodata`, which runs through the shards and so fills both lists.
     index = shard_index(section, digests)
     yield _stored(INDEX_NAME, index, folder, media_type=ZSTD_TYPE)
-    if sources := extras.get(run_exports.NAME):
+    sources = extras.get(run_exports.NAME, ())
+    if sources or exporting:
         yield from run_exports.publish(section, shards(), sources, folder=folder)
 
 
 def _bodies(
-    shards: Iterable[tuple[str, bytes, str]], digests: list[tuple[str, bytes]]
+    shards: Iterable[tuple[str, bytes, str]],
+    digests: list[tuple[str, bytes]],
+    exporting: list[str],
 ) -> Iterator[bytes]:
+    """The bodies; notes the hash of each shard, and packages whose records have run exports."""
     for name, body, served in shards:
+        if run_exports.states_exports(body):
+            exporting.append(name)
         digests.append((name, bytes.fromhex(served)))
         yield body
 

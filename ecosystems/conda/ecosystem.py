@@ -18,8 +18,11 @@ from ecosystems.conda import (
     matchspec,
     records,
     run_exports,
+    shard_pack,
+    shard_state,
     shards,
     signatures,
+    sources,
 )
 from ecosystems.conda.index import Index
 from ecosystems.conda.readable import readable
@@ -77,7 +80,7 @@ class Conda(Ecosystem):
     def fetch(
         self, base_url: str, section: str, context: FetchContext
     ) -> FetchedIndex | IndexNotModified | None:
-        return fetch.fetch(base_url, section, context)
+        return sources.fetch(base_url, section, context)
 
     def parse(self, fetched: FetchedIndex, section: str, context: FetchContext) -> ParsedIndex:
         try:
@@ -94,6 +97,13 @@ class Conda(Ecosystem):
             raise
 
     def _parse(self, fetched: FetchedIndex, section: str, context: FetchContext) -> ParsedIndex:
+        if sources.is_shard_list(fetched.address):
+            return shard_pack.parse(
+                fetched,
+                section,
+                context,
+                lambda name, body: self.records(body, section=section, name=name),
+            )
         cap = context.client.limits.index_cap
         blocks = open_decoded(fetched.path, fetch.encoding(fetched.address), cap=cap)
         target, stop = context.folder / f"{section}.pack", context.stop
@@ -115,7 +125,14 @@ class Conda(Ecosystem):
                 writer.add(shard.name, readable(shard.body), shard.count)
             unchanged = newest_unchanged(old, writer, newest, read=records.newest, stop=stop)
             newest = max(newest, unchanged)
-            sha256 = writer.close({"newest": newest})
+            known_shards = shard_state.beside_single_file(
+                fetched,
+                section,
+                set(writer.names()),
+                old=old,
+                signed=index.signatures is not None,
+            )
+            sha256 = writer.close({"newest": newest} | known_shards)
             # After the shards: a signature is kept only with the record as it is published.
             signed, unsigned = signatures.take(index, context.folder, stop=stop)
         return ParsedIndex(

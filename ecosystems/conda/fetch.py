@@ -151,25 +151,31 @@ def _stale(url: str, packed: FetchedIndex | IndexNotModified, context: FetchCont
     else:
         previous = _previous(url, context)
         packed_modified = previous.last_modified if previous else ""
-    packed_time = _parsed_date(packed_modified)
-    if packed_time is None:
+    return older_than_plain(url, packed_modified, context)
+
+
+def older_than_plain(url: str, modified: str, context: FetchContext) -> str:
+    """Whether a form of the date `modified` is much older than the plain one, as a sentence."""
+    time = parsed_date(modified)
+    if time is None:
         return ""
+    folder, _, name = url.rpartition("/")
     try:
-        plain_url = url.removesuffix(".zst")
         # One byte: only the date is of interest.
-        plain_modified = context.client.peek(plain_url, most=1, stop=context.stop).last_modified
+        peek = context.client.peek(f"{folder}/{PLAIN}", most=1, stop=context.stop)
     except UpstreamError:
         return ""
-    plain_time = _parsed_date(plain_modified)
-    if plain_time is None or plain_time - packed_time <= LAG:
+    plain_time = parsed_date(peek.last_modified)
+    if plain_time is None or plain_time - time <= LAG:
         return ""
     return (
-        f"{PACKED} of the upstream is from {packed_modified} and {PLAIN} from {plain_modified}: "
+        f"{name} of the upstream is from {modified} and {PLAIN} from {peek.last_modified}: "
         f"{PLAIN} is used."
     )
 
 
-def _parsed_date(text: str) -> datetime | None:
+def parsed_date(text: str) -> datetime | None:
+    """An HTTP date; None for what is none."""
     try:
         return parsedate_to_datetime(text)
     except (TypeError, ValueError):

@@ -26,7 +26,12 @@ class _Body(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
     conda: dict[str, _RunExports]
 
 
+class _Stated(msgspec.Struct, gc=False):
+    run_exports: msgspec.Raw = msgspec.Raw(b"")
+
+
 _decoder = msgspec.json.Decoder(_Body)
+_KEY = b'"run_exports"'
 NAME = "run_exports.json"
 NAMES = (f"{NAME}.zst", NAME)
 """The forms that upstreams have, in the order in which they are asked for."""
@@ -87,7 +92,10 @@ def publish(
     *,
     folder: Path,
 ) -> list[Document]:
-    """That of the published files; the first source that has one wins."""
+    """That of the published files; the first source that has one wins.
+
+    What no source has is in the record itself, where it came from a shard (CEP 21).
+    """
     with opened(section, sources, folder) as indexes:
         bodies = (_published(name, body, indexes) for name, body, _ in shards)
         return write_repodata(section, bodies, to=folder, stop=never_stop, name=NAME)
@@ -95,9 +103,25 @@ def publish(
 
 def _published(name: str, body: bytes, indexes: Sequence[Index]) -> bytes:
     published = entries(body)
-    exports: dict[str, bytes] = {}
+    exports = _of_records(published) if states_exports(body) else {}
     # The first source wins, so it is written last.
     for index in reversed(indexes):
         source_entries = entries(index.body(name))
         exports |= {file: raw for file, raw in source_entries.items() if file in published}
     return build(exports.items(), ())
+
+
+def states_exports(body: bytes) -> bool:
+    """Whether records of a body may have run exports of their own."""
+    return _KEY in body
+
+
+def _of_records(published: dict[str, bytes]) -> dict[str, bytes]:
+    """File -> its entry, of the records that have run exports."""
+    exports = {}
+    for file, raw in published.items():
+        if _KEY in raw:
+            stated = msgspec.json.decode(raw, type=_Stated).run_exports
+            if bytes(stated) not in (b"", b"null"):
+                exports[file] = b'{"run_exports":' + bytes(stated) + b"}"
+    return exports

@@ -113,20 +113,21 @@ class Client:
         cap: int | None = None,
         accept: str = "*/*",
         html: bool = False,
+        fresh: bool = False,
         patience: float | None = None,
     ) -> FetchedFile | NotModified:
         """Store an index file in `to` as it comes, unless it is the one we have.
 
         Redirects to another host are refused: nothing but the index itself says which file
-        is right. `html`: an HTML page is what is expected. `patience`: as in `download`.
-        A content encoding that was not asked for is undone.
+        is right. `html`: an HTML page is what is expected. `fresh`: past all caches. `patience`:
+        as in `download`. A content encoding that was not asked for is undone.
         """
         transfer = Transfer(
             session=self._session,
             url=url,
             size=-1,
             cap=self.limits.index_cap if cap is None else cap,
-            headers=_conditional_headers(accept, etag, last_modified),
+            headers=_conditional_headers(accept, etag, last_modified) | (NO_CACHE if fresh else {}),
             stop=stop,
             progress=progress or no_progress,
             inspect=_refuse_empty if html else _refuse_pages,
