@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 import zstandard
 
 from ecosystems.conda.channel import KNOWN_SUBDIRS
+from ecosystems.conda.shards import INDEX_NAME
 from ecosystems.cran.layout import SOURCE
 from ecosystems.kinds import Kind
 from ecosystems.python.fetch import SECTION
@@ -27,9 +28,14 @@ PEEK_BYTES = 64 * 1024
 """Bytes of an answer that are looked at."""
 ASKED_SUBDIRS = ("noarch", "linux-64", "win-64", "osx-arm64", "osx-64", "linux-aarch64")
 """Of the platforms these are asked for; asking for all would not be a handful."""
-_FILES = ("repodata.json", "repodata.json.zst", "current_repodata.json", "channeldata.json")
+_INDEXES = ("repodata.json.zst", "repodata.json", INDEX_NAME)
+_FILES = (*_INDEXES, "current_repodata.json", "channeldata.json")
 _CONDA = re.compile(
     rb'\A\s*\{.*?"(?:info|packages|packages\.conda|removed|repodata_version)"\s*:', re.DOTALL
+)
+# A map of msgpack (CEP 16) that has these keys; its type byte says how many keys there are.
+_SHARDS = re.compile(
+    rb"\A(?:[\x81-\x8f]|\xde..)(?=.{0,4096}?\xa6subdir).{0,4096}?\xa4info", re.DOTALL
 )
 _META = re.compile(rb"<meta\s[^>]{0,200}pypi:repository-version", re.IGNORECASE)
 _LINK = re.compile(rb'<a\s[^>]{0,500}?href\s{0,9}=\s{0,9}["\']([^"\'>]{1,500})', re.IGNORECASE)
@@ -81,15 +87,19 @@ def _candidates(kind: Kind, url: str) -> Iterator[str]:
 def _conda(url: str, peek: PeekAt) -> DetectedSource | None:
     source = DetectedSource(Kind.CONDA, url)
     for subdir in ASKED_SUBDIRS:
-        for name in ("repodata.json.zst", "repodata.json"):
+        for name in _INDEXES:
             beginning = peek(f"{url}/{subdir}/{name}", "*/*")
-            if beginning is not None and _CONDA.match(_plain(beginning.body, name)):
+            if beginning is not None and _is_index(_plain(beginning.body, name), name):
                 source.sections[subdir] = beginning.size
                 break
         if subdir == "noarch" and not source.sections:
             # Every channel has it, and without it nothing is guessed from other platforms.
             return None
     return source
+
+
+def _is_index(beginning: bytes, name: str) -> bool:
+    return (_SHARDS if name == INDEX_NAME else _CONDA).match(beginning) is not None
 
 
 def _python(url: str, peek: PeekAt) -> DetectedSource | None:
