@@ -28,15 +28,13 @@ PEEK_BYTES = 64 * 1024
 """Bytes of an answer that are looked at."""
 ASKED_SUBDIRS = ("noarch", "linux-64", "win-64", "osx-arm64", "osx-64", "linux-aarch64")
 """Of the platforms these are asked for; asking for all would not be a handful."""
-_INDEXES = ("repodata.json.zst", "repodata.json", INDEX_NAME)
-_FILES = (*_INDEXES, "current_repodata.json", "channeldata.json")
+_SINGLE_FILES = ("repodata.json.zst", "repodata.json")
+_FILES = (*_SINGLE_FILES, INDEX_NAME, "current_repodata.json", "channeldata.json")
 _CONDA = re.compile(
     rb'\A\s*\{.*?"(?:info|packages|packages\.conda|removed|repodata_version)"\s*:', re.DOTALL
 )
-# A map of msgpack (CEP 16) that has these keys; its type byte says how many keys there are.
-_SHARDS = re.compile(
-    rb"\A(?:[\x81-\x8f]|\xde..)(?=.{0,4096}?\xa6subdir).{0,4096}?\xa4info", re.DOTALL
-)
+# A small map of msgpack that begins with a key of CEP 16.
+_SHARDS = re.compile(rb"[\x81-\x8f](?:\xa4info|\xa6shards|\xa7version)")
 _META = re.compile(rb"<meta\s[^>]{0,200}pypi:repository-version", re.IGNORECASE)
 _LINK = re.compile(rb'<a\s[^>]{0,500}?href\s{0,9}=\s{0,9}["\']([^"\'>]{1,500})', re.IGNORECASE)
 _FILE = re.compile(rb'\.(?:whl|tar\.gz|zip|tar\.bz2|egg)(?:[#?][^"\']*)?\Z', re.IGNORECASE)
@@ -86,11 +84,14 @@ def _candidates(kind: Kind, url: str) -> Iterator[str]:
 
 def _conda(url: str, peek: PeekAt) -> DetectedSource | None:
     source = DetectedSource(Kind.CONDA, url)
+    names: tuple[str, ...] = (*_SINGLE_FILES, INDEX_NAME)
     for subdir in ASKED_SUBDIRS:
-        for name in _INDEXES:
+        for name in names:
             beginning = peek(f"{url}/{subdir}/{name}", "*/*")
             if beginning is not None and _is_index(_plain(beginning.body, name), name):
                 source.sections[subdir] = beginning.size
+                # All subdirs of a channel are written alike: asking for all forms is no handful.
+                names = (INDEX_NAME,) if name == INDEX_NAME else _SINGLE_FILES
                 break
         if subdir == "noarch" and not source.sections:
             # Every channel has it, and without it nothing is guessed from other platforms.
