@@ -43,34 +43,34 @@ NO_UPLOADS = "This server takes no uploads: a channel's packages come from its m
 
 
 @dataclass(slots=True)
-class Waiting:
-    """An answer that has to wait for a file to come from its upstream."""
+class PendingReply:
+    """A reply that has to wait until its file has come from the upstream."""
 
     environ: Environ
     answer: CachedAnswer
     listed: ListedFile
     request: FetchRequest
 
-    def arrived(self, blob: Blob) -> Reply:
-        """The answer once the verified file is here."""
+    def with_file(self, blob: Blob) -> Reply:
+        """The reply once the verified file is stored."""
         try:
             mark_stale(self.listed)
             return _reply_with_file(self.environ, self.answer, self.listed, blob)
         except (FileNotFoundError, Damaged) as error:
             return _broken(self.environ, error)
 
-    def begun(self) -> Reply:
-        """The head of an answer whose body is sent while the file comes."""
+    def head(self) -> Reply:
+        """The head of a reply whose body is sent while the file comes."""
         download_counts.note(self.listed.item, self.answer.user)
         return Reply(200, listed_files.expected_entity(self.listed, self.answer.age).headers)
 
-    def refused(self, error: Unavailable) -> Reply:
-        """The answer in words."""
+    def refusal(self, error: Unavailable) -> Reply:
+        """The reply where the file cannot be had."""
         return problem(self.environ, Problem(error.status, str(error), error.headers))
 
 
-def remembered(environ: Environ, caches: Caches) -> Reply | None:
-    """The answer out of memory, at once; None where it has to be looked for."""
+def cached_reply(environ: Environ, caches: Caches) -> Reply | None:
+    """The reply from the caches, without the database; None where they have none."""
     if reply := _unsupported(environ):
         return reply
     key = _key(environ)
@@ -104,7 +104,7 @@ def _unknown_package(environ: Environ, caches: Caches) -> Reply | None:
     return problem(environ, Problem(missing.status, str(missing)))
 
 
-def respond(environ: Environ) -> Reply | Waiting:
+def respond(environ: Environ) -> Reply | PendingReply:
     """The answer, with as many looks at the database as it takes; never waits for an upstream."""
     if reply := _unsupported(environ):
         return reply
@@ -143,7 +143,7 @@ def _remember(environ: Environ, key: bytes, caches: Caches) -> CachedAnswer:
     return answer
 
 
-def _answer(environ: Environ, key: bytes, caches: Caches) -> Reply | Waiting:
+def _answer(environ: Environ, key: bytes, caches: Caches) -> Reply | PendingReply:
     answer = caches.answers.items.get(key) or caches.refusals.items.get(key)
     if answer is None or answer.until < time.monotonic():
         answer = _remember(environ, key, caches)
@@ -183,7 +183,7 @@ def _send(environ: Environ, entity: Entity, *, user: str) -> Reply:
     return reply
 
 
-def _fetch(environ: Environ, answer: CachedAnswer, listed: ListedFile) -> Reply | Waiting:
+def _fetch(environ: Environ, answer: CachedAnswer, listed: ListedFile) -> Reply | PendingReply:
     """A file that is listed and was not here: by now it may be, else it is fetched."""
     try:
         blob = listed_files.stored_blob(listed)
@@ -193,7 +193,7 @@ def _fetch(environ: Environ, answer: CachedAnswer, listed: ListedFile) -> Reply 
         asked = environ["REQUEST_METHOD"] == "GET"
         if not asked or ranges.unchanged(environ, expected.etag, expected.modified):
             return _send(environ, expected, user=answer.user)
-        return Waiting(environ, answer, listed, request_for(listed))
+        return PendingReply(environ, answer, listed, request_for(listed))
     except Unavailable as error:
         return problem(environ, Problem(error.status, str(error), error.headers))
     except Missing as error:

@@ -7,7 +7,6 @@ transport creates the file under its final name first, so that a reader may take
 import uuid
 from pathlib import Path
 from time import time_ns
-from typing import Any
 
 from kombu.transport import filesystem
 from kombu.utils.json import dumps
@@ -16,13 +15,13 @@ from kombu.utils.json import dumps
 class Channel(filesystem.Channel):
     """A filesystem channel whose messages appear whole, and in order across reboots too."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         for folder in (self.data_folder_in, self.data_folder_out, self.control_folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
 
     # kombu's two base classes disagree on the second argument's name.
-    def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]
+    def _put(self, queue: str, payload: object, **_: object) -> None:  # type: ignore[override]
         # Wall-clock time where kombu uses the monotonic clock, which starts anew at each boot.
         target = Path(self.data_folder_out) / f"{time_ns():020d}_{uuid.uuid4()}.{queue}.msg"
         # Readers compare all that follows a name's first dot with "<queue>.msg": never this one.

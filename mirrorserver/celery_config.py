@@ -5,8 +5,6 @@ nothing, because rows say what is to be done; so messages are taken early, never
 leave no result behind.
 """
 
-from typing import Any
-
 from mirrorserver import environment
 
 _env = environment.load()
@@ -28,7 +26,7 @@ result_expires = None
 enable_utc = True
 timezone = "UTC"
 
-broker_transport_options: dict[str, Any]
+broker_transport_options: dict[str, object]
 if _env.redis_url:
     # kombu's name for what redis-py calls unix://.
     broker_url = _env.redis_url.replace("unix://", "redis+socket://", 1)

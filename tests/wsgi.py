@@ -37,26 +37,26 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
 
 
 def packages(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answer one request below /api/repo, out of memory where it is remembered."""
-    found = _remembered(environ) or app.respond(environ)
-    if isinstance(found, app.Waiting):
+    """Answer one request below /api/repo, from the caches where they have it."""
+    found = _cached_reply(environ) or app.respond(environ)
+    if isinstance(found, app.PendingReply):
         try:
             brought = blocking.obtain(found.request)
         except Unavailable as error:
-            found = found.refused(error)
+            found = found.refusal(error)
         else:
             if not isinstance(brought, Blob):
-                begun = found.begun()
-                start_response(f"{begun.status} {HTTPStatus(begun.status).phrase}", begun.headers)
+                head = found.head()
+                start_response(f"{head.status} {HTTPStatus(head.status).phrase}", head.headers)
                 return brought
-            found = found.arrived(brought)
+            found = found.with_file(brought)
     start_response(f"{found.status} {HTTPStatus(found.status).phrase}", found.headers)
     return [_bytes(found)]
 
 
-def _remembered(environ: dict[str, Any]) -> Reply | None:
+def _cached_reply(environ: dict[str, Any]) -> Reply | None:
     try:
-        return app.remembered(environ, cache.current())
+        return app.cached_reply(environ, cache.current())
     except Error:
         return None
 

@@ -6,7 +6,8 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from typing import IO, Any
+from typing import IO
+from wsgiref.types import WSGIEnvironment
 
 from django.conf import settings
 from django.db import Error
@@ -20,7 +21,7 @@ from mirrorserver.rsgi import bodies, bridge, sending, shares, stalled
 from mirrorserver.rsgi.generations import Generations
 from mirrorserver.rsgi.pool import Busy, ClientShares, Pool, Share
 from mirrorserver.rsgi.protocol import Exchange, Headers, Scope
-from mirrorserver.rsgi.waits import Flying, Waits
+from mirrorserver.rsgi.waits import Waiter, Waits
 from web.api import unsupported
 from web.throttle import SAFE
 from web.unavailable import DATABASE_BUSY, RETRY_SECONDS
@@ -64,6 +65,7 @@ class Application:
         """Answer one request."""
         request = bridge.request_of(scope)
         try:
+            # An alias below /api/repo is an address of the API, which Django answers.
             if paths.ours(scope.path) and not paths.alias(scope.path):
                 await self._package(scope, proto, request)
             else:
@@ -79,20 +81,21 @@ class Application:
         except StreamAborted as error:
             logger.warning("A file was cut while it was sent: %s", error)
 
-    async def _package(self, scope: Scope, proto: Exchange, request: dict[str, Any]) -> None:
+    async def _package(self, scope: Scope, proto: Exchange, request: dict[str, str]) -> None:
         """What lies in a channel."""
         # A GET may have a body (RFC 9110, 9.3.1); unread, it would pass for the next request.
         if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
             await self._drop_body(scope, proto)
-        if (reply := await self._remembered(request)) is None:
+        if (reply := await self._cached_reply(request)) is None:
             client = shares.client(scope, request)
             outcome = await self._lookups.run(client, app.respond, request)
-            if isinstance(outcome, app.Waiting):
+            if isinstance(outcome, app.PendingReply):
                 downloader = shares.client(scope, request, outcome.answer.user)
                 with self._shares.slot(downloader):
                     await self._wait(proto, outcome)
                 return
             reply = outcome
+        # Unpacking takes a thread and a pipe for as long as the client reads.
         if reply.packed:
             with self._shares.slot(shares.client(scope, request, reply.user)):
                 await self._unpack(proto, reply)
@@ -101,22 +104,22 @@ class Application:
         else:
             _send(proto, reply)
 
-    async def _remembered(self, request: dict[str, Any]) -> Reply | None:
+    async def _cached_reply(self, request: dict[str, str]) -> Reply | None:
         caches = cache.at(await self._generations.read())
-        return app.remembered(request, caches) if caches is not None else None
+        return app.cached_reply(request, caches) if caches is not None else None
 
-    async def _wait(self, proto: Exchange, waiting: app.Waiting) -> None:
+    async def _wait(self, proto: Exchange, pending: app.PendingReply) -> None:
         gone = asyncio.ensure_future(proto.client_disconnect())
         try:
-            match await self._waits.settle(waiting, gone):
+            match await self._waits.settle(pending, gone):
                 case Reply() as reply if reply.path is not None:
                     sending.send_file(proto, reply)
                 case Reply() as reply:
                     _send(proto, reply)
-                case (reply, flying):
-                    with flying:
+                case (reply, waiter):
+                    with waiter:
                         await sending.send_stream(
-                            proto, reply.status, reply.headers, _flown(flying), gone
+                            proto, reply.status, reply.headers, _stream(waiter), gone
                         )
         finally:
             gone.cancel()
@@ -140,7 +143,7 @@ class Application:
         finally:
             body.close()
 
-    async def _page(self, scope: Scope, proto: Exchange, request: dict[str, Any]) -> None:
+    async def _page(self, scope: Scope, proto: Exchange, request: dict[str, str]) -> None:
         """What Django answers."""
         if alias := paths.alias(scope.path):
             request["PATH_INFO"] = alias
@@ -167,7 +170,7 @@ class Application:
         else:
             _send(proto, Reply(answer.status, answer.headers, answer.body))
 
-    async def _look(self, proto: Exchange, environ: dict[str, Any]) -> bridge.Answer:
+    async def _look(self, proto: Exchange, environ: WSGIEnvironment) -> bridge.Answer:
         """The answer of a view that asks an upstream, and may end when its client leaves."""
         gone = asyncio.ensure_future(proto.client_disconnect())
         try:
@@ -178,7 +181,7 @@ class Application:
             gone.cancel()
 
     async def _body(
-        self, scope: Scope, proto: Exchange, request: dict[str, Any], body: bodies.Body
+        self, scope: Scope, proto: Exchange, request: dict[str, str], body: bodies.Body
     ) -> bytes:
         async def is_authenticated() -> bool:
             environ = bridge.environ_of(scope, request, b"")
@@ -215,8 +218,8 @@ async def _never_authenticated() -> bool:
     return False
 
 
-async def _flown(flying: Flying) -> AsyncIterator[bytes]:
-    while piece := await flying.read():
+async def _stream(waiter: Waiter) -> AsyncIterator[bytes]:
+    while piece := await waiter.read():
         yield piece
 
 
@@ -232,7 +235,7 @@ def _send(proto: Exchange, reply: Reply) -> None:
         proto.response_empty(reply.status, reply.headers)
 
 
-def _refusal(request: dict[str, Any], error: bodies.Refused) -> Reply:
+def _refusal(request: dict[str, str], error: bodies.Refused) -> Reply:
     """The refusal of a body, in the form that the address has for errors."""
     headers: Headers = [("Retry-After", str(error.again))] if error.again else []
     if not request["PATH_INFO"].startswith("/api/"):

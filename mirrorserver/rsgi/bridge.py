@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+from wsgiref.types import WSGIEnvironment
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -46,9 +47,9 @@ def _variable(name: str) -> str:
     return upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
 
 
-def request_of(scope: Scope) -> dict[str, Any]:
+def request_of(scope: Scope) -> dict[str, str]:
     """The request as WSGI writes it, as far as packages' clients matter."""
-    variables: dict[str, Any] = {
+    variables: dict[str, str] = {
         "REQUEST_METHOD": scope.method,
         # WSGI has bytes here, each as one character.
         "PATH_INFO": scope.path.encode().decode("latin-1"),
@@ -66,10 +67,11 @@ def request_of(scope: Scope) -> dict[str, Any]:
     return variables
 
 
-def environ_of(scope: Scope, request: dict[str, Any], body: bytes) -> dict[str, Any]:
+def environ_of(scope: Scope, request: dict[str, str], body: bytes) -> WSGIEnvironment:
     """The whole WSGI environment of a request whose body has been read."""
     host, _, port = scope.server.rpartition(":")
     client = scope.client.rpartition(":")[0].strip("[]")
+    # The body is whole by now; Django would still take it for one in chunks.
     request.pop("HTTP_TRANSFER_ENCODING", None)
     return {
         **request,
@@ -90,7 +92,7 @@ def environ_of(scope: Scope, request: dict[str, Any], body: bytes) -> dict[str, 
     }
 
 
-def is_authenticated(environ: dict[str, Any]) -> bool:
+def is_authenticated(environ: WSGIEnvironment) -> bool:
     """Whether a valid token, password or session comes with the request.
 
     Raises Django's database errors, and `ApiError` where that cannot be judged now.
@@ -119,7 +121,7 @@ def _cookie(text: str) -> str:
     return morsel.value if morsel else ""
 
 
-def answer(environ: dict[str, Any]) -> Answer:
+def answer(environ: WSGIEnvironment) -> Answer:
     """What the views say, whole: whatever they make while it is sent is made here first."""
     response = Answer(500, [])
 
@@ -173,13 +175,13 @@ def _folder() -> str:
 class _File:
     """What Django wraps a file in that it wants to be sent; `path` where it is sent whole."""
 
-    def __init__(self, file: Any, block_size: int = CHUNK) -> None:
+    def __init__(self, file: IO[bytes], block_size: int = CHUNK) -> None:
         self._file, self._block = file, block_size
         name = getattr(file, "name", None)
         whole = isinstance(name, str) and hasattr(file, "fileno")
         self.path = Path(name).absolute() if whole and isinstance(name, str) else None
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[bytes]:
         return iter(lambda: self._file.read(self._block), b"")
 
     def close(self) -> None:

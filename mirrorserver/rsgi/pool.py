@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from django.db import close_old_connections
 
@@ -14,6 +14,12 @@ from accounts import locks
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class RunJob(Protocol):
+    """Runs a function on a thread that may use the database, as `Pool.run`."""
+
+    async def __call__(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
 class Busy(Exception):

@@ -13,22 +13,20 @@ import fcntl
 import os
 import struct
 import termios
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import zstandard
 from django.conf import settings
 
 from delivery.responses import Reply
+from mirrorserver.rsgi.pool import RunJob
 from mirrorserver.rsgi.protocol import Exchange, Headers
 
 CHUNK = 64 * 1024
 READ = 16 * 1024
 """Of what is unpacked: each client that reads slowly holds as much."""
 MOST_PIPES = 256
-
-Run = Callable[..., Awaitable[Any]]
 
 
 class TooManyStreams(Exception):
@@ -47,7 +45,7 @@ def send_file(proto: Exchange, reply: Reply) -> None:
         proto.response_file(reply.status, reply.headers, path)
 
 
-async def unpacked(path: Path, run: Run) -> AsyncIterator[bytes]:
+async def unpacked(path: Path, run: RunJob) -> AsyncIterator[bytes]:
     """The plain form of a zstd file, piece by piece, each made on a thread."""
     with path.open("rb", buffering=0) as file:
         pieces = zstandard.ZstdDecompressor().read_to_iter(file, read_size=READ, write_size=CHUNK)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -49,7 +48,7 @@ class Shares:
                 del self._held[who]
 
 
-def client(scope: Scope, request: dict[str, Any], user: str = "") -> str:
+def client(scope: Scope, request: dict[str, str], user: str = "") -> str:
     """Who is counted: the account of a valid token, else the address."""
     if user:
         return f"account {user}"

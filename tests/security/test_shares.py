@@ -86,12 +86,12 @@ def _mirror(base: str, conda: FakeConda) -> str:
 def test_places_are_counted_for_each_client_and_given_back(settings: Any) -> None:
     settings.LIMIT_DOWNLOADS = 2
     held = shares.Shares()
-    with held.one("a"), held.one("a"):
-        with pytest.raises(shares.TooManyDownloads), held.one("a"):
+    with held.slot("a"), held.slot("a"):
+        with pytest.raises(shares.TooManyDownloads), held.slot("a"):
             pass
-        with held.one("b"):
+        with held.slot("b"):
             pass
-    with held.one("a"), held.one("a"):
+    with held.slot("a"), held.slot("a"):
         assert held._held == {"a": 2}
     assert held._held == {}
 
@@ -127,13 +127,13 @@ def test_what_is_unpacked_counts_for_who_asked(
     unpacked: list[str] = []
 
     async def answered(app: Application, user: str) -> Wire:
-        async def remembered(_: Any) -> Reply:
+        async def cached_reply(_: Any) -> Reply:
             return Reply(200, [], path=Path("index.zst"), packed=True, user=user)
 
         async def unpack(_: Any, reply: Reply) -> None:
             unpacked.append(reply.user)
 
-        monkeypatch.setattr(app, "_remembered", remembered)
+        monkeypatch.setattr(app, "_cached_reply", cached_reply)
         monkeypatch.setattr(app, "_unpack", unpack)
         wire: Any = Wire()
         await app.__rsgi__(scope, wire)
@@ -141,7 +141,7 @@ def test_what_is_unpacked_counts_for_who_asked(
 
     async def both() -> tuple[Wire, Wire]:
         app = Application()
-        with app._shares.one("account ann"):
+        with app._shares.slot("account ann"):
             return await answered(app, "ann"), await answered(app, "bob")
 
     ann, bob = asyncio.run(both())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -32,7 +31,7 @@ class Command(BaseCommand):
         actions.add_parser("refresh", help="fetch the configured feeds")
         actions.add_parser("status", help="age, counts and last error of each feed")
 
-    def handle(self, *_: Any, action: str, file: Path | None = None, **__: Any) -> None:
+    def handle(self, *_: object, action: str, file: Path | None = None, **__: object) -> None:
         try:
             if action == "import" and file is not None:
                 self._import(file)

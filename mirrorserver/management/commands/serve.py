@@ -6,7 +6,7 @@ import socket
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--only", choices=PARTS, help="run just this part (containers do)")
 
-    def handle(self, *_: Any, only: str | None = None, **__: Any) -> None:
+    def handle(self, *_: object, only: str | None = None, **__: object) -> None:
         env = environment.load()
         # Every part inherits it: nobody else reads what the server writes.
         os.umask(data_folder.file_mask(env.data))
