@@ -21,9 +21,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from channels.batches import BATCH_ROWS, batched
 from channels.models import Blob, Channel, Provenance
 
-BATCH = 500
 """Rows of one statement: SQLite takes a limited number of parameters, and locks stay short."""
 
 
@@ -136,21 +136,18 @@ def register(blobs: Sequence[Blob], audiences: Iterable[Audience] = ()) -> None:
     """
     # In one order, so that two who register the same files do not block each other.
     blobs = sorted(blobs, key=lambda blob: blob.sha256)
-    Blob.objects.bulk_create(blobs, batch_size=BATCH, ignore_conflicts=True)
+    Blob.objects.bulk_create(blobs, batch_size=BATCH_ROWS, ignore_conflicts=True)
     digests = [blob.sha256 for blob in blobs]
     unreferenced = Blob.objects.filter(Q(unreferenced_at__isnull=False) | Q(deleting=True))
-    for start in range(0, len(digests), BATCH):
-        unreferenced.filter(sha256__in=digests[start : start + BATCH]).update(
-            unreferenced_at=None, deleting=False
-        )
+    for batch in batched(digests):
+        unreferenced.filter(sha256__in=batch).update(unreferenced_at=None, deleting=False)
     for audience in dict.fromkeys(audiences):
         _grant(digests, audience)
 
 
 def _grant(digests: Sequence[str], audience: Audience) -> None:
     """Let the audience have these bytes from now on."""
-    for start in range(0, len(digests), BATCH):
-        batch = digests[start : start + BATCH]
+    for batch in batched(digests):
         # Only upwards: what once came for a public channel stays public.
         rows = Blob.objects.filter(sha256__in=batch, openness__lt=audience.openness)
         rows.update(openness=audience.openness)
@@ -196,8 +193,8 @@ def available(digests: Iterable[str], audience: Audience) -> dict[str, int]:
     # CRAN states an MD5 only; the length of a hash tells its kind.
     for field, length in (("sha256", 64), ("md5", 32)):
         of_kind = [digest for digest in asked if len(digest) == length]
-        for start in range(0, len(of_kind), BATCH):
-            sizes.update(_available(field, of_kind[start : start + BATCH], audience))
+        for batch in batched(of_kind):
+            sizes.update(_available(field, batch, audience))
     return sizes
 
 

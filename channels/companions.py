@@ -10,12 +10,11 @@ import hashlib
 from collections.abc import Collection, Iterable
 
 from channels import blobs
+from channels.batches import BATCH_ROWS
 from channels.models import UnavailableFile
 from ecosystems import registry
 from ecosystems.records import Record
 from ecosystems.upstream import Digest, UpstreamError
-
-BATCH = 500
 
 Key = tuple[int, str, str]
 """The id of the file source, the name of the file it belongs to, and its own SHA-256."""
@@ -38,7 +37,7 @@ def record_unavailable(rows: Iterable[UnavailableFile]) -> None:
     """Store which companions could not be had, and why."""
     UnavailableFile.objects.bulk_create(
         rows,
-        batch_size=BATCH,
+        batch_size=BATCH_ROWS,
         update_conflicts=True,
         unique_fields=["file_source", "filename"],
         update_fields=["section", "name", "sha256", "message", "tried"],

@@ -1,4 +1,4 @@
-"""How the files of an origin are reached."""
+"""How the files of a file source are fetched and verified."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ def client_for(
     )
 
 
-def client_of(origin: FileSource, *, slots: Slots = connection_slots.BACKGROUND) -> Client:
-    """The client that fetches this origin's files."""
-    return client_for(origin.credential, origin.proxy, slots=slots)
+def client_of(source: FileSource, *, slots: Slots = connection_slots.BACKGROUND) -> Client:
+    """The client that fetches this source's files."""
+    return client_for(source.credential, source.proxy, slots=slots)
 
 
-def file_url(origin: FileSource, filename: str, place: str = "") -> str:
-    """Where one of the origin's files lies; `place` is its record's own address, if it has one."""
-    base = f"{origin.base_url.rstrip('/')}/"
-    return urljoin(base, place) if place else f"{base}{quote(filename)}"
+def file_url(source: FileSource, filename: str, address: str = "") -> str:
+    """The URL of one of the source's files; `address` is what its record says of it, if it does."""
+    base = f"{source.base_url.rstrip('/')}/"
+    return urljoin(base, address) if address else f"{base}{quote(filename)}"
 
 
 SLACK = 16 * 1024 * 1024
@@ -99,7 +99,7 @@ class ListedFile(Protocol):
 
 def download(
     client: Client,
-    origin: FileSource,
+    source: FileSource,
     to: Path,
     *,
     section: str,
@@ -108,13 +108,14 @@ def download(
     progress: ByteProgress | None = None,
     patience: float | None = None,
 ) -> Digest:
-    """Bring a file of the origin to `to` and verify it, from wherever it may lie by now.
+    """Download a file of the source to `to` and verify it, wherever the upstream has it by now.
 
     `patience`: as in `Client.download`.
     """
     ecosystem = registry.of_section(section)
+    # A size that is only a hint bounds the download; the hash alone says whether it is right.
     hint = ecosystem.sizes_apart and bool(file.sha256 or file.md5 or file.checksum)
-    bring = partial(
+    download_from = partial(
         client.download,
         to=to,
         size=-1 if hint else file.size,
@@ -127,25 +128,26 @@ def download(
         patience=patience,
     )
     try:
-        return bring(file_url(origin, file.filename, file.address))
+        return download_from(file_url(source, file.filename, file.address))
     except NotFound:
+        # CRAN moves a version to its archive when the next one comes, while it is listed here.
         moved = ecosystem.archive_address(section, file.filename)
         if not moved or moved == file.address:
             raise
-        return bring(file_url(origin, file.filename, moved))
+        return download_from(file_url(source, file.filename, moved))
 
 
 def has_same_bytes(
-    client: Client, origin: FileSource, path: Path, *, section: str, file: ListedFile, stop: Stop
+    client: Client, source: FileSource, path: Path, *, section: str, file: ListedFile, stop: Stop
 ) -> bool:
-    """Whether the origin proves to have the bytes at `path` as this file, by one small request.
+    """Whether the source proves to have the bytes at `path` as this file, by one small request.
 
     False also where it does not answer: then the file is downloaded, which tells more.
     """
     moved = registry.of_section(section).archive_address(section, file.filename)
-    for place in dict.fromkeys((file.address, moved) if moved else (file.address,)):
+    for address in dict.fromkeys((file.address, moved) if moved else (file.address,)):
         try:
-            return client.has(file_url(origin, file.filename, place), path, stop=stop)
+            return client.has(file_url(source, file.filename, address), path, stop=stop)
         except NotFound:
             continue
         except UpstreamError:
@@ -167,10 +169,10 @@ def get_or_create(
     identity: str = "",
     channel: Channel | None = None,
 ) -> FileSource:
-    """The origin row for this place; `identity` tells sealed secrets apart (they are salted)."""
-    source = f"{base_url}\0{identity}\0{channel.pk if channel else ''}"
-    key = hashlib.sha256(source.encode()).hexdigest()
-    origin, _ = FileSource.objects.get_or_create(
+    """The row of this source; `identity` tells sealed secrets apart (they are salted)."""
+    text = f"{base_url}\0{identity}\0{channel.pk if channel else ''}"
+    key = hashlib.sha256(text.encode()).hexdigest()
+    source, _ = FileSource.objects.get_or_create(
         key=key,
         defaults={
             "base_url": base_url,
@@ -179,4 +181,4 @@ def get_or_create(
             "channel": channel,
         },
     )
-    return origin
+    return source

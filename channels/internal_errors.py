@@ -19,15 +19,15 @@ EXPLAINED = (EcosystemError, NoSpace, OSError)
 _BEGINS = "Internal error "
 
 
-def report(error: BaseException, what: str) -> str:
+def report(error: BaseException, job: str) -> str:
     """The text for people, with the error's id; written to the log once, whoever asks again.
 
-    `what` says what it ended, like "run 7".
+    `job`: what the error ended, like "run 7".
     """
     notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(_BEGINS)]
     if notes:
         return str(notes[0])
     text = f"{_BEGINS}{secrets.token_hex(4)}. An administrator finds it in the log of the server."
-    log.error("%s ended %s", text.partition(".")[0], what, exc_info=error)
+    log.error("%s ended %s", text.partition(".")[0], job, exc_info=error)
     error.add_note(text)
     return text

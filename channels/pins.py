@@ -13,11 +13,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import Protocol
 
+from channels.batches import batched
 from channels.models import FileSource, Pin
 from ecosystems.records import Record
 from ecosystems.upstream import Digest
 
-BATCH = 500
 HELD_BACK = (
     "The upstream has other bytes for {name} now than when it first came; they are held back."
 )
@@ -37,56 +37,52 @@ class Unpinned(Protocol):
 
 
 File = tuple[int, str, str]
-"""The id of the origin, the file's name, and the checksum that its index states; "" for none."""
+"""The file source's id, the file's name, and the checksum that its index states ("" for none)."""
 
 
-def file_of(origin_id: int, record: Unpinned) -> File | None:
+def file_of(source_id: int, record: Unpinned) -> File | None:
     """What a file is pinned by; None where its index states a hash that files are found by."""
     if record.sha256 or record.md5:
         return None
-    return origin_id, record.filename, record.checksum
+    return source_id, record.filename, record.checksum
 
 
 def pinned_hashes(files: Iterable[File]) -> dict[File, str]:
     """The SHA-256 of those of the files that have a pin."""
-    asked = set(files)
-    if not asked:
+    unique = set(files)
+    if not unique:
         return {}
-    bases = dict(
-        FileSource.objects.filter(pk__in={origin for origin, _, _ in asked}).values_list(
-            "pk", "base_url"
-        )
-    )
-    keys = {file: _key(bases.get(file[0], ""), file[1], file[2]) for file in asked}
-    names = list(set(keys.values()))
+    sources = FileSource.objects.filter(pk__in={source_id for source_id, _, _ in unique})
+    base_urls = dict(sources.values_list("pk", "base_url"))
+    keys = {file: _key(base_urls.get(file[0], ""), file[1], file[2]) for file in unique}
     pins: dict[str, str] = {}
-    for start in range(0, len(names), BATCH):
-        rows = Pin.objects.filter(pk__in=names[start : start + BATCH])
-        pins.update(rows.values_list("key", "sha256"))
+    for batch in batched(set(keys.values())):
+        pins.update(Pin.objects.filter(pk__in=batch).values_list("key", "sha256"))
     return {file: pins[key] for file, key in keys.items() if key in pins}
 
 
 def apply_pins(records: Iterable[tuple[int, Record]]) -> None:
-    """Give the records of these origins that have no hash the one of their pin."""
+    """Give the records that have no hash the one of their pin; by file source id."""
     unpinned = [
         (file, record)
-        for origin, record in records
-        if (file := file_of(origin, record)) is not None
+        for source_id, record in records
+        if (file := file_of(source_id, record)) is not None
     ]
     pins = pinned_hashes(file for file, _ in unpinned)
     for file, record in unpinned:
         record.sha256 = pins.get(file, "")
 
 
-def add_pin(origin: FileSource, record: Unpinned, digest: Digest) -> None:
+def add_pin(source: FileSource, record: Unpinned, digest: Digest) -> None:
     """Pin a file that has just come, unless it is pinned or needs no pin.
 
     Call it in the transaction of the file's row.
     """
-    if file_of(origin.pk, record) is None:
+    if file_of(source.pk, record) is None:
         return
-    key = _key(origin.base_url, record.filename, record.checksum)
+    key = _key(source.base_url, record.filename, record.checksum)
     pin = Pin(key=key, sha256=digest.sha256, size=digest.size)
+    # Of two that bring the file at once, the first to commit decides.
     Pin.objects.bulk_create([pin], ignore_conflicts=True)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from itertools import islice
 
 from django.db import transaction
 from django.db.models import Count, Max, Sum
 from django.utils import timezone
 
 from channels import shards
+from channels.batches import batched
 from channels.errors import WrongState
 from channels.lease import Heartbeat
 from channels.models import (
@@ -223,8 +223,8 @@ class RevisionBuilder:
             channel=self.channel, section=section, removed_in=FOREVER
         )
         gone = [pk for pk, name in rows.values_list("pk", "name") if name not in names]
-        for start in range(0, len(gone), BATCH_NAMES):
-            batch = rows.filter(pk__in=gone[start : start + BATCH_NAMES])
+        for ids in batched(gone, BATCH_NAMES):
+            batch = rows.filter(pk__in=ids)
             bodies = bodies_of(batch)
             for row in batch:
                 old = bodies.get(row.shard_id or "", b"")
@@ -244,7 +244,7 @@ class RevisionBuilder:
         events = self.changes.events(
             channel=self.channel, number=self.number, old=self.channel.current, run=self.run
         )
-        while batch := list(islice(events, 500)):
+        for batch in batched(events):
             self.heartbeat.check()
             with transaction.atomic():
                 self.publication.write(revision=self.number)

@@ -1,4 +1,4 @@
-"""What a coming revision adds, replaces and removes, told as one event per package."""
+"""What a coming revision adds, replaces and removes, as one event per package."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from channels.models import Channel
 from ecosystems.base import Ecosystem
 from history.models import Event, EventType
 
+# Of a package: an event is shown whole. Its counts are of all files.
 MAX_EVENT_FILES = 100
 
 
 @dataclass(slots=True)
 class Change:
-    """File counts of one package; `files` are the first names, joined by newlines."""
+    """File counts of one package; `files` are the first names, each with a newline."""
 
     family: str
     added: int = 0
     replaced: int = 0
     removed: int = 0
     files: str = ""
-    told: int = 0
+    listed: int = 0
+    """How many names `files` has."""
 
     @property
     def type(self) -> EventType:
@@ -62,11 +64,11 @@ class Changes:
         change.added += len(files.added)
         change.replaced += len(files.replaced)
         change.removed += len(files.removed)
-        room = MAX_EVENT_FILES - change.told
+        room = MAX_EVENT_FILES - change.listed
         if room > 0:
-            told = [*files.added, *files.replaced, *files.removed][:room]
-            change.told += len(told)
-            change.files += "\n".join(told) + "\n"
+            filenames = [*files.added, *files.replaced, *files.removed][:room]
+            change.listed += len(filenames)
+            change.files += "\n".join(filenames) + "\n"
 
     def counts(self) -> dict[str, int]:
         """Files added, replaced and removed over all packages."""

@@ -21,18 +21,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 from django.db.models import Count, OuterRef, Q, Subquery
 
+from channels.batches import batched
 from channels.models import UnavailableFile
 from channels.states import JobState
 from ecosystems.sentences import SHOWN_NAMES, first_names
 from mirrors import advisory_warnings
 from mirrors.models import AcceptedSnapshot, Mirror, Run, WithheldRemovals
-
-BATCH = 500
-"""Mirrors in one query: databases bound the number of a query's parameters."""
 
 Warnings = dict[int, list[str]]
 """By the id of the mirror."""
@@ -46,8 +43,7 @@ def of(mirror: Mirror) -> list[str]:
 def of_all(mirrors: Iterable[Mirror]) -> Warnings:
     """The warnings of each mirror, by its id; a handful of queries, however many there are."""
     warnings: Warnings = {}
-    remaining = iter(mirrors)
-    while batch := list(islice(remaining, BATCH)):
+    for batch in batched(mirrors):
         ids = [mirror.pk for mirror in batch]
         advisories = advisory_warnings.of_all(batch)
         indexes, runs, metadata = _of_indexes(ids), _of_runs(ids), of_unavailable_metadata(ids)

@@ -14,6 +14,7 @@ from typing import Self
 import msgspec
 
 from channels import blobs
+from channels.batches import BATCH_ROWS
 from ecosystems.records import Record
 from publishing.outcomes import SourceRecords, State
 
@@ -91,7 +92,7 @@ class DownloadPlan:
         self._unwritten.append(item)
         self.files += 1
         self.bytes += max(item.size, 0)
-        if len(self._unwritten) >= blobs.BATCH:
+        if len(self._unwritten) >= BATCH_ROWS:
             self._write()
 
     @property

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from accounts import retention
 from channels import readership
+from channels.batches import BATCH_ROWS, batched
 from channels.models import (
     FOREVER,
     Channel,
@@ -50,7 +51,6 @@ log = logging.getLogger(__name__)
 
 Row = TypeVar("Row", bound=Model)
 
-BATCH = 500
 # Of a mirror, the last ones: their pages list files, failures and log lines.
 RUNS_WITH_LISTS = 10
 PAGES_AT_ONCE = 1000
@@ -158,8 +158,8 @@ def retire_revisions() -> None:
         past = past.filter(pinned=False, retired_at__lt=recent)
         gone = [revision.pk for revision in past if not _ended_a_day(revision, since=old)]
         # In batches: SQLite takes a limited number of parameters, and nobody writes meanwhile.
-        for start in range(0, len(gone), BATCH):
-            past.filter(pk__in=gone[start : start + BATCH]).delete()
+        for batch in batched(gone):
+            past.filter(pk__in=batch).delete()
         if gone or past.exists():
             _forget_intervals(channel)
 
@@ -219,8 +219,8 @@ def _forget_snapshots_of(upstream: Upstream, needed: set[int]) -> None:
     lately = timezone.now() - timedelta(hours=1)
     old = rows.filter(created_at__lt=lately).values_list("pk", flat=True)
     gone = [pk for pk in old if pk not in to_keep]
-    for start in range(0, len(gone), BATCH):
-        Snapshot.objects.filter(pk__in=gone[start : start + BATCH]).delete()
+    for batch in batched(gone):
+        Snapshot.objects.filter(pk__in=batch).delete()
     if not used and not rows.exists():
         upstream.delete()
 
@@ -272,5 +272,5 @@ def give_back_space() -> None:
 
 def _delete(rows: QuerySet[Row]) -> None:
     # In batches, each a transaction of its own: others write in between.
-    while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
+    while batch := list(rows.values_list("pk", flat=True)[:BATCH_ROWS]):
         rows.filter(pk__in=batch).delete()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 
-from channels import revisions
+from channels import revision_difference
 from tests import scene
 from tests.condatree import FakeConda
 from tests.web.client import Api
@@ -47,7 +47,7 @@ def test_a_difference_is_read_in_batches_and_told_in_part(
 ) -> None:
     channel = scene.Channel.objects.get(name="main")
     with django_assert_max_num_queries(6):
-        assert len(revisions.difference(channel, 1, channel.current).added) == NAMES
+        assert len(revision_difference.difference(channel, 1, channel.current).added) == NAMES
     path = f"/channels/main/revisions/1..{channel.current}"
     found = api.get(f"{path}?limit=5")[1]
     assert (found["count"]["added"], len(found["added"])) == (NAMES, 5)

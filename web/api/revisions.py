@@ -12,7 +12,7 @@ from accounts.caller import caller_of
 from accounts.permissions import Level
 from channels import rollback, services
 from channels.models import Channel
-from channels.revisions import difference
+from channels.revision_difference import difference
 from web.api.channel_access import CHANNEL, SUBCHANNEL, ChannelRef, get_channel
 from web.api.channel_schemas import RevisionItem, revision_item
 from web.api.errors import ERRORS, invalid, not_found

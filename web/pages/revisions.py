@@ -15,7 +15,7 @@ from accounts.permissions import Level
 from channels import rollback, services
 from channels.errors import WrongState
 from channels.models import Channel, Revision
-from channels.revisions import KINDS, difference
+from channels.revision_difference import KINDS, difference
 from web.pages.channel_frame import channel_url, get_channel, render_tab
 from web.pages.guards import signed_in, user_of
 from web.pages.pagination import number_parameter, paginate, text_parameter
