@@ -33,6 +33,8 @@ class Record(msgspec.Struct, gc=False, kw_only=True):
     md5: str = ""
     checksum: str = ""
     """Where neither of these is stated: another hash, as `algorithm=digits`."""
+    unhashed: bool = False
+    """The index states no hash at all where its type always does: the file is not verifiable."""
     address: str = ""
     """Where the file lies, absolute or relative to the index; "" = under its own name there."""
     archived: bool = False

@@ -183,10 +183,12 @@ def _strip_withheld_companions(section: SectionInputs, batch: Sequence[PackageRe
 def _state_sha256(
     section: SectionInputs, batch: Sequence[PackageRecords], present: Set[str]
 ) -> None:
-    """Publish our SHA-256 of the files that are here beside the hash that their index states."""
+    """Publish our SHA-256 of the files that are here beside what their index states."""
     for part in (part for package in batch for part in package.sources):
         for at, record in enumerate(part.records):
-            if isinstance(record, Record) and record.checksum and record.sha256 in present:
+            if not isinstance(record, Record) or record.sha256 not in present:
+                continue
+            if record.checksum or record.unhashed:
                 part.records[at] = section.ecosystem.with_sha256(record)
                 part.altered = True
 

@@ -11,6 +11,7 @@ const setText = (id, text) => {
 function showType() {
   const kind = field("mirror_type").value;
   form.querySelectorAll(".conda-only").forEach((part) => { part.hidden = kind !== "conda"; });
+  form.querySelectorAll(".python-only").forEach((part) => { part.hidden = kind !== "python_simple"; });
   form.querySelectorAll("[data-kind]").forEach((part) => { part.hidden = part.dataset.kind !== kind; });
 }
 

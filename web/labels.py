@@ -16,6 +16,12 @@ RULE_LABELS: dict[str, str] = {
     Rule.SUBDIRS: "Platforms",
     Rule.LEGACY: "Legacy packages (.tar.bz2 beside .conda)",
     Rule.INVALID: "Invalid records of the source",
+    Rule.UNHASHED: "Files without a hash",
+    Rule.FILE_FORMAT: "File formats",
+    Rule.PYTHON_VERSION: "Python versions",
+    Rule.PLATFORM_TAG: "Platform tags",
+    Rule.NEWEST: "Older than the newest versions",
+    Rule.SIZE: "Larger than the largest size",
     Rule.TYPE: "Package types",
     Rule.DUPLICATE: "Provided by another mirror of the channel",
 }

@@ -28,6 +28,11 @@ _ARCHIVES = (
 _OLD = (".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg")
 _PLATFORM = re.compile(r"[.-](?:win|linux|macosx|cygwin|noarch|src|i[3-6]86|x86_64|py\d).*")
 WHEEL = ".whl"
+VARIANTS = "-variants.json"
+"""Ends the name of the file that describes the variant wheels of one version (PEP 825)."""
+WHEEL_PARTS = (5, 6, 7)
+_PYTHON_TAG = re.compile(r"[A-Za-z]{2,}[0-9]")
+_LABEL = re.compile(r"[0-9a-z._]{1,16}")
 _SIMILAR = ("7z", "bz2", "gz", "lz", "lzma", "rar", "xz", "zst")
 
 
@@ -44,6 +49,20 @@ def is_name(text: str) -> bool:
 def is_file(text: str) -> bool:
     """Whether `text` can be a file's name here: its characters, not its parts."""
     return len(text) <= LONGEST_FILE and _FILE.fullmatch(text) is not None
+
+
+def is_sdist(text: str) -> bool:
+    """Whether `text` ends as a source distribution does."""
+    return text.endswith(_ARCHIVES)
+
+
+def wheel_tags(filename: str) -> tuple[str, str, str] | None:
+    """The Python, ABI and platform tags in a wheel's name; None for what is no wheel."""
+    parts = _stem(filename)[0].split("-") if filename.endswith(WHEEL) else []
+    if len(parts) not in WHEEL_PARTS:
+        return None
+    has_build = parts[2][:1].isdigit()
+    return parts[2 + has_build], parts[3 + has_build], parts[4 + has_build]
 
 
 def is_distribution(text: str) -> bool:
@@ -74,10 +93,9 @@ def version_of(filename: str, project: str) -> str | None:
     stem, is_wheel = _stem(filename)
     if is_wheel:
         parts = stem.split("-")
-        if len(parts) not in (5, 6) or not is_name(parts[0]) or normalize(parts[0]) != project:
+        if len(parts) not in WHEEL_PARTS or not is_name(parts[0]):
             return None
-        # A build tag begins with a digit (PEP 427).
-        if len(parts) == 6 and not parts[2][:1].isdigit():
+        if normalize(parts[0]) != project or not _is_wheel_form(parts):
             return None
         # An underscore stands for a dash there (the binary distribution format).
         return canonical_version(parts[1].replace("_", "-"))
@@ -90,6 +108,19 @@ def version_of(filename: str, project: str) -> str | None:
                 return version
         at = stem.find("-", at + 1)
     return None
+
+
+def _is_wheel_form(parts: list[str]) -> bool:
+    """Five parts, a build tag that begins with a digit (PEP 427), a variant label (PEP 825)."""
+    has_build = parts[2][:1].isdigit()
+    # A label follows the platform; of six parts the third tells whether it is one.
+    if len(parts) == 5 + has_build:
+        return True
+    return (
+        len(parts) == 6 + has_build
+        and _LABEL.fullmatch(parts[-1]) is not None
+        and _PYTHON_TAG.match(parts[2 + has_build]) is not None
+    )
 
 
 def _version_at_end(text: str, *, old: bool) -> str | None:
@@ -117,5 +148,7 @@ def _stem(filename: str) -> tuple[str, bool]:
     """The file name without its ending, and whether it is a wheel's; "" for no distribution."""
     if filename.endswith(WHEEL):
         return filename[: -len(WHEEL)], True
+    if filename.endswith(VARIANTS):
+        return filename[: -len(VARIANTS)], False
     ending = next((end for end in (*_ARCHIVES, *_OLD) if filename.endswith(end)), "")
     return (filename[: -len(ending)], False) if ending else ("", False)

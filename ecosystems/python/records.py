@@ -23,7 +23,8 @@ from ecosystems.python.names import (
 from ecosystems.records import Invalid, Record
 
 QUARANTINED = "the upstream has quarantined the project"
-UNVERIFIABLE = "the upstream states no hash that this server knows, so nobody could verify it"
+UNVERIFIED = "_unverified"
+"""Marks an entry whose hash is that of the bytes that came first: its index states none."""
 
 _URL = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<place>[^/?]*))?")
 _NO_LICENSE: License = ("", "")
@@ -46,22 +47,32 @@ def records(body: bytes, *, name: str) -> list[Record | Invalid]:
     if quarantined(stored.status):
         return [Invalid(entry.filename[:LONGEST_FILE], QUARANTINED) for entry in decoded]
     hashes = _hashes(decoded)
-    result: list[Record | Invalid] = []
-    filenames: set[str] = set()
-    for raw, entry in zip(stored.files, decoded, strict=True):
-        if isinstance(entry, Invalid):
-            result.append(entry)
-            continue
-        record = _check_entry(entry, raw, name, stored.licenses, hashes)
-        # What cannot be used never hides a usable entry of the same name.
-        if isinstance(record, Record):
-            key = record.filename.lower()
-            if key in filenames:
-                why = "the upstream lists a file of this name twice"
-                record = Invalid(record.filename, why)
-            filenames.add(key)
-        result.append(record)
-    return result
+    checked = [
+        entry
+        if isinstance(entry, Invalid)
+        else _check_entry(entry, raw, name, stored.licenses, hashes)
+        for raw, entry in zip(stored.files, decoded, strict=True)
+    ]
+    return _without_twins(checked)
+
+
+def _without_twins(checked: list[Record | Invalid]) -> list[Record | Invalid]:
+    """One record for each name: the first that can be verified, else the first."""
+    chosen: dict[str, Record] = {}
+    # What cannot be used never hides a usable entry of the same name.
+    for record in sorted(_records(checked), key=lambda record: record.unhashed):
+        chosen.setdefault(record.filename.lower(), record)
+    why = "the upstream lists a file of this name twice"
+    return [
+        record
+        if isinstance(record, Invalid) or chosen[record.filename.lower()] is record
+        else Invalid(record.filename, why)
+        for record in checked
+    ]
+
+
+def _records(checked: list[Record | Invalid]) -> list[Record]:
+    return [record for record in checked if isinstance(record, Record)]
 
 
 def without_metadata(record: Record) -> Record:
@@ -72,11 +83,16 @@ def without_metadata(record: Record) -> Record:
 
 
 def with_sha256(record: Record) -> Record:
-    """The record, with its SHA-256 among the hashes that clients are told."""
+    """The record, with its SHA-256 among the hashes that clients are told.
+
+    Where its index states no hash, the entry says so: keys with an underscore are ours (PEP 691).
+    """
     values = msgspec.json.decode(record.raw, type=dict[str, object])
     hashes = values.get("hashes")
     stated = hashes if isinstance(hashes, dict) else {}
     values["hashes"] = {**stated, checksums.SHA256: record.sha256}
+    if record.unhashed:
+        values[UNVERIFIED] = True
     return msgspec.structs.replace(record, raw=msgspec.json.encode(values))
 
 
@@ -114,7 +130,9 @@ def metadata(record: Record) -> dict[str, object]:
     """A file's entry as the API shows it: flat, with the names of core metadata."""
     entry = msgspec.json.decode(record.raw, type=dict[str, object])
     plain = {
-        key.replace("-", "_"): value for key, value in entry.items() if key not in _LOCATION_KEYS
+        key.replace("-", "_"): value
+        for key, value in entry.items()
+        if key not in _LOCATION_KEYS and key != UNVERIFIED
     }
     return {
         **plain,
@@ -123,6 +141,7 @@ def metadata(record: Record) -> dict[str, object]:
         "requires_python": plain.get("requires_python"),
         "license": record.license,
         "sha256": record.sha256,
+        "unverified": record.unhashed or entry.get(UNVERIFIED) is True,
     }
 
 
@@ -152,8 +171,6 @@ def _check_entry(
         return Invalid(filename[:LONGEST_FILE], problem)
     assert version is not None
     usable = dict(checksums.usable(entry.hashes))
-    if not usable:
-        return Invalid(filename, UNVERIFIABLE)
     sha256 = usable.get(checksums.SHA256, "")
     address = _address(entry.url, name)
     if address is None:
@@ -173,6 +190,7 @@ def _check_entry(
         sha256=sha256,
         # Alone it counts as any other: files are never looked up by what can be forged.
         md5=usable.get(checksums.MD5, "") if sha256 else "",
+        unhashed=not usable,
         checksum="" if sha256 else checksums.strongest(usable),
         address=address,
         companions=(_metadata(filename, metadata, name, version, address),) if metadata else (),

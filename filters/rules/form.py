@@ -16,6 +16,12 @@ from ecosystems.errors import SpecError
 from ecosystems.kinds import KIND_OF_FAMILY
 from ecosystems.licenses import canonical
 from ecosystems.records import Spec
+from filters.rules.slimming_form import (
+    SLIMMING_FIELDS,
+    UNHASHED,
+    normalized_slimming,
+    slimming_problems,
+)
 
 SPEC_LISTS = ("projects", "only_specs", "exclude_specs", "include_specs")
 LICENSE_LISTS = ("exclude_licenses", "include_licenses")
@@ -24,6 +30,7 @@ FLAGS: dict[str, bool] = {
     "exclude_non_curated_cve": False,
     "exclude_malware": True,
     "keep_legacy": False,
+    UNHASHED: False,
 }
 """Fields that are true or false, with their defaults."""
 CVE_UNKNOWN = ("include", "exclude")
@@ -31,7 +38,7 @@ CVE_UNKNOWN = ("include", "exclude")
 CVE_STATUSES = ("reported", "active", "mitigated", "cleared", "disputed")
 """What people can have found out about an advisory; "reported": nobody has looked yet."""
 DATES = ("date_from", "date_to")
-FIELDS = (*LISTS, "cve_score_threshold", "cve_unknown", *FLAGS, *DATES)
+FIELDS = (*LISTS, "cve_score_threshold", "cve_unknown", *FLAGS, *DATES, *SLIMMING_FIELDS)
 SIGNED = "only_signed"
 """Sent by the vendor's client, which always names it; this server looks at no signatures."""
 
@@ -86,6 +93,7 @@ def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror")
         if not isinstance(filters.get(field), bool | None):
             all_problems.append(Problem(field, None, f'"{field}" is either true or false'))
     all_problems += _score_problems(filters) + _unknown_problems(filters)
+    all_problems += [Problem(*entry) for entry in slimming_problems(filters, by=by)]
     return all_problems + _date_problems(filters) + _together(filters)
 
 
@@ -225,4 +233,4 @@ def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
     for field in DATES:
         date = day(filters.get(field))
         out[field] = None if date is None else date.isoformat()
-    return out
+    return out | normalized_slimming(filters)

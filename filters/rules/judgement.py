@@ -16,10 +16,14 @@ from ecosystems.kinds import Family
 from ecosystems.records import Invalid, Record
 from filters.rules.form import API_TYPES
 from filters.rules.model import DAY, Chosen, Reason, Rule, Rules
+from filters.rules.slimming import outdated_versions, slimming_checks
 from filters.rules.vulnerabilities import Lookup, cve_check, looks_at_scores, malware_check
 
 _Check = Callable[[Record], Reason | None]
 _NEW, _OLD = ".conda", ".tar.bz2"
+UNHASHED_TEXT = (
+    "the upstream states no hash that could verify it, and the mirror does not allow such files"
+)
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
 
 
@@ -42,12 +46,44 @@ def judge(
         if last is not None:
             # Nothing is left for the rules that follow.
             break
-    return [
+    if kind == Family.PYTHON and not mirror.allow_unhashed:
+        checks.insert(0, _unhashed_check(mirror))
+    checks += [_named(mirror, check) for check in slimming_checks(mirror.slimming, kind)]
+    reasons = [
         Reason(mirror.by, Rule.INVALID, record.why)
         if isinstance(record, Invalid)
         else _verdict(record, checks, last)
         for record in records
     ]
+    if mirror.slimming.newest_versions:
+        _exclude_outdated(mirror, records, reasons, kind)
+    return reasons
+
+
+def _unhashed_check(rules: Rules) -> _Check:
+    reason = Reason(rules.by, Rule.UNHASHED, UNHASHED_TEXT)
+    return lambda record: reason if record.unhashed else None
+
+
+def _named(rules: Rules, check: Callable[[Record], tuple[str, str] | None]) -> _Check:
+    def named(record: Record) -> Reason | None:
+        broken = check(record)
+        return None if broken is None else Reason(rules.by, Rule(broken[0]), broken[1])
+
+    return named
+
+
+def _exclude_outdated(
+    rules: Rules, records: Sequence[Record | Invalid], reasons: list[Reason | None], kind: str
+) -> None:
+    """Leave out what is older than the newest versions, of those that no other rule refuses."""
+    newest = rules.slimming.newest_versions
+    passing = [reason is None for reason in reasons]
+    outdated = outdated_versions(records, passing, newest=newest, kind=kind)
+    for at, record in enumerate(records):
+        if passing[at] and isinstance(record, Record) and record.version in outdated:
+            why = f"the version {record.version} is older than the {newest} newest ones"
+            reasons[at] = Reason(rules.by, Rule.NEWEST, why)
 
 
 def twins(filenames: Sequence[str], listed: Collection[str]) -> dict[int, tuple[str, str]]:

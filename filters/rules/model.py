@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 from ecosystems.errors import SpecError
 from ecosystems.records import Record, Spec
 from filters.rules.form import ParseSpec, day, exact_name, kind_of, normalized
+from filters.rules.slimming import Slimming, compile_slimming
+from filters.rules.slimming_form import SLIMMING_FIELDS, UNHASHED
 
 DAY = 86_400_000
 _EPOCH = dt.date(1970, 1, 1)
@@ -42,12 +44,20 @@ class Rule(StrEnum):
     """The same package is listed in conda's newer format."""
     INVALID = "invalid"
     """The record cannot be read, or not be verified."""
+    UNHASHED = "unhashed"
+    """The upstream states no hash of the file, and the mirror does not trust such files."""
+    FILE_FORMAT = "file_formats"
+    PYTHON_VERSION = "python_versions"
+    PLATFORM_TAG = "platform_tags"
+    NEWEST = "newest_versions"
+    SIZE = "largest_size"
     TYPE = "type"
     DUPLICATE = "duplicate"
     """An older mirror of the channel provides a file of this name."""
 
 
-_MIRRORS_OWN = (Rule.SIGNED, Rule.LEGACY, Rule.INVALID)
+SLIMMING_RULES = tuple(map(Rule, SLIMMING_FIELDS))
+_MIRRORS_OWN = (Rule.SIGNED, Rule.LEGACY, Rule.INVALID, Rule.UNHASHED, *SLIMMING_RULES)
 _CHANNELS_OWN = (Rule.TYPE, Rule.DUPLICATE)
 MIRROR_RULES = tuple(rule for rule in Rule if rule not in _CHANNELS_OWN)
 """What a mirror's filter and its source leave out."""
@@ -149,6 +159,9 @@ class Rules:
     date_from: dt.date | None
     date_to: dt.date | None
     keep_legacy: bool
+    allow_unhashed: bool
+    """Files of which the index has no hash are trusted when they first come."""
+    slimming: Slimming
 
     @property
     def earliest(self) -> int | None:
@@ -195,6 +208,8 @@ def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Ru
         date_from=day(form["date_from"]),
         date_to=day(form["date_to"]),
         keep_legacy=form["keep_legacy"],
+        allow_unhashed=form[UNHASHED],
+        slimming=compile_slimming(form),
     )
 
 

@@ -345,8 +345,14 @@ def test_the_canonical_form_has_every_key_once() -> None:
         "exclude_non_curated_cve": False,
         "exclude_malware": True,
         "keep_legacy": False,
+        "allow_unhashed": False,
         "date_from": "2023-01-02",
         "date_to": None,
+        "file_formats": [],
+        "python_versions": [],
+        "platform_tags": [],
+        "newest_versions": None,
+        "largest_size": None,
     }
 
 

@@ -369,7 +369,7 @@ class TestWhatIsRefused:
         simple.publish()
         channel = scene.channel()
         run = scene.run_now(mirror(channel, simple))
-        assert run.counts["mirror_filtered"] == {"invalid": 2}
+        assert run.counts["mirror_filtered"] == {"unhashed": 2}
         assert run.counts["passive"] + scene.filtered(run.counts) == run.counts["listed"]
         assert files(channel, "six") == [SDIST, WHEEL]
 

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from channels.models import Channel, Pin
+from channels.models import Channel, Package, Pin
+from ecosystems import registry
+from mirrors import services
 from mirrors.models import Mirror
+from publishing import explain
+from publishing.published_records import records_of
 from tests import scene
 from tests.simpletree import FakeSimple
 from tests.wsgi import Answer, Client, packages
@@ -108,3 +112,60 @@ def test_another_hash_in_the_index_means_another_file(simple: FakeSimple) -> Non
     assert (run.counts["failed"], run.counts["active"]) == (0, 1)
     assert ask(channel, f"/tool/{SDIST}").body == b"the next bytes"
     assert listed(channel)[0]["hashes"]["sha256"] == hashlib.sha256(b"the next bytes").hexdigest()
+
+
+@pytest.fixture
+def hashless(simple: FakeSimple) -> FakeSimple:
+    simple.listing("tool", SDIST)["hashes"] = {}
+    simple.publish()
+    return simple
+
+
+def test_a_file_without_a_hash_is_left_out_counted_and_named(hashless: FakeSimple) -> None:
+    """M04."""
+    channel = scene.channel()
+    run = scene.run_now(mirror(channel, hashless))
+    assert run.counts["mirror_filtered"] == {"unhashed": 1}
+    (answer,) = explain.why(channel, "tool").items
+    assert (answer["rule"], answer["filename"]) == ("unhashed", SDIST)
+    answered = ask(channel, f"/tool/{SDIST}")
+    assert answered.status == 404
+    assert b"states no hash" in answered.body
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_where_it_is_allowed_the_first_bytes_are_pinned_and_marked(
+    hashless: FakeSimple, mode: str
+) -> None:
+    """M04."""
+    content = hashless.bytes_at(hashless.path(SDIST))
+    ours = hashlib.sha256(content).hexdigest()
+    channel = scene.channel()
+    filters = {"projects": ["tool"], "allow_unhashed": True}
+    what = mirror(channel, hashless, mirror_mode=mode, filters=filters)
+    scene.run_now(what)
+    assert ask(channel, f"/tool/{SDIST}").body == content
+    scene.run_now(what)
+    (entry,) = listed(channel)
+    assert (entry["hashes"], entry["_unverified"]) == ({"sha256": ours}, True)
+    (record,) = records_of(Package.objects.at(channel_now(channel)).get(name="tool"))
+    shown = registry.of_family("python").metadata(record)
+    assert (shown["unverified"], "_unverified" in shown) == (True, False)
+    hashless.set(hashless.path(SDIST), b"x" * len(content))
+    assert ask(channel, f"/tool/{SDIST}").body == content
+    assert Pin.objects.get().sha256 == ours
+
+
+def channel_now(channel: Channel) -> int:
+    channel.refresh_from_db()
+    return channel.current
+
+
+def test_what_is_no_longer_allowed_leaves_at_once(hashless: FakeSimple) -> None:
+    channel = scene.channel()
+    filters = {"projects": ["tool"], "allow_unhashed": True}
+    what = mirror(channel, hashless, mirror_mode="active", filters=filters)
+    scene.run_now(what)
+    services.edit(what, {"filters": {"projects": ["tool"]}}, actor="admin")
+    scene.publish(channel)
+    assert ask(channel, f"/tool/{SDIST}").status == 404

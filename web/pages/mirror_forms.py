@@ -19,7 +19,7 @@ from mirrors import source_urls
 from mirrors.cron import MONTHLY
 from mirrors.form_fields import LONGEST_NAME
 from mirrors.models import Mirror, MirrorType
-from web.pages.account_forms import FormData
+from web.pages.account_forms import FormData, LinesField
 from web.pages.channel_forms import FilterForm
 from web.pages.spec_lists import SpecListField
 
@@ -40,6 +40,13 @@ NO_CONDA_FILTERS: dict[str, object] = {
     "keep_legacy": False,
     "cve_score_threshold": None,
     "exclude_non_curated_cve": False,
+}
+
+NO_PYTHON_FILTERS: dict[str, object] = {
+    "file_formats": [],
+    "python_versions": [],
+    "platform_tags": [],
+    "allow_unhashed": False,
 }
 
 
@@ -113,6 +120,43 @@ class MirrorForm(FilterForm):
         help_text="Included even if excluded above. For example, exclude <code>p*</code> and "
         "include "
         "<code>python</code>.",
+    )
+    file_formats = forms.MultipleChoiceField(
+        label="File Formats",
+        required=False,
+        choices=[("wheel", "Wheels"), ("sdist", "Source distributions")],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="If none is selected, all formats are mirrored.",
+    )
+    python_versions = LinesField(
+        label="Python Versions",
+        help_text="For example 3.12. Keeps the wheels that CPython of these versions can install. "
+        "If none is given, all wheels are kept.",
+    )
+    platform_tags = LinesField(
+        label="Platform Tags",
+        help_text="For example <code>win_amd64</code> or <code>manylinux*_x86_64</code>. Wheels "
+        "for any platform are always kept.",
+    )
+    newest_versions = forms.IntegerField(
+        label="Newest Versions",
+        required=False,
+        min_value=1,
+        help_text="How many versions of each package to keep, of those that pass the other "
+        "filters. Pre-releases do not count.",
+    )
+    largest_size = forms.IntegerField(
+        label="Largest Size",
+        required=False,
+        min_value=1,
+        help_text="In bytes. Larger files are left out.",
+    )
+    allow_unhashed = forms.BooleanField(
+        label="Allow Files Without a Hash",
+        required=False,
+        help_text="<strong>Caution:</strong> nobody can verify a file whose hash the source does "
+        "not state. Its first download is trusted, its SHA-256 is pinned from then on, and it is "
+        "marked as unverified. If this is off, such files are left out.",
     )
     frequency = forms.ChoiceField(label="Frequency", choices=FREQUENCIES, required=False)
     cron = forms.CharField(
@@ -203,6 +247,8 @@ class MirrorForm(FilterForm):
         filters = {**self.filters(), "projects": []}
         if not self.cleaned_data.get("only"):
             filters["only_specs"] = []
+        if self.kind != MirrorType.PYTHON:
+            filters |= NO_PYTHON_FILTERS
         return filters if self.kind == MirrorType.CONDA else {**filters, **NO_CONDA_FILTERS}
 
     def body(self) -> MirrorBody:

@@ -48,6 +48,13 @@ def test_sdists_are_read_as_packaging_reads_them(name: str, version: str) -> Non
         ("six-1.16.0-py2.py3-none-any.whl", "six", "1.16.0"),
         ("foo_bar-1.0-1-py3-none-any.whl", "foo-bar", "1.0"),
         ("foo-1.0-x-py3-none-any.whl", "foo", None),
+        # PEP 825: a variant's label, with and without a build tag, and what describes them.
+        ("foo-1.0-cp311-cp311-win_amd64-cu12.whl", "foo", "1.0"),
+        ("foo-1.0-2-cp311-cp311-win_amd64-cu12.whl", "foo", "1.0"),
+        ("foo-1.0-cp311-cp311-win_amd64-a-b.whl", "foo", None),
+        ("foo-1.0-cp311-cp311-win_amd64-label_is_too_long.whl", "foo", None),
+        ("foo_bar-1.0-variants.json", "foo-bar", "1.0"),
+        ("foo-1.0.json", "foo", None),
         ("foo-bar-1.0.tar.gz", "foo-bar", "1.0"),
         ("foo.bar-1.0-1.zip", "foo-bar", "1.0.post1"),
         ("foo-1-2.tar.gz", "foo-1", "2"),
