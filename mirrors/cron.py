@@ -29,6 +29,7 @@ FIELDS = (
     ("Day of week", "0-7 or sun-sat"),
 )
 """The fields of a cron text in their order, with the values that crontab(5) allows."""
+# As long as the column of `Mirror.cron`.
 LONGEST = 255
 PERIODS = {
     "* * *": "Daily",
@@ -43,6 +44,7 @@ PERIODS = {
     "* * 6": "Weekly, on Saturday",
 }
 """Day of month, month and day of week of the usual frequencies, as people say them."""
+# croniter reads these as times that it draws: every process would draw another.
 _RANDOM = re.compile(r"(?<![a-z])[hr](?![a-z])", re.IGNORECASE)
 
 
@@ -59,6 +61,7 @@ def check(cron: str, tz: str) -> None:
         raise ValueError(f"A frequency has at most {LONGEST} characters.")
     if _RANDOM.search(cron):
         raise ValueError("H and R (a random time) cannot be used in a frequency.")
+    # From a fixed day: whether a text is a schedule must not depend on when it is checked.
     try:
         _next_wall(cron, datetime(2024, 1, 1))  # noqa: DTZ001 - wall clock
     except CroniterBadDateError:
@@ -85,6 +88,7 @@ def next_fire(cron: str, tz: str, after: datetime) -> datetime:
     wall = after.astimezone(zone).replace(tzinfo=None)
     while True:
         wall = _next_wall(cron, wall)
+        # `fold=0` is the first pass of an hour that comes twice (PEP 495).
         fires = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
         # Where the clock was put back, `wall` may lie in the pass that is over already.
         if fires > after:

@@ -68,6 +68,7 @@ def check_source(
 ) -> tuple[source_urls.Source, str]:
     """The source and proxy that a body means, beside what is stored; nothing is written."""
     url, proxy_url = body.get("source_root"), body.get("proxy")
+    # As it is shown, with ***, which stands for the stored login: it stays where nothing is sent.
     if stored is not None:
         url = source_urls.redacted_url(stored) if url is None else url
         proxy_url = source_urls.redacted_proxy(stored) if proxy_url is None else proxy_url
@@ -110,6 +111,7 @@ def set_schedule(mirror: Mirror, cron: str, zone: str) -> None:
     try:
         schedule.check(cron, zone)
     except ValueError as error:
+        # Only the sentence about the zone names it; all others are about the five fields.
         field = "cron_timezone" if "time zone" in str(error) else "cron"
         raise field_error(field, str(error)) from error
     # An edit that repeats the schedule must not move a run that is due right now.

@@ -35,6 +35,7 @@ def request_run(mirror: Mirror, *, cause: str, actor: str, slot: datetime | None
         count_run(mirror)
     try:
         with transaction.atomic():
+            # Two at once take the same number, and the constraint lets one of them through.
             last = mirror.runs.aggregate(last=Max("number"))["last"] or 0
             run = Run.objects.create(
                 mirror=mirror,

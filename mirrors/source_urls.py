@@ -101,11 +101,13 @@ def parse_proxy(text: str, stored: Upstream | None = None) -> str:
     login, at, address = authority.rpartition("@")
     match = _HOST_AND_PORT.fullmatch(address)
     fits = scheme == "http" and match is not None and int(match["port"] or 80) in range(1, 65536)
+    # Stars that do not stand for the stored login would be saved as a password.
     if text and (not fits or REDACTED in login or (at and not login) or len(text) > LONGEST):
         raise ValidationError(
             {"proxy": "A proxy is written http://host:port or http://user:password@host:port."}
         )
     if text:
+        # The pattern above takes nearly any host; this refuses what is none.
         try:
             origin(f"http://{address}")
         except ValueError as error:
@@ -172,6 +174,7 @@ def _parts(text: str) -> tuple[str, Credential | None, bool]:
         raise ValueError(
             "The source is an address with scheme and host, like https://host/channel."
         )
+    # The paths of index files are appended to it, so nothing may come after the path.
     if parts.query or parts.fragment:
         raise ValueError("The address of a source has no ? and no # part.")
     url, credential = split_credentials(text)
@@ -214,6 +217,7 @@ def _refused(message: str) -> ValidationError:
 
 def cycle(channel: Channel, source: Channel) -> list[str]:
     """The path from `source` to `channel` through mirrors, as channel paths; [] if none."""
+    # Each channel once, though many ways may lead to it.
     paths = [[source]]
     visited = {source.pk}
     while paths:

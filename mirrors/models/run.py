@@ -94,11 +94,13 @@ class Run(Reserving):
 
     class Meta:
         constraints = [
+            # It decides between two who ask for a run at once; a look before cannot.
             models.UniqueConstraint(
                 fields=["mirror"],
                 condition=Q(state__in=ACTIVE),
                 name="one_run",
             ),
+            # Beat or any dispatcher may start a slot. Runs by hand have none: NULLs never clash.
             models.UniqueConstraint(fields=["mirror", "slot"], name="one_run_a_slot"),
             models.UniqueConstraint(fields=["mirror", "number"], name="run_number"),
         ]

@@ -27,7 +27,7 @@ class Upstream(models.Model):
     channel = models.ForeignKey(Channel, on_delete=models.SET_NULL, null=True)
     """Set when the source is a channel of this server."""
     key = models.CharField(max_length=64, unique=True)
-    """SHA-256 over type, address, credential and proxy."""
+    """Keyed hash of type, address, credential, proxy and channel; see `mirrors.source_urls`."""
     extras: models.JSONField[dict[str, str], dict[str, str]] = models.JSONField(default=dict)
     """{file name: SHA-256 of the blob}: what lies beside the sections (`channeldata.json`)."""
     missed: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
@@ -63,14 +63,15 @@ class Snapshot(models.Model):
     extras: models.JSONField[dict[str, str], dict[str, str]] = models.JSONField(default=dict)
     """{file name: SHA-256 of the blob}: what goes with the index (`run_exports.json`)."""
     warnings: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
-    """As `ecosystems.base.Read.warnings`; see `mirrors.warnings`."""
+    """As `ecosystems.indexes.ParsedIndex.warnings`; see `mirrors.warnings`."""
     extras_warnings: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
-    """As `ecosystems.base.Extras.warnings`."""
+    """As `ecosystems.indexes.OptionalFiles.warnings`."""
     missed: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
     """Names of optional files that could not be had or read: the next run asks again."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        # Each run asks for the newest snapshot of its sections.
         indexes = [models.Index(fields=["upstream", "section", "-id"])]
 
     def __str__(self) -> str:
