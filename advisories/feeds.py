@@ -10,13 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils import timezone
 
+from advisories.archives import Kind
 from advisories.importing import Result, import_file
 from advisories.lease import ImportBusy, LeaseLost
 from advisories.models import Feed, Source
@@ -81,9 +82,11 @@ def note(feed: Feed, result: Result) -> None:
     feed.save()
 
 
-def import_upload(path: Path, *, stop: Stop = never_stop) -> Result:
+def import_upload(
+    path: Path, *, expected: Collection[Kind] = (), stop: Stop = never_stop
+) -> Result:
     """Import a file that somebody brought, and remember it as the upload of its kind."""
-    result = import_file(path, stop=stop)
+    result = import_file(path, expected=expected, stop=stop)
     feed, _ = Feed.objects.get_or_create(source=result.source, url="")
     note(feed, result)
     return result

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from advisories.formats import csaf, mapping, openvex
 from advisories.formats.report import BadRecord
 from advisories.lease import Lease
 from advisories.models import Source
-from advisories.spool import Spool
+from advisories.spool import BadArchive, Spool
 from advisories.store import Writer, Written
 from ecosystems.progress import Stop, never_stop
 
@@ -58,8 +58,8 @@ class Result:
         )
 
 
-def import_file(path: Path, *, stop: Stop = never_stop) -> Result:
-    """Import a file of any kind (see `archives.Kind`).
+def import_file(path: Path, *, expected: Collection[Kind] = (), stop: Stop = never_stop) -> Result:
+    """Import a file of any kind (see `archives.Kind`), or of those that are `expected`.
 
     Raises `BadArchive` for what cannot be imported, and then nothing has changed; `ImportBusy`
     while another import writes; `LeaseLost` where one took over.
@@ -71,6 +71,8 @@ def import_file(path: Path, *, stop: Stop = never_stop) -> Result:
         ExitStack() as stack,
     ):
         kind, file = archives.recognise(path, Path(name), stop=stop)
+        if expected and kind not in expected:
+            raise BadArchive(f"The file is {kind}, and {' or '.join(expected)} is expected.")
         spools = {
             member: stack.enter_context(spool.temporary(Path(name))) for member in _MEMBERS[kind]
         }

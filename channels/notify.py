@@ -34,9 +34,19 @@ def advisory_index(channel_pk: int) -> None:
     _send("index_advisories", channel_pk)
 
 
-def _send(task: str, pk: int) -> None:
+def advisory_refresh() -> bool:
+    """Somebody wants the advisory feeds to be fetched before their time.
+
+    There is no row for it: False where nobody was told.
+    """
+    return _send("refresh_advisories")
+
+
+def _send(task: str, *args: int) -> bool:
     # By name: tasks stand above this package.
     try:
-        current_app.send_task(f"workers.tasks.{task}", args=(pk,))
+        current_app.send_task(f"workers.tasks.{task}", args=args)
     except (OperationalError, OSError) as error:
         logger.warning("The broker does not answer (%s). The dispatcher tries again.", error)
+        return False
+    return True

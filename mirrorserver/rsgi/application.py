@@ -182,7 +182,7 @@ class Application:
 
     async def _body(
         self, scope: Scope, proto: Exchange, request: dict[str, str], body: bodies.Body
-    ) -> bytes:
+    ) -> bytes | IO[bytes]:
         async def is_authenticated() -> bool:
             environ = bridge.environ_of(scope, request, b"")
             try:
@@ -192,14 +192,17 @@ class Application:
                 again = RETRY_SECONDS
                 raise bodies.Refused(503, DATABASE_BUSY, again=again) from error
 
+        multipart = request.get("CONTENT_TYPE", "").lower().startswith(bodies.MULTIPART)
+        if multipart and bodies.takes_file(scope.method, request["PATH_INFO"]):
+            return await body.receive(scope, proto, is_authenticated)
         content = await body.read(scope, proto, is_authenticated)
-        if request.get("CONTENT_TYPE", "").lower().startswith(bodies.MULTIPART):
-            # No view takes a file; what is not here says so itself.
+        if multipart:
+            # No other view takes a file; what is not here says so itself.
             if (
                 unsupported.explain(scope.method, request["PATH_INFO"].removeprefix("/api/"))
                 is None
             ):
-                raise bodies.Refused(415, "This server takes no multipart bodies: no files.")
+                raise bodies.Refused(415, "This address takes no multipart bodies: no files.")
             del request["CONTENT_TYPE"]
             content = b""
         return content

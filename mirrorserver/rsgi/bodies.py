@@ -1,16 +1,21 @@
 """Reads a request's body whole, as far as this client may send one, within a deadline.
 
 The rule: how much may come is decided before it is read, and memory for all bodies of a process
-is bounded. Nothing is written to the disk.
+is bounded. Nothing is written to the disk but what the addresses for files of advisories take: a
+process takes one such file at a time, of a client whose credentials are valid.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import IO
+
+from django.conf import settings
 
 from mirrorserver.rsgi.protocol import Exchange, Scope
 
@@ -31,6 +36,8 @@ class MaxBody(IntEnum):
     AUTHENTICATED = 2 * KIB * KIB
     SPECS = 32 * KIB * KIB
     """Where lists of 100,000 package names belong."""
+    FILE = 2 * KIB * KIB * KIB
+    """Where archives of advisories are uploaded."""
 
 
 _TREE = r"channels/[^/]+(/subchannels/[^/]+|/[^/]+)?"
@@ -40,6 +47,7 @@ _SPECS = re.compile(
     r"|/create-channel/|/channels/[^/]+/subchannels/create/"
     r"|/channels/[^/]+/([^/]+/)?(settings|mirrors/(create|check|call|preview|test|[0-9]+/edit))/"
 )
+_FILES = re.compile(r"/api/(repo/)?advisories/import|/cves/data/import/")
 _STRANGERS = re.compile(r"/sign-in/|/api/auth/.*|/api/repo/auth/.*")
 
 
@@ -57,6 +65,8 @@ class Memory:
     """What the bodies of this process take now."""
 
     used: int = 0
+    uploading: bool = False
+    """Whether a file is being received."""
 
     def take(self, count: int) -> None:
         """Count bytes that came, or refuse them."""
@@ -73,9 +83,16 @@ def max_body(method: str, path: str) -> MaxBody:
     """What a known client may send to this address."""
     if _STRANGERS.fullmatch(path):
         return MaxBody.ANONYMOUS
+    if takes_file(method, path):
+        return MaxBody.FILE
     if method in ("POST", "PUT", "PATCH") and _SPECS.fullmatch(path):
         return MaxBody.SPECS
     return MaxBody.AUTHENTICATED
+
+
+def takes_file(method: str, path: str) -> bool:
+    """Whether a form with a file may be sent to this address."""
+    return method == "POST" and _FILES.fullmatch(path) is not None
 
 
 class Body:
@@ -84,6 +101,7 @@ class Body:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._counted = 0
+        self._file: IO[bytes] | None = None
 
     async def read(
         self, scope: Scope, proto: Exchange, is_authenticated: Callable[[], Awaitable[bool]]
@@ -103,6 +121,30 @@ class Body:
             await _check_authenticated(declared, is_authenticated)
         return await self._pieces(proto, declared, allowed, is_authenticated)
 
+    async def receive(
+        self, scope: Scope, proto: Exchange, is_authenticated: Callable[[], Awaitable[bool]]
+    ) -> IO[bytes]:
+        """A form with a file, in a file without a name that `close` removes.
+
+        Raises `Refused`.
+        """
+        if not await is_authenticated():
+            raise Refused(401, "Sign in, or send a valid token, before you upload a file.")
+        if self._memory.uploading:
+            raise Refused(503, "Another file is being received. Try again.", again=5)
+        length = scope.headers.get("content-length")
+        _check(int(length) if length and length.isdigit() else 0, MaxBody.FILE)
+        self._memory.uploading = True
+        self._file = tempfile.TemporaryFile(dir=settings.DATA / "tmp")  # noqa: SIM115 - see close
+        count, begun = 0, asyncio.get_running_loop().time()
+        pieces = proto.__aiter__()
+        while piece := await _next_piece(pieces, begun + FIRST_SECONDS + count / BYTES_A_SECOND):
+            count += len(piece)
+            _check(count, MaxBody.FILE)
+            await asyncio.to_thread(self._file.write, piece)
+        self._file.seek(0)
+        return self._file
+
     async def _pieces(
         self,
         proto: Exchange,
@@ -116,12 +158,7 @@ class Body:
         pieces = proto.__aiter__()
         while True:
             # Moves with what has come: a steady client may send a large body, a trickling one not.
-            until = begun + FIRST_SECONDS + len(body) / BYTES_A_SECOND
-            try:
-                async with asyncio.timeout_at(until):
-                    piece = await anext(pieces, b"")
-            except TimeoutError:
-                raise Refused(408, "The body of the request came too slowly.") from None
+            piece = await _next_piece(pieces, begun + FIRST_SECONDS + len(body) / BYTES_A_SECOND)
             if not piece:
                 return bytes(body)
             self._memory.take(len(piece))
@@ -136,6 +173,19 @@ class Body:
         """The request is answered."""
         self._memory.give_back(self._counted)
         self._counted = 0
+        if self._file is not None:
+            self._file.close()
+            self._memory.uploading = False
+            self._file = None
+
+
+async def _next_piece(pieces: AsyncIterator[bytes], until: float) -> bytes:
+    """The next piece of a body, b"" at its end."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await anext(pieces, b"")
+    except TimeoutError:
+        raise Refused(408, "The body of the request came too slowly.") from None
 
 
 def _check(count: int, allowed: int) -> None:
@@ -150,4 +200,6 @@ async def _check_authenticated(count: int, is_authenticated: Callable[[], Awaita
 
 
 def _shown(count: int) -> str:
+    if count >= KIB * KIB * KIB:
+        return f"{count // KIB // KIB // KIB} GiB"
     return f"{count // KIB // KIB} MiB" if count >= KIB * KIB else f"{count // KIB} KiB"

@@ -67,7 +67,7 @@ def request_of(scope: Scope) -> dict[str, str]:
     return variables
 
 
-def environ_of(scope: Scope, request: dict[str, str], body: bytes) -> WSGIEnvironment:
+def environ_of(scope: Scope, request: dict[str, str], body: bytes | IO[bytes]) -> WSGIEnvironment:
     """The whole WSGI environment of a request whose body has been read."""
     host, _, port = scope.server.rpartition(":")
     client = scope.client.rpartition(":")[0].strip("[]")
@@ -75,7 +75,7 @@ def environ_of(scope: Scope, request: dict[str, str], body: bytes) -> WSGIEnviro
     request.pop("HTTP_TRANSFER_ENCODING", None)
     return {
         **request,
-        "CONTENT_LENGTH": str(len(body)) if body else "",
+        "CONTENT_LENGTH": str(_length(body) or ""),
         "SCRIPT_NAME": "",
         "SERVER_NAME": host.strip("[]"),
         "SERVER_PORT": port,
@@ -83,13 +83,21 @@ def environ_of(scope: Scope, request: dict[str, str], body: bytes) -> WSGIEnviro
         "REMOTE_ADDR": client,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.scheme,
-        "wsgi.input": BytesIO(body),
+        "wsgi.input": BytesIO(body) if isinstance(body, bytes) else body,
         "wsgi.errors": _Log(),
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": _File,
     }
+
+
+def _length(body: bytes | IO[bytes]) -> int:
+    if isinstance(body, bytes):
+        return len(body)
+    length = body.seek(0, 2)
+    body.seek(0)
+    return length
 
 
 def is_authenticated(environ: WSGIEnvironment) -> bool:

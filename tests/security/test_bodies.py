@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ import pytest
 import requests
 
 from mirrorserver.rsgi.bodies import MaxBody, max_body
+from tests.advisories import files as files_of_advisories
+from tests.advisories import records
 from tests.mirrorserver.server import Server, until
 
 PASSWORD = "correct horse battery"
@@ -32,6 +35,13 @@ def token(server: Server) -> str:
     login = {"username": "admin", "password": PASSWORD}
     answer = requests.post(f"{url(server)}/api/auth/login", json=login, timeout=20)
     return str(answer.json()["token"])
+
+
+def large_archive() -> bytes:
+    """A record, and more than fits in memory: bytes that do not compress."""
+    return files_of_advisories.zipped(
+        {"0.json": records.PYYAML, "README": random.Random(0).randbytes(3_000_000)}
+    )
 
 
 def url(server: Server) -> str:
@@ -93,6 +103,9 @@ def test_known_clients_may_send_more_and_most_where_lists_belong(
         ("/channels/main/sub/mirrors/12/edit/", MaxBody.SPECS),
         ("/api/account/tokens", MaxBody.AUTHENTICATED),
         ("/profile/password/", MaxBody.AUTHENTICATED),
+        ("/api/advisories/import", MaxBody.FILE),
+        ("/cves/data/import/", MaxBody.FILE),
+        ("/api/cves/curations", MaxBody.AUTHENTICATED),
         ("/sign-in/", MaxBody.ANONYMOUS),
         ("/api/auth/login", MaxBody.ANONYMOUS),
     ],
@@ -102,7 +115,26 @@ def test_how_much_an_address_takes(path: str, allowed: MaxBody) -> None:
     assert max_body("GET", path) <= MaxBody.AUTHENTICATED
 
 
-def test_no_address_takes_files_and_nothing_is_written(server: Server) -> None:
+def test_a_file_of_advisories_is_received_from_known_clients_only(
+    server: Server, token: str
+) -> None:
+    before = sorted((server.data / "tmp").iterdir())
+    address = f"{url(server)}/api/advisories/import"
+    files = {"file": large_archive()}
+    assert requests.post(address, files=files, timeout=20).status_code == 401
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = requests.post(address, files=files, headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["added"]) == (200, 1), answer.text
+    bundle = requests.get(f"{url(server)}/api/advisories/bundle", headers=headers, timeout=20)
+    assert bundle.content.startswith(b"PK")
+    files = {"file": bundle.content}
+    answer = requests.post(address, files=files, headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["unchanged"]) == (200, 1), answer.text
+    assert sorted((server.data / "tmp").iterdir()) == before
+
+
+def test_no_other_address_takes_files_and_nothing_is_written(server: Server) -> None:
+    before = sorted((server.data / "tmp").iterdir())
     before = sorted((server.data / "tmp").iterdir())
     files = {"file": b"x" * 10_000}
     answer = requests.post(f"{url(server)}/sign-in/", files=files, timeout=20)

@@ -22,6 +22,7 @@ from channels.models import Channel, Download, Package
 from ecosystems import registry
 from ecosystems.base import Ecosystem, VersionKey
 from ecosystems.records import Record
+from publishing.advisory_listings import Mark, file_marks
 from web.api.schemas import JsonObject
 
 COMMANDS = {
@@ -61,13 +62,27 @@ class PackageItem(TypedDict):
     file_count: int
     size: int
     cve_count: int
-    cve_score: None
-    cve_status: None
+    cve_score: float | None
+    cve_status: str | None
+    cve_severity: str
+    malware: bool
+    advisory_data: bool
     updated_at: str
 
 
+class MarkItem(TypedDict):
+    """What advisories say of a file."""
+
+    cve_score: float | None
+    cve_status: str | None
+    cve_count: int
+    cve_severity: str
+    malware: bool
+    advisory_data: bool
+
+
 class FileItem(TypedDict):
-    """A file; without the last three where only the index is asked."""
+    """A file; without the last six where only the index is asked."""
 
     name: str
     basename: str
@@ -82,8 +97,13 @@ class FileItem(TypedDict):
     created_at: str
     updated_at: str
     url: str
-    cve_score: None
-    cve_status: None
+    cve_score: float | None
+    cve_status: str | None
+    cve_count: NotRequired[int]
+    cve_severity: NotRequired[str]
+    malware: NotRequired[bool]
+    advisory_data: NotRequired[bool]
+    """False: no source has data of it, which does not mean that it is safe."""
     state: NotRequired[str]
     size: NotRequired[int | None]
     download_count: NotRequired[int]
@@ -120,8 +140,18 @@ class Packages:
         """The last build of the highest version."""
         return max(self._files, key=lambda listed: self._age(listed[1]), default=None)
 
+    @property
+    def records(self) -> list[Record]:
+        """The files, whatever their section."""
+        return [record for _, record in self._files]
+
     def item(
-        self, totals: PackageTotals, description: PackageDescription | None, *, downloads: int
+        self,
+        totals: PackageTotals,
+        description: PackageDescription | None,
+        *,
+        downloads: int,
+        mark: Mark,
     ) -> PackageItem:
         """The package's item; `description` is that of conda's channeldata."""
         channel, (_, newest) = self._channel, self.newest or ("", Record())
@@ -153,10 +183,12 @@ class Packages:
             "download_count": downloads if totals.download_count is None else totals.download_count,
             "file_count": totals.file_count,
             "size": self._size(totals.size),
-            # The vendor's clients read these; this server has no vulnerability data yet.
-            "cve_count": 0,
-            "cve_score": None,
-            "cve_status": None,
+            "cve_count": mark.count,
+            "cve_score": mark.score.value if mark.score else None,
+            "cve_status": mark.status,
+            "cve_severity": mark.severity,
+            "malware": mark.malware,
+            "advisory_data": mark.covered,
             "updated_at": _when(newest),
         }
 
@@ -193,9 +225,11 @@ def file_items(
     sizes = _sizes(channel, [record for _, record in files])
     counts = _downloads(channel, name)
     ecosystem = registry.of_family(family)
+    marks = file_marks(family, {name: [record for _, record in files]})[name]
     return [
         {
             **file_item(channel, ecosystem, section, record),
+            **_marked(marks[record.filename]),
             "state": "active" if sizes.keys() & {record.sha256, record.md5} else "passive",
             "size": _size(record, sizes),
             "download_count": counts.get((section, record.filename), 0),
@@ -224,6 +258,17 @@ def file_item(channel: Channel, ecosystem: Ecosystem, section: str, record: Reco
         "url": f"{url}/{ecosystem.file_path(section, record.name, record.filename)}",
         "cve_score": None,
         "cve_status": None,
+    }
+
+
+def _marked(mark: Mark) -> MarkItem:
+    return {
+        "cve_score": mark.score.value if mark.score else None,
+        "cve_status": mark.status,
+        "cve_count": mark.count,
+        "cve_severity": mark.severity,
+        "malware": mark.malware,
+        "advisory_data": mark.covered,
     }
 
 

@@ -7,7 +7,7 @@ searched for is counted as far as `COUNT_LIMIT`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import F, OuterRef, QuerySet, Subquery, Sum
@@ -16,6 +16,8 @@ from django.db.models.functions import Coalesce
 from channels import channeldata
 from channels.models import Channel, Download, Package
 from ecosystems import registry
+from ecosystems.records import Record
+from publishing.advisory_listings import Mark, file_marks, package_marks
 from web.api import package_items
 from web.api.package_items import (
     FileItem,
@@ -155,12 +157,39 @@ def _packages(packages: Sequence[PackageTotals]) -> list[PackageItem]:
             (pk, name): texts
             for name, texts in channeldata.package_descriptions(channel, conda).items()
         }
+    opened = {key: Packages(channels[key[0]], of_package) for key, of_package in rows.items()}
+    marks = _marks(channels, opened)
     return [
-        Packages(channels[pk], rows[pk, family, name]).item(
+        opened[pk, family, name].item(
             package,
             texts_of.get((pk, name)) if family == "conda" else None,
             downloads=counts.get((pk, name), 0),
+            mark=marks[pk, family, name],
         )
         for package in packages
         for pk, family, name in [(package.channel_id, package.family, package.name)]
     ]
+
+
+def _marks(
+    channels: Mapping[int, Channel], opened: Mapping[tuple[int, str, str], Packages]
+) -> dict[tuple[int, str, str], Mark]:
+    """What advisories say of these packages; of one that none is about, whether any could be."""
+    marks: dict[tuple[int, str, str], Mark] = {}
+    for pk, channel in channels.items():
+        names = [name for of_channel, _, name in opened if of_channel == pk]
+        with_advisories = package_marks(channel, names)
+        marks |= {(pk, *key): mark for key, mark in with_advisories.items()}
+    unmarked: dict[str, dict[str, list[Record]]] = {}
+    for key, packages in opened.items():
+        if key not in marks:
+            _, family, name = key
+            unmarked.setdefault(family, {}).setdefault(name, []).extend(packages.records)
+    covered = {
+        (family, name): all(mark.covered for mark in of_files.values())
+        for family, records in unmarked.items()
+        for name, of_files in file_marks(family, records).items()
+    }
+    for key in opened.keys() - marks.keys():
+        marks[key] = Mark(covered=covered[key[1:]])
+    return marks

@@ -37,7 +37,8 @@ class StorableParser(Parser):
         self, data: MultiValueDict[str, str], list_fields: list[str], request: HttpRequest
     ) -> JsonObject:
         for key, values in data.lists():
-            _check_storable([key, *values])
+            # ninja reads the files of a form here, too; their names are not stored.
+            _check_storable([key, *(value for value in values if isinstance(value, str))])
         return super().parse_querydict(data, list_fields, request)
 
 

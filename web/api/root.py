@@ -18,8 +18,11 @@ from accounts.errors import ApiError
 from web import throttle
 from web.api import (
     accounts,
+    advisory_data,
     audit,
     channels,
+    curations,
+    cves,
     error_handlers,
     history,
     mirrors,
@@ -29,6 +32,7 @@ from web.api import (
     revisions,
     runs,
     unsupported,
+    vex,
 )
 from web.api.authentication import AUTH
 from web.api.parsing import StorableParser, TextIdRenderer
@@ -37,6 +41,8 @@ from web.unavailable import UNAVAILABLE
 
 ROUTERS = (
     accounts, audit, channels, packages, revisions, readership, history, mirrors, runs, previews,
+    # Before the advisories: an id could be “curations”.
+    curations, cves, advisory_data, vex,
     # The last: it answers every address that no other has.
     unsupported,
 )  # fmt: skip

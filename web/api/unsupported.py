@@ -24,7 +24,6 @@ UNSUPPORTED = (
         rf"PUT {_CHANNEL}/artifacts/bulk",
         "This server does not copy, move or delete packages in bulk.",
     ),
-    (r"GET cves(/.*)?", "This server has no vulnerability data yet."),
     (
         r"\w+ system/settings",
         "This server is configured with environment variables; see docs/configuration.md.",
@@ -38,9 +37,8 @@ UNSUPPORTED = (
         "Channels cannot be shared with single users; use roles and privacy.",
     ),
     (rf"\w+ {_CHANNEL}/groups(/.*)?", "This server has no groups yet."),
-    (rf"\w+ {_CHANNEL}/cves(/.*)?", "This server has no vulnerability data yet."),
     (
-        rf"\w+ {_CHANNEL}/artifacts/[^/]+/[^/]+/(readme|cves|dependencies)",
+        rf"\w+ {_CHANNEL}/artifacts/[^/]+/[^/]+/(readme|dependencies)",
         "This server does not read package contents yet.",
     ),
     (r"\w+ (account/)?groups(/.*)?", "This server has no groups yet."),

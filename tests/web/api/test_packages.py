@@ -136,7 +136,7 @@ class TestPackages:
             "ckey", "name", "basename", "version", "family", "type", "channel", "subchannel",
             "metadata", "signatures",
             "created_at", "updated_at", "state", "size", "url", "download_count",
-            "cve_score", "cve_status",
+            "cve_score", "cve_status", "cve_count", "cve_severity", "malware", "advisory_data",
         }  # fmt: skip
         assert set(body["items"][0]) == keys
         assert body["items"][0]["state"] == "passive"
