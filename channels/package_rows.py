@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from channels import shards
 from channels.listed_from import ListedFrom
-from channels.models import Channel, Package, Shard
+from channels.models import Channel, Package, Shard, Tallies
 from ecosystems.base import Ecosystem
 
 BATCH_NAMES = 200
@@ -36,7 +36,7 @@ class Listing:
     present: int = 0
     stale: bool = False
     has_purls: bool = False
-    tally: dict[str, dict[str, int]] = field(default_factory=dict)
+    tally: Tallies = field(default_factory=dict)
     sources: list[ListedFrom] = field(default_factory=list)
     digest: str = ""
     packed: bytes = b""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypedDict
+
+from django.db.models import QuerySet
 
 from channels.models import Channel, Package
 from ecosystems import registry
@@ -56,6 +58,15 @@ def tally_of(part: SourceRecords) -> Tally:
     if part.dropped:
         tally[str(State.STAYS)] = len(part.dropped)
     return tally
+
+
+def by_package(rows: QuerySet[Package], mirror_id: int) -> Iterator[tuple[str, str, Tally]]:
+    """Section, name and tally of each package that this mirror has records of."""
+    # JSON has texts for keys.
+    key = str(mirror_id)
+    for section, name, tallies in rows.values_list("section", "name", "tally").iterator():
+        if key in tallies:
+            yield section, name, tallies[key]
 
 
 def add_tally(total: Tally, tally: Mapping[str, int]) -> None:

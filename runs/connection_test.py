@@ -68,7 +68,7 @@ def probe(
     limits.hit_setting_or_raise(
         "tests", f"account {asker.pk}", settings.LIMIT_TESTS, TOO_MANY_TESTS
     )
-    if upstream.channel_id is not None:
+    if upstream.is_local:
         return _result(upstream, _detect_local_channel(upstream), [])
     requests = _LimitedRequests(upstream.url, is_disconnected)
     patience = replace(settings.UPSTREAM_LIMITS, connect_timeout=CONNECT_SECONDS)

@@ -11,7 +11,14 @@ from ecosystems import registry
 from mirrors.models import Mirror, Run
 from publishing.diff import compare
 from publishing.inputs import gather, with_terms
-from publishing.tallies import LICENSE_UNKNOWN, Tally, accepted_snapshots, file_counts, planned
+from publishing.tallies import (
+    LICENSE_UNKNOWN,
+    Tally,
+    accepted_snapshots,
+    by_package,
+    file_counts,
+    planned,
+)
 from runs.context import RunContext
 
 
@@ -52,12 +59,10 @@ NO_CHANGES = ChannelChanges(added=0, replaced=0, removed=0, revisions=[])
 def published(context: RunContext, channel: Channel, changes: ChannelChanges) -> RunCounts:
     """The counts as the publication wrote them."""
     rows = Package.objects.at(channel.current).filter(channel=channel)
-    key = str(context.run.mirror_id)
-    tallies = rows.values_list("tally", flat=True).iterator()
     # The publication judged by the saved filter, which may have changed since the run began.
     saved = Mirror.objects.select_related("filter").get(pk=context.run.mirror_id)
-    mine = (tally[key] for tally in tallies if key in tally)
-    return _counts(context.run, mine, saved.filter.terms, changes)
+    tallies = (tally for *_, tally in by_package(rows, context.run.mirror_id))
+    return _counts(context.run, tallies, saved.filter.terms, changes)
 
 
 def unpublished(context: RunContext, channel: Channel, changes: ChannelChanges) -> RunCounts:
@@ -104,9 +109,7 @@ def packages_of_unknown_license(run: Run, *, most: int) -> list[str]:
     channel = Channel.objects.get(pk=run.mirror.channel_id)
     rows = Package.objects.at(channel.current).filter(channel=channel).order_by("name")
     names = (
-        name
-        for name, tally in rows.values_list("name", "tally").iterator()
-        if tally.get(str(run.mirror_id), {}).get(LICENSE_UNKNOWN)
+        name for _, name, tally in by_package(rows, run.mirror_id) if tally.get(LICENSE_UNKNOWN)
     )
     return list(islice(names, most))
 

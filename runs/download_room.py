@@ -56,5 +56,5 @@ class LocalRoom(DownloadRoom):
 
 def room_for(run: Run) -> DownloadRoom:
     """The room for a run's downloads, by what its mirror reads."""
-    local = run.mirror.upstream.channel_id is not None
+    local = run.mirror.upstream.is_local
     return LocalRoom(run) if local else DownloadRoom(run)

@@ -14,6 +14,7 @@ from channels.texts import storable
 from ecosystems.progress import Stop
 from mirrors.models import ExcludedNames, NamesByRule, Run, Snapshot
 from publishing import file_lists
+from publishing.tallies import by_package
 
 NAMED = 100
 """How many files of each reason are named."""
@@ -84,12 +85,11 @@ def _packages(run: Run, missing: Missing) -> Packages | None:
     if unnamed["n"] and "mirror.invalid" in remaining:
         _subtract(remaining, "mirror.invalid", unnamed["n"])
     packages: Packages = {}
-    key = str(run.mirror_id)
     rows = Package.objects.at(channel.current).filter(channel=channel).order_by("section", "name")
-    for section, name, tally in rows.values_list("section", "name", "tally").iterator():
+    for section, name, tally in by_package(rows, run.mirror_id):
         if not remaining:
             break
-        for reason, number in tally.get(key, {}).items():
+        for reason, number in tally.items():
             if reason in remaining:
                 packages.setdefault(section, set()).add(name)
                 _subtract(remaining, reason, number)

@@ -97,7 +97,7 @@ class Fetch:
                 optional = self._source.fetch_optional(snapshot.address, section, context)
                 self.snapshots[section] = self._rows.save_optional(snapshot, optional)
             # A channel of this server costs no request, and its root may change alone.
-            local = self.upstream.channel_id is not None
+            local = self.upstream.is_local
             if self._fetched or self.upstream.missed or local:
                 self._read_root(client)
 

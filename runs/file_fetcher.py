@@ -98,7 +98,7 @@ class FileFetcher:
         patience: float | None = None,
     ) -> Digest:
         source, client = self._clients[item.file_source_id]
-        if source.channel_id is not None:
+        if source.is_local:
             return blocking.fetch_from_channel(
                 source, item.section, file.filename, name=item.name, stop=self._stop
             )

@@ -33,4 +33,4 @@ class IndexSource(Protocol):
 
 def index_source(upstream: Upstream, ecosystem: Ecosystem) -> IndexSource:
     """The source of an upstream's indexes."""
-    return ecosystem if upstream.channel_id is None else LocalChannel(upstream)
+    return LocalChannel(upstream) if upstream.is_local else ecosystem

@@ -75,7 +75,7 @@ def _fetch(context: RunContext, row: UnavailableFile, record: Record) -> Digest:
     )
     if extracted is not None:
         return extracted
-    if source.channel_id is not None:
+    if source.is_local:
         return blocking.fetch_from_channel(
             source, row.section, companion.filename, name=row.name, stop=context.check
         )

@@ -12,6 +12,7 @@ from channels.models.revision import (
     Publication,
     Revision,
     Shard,
+    Tallies,
 )
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "Revision",
     "Shard",
     "SourceLink",
+    "Tallies",
     "UnavailableFile",
 ]

@@ -21,6 +21,11 @@ class FileSource(models.Model):
     def __str__(self) -> str:
         return self.base_url
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a channel of this server: its files are read without a request."""
+        return self.channel_id is not None
+
 
 class Blob(models.Model):
     """Bytes on disk by SHA-256. A row exists only once its file is durable."""

@@ -20,6 +20,9 @@ from channels.states import ACTIVE
 FOREVER = 2_147_483_647
 """`removed_in` of what no revision has removed."""
 
+Tallies = dict[str, dict[str, int]]
+"""{mirror id: {"active" | "passive" | "missing" | "mirror.<rule>" | "channel.<rule>": n}}"""
+
 Interval_co = TypeVar("Interval_co", bound="Interval", covariant=True)
 
 
@@ -71,8 +74,7 @@ class Package(Interval):
     """True: files may have come or be missing, so the next publication judges it again."""
     has_purls = models.BooleanField(default=False)
     """Whether records state package URLs: advisories of other names can be about its files."""
-    tally = models.JSONField(default=dict)
-    """{mirror id: {"active" | "passive" | "missing" | "mirror.<rule>" | "channel.<rule>": n}}"""
+    tally: models.JSONField[Tallies, Tallies] = models.JSONField(default=dict)
     sources = ListedFromField(default=list)
     """Where its files come from: a list of `ListedFrom`."""
 

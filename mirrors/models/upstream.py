@@ -38,6 +38,11 @@ class Upstream(models.Model):
     def __str__(self) -> str:
         return self.url
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a channel of this server: nothing is asked for over the network."""
+        return self.channel_id is not None
+
 
 class Snapshot(models.Model):
     """An upstream's index of one section as fetched, grouped by name into a pack."""
