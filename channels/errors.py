@@ -32,6 +32,14 @@ class Missing(Exception):
         self.status = status
 
 
+class Refused(Missing):
+    """Rules refuse every file of a package; `reason` says which one and why."""
+
+    def __init__(self, detail: str, *, reason: str) -> None:
+        super().__init__(detail, lasting=False)
+        self.reason = reason
+
+
 class Interrupted(Exception):
     """The work ends here because somebody asked for it, not because it went wrong."""
 

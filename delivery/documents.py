@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from channels import blobs
 from channels.access import effective_privacy
-from channels.errors import Missing
+from channels.errors import Missing, Refused
 from channels.models import Channel, Document, Package
 from delivery import paths
 from delivery.paths import Address
 from delivery.ranges import http_date
 from delivery.responses import FOREVER_AGE, INDEX_AGE, Entity
 from ecosystems.base import Ecosystem
-from ecosystems.documents import Location
+from ecosystems.documents import Location, Page
 from publishing import explain
 
 
@@ -61,8 +61,12 @@ def page(
     )
     served = rows.values_list("shard__served", "shard__served_sha256").first()
     if served is None or served[0] is None:
-        raise _no_package(channel, location, judged=served is not None)
-    document = ecosystem.page(bytes(served[0]), served[1], form)
+        judged = served is not None and number == channel.current
+        raise _no_package(channel, location, judged=judged)
+    return _page_entity(channel, ecosystem.page(bytes(served[0]), served[1], form), form)
+
+
+def _page_entity(channel: Channel, document: Page, form: str) -> Entity:
     return Entity(
         etag=document.etag,
         size=len(document.body),
@@ -78,7 +82,17 @@ def _no_package(channel: Channel, location: Location, *, judged: bool) -> Missin
     """`judged`: there are files of the name, and none of them is listed."""
     text = f"The channel {channel.path} lists no package {location.name}."
     verdict = explain.package_verdict(channel, location.section, location.name) if judged else None
-    return Missing(f"{text} {verdict.message}" if verdict else text, lasting=verdict is None)
+    if verdict is None:
+        return Missing(text)
+    return Refused(f"{text} {verdict.message}", reason=verdict.message)
+
+
+def refused_page(
+    channel: Channel, name: str, reason: str, *, ecosystem: Ecosystem, form: str
+) -> Entity | None:
+    """The page of a package of which rules refuse every file; None where the type has none."""
+    document = ecosystem.refused_page(name, reason, form)
+    return None if document is None else _page_entity(channel, document, form)
 
 
 def shard(channel: Channel, address: Address) -> Entity:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, replace
 
 from channels import access
-from channels.errors import Missing
+from channels.errors import Missing, Refused
 from channels.models import Channel
 from channels.validation import is_reserved
 from delivery import auth, cache, documents, listed_files, paths, revisions
@@ -145,9 +145,35 @@ def _under_prefix(
         inner = replace(address, section=location.section, filename=location.filename)
         vary = "Accept" if form else ""
         return CachedAnswer(until, entity=documents.index(channel, inner, number, vary=vary))
+    try:
+        return _on_demand(channel, location, number, ecosystem=ecosystem, form=form, until=until)
+    except Refused as error:
+        if location.filename:
+            raise
+        # PEP 792: clients are told why there are no files, which a 404 cannot do.
+        reason = error.reason
+        entity = documents.refused_page(
+            channel, location.name, reason, ecosystem=ecosystem, form=form
+        )
+        if entity is None:
+            raise
+        return CachedAnswer(min(until, time.monotonic() + SHORT_SECONDS), entity=entity)
+
+
+def _on_demand(
+    channel: Channel,
+    location: Location,
+    number: int,
+    *,
+    ecosystem: Ecosystem,
+    form: str,
+    until: float,
+) -> CachedAnswer:
     # A passive mirror of a Python index knows names only; the first request brings the page.
     try:
         return _of_package(channel, location, number, ecosystem=ecosystem, form=form, until=until)
+    except Refused:
+        raise
     except Missing:
         if not on_demand_packages.ensure_package(channel, location.section, location.name, number):
             raise

@@ -227,6 +227,10 @@ class Ecosystem(ABC):
         """A package's page, from the served form of its shard, whose hash is `digest`."""
         raise NotImplementedError
 
+    def refused_page(self, _name: str, _reason: str, _form: str, /) -> Page | None:
+        """The page of a package of which every file is refused; None where clients know none."""
+        return None
+
     @abstractmethod
     def documents(
         self, section: str, shards: Shards, folder: Path, extras: Mapping[str, Sequence[Path]]

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from accounts import locks
 from channels import blobs, connection_slots, package_rows, shards
-from channels.errors import Missing
+from channels.errors import Missing, Refused
 from channels.file_sources import client_for
 from channels.models import FOREVER, Channel, Generation, Package, Revision
 from channels.package_rows import Listing
@@ -108,7 +108,8 @@ def _refusal(inputs: Inputs, mirror: MirrorInputs, section: str, name: str) -> R
 def _raise_refusal(inputs: Inputs, mirrors: list[MirrorInputs], section: str, name: str) -> None:
     for mirror in mirrors:
         if reason := _refusal(inputs, mirror, section, name):
-            raise Missing(f"{name} is left out by the {reason.by}'s filter: {reason.detail}.")
+            text = f"{name} is left out by the {reason.by}'s filter: {reason.detail}."
+            raise Refused(text, reason=text)
 
 
 _name_lists: Sized[frozenset[str]] = Sized(NAMES_MEMORY)

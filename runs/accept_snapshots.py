@@ -23,6 +23,7 @@ from publishing.inputs import pack, published_identity
 from runs.context import RunContext
 from runs.fetch import Fetch
 from runs.guard import Facts, objection
+from runs.withdrawals import with_withdrawals
 
 SHOWN_SECTIONS = 3
 """How many sections are named in an error."""
@@ -75,21 +76,43 @@ def accept_or_hold(context: RunContext, fetch: Fetch) -> Acceptance:
         for section, snapshot in fetched.items()
         if section not in held and snapshot != accepted.get(section)
     }
+    merged = _merged(context, held, fetched, accepted)
     with transaction.atomic():
         # Mirror before run, as all who lock both do.
         saved = Mirror.objects.select_for_update(of=("self",)).get(pk=mirror.pk)
+        for section, snapshot in merged.items():
+            snapshot.save()
+            accept_snapshot(mirror, section, snapshot.pk)
         _write_accepted(mirror, changed, fetched, accepted)
         _write_held(context, mirror, held, same_source=saved.upstream_id == mirror.upstream_id)
         # What the counts and lists of this run are about: a held section as it was before.
         judged = {key: snap.pk for key, snap in fetched.items() if snap and key not in held}
-        judged |= {key: accepted[key].pk for key in held if key in accepted}
+        judged |= {key: snap.pk for key, snap in (accepted | merged).items() if key in held}
         context.run.write(snapshots=judged, held=held)
-        publishes = bool(changed) or _root_differs(mirror)
+        publishes = bool(changed or merged) or _root_differs(mirror)
         if publishes:
             context.request_publication()
     _warn(context, fetch, accepted, held)
     gone = [section for section, snapshot in changed.items() if not snapshot and mirror.active]
     return Acceptance(changed=publishes, held=held, gone=gone)
+
+
+def _merged(
+    context: RunContext, held: Holds, fetched: dict[str, Snapshot | None], accepted: Snapshots
+) -> Snapshots:
+    """What is accepted in place of held sections whose upstream withdraws packages as unsafe."""
+    merged: Snapshots = {}
+    earlier = _same_source(context.run.mirror, accepted)
+    for section in held:
+        before, snapshot = earlier.get(section), fetched.get(section)
+        if before is not None and snapshot is not None:
+            replacement = with_withdrawals(context, before, snapshot)
+            if replacement is not None:
+                merged[section] = replacement
+                # In the numbers that the next run will see, which would hold it anew otherwise.
+                reason = _objection(context.run.mirror, section, replacement, snapshot)
+                held[section]["reason"] = reason or held[section]["reason"]
+    return merged
 
 
 def _write_accepted(

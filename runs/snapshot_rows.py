@@ -21,6 +21,7 @@ from ecosystems import left_out
 from ecosystems.indexes import FetchedIndex, OptionalFiles, ParsedIndex
 from ecosystems.pack import Pack
 from mirrors.models import Snapshot, Upstream
+from runs.withdrawals import MERGED
 
 
 class SnapshotRows:
@@ -133,6 +134,8 @@ class SnapshotRows:
 def latest_snapshot(upstream: Upstream, section: str, scope: str | None = None) -> Snapshot | None:
     """The last snapshot of a section; of one scope, where it is given."""
     rows = Snapshot.objects.filter(upstream=upstream, section=section)
+    # Not one that was put together here: it says nothing of what the upstream last answered.
+    rows = rows.exclude(sha256=MERGED)
     if scope is not None:
         rows = rows.filter(scope=scope)
     return rows.order_by("-pk").first()

@@ -177,6 +177,9 @@ class PythonSimple(Ecosystem):
     def page(self, served: bytes, digest: str, form: str) -> Page:
         return pages.page(served, digest, form)
 
+    def refused_page(self, name: str, reason: str, form: str) -> Page:
+        return pages.refused_page(name, reason, form)
+
     def documents(
         self, section: str, shards: Shards, folder: Path, extras: Mapping[str, Sequence[Path]]
     ) -> Iterator[Document]:

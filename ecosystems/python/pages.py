@@ -80,6 +80,22 @@ def page(stored: bytes, digest: str, form: str) -> Page:
     return Page(project_html(text), f'"{digest}-{form}"', MEDIA_TYPES[form])
 
 
+def refused_page(name: str, reason: str, form: str) -> Page:
+    """The page of a project that may not be used: without files, and with the reason (PEP 792)."""
+    status = {"status": "quarantined", "reason": reason}
+    text = msgspec.json.encode(
+        {
+            "meta": {"api-version": NEWEST},
+            "name": name,
+            "versions": [],
+            "files": [],
+            "project-status": status,
+        }
+    )
+    body = text if form == JSON else project_html(text)
+    return Page(body, f'"{hashlib.sha256(body).hexdigest()}"', MEDIA_TYPES[form])
+
+
 def project_html(text: bytes) -> bytes:
     """The HTML form of a page, from its JSON form."""
     page = _shown_decoder.decode(text)

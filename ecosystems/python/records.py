@@ -23,6 +23,7 @@ from ecosystems.python.names import (
 from ecosystems.records import Invalid, Record
 
 QUARANTINED = "the upstream has quarantined the project"
+LONGEST_REASON = 300
 UNVERIFIED = "_unverified"
 """Marks an entry whose hash is that of the bytes that came first: its index states none."""
 
@@ -45,7 +46,8 @@ def records(body: bytes, *, name: str) -> list[Record | Invalid]:
     stored = split(body)
     decoded = entries.decode(body, stored.files)
     if quarantined(stored.status):
-        return [Invalid(entry.filename[:LONGEST_FILE], QUARANTINED) for entry in decoded]
+        why = _why_quarantined(stored.status)
+        return [Invalid(entry.filename[:LONGEST_FILE], why) for entry in decoded]
     hashes = _hashes(decoded)
     checked = [
         entry
@@ -152,6 +154,12 @@ def quarantined(status: bytes) -> bool:
 
 class _Status(msgspec.Struct):
     status: str = ""
+    reason: str = ""
+
+
+def _why_quarantined(status: bytes) -> str:
+    reason = " ".join(msgspec.json.decode(status, type=_Status).reason.split())[:LONGEST_REASON]
+    return f"{QUARANTINED}: {reason}" if reason else QUARANTINED
 
 
 def _hashes(decoded: list[entries.Entry | Invalid]) -> set[str]:

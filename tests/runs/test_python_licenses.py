@@ -45,7 +45,7 @@ class TestRules:
         assert run.counts["mirror_filtered"] == {"license": 1}
         assert (run.counts["active"], run.counts["listed"]) == (1, 2)
         assert run.counts["license_unknown"] == 0
-        assert ask(channel, "/viral/").status == 404
+        assert files(channel, "viral") == []
         assert files(channel, "free") == [FREE]
         again = scene.run_now(what)
         assert again.counts["mirror_filtered"] == {"license": 1}
