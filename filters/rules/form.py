@@ -7,15 +7,16 @@ place in the list, in sentences for the person who filled in the form.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ecosystems.conda.channel import is_subdir
 from ecosystems.errors import SpecError
 from ecosystems.kinds import KIND_OF_FAMILY
 from ecosystems.licenses import canonical
 from ecosystems.records import Spec
+from filters.rules.age_form import AGE_FIELDS, age_problems, normalized_age
+from filters.rules.problems import Problem, day, short
 from filters.rules.slimming_form import (
     SLIMMING_FIELDS,
     UNHASHED,
@@ -38,7 +39,9 @@ CVE_UNKNOWN = ("include", "exclude")
 CVE_STATUSES = ("reported", "active", "mitigated", "cleared", "disputed")
 """What people can have found out about an advisory; "reported": nobody has looked yet."""
 DATES = ("date_from", "date_to")
-FIELDS = (*LISTS, "cve_score_threshold", "cve_unknown", *FLAGS, *DATES, *SLIMMING_FIELDS)
+FIELDS = (
+    *LISTS, "cve_score_threshold", "cve_unknown", *FLAGS, *DATES, *AGE_FIELDS, *SLIMMING_FIELDS,
+)  # fmt: skip
 SIGNED = "only_signed"
 """Sent by the vendor's client, which always names it; this server looks at no signatures."""
 
@@ -50,17 +53,8 @@ MOST_PATTERNS = 1_000
 API_TYPES: dict[str, str] = {str(family): str(kind) for family, kind in KIND_OF_FAMILY.items()}
 """The API's name of a type, by its family."""
 _FAMILIES = {word.lower(): family for family, api in API_TYPES.items() for word in (family, api)}
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 ParseSpec = Callable[[str], Spec]
-
-
-class Problem(NamedTuple):
-    """What is wrong with a filter, and where; `place` counts from 0 in a list."""
-
-    field: str
-    place: int | None
-    message: str
 
 
 def kind_of(name: str) -> str | None:
@@ -78,7 +72,7 @@ def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror")
     """All that keeps `filters` from being saved for a mirror or a channel."""
     all_problems = [
         Problem(field, None, f'"{field}" is no filter; the filters are {", ".join(FIELDS)}')
-        for field in map(_short, filters)
+        for field in map(short, filters)
         if field not in (*FIELDS, SIGNED)
     ]
     if filters.get(SIGNED):
@@ -94,6 +88,7 @@ def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror")
             all_problems.append(Problem(field, None, f'"{field}" is either true or false'))
     all_problems += _score_problems(filters) + _unknown_problems(filters)
     all_problems += [Problem(*entry) for entry in slimming_problems(filters, by=by)]
+    all_problems += age_problems(filters, spec)
     return all_problems + _date_problems(filters) + _together(filters)
 
 
@@ -121,7 +116,7 @@ def _list_problems(field: str, value: object, spec: ParseSpec) -> list[Problem]:
 def _read_entry(field: str, entry: object, spec: ParseSpec) -> bool:
     """Refuses a bad entry; tells whether it is a spec that fits many names."""
     if not isinstance(entry, str):
-        raise SpecError(f"{_short(entry)} is not a text")
+        raise SpecError(f"{short(entry)} is not a text")
     if not entry.strip():
         raise SpecError("the entry is empty")
     if len(entry) > LONGEST_ENTRY:
@@ -174,27 +169,6 @@ def _date_problems(filters: Mapping[str, Any]) -> list[Problem]:
     return date_problems
 
 
-def day(value: object) -> dt.date | None:
-    """The day that a filter's value names, None where it is empty; ValueError otherwise."""
-    if value is None or value == "":
-        return None
-    # A datetime is a date, too, and its time of day would be lost.
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    if isinstance(value, str) and _DATE.fullmatch(value.strip()):
-        try:
-            return dt.date.fromisoformat(value.strip())
-        except ValueError as error:
-            raise ValueError(f'"{value}" is no day of the calendar') from error
-    raise ValueError(f'"{_short(value)}" is no date; dates look like 2026-01-31')
-
-
-def _short(value: object) -> str:
-    """A value of any type and size, as a sentence can hold it."""
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
 def _together(filters: Mapping[str, Any]) -> list[Problem]:
     if not filters.get("only_specs"):
         return []
@@ -233,4 +207,4 @@ def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
     for field in DATES:
         date = day(filters.get(field))
         out[field] = None if date is None else date.isoformat()
-    return out | normalized_slimming(filters)
+    return out | normalized_age(filters) | normalized_slimming(filters)

@@ -2,7 +2,8 @@
 
 Rule: the first rule that rejects names the reason, in this order: platforms, malware,
 vulnerabilities, dates, the list of the only packages, exclusions (from which
-the includes rescue); so for the mirror, then for each channel.
+the includes rescue); so for the mirror, then for each channel. Age comes last of all, because
+it alone passes by itself.
 Whatever the name alone decides is decided once for all its records.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from ecosystems import licenses, memo
 from ecosystems.kinds import Family
 from ecosystems.records import Invalid, Record
+from filters.rules.age import Ages, hold_young
 from filters.rules.form import API_TYPES
 from filters.rules.model import DAY, Chosen, Reason, Rule, Rules
 from filters.rules.slimming import outdated_versions, slimming_checks
@@ -36,8 +38,12 @@ def judge(
     channels: Sequence[Rules],
     kind: str,
     advisories: Lookup | None = None,
+    ages: Ages | None = None,
 ) -> list[Reason | None]:
-    """One verdict per record, in order. The channels are the channel and its parent."""
+    """One verdict per record, in order. The channels are the channel and its parent.
+
+    `ages`: None where the rules on age are not asked.
+    """
     checks: list[_Check] = []
     last: Reason | None = None
     # In this order: what the mirror refuses is counted as the mirror's, whatever channels say.
@@ -55,6 +61,10 @@ def judge(
         else _verdict(record, checks, last)
         for record in records
     ]
+    if ages is not None:
+        # Before versions are counted: what is not listed yet must not push out what is.
+        every = (mirror, *channels)
+        hold_young(records, reasons, rules=every, ages=ages, advisories=advisories)
     if mirror.slimming.newest_versions:
         _exclude_outdated(mirror, records, reasons, kind)
     return reasons

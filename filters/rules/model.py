@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 from ecosystems.errors import SpecError
 from ecosystems.records import Record, Spec
-from filters.rules.form import ParseSpec, day, exact_name, kind_of, normalized
+from filters.rules.age_form import EXCEPTIONS
+from filters.rules.form import ParseSpec, exact_name, kind_of, normalized
+from filters.rules.problems import day
 from filters.rules.slimming import Slimming, compile_slimming
 from filters.rules.slimming_form import SLIMMING_FIELDS, UNHASHED
 
@@ -40,6 +42,7 @@ class Rule(StrEnum):
     ONLY_SPECS = "only_specs"
     EXCLUDE_SPECS = "exclude_specs"
     SUBDIRS = "subdirs"
+    AGE = "minimum_age"
     LEGACY = "duplicated_legacy_conda"
     """The same package is listed in conda's newer format."""
     INVALID = "invalid"
@@ -54,10 +57,12 @@ class Rule(StrEnum):
     TYPE = "type"
     DUPLICATE = "duplicate"
     """An older mirror of the channel provides a file of this name."""
+    REPLACED = "replaced"
+    """The upstream has new bytes under a name that is listed here, and they wait for a release."""
 
 
 SLIMMING_RULES = tuple(map(Rule, SLIMMING_FIELDS))
-_MIRRORS_OWN = (Rule.SIGNED, Rule.LEGACY, Rule.INVALID, Rule.UNHASHED, *SLIMMING_RULES)
+_MIRRORS_OWN = (Rule.SIGNED, Rule.LEGACY, Rule.INVALID, Rule.UNHASHED, Rule.REPLACED, *SLIMMING_RULES)
 _CHANNELS_OWN = (Rule.TYPE, Rule.DUPLICATE)
 MIRROR_RULES = tuple(rule for rule in Rule if rule not in _CHANNELS_OWN)
 """What a mirror's filter and its source leave out."""
@@ -136,6 +141,13 @@ class SpecIndex:
         return Chosen(matching) if matching else None
 
 
+class AgeException(NamedTuple):
+    """What a spec names is let through however young it is; until `ends_at` (ms), None for ever."""
+
+    spec: Spec
+    ends_at: int | None
+
+
 @dataclass(frozen=True, eq=False)
 class Rules:
     """One filter, compiled. Empty sets and indexes are no rule."""
@@ -158,6 +170,9 @@ class Rules:
     excluded_statuses: frozenset[str]
     date_from: dt.date | None
     date_to: dt.date | None
+    minimum_age_days: int
+    """0 = files of any age."""
+    age_exceptions: tuple[AgeException, ...]
     keep_legacy: bool
     allow_unhashed: bool
     """Files of which the index has no hash are trusted when they first come."""
@@ -171,11 +186,16 @@ class Rules:
     @property
     def after(self) -> int | None:
         """The first millisecond after the date range."""
-        return None if self.date_to is None else _milliseconds(self.date_to) + DAY
+        return _end(self.date_to)
 
 
 def _milliseconds(date: dt.date) -> int:
     return (date - _EPOCH).days * DAY
+
+
+def _end(last: dt.date | None) -> int | None:
+    """The first millisecond after a day."""
+    return None if last is None else _milliseconds(last) + DAY
 
 
 def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Rules:
@@ -207,6 +227,11 @@ def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Ru
         excluded_statuses=frozenset(form["cve_statuses_excluded"]),
         date_from=day(form["date_from"]),
         date_to=day(form["date_to"]),
+        minimum_age_days=form["minimum_age_days"],
+        age_exceptions=tuple(
+            AgeException(spec(entry["spec"]), _end(day(entry["expires_at"])))
+            for entry in form[EXCEPTIONS]
+        ),
         keep_legacy=form["keep_legacy"],
         allow_unhashed=form[UNHASHED],
         slimming=compile_slimming(form),
@@ -245,9 +270,14 @@ class _Foreign:
 
 def _digest(form: dict[str, Any], parsed: dict[str, list[Spec]], by: str) -> str:
     """A hash of what the filter means: order, repetition and spelling do not count."""
+    exceptions = sorted([entry["spec"], entry["expires_at"] or ""] for entry in form[EXCEPTIONS])
     meaning = {
-        key: sorted(set(value)) if isinstance(value, list) else value for key, value in form.items()
+        key: sorted(set(value)) if isinstance(value, list) else value
+        for key, value in form.items()
+        if key != EXCEPTIONS
     }
+    # Without an age there is nothing to except from.
+    meaning[EXCEPTIONS] = exceptions if form["minimum_age_days"] else []
     # By their canonical form: spelling a spec differently is no reason to judge everything anew.
     for field, specs in parsed.items():
         meaning[field] = sorted({getattr(spec, "canonical", spec.text) for spec in specs})

@@ -353,6 +353,8 @@ def test_the_canonical_form_has_every_key_once() -> None:
         "platform_tags": [],
         "newest_versions": None,
         "largest_size": None,
+        "minimum_age_days": 0,
+        "age_exceptions": [],
     }
 
 
