@@ -191,6 +191,19 @@ class Ecosystem(ABC):
         """The record, published with its SHA-256, which its index does not state."""
         return record
 
+    def may_stamp(self, _extras: Collection[str], /) -> bool:
+        """Whether records of an index with these optional files may be given a time by us."""
+        return True
+
+    def stamped(self, record: Record, _first_seen: int, /, *, at_first_run: bool) -> Record:
+        """The record, published with the time (ms) at which its file was first seen here.
+
+        For records that state no such time themselves. `at_first_run`: the file was there already
+        when its index was first read. A type whose records have no such time leaves them alone.
+        """
+        del at_first_run
+        return record
+
     # Files, and the small ones that belong to them.
 
     def read_license(self, _path: Path, _filename: str, /) -> tuple[str, str] | None:

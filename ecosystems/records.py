@@ -28,6 +28,9 @@ class Record(msgspec.Struct, gc=False, kw_only=True):
     license_known: bool = True
     """False: the index does not say it; the file itself may."""
     timestamp: int | None = None
+    indexed_at: int | None = None
+    """When the server that lists the file says that it took it in, as `timestamp`; None where it
+    does not say."""
     size: int = -1
     sha256: str = ""
     md5: str = ""

@@ -14,6 +14,7 @@ RULE_LABELS: dict[str, str] = {
     Rule.ONLY_SPECS: "Not in the include list",
     Rule.EXCLUDE_SPECS: "Exclude Packages",
     Rule.SUBDIRS: "Platforms",
+    Rule.AGE: "Minimum age",
     Rule.LEGACY: "Legacy packages (.tar.bz2 beside .conda)",
     Rule.INVALID: "Invalid records of the source",
     Rule.UNHASHED: "Files without a hash",
@@ -24,6 +25,7 @@ RULE_LABELS: dict[str, str] = {
     Rule.SIZE: "Larger than the largest size",
     Rule.TYPE: "Package types",
     Rule.DUPLICATE: "Provided by another mirror of the channel",
+    Rule.REPLACED: "Replaced files that are held",
 }
 """Why a file is filtered out, in the words of the form."""
 FAILED = "failed"

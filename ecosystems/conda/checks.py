@@ -22,6 +22,9 @@ LAST_SECOND = 253_402_300_799
 LARGEST_FILE = 1 << 50
 LARGEST_BUILD_NUMBER = (1 << 32) - 1
 
+INDEXED_TIMESTAMP = "indexed_timestamp"
+"""CEP 47: when the channel's server took the file in, set by it and never changed."""
+
 _VERSIONS = re.compile(r"[A-Za-z0-9_.!+ ]*")
 _BUILDS = re.compile(r"[A-Za-z0-9_.+ ]*")
 _HASHES = (("sha256", 64), ("md5", 32))
@@ -59,6 +62,7 @@ class DecodedRecord(CondaRecord):
     """As decoded from the index. A missing build number is told from 0."""
 
     build_number: int = -1
+    indexed_at: int | None = msgspec.field(default=None, name=INDEXED_TIMESTAMP)
     url: msgspec.Raw = ABSENT
     channel: msgspec.Raw = ABSENT
     fn: msgspec.Raw = ABSENT
@@ -75,6 +79,8 @@ def completed(
         stamp = record.timestamp
         if stamp is not None and not LAST_SECOND < stamp <= LAST_SECOND * 1000 + 999:
             record.timestamp = milliseconds(stamp)
+        if record.indexed_at is not None:
+            record.indexed_at = milliseconds(record.indexed_at)
         if not (record.url is record.channel is record.fn is ABSENT):
             _strip_location_keys(record)
     return listed
@@ -163,6 +169,7 @@ def check_record(file: str, raw: bytes, *, extension: str) -> CondaRecord | Inva
         license=_text(fields, "license"),
         license_family=_text(fields, "license_family"),
         timestamp=milliseconds(fields.get("timestamp")),
+        indexed_at=milliseconds(fields.get(INDEXED_TIMESTAMP)),
         size=-1 if fields.get("size") is None else fields["size"],
         sha256=_text(fields, "sha256").lower(),
         md5=_text(fields, "md5").lower(),
@@ -222,6 +229,16 @@ def milliseconds(value: object) -> int | None:
     if value <= LAST_SECOND:
         return value * 1000
     return value if value <= LAST_SECOND * 1000 + 999 else None
+
+
+def with_indexed_timestamp(record: Record, at: int) -> Record:
+    """The record with a time of ours; its other fields stay byte for byte."""
+    fields = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
+    # One that makes no sense counts as missing.
+    fields.pop(INDEXED_TIMESTAMP, None)
+    entries = [(key, bytes(raw)) for key, raw in fields.items()]
+    raw = join_entries([*entries, (INDEXED_TIMESTAMP, b"%d" % at)])
+    return msgspec.structs.replace(record, raw=b"{" + raw + b"}")
 
 
 def _strip_location_keys(record: CondaRecord) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ecosystems.conda import (
     signatures,
     sources,
 )
+from ecosystems.conda.checks import with_indexed_timestamp
 from ecosystems.conda.index import Index
 from ecosystems.conda.readable import readable
 from ecosystems.conda.repodata import read
@@ -171,6 +172,14 @@ class Conda(Ecosystem):
 
     def rewrites(self, body: bytes) -> bool:
         return records.rewrites(body)
+
+    def may_stamp(self, extras: Collection[str]) -> bool:
+        # A client that checks signatures refuses a record that was changed.
+        return signatures.NAME not in extras
+
+    def stamped(self, record: Record, first_seen: int, *, at_first_run: bool) -> Record:
+        # What was there at the first run is older than that; its build time says more.
+        return record if at_first_run else with_indexed_timestamp(record, first_seen)
 
     def withdrawn(self, body: bytes, previous: bytes = b"") -> frozenset[str] | None:
         del previous  # `removed` lists every file that was ever removed.

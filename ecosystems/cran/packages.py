@@ -182,13 +182,15 @@ def record(filename: str, raw: bytes, *, section: str, name: str) -> CranRecord 
     version, md5 = values.get("Version", ""), values.get("MD5sum", "").lower()
     if why := _problem(head_line, values, section=section, name=name):
         return Invalid(filename, why)
+    published_at = head_line.time if head_line.time is not None else _published(values)
     return CranRecord(
         filename=filename,
         raw=raw,
         name=name,
         version=version,
         license=" ".join(values.get("License", "").split()),
-        timestamp=head_line.time if head_line.time is not None else _published(values),
+        timestamp=published_at,
+        indexed_at=published_at,
         size=head_line.size,
         md5=md5,
         address="" if head_line.place == filename else head_line.place,

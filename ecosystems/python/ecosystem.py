@@ -171,6 +171,10 @@ class PythonSimple(Ecosystem):
     def without_companions(self, record: Record) -> Record:
         return records.without_metadata(record)
 
+    def stamped(self, record: Record, first_seen: int, *, at_first_run: bool) -> Record:
+        del at_first_run  # Nothing else tells how old the file is.
+        return records.with_upload_time(record, first_seen)
+
     def served(self, body: bytes) -> bytes:
         return pages.served(body)
 

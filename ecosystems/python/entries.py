@@ -103,6 +103,11 @@ def milliseconds(text: str) -> int | None:
         return None
 
 
+def timestamp(at: int) -> str:
+    """Milliseconds since 1970 UTC as an upload time of PEP 700."""
+    return f"{_EPOCH + at * _MILLISECOND:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+
+
 def _decode_leniently(raw: bytes) -> Entry | Invalid:
     try:
         return _decoder.decode(raw)

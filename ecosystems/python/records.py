@@ -98,6 +98,13 @@ def with_sha256(record: Record) -> Record:
     return msgspec.structs.replace(record, raw=msgspec.json.encode(values))
 
 
+def with_upload_time(record: Record, at: int) -> Record:
+    """The record with a time of ours: some clients let a file without one pass no date limit."""
+    values = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
+    values["upload-time"] = msgspec.Raw(msgspec.json.encode(entries.timestamp(at)))
+    return msgspec.structs.replace(record, raw=msgspec.json.encode(values))
+
+
 def newest(body: bytes) -> int:
     """The newest upload time in a body, in milliseconds; 0 if no entry tells one."""
     times = (
@@ -184,6 +191,7 @@ def _check_entry(
     if address is None:
         return Invalid(filename, "its address is not one of http or https without a login")
     stated = licenses.get(version, _NO_LICENSE)
+    uploaded_at = milliseconds(entry.upload_time) if entry.upload_time else None
     metadata = "" if entry.metadata in hashes else entry.metadata
     return PythonRecord(
         filename=filename,
@@ -193,7 +201,8 @@ def _check_entry(
         license=stated[0],
         license_family=stated[1],
         license_known=version in licenses,
-        timestamp=milliseconds(entry.upload_time) if entry.upload_time else None,
+        timestamp=uploaded_at,
+        indexed_at=uploaded_at,
         size=entry.size if entry.size is not None and 0 <= entry.size <= LARGEST_FILE else -1,
         sha256=sha256,
         # Alone it counts as any other: files are never looked up by what can be forged.
