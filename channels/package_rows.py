@@ -8,6 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import Min
 
 from channels import shards
 from channels.listed_from import ListedFrom
@@ -16,7 +19,7 @@ from ecosystems.base import Ecosystem
 
 BATCH_NAMES = 200
 BATCH_BYTES = 8 * 1024 * 1024
-IN_PLACE_FIELDS = ("tally", "sources", "present", "stale", "bytes", "has_purls")
+IN_PLACE_FIELDS = ("tally", "sources", "present", "stale", "bytes", "has_purls", "judge_again_at")
 """What of a row changes without a new one."""
 
 
@@ -36,6 +39,7 @@ class Listing:
     present: int = 0
     stale: bool = False
     has_purls: bool = False
+    judge_again_at: datetime | None = None
     tally: Tallies = field(default_factory=dict)
     sources: list[ListedFrom] = field(default_factory=list)
     digest: str = ""
@@ -68,6 +72,7 @@ def package_row(
         present=item.present,
         stale=item.stale,
         has_purls=item.has_purls,
+        judge_again_at=item.judge_again_at,
         tally=item.tally,
         sources=item.sources,
         added_in=added_in,
@@ -77,7 +82,10 @@ def package_row(
 def update_in_place(row: Package, item: Listing) -> bool:
     """Copy what clients do not see onto the row; True if that changes it."""
     # Sizes that the index does not state are known once the bytes are here.
-    values = [item.tally, item.sources, item.present, item.stale, item.size, item.has_purls]
+    values = [
+        item.tally, item.sources, item.present, item.stale, item.size, item.has_purls,
+        item.judge_again_at,
+    ]  # fmt: skip
     changed = [getattr(row, name) for name in IN_PLACE_FIELDS] != values
     for name, value in zip(IN_PLACE_FIELDS, values, strict=True):
         setattr(row, name, value)
@@ -98,6 +106,17 @@ def insert_listing(
     row = package_row(channel, ecosystem.family, section, item, added_in=at)
     row.removed_in = until
     row.save(force_insert=True)
+
+
+def next_judge_at(
+    channel: Channel, number: int, *, after: datetime | None = None
+) -> datetime | None:
+    """When time alone changes what a revision lists; None for never."""
+    rows = Package.objects.at(number).filter(channel=channel, judge_again_at__isnull=False)
+    if after is not None:
+        rows = rows.filter(judge_again_at__gt=after)
+    first: datetime | None = rows.aggregate(first=Min("judge_again_at"))["first"]
+    return first
 
 
 def bodies_of(rows: Iterable[Package]) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Max, Sum
@@ -34,6 +35,7 @@ from channels.package_rows import (
     Listing,
     batches,
     bodies_of,
+    next_judge_at,
     package_row,
     shard_row,
     update_in_place,
@@ -119,7 +121,7 @@ class RevisionBuilder:
         with transaction.atomic():
             # A rollback may begin in a frozen channel, and it freezes every other.
             channel = self._locked_channel(frozen=None if rollback_of else within_freeze)
-            published = {"published_version": self.publication.requested_version}
+            published: dict[str, Any] = {"published_version": self.publication.requested_version}
             if within_freeze:
                 published = {}
             revision = None
@@ -131,6 +133,8 @@ class RevisionBuilder:
                 _keep_tallies(channel, self.number)
                 current = channel.revisions.filter(number=channel.current)
                 current.update(inputs=inputs, **totals)
+            shown = published.get("current", channel.current)
+            published["next_judge_at"] = next_judge_at(channel, shown)
             Channel.objects.filter(pk=channel.pk).update(**published)
             ended = {"state": JobState.COMPLETED, "ended_at": timezone.now()}
             self.publication.write(**({} if within_freeze else ended), revision=None)

@@ -154,6 +154,7 @@ def _batch(
             present=row.present,
             stale=row.stale,
             has_purls=row.has_purls,
+            judge_again_at=row.judge_again_at,
             tally=row.tally,
             sources=row.sources,
             digest=row.shard_id or "",

@@ -53,6 +53,20 @@ class Record(msgspec.Struct, gc=False, kw_only=True):
         raise NotImplementedError
 
 
+def same_bytes(first: Record | None, second: Record | None) -> bool:
+    """Whether two records of one file name stand for the same bytes, as far as they tell."""
+    if first is None or second is None:
+        return False
+    for one, other in ((first.sha256, second.sha256), (first.md5, second.md5)):
+        if one and other:
+            return one == other
+    algorithm, _, digits = first.checksum.partition("=")
+    if digits and second.checksum.startswith(f"{algorithm}="):
+        return first.checksum == second.checksum
+    # No hash that both have: the sizes may tell them apart.
+    return first.size == second.size or first.size < 0 or second.size < 0
+
+
 @dataclass(slots=True)
 class Invalid:
     """A record that the upstream lists and that must not be published."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from advisories import change_log
 from advisories.catalog import curated_name
@@ -104,10 +105,14 @@ def changed_names(inputs: Inputs, published: Identity, section: SectionInputs) -
             return None
         names |= changed
     names |= _with_new_advisories(inputs.channel, section, since=published.get("advisories", 0))
-    stale = Package.objects.at(inputs.channel.current).filter(
-        channel=inputs.channel, section=section.section, stale=True
+    rows = Package.objects.at(inputs.channel.current).filter(
+        channel=inputs.channel, section=section.section
     )
-    return names | set(stale.values_list("name", flat=True))
+    now = datetime.fromtimestamp(inputs.now / 1000, UTC)
+    # Two queries: each has an index of its own.
+    for judged_again in (rows.filter(stale=True), rows.filter(judge_again_at__lte=now)):
+        names.update(judged_again.values_list("name", flat=True))
+    return names
 
 
 def _with_new_advisories(channel: Channel, section: SectionInputs, *, since: int) -> set[str]:

@@ -19,7 +19,7 @@ from ecosystems.records import Invalid, Record
 from filters.rules import Reason
 from filters.rules.model import Rule
 from filters.rules.vulnerabilities import unscored_names
-from publishing import file_advisories
+from publishing import file_advisories, file_ages
 from publishing.inputs import Inputs, gather
 from publishing.judge import apply_rules, decide_batch, rule_reasons
 from publishing.outcomes import Outcome, SectionInputs, SourceRecords, State, excluded
@@ -202,7 +202,10 @@ def _answers(section: SectionInputs, name: str) -> list[Answer]:
     decide_batch(section, [package])
     return [
         _with_unscored(
-            _answer(record.filename, section.section, name, part.source.mirror_name, outcome),
+            _with_let_through(
+                _answer(record.filename, section.section, name, part.source.mirror_name, outcome),
+                part,
+            ),
             part,
             record,
         )
@@ -215,6 +218,15 @@ def _with_dropped(part: SourceRecords) -> Iterator[tuple[Record | Invalid, Outco
     yield from part.decided()
     for published in part.dropped.values():
         yield published.record, Outcome(State.STAYS, published=published)
+
+
+def _with_let_through(answer: Answer, part: SourceRecords) -> Answer:
+    """The answer, which says of a young file why it is kept all the same."""
+    why = part.ages.let_through.get(answer.filename) if answer.kept and part.ages else None
+    if why is None:
+        return answer
+    text = f"It is younger than the minimum age, and let through because {why}."
+    return replace(answer, detail=f"{answer.detail} {text}".strip())
 
 
 def _with_unscored(answer: Answer, part: SourceRecords, record: Record | Invalid) -> Answer:
@@ -279,6 +291,7 @@ def _from_row(
             mirror_rules=mirror.rules,
             channel_rules=inputs.channel_rules[ecosystem.family],
             advisories=facts.get(row.name),
+            ages=file_ages.of_published(ecosystem, inputs.now),
         )
         for record, reason in zip(records, reasons, strict=True):
             if record.filename == filename and reason is not None:

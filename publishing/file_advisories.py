@@ -13,6 +13,7 @@ from advisories import catalog
 from advisories.matching.facts import AdvisoryFacts, PackageAdvisories
 from ecosystems.records import Invalid, Record
 from filters.rules import Rules
+from filters.rules.age import looks_at_age
 from filters.rules.vulnerabilities import looks_at_scores
 
 
@@ -40,7 +41,8 @@ def need_of(rules: Iterable[Rules]) -> Need:
     """What these rules need together."""
     need = Need.NOTHING
     for filter_ in rules:
-        if looks_at_scores(filter_):
+        # A young file that fixes an advisory is let through.
+        if looks_at_scores(filter_) or looks_at_age(filter_):
             return Need.ALL
         if filter_.exclude_malware:
             need = Need.MALWARE

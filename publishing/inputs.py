@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NotRequired, TypedDict
 
 from advisories import change_log
@@ -16,6 +16,7 @@ from ecosystems.indexes import NAMES
 from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
 from filters.rules import Rules
+from mirrors import appearances
 from mirrors.models import AcceptedSnapshot, FetchedPackage, Mirror, Snapshot
 from publishing.outcomes import SectionInputs, Source
 from publishing.published_records import PublishedSection
@@ -84,6 +85,8 @@ class Inputs:
     mirrors: tuple[MirrorInputs, ...]
     advisories: int = 0
     """The number of the last change of advisories, read before any of them is."""
+    now: int = field(default_factory=appearances.now)
+    """The time that ages are counted to, in milliseconds since 1970."""
 
     def identity(self) -> Identity:
         """What the content depends on."""
@@ -127,6 +130,8 @@ class Inputs:
                 pack=records(inputs.snapshots[section], names),
                 file_source_id=inputs.snapshots[section].file_source_id,
                 incomplete=inputs.mirror.active and inputs.mirror.incomplete,
+                history=appearances.history_of(inputs.snapshots[section].file_source.base_url),
+                stamps=ecosystem.may_stamp(inputs.snapshots[section].extras),
             )
             for inputs in self.mirrors
             if inputs.ecosystem.kind == ecosystem.kind and section in inputs.snapshots
@@ -138,6 +143,7 @@ class Inputs:
             self.channel_rules[ecosystem.family],
             PublishedSection(self.channel.pk, self.channel.current, ecosystem, section),
             access.audience(self.channel),
+            self.now,
         )
 
 
@@ -158,7 +164,7 @@ def gather(channel: Channel) -> Inputs:
     mirrors = mirrors.select_related("upstream", "filter")
     snapshots: dict[int, dict[str, Snapshot]] = {}
     accepted = AcceptedSnapshot.objects.filter(mirror__channel=channel, mirror__deleted_at=None)
-    for row in accepted.select_related("snapshot"):
+    for row in accepted.select_related("snapshot__file_source"):
         snapshots.setdefault(row.mirror_id, {})[row.section] = row.snapshot
     return Inputs(
         channel=channel,

@@ -15,8 +15,9 @@ from ecosystems.base import Ecosystem
 from ecosystems.progress import Stop
 from ecosystems.records import Invalid, Record
 from filters.rules import Reason, Rules, judge
+from filters.rules.age import Ages
 from filters.rules.vulnerabilities import Lookup
-from publishing import file_advisories, file_licenses
+from publishing import file_advisories, file_ages, file_licenses
 from publishing.outcomes import (
     PackageRecords,
     SectionInputs,
@@ -54,6 +55,7 @@ def apply_rules(section: SectionInputs, names: Sequence[str]) -> list[PackageRec
         PackageRecords(name, [_read(section, source, name) for source in section.sources])
         for name in names
     ]
+    file_ages.date(section, batch)
     # Of all packages at once: some queries for the batch, not for each name.
     need = file_advisories.need_of(
         (*(source.rules for source in section.sources), *section.channel_rules)
@@ -120,10 +122,11 @@ def rule_reasons(
     mirror_rules: Rules,
     channel_rules: Sequence[Rules],
     advisories: Lookup | None,
+    ages: Ages | None,
 ) -> list[Reason | None]:
     """Why today's rules exclude each of a package's records; None where none does.
 
-    `advisories`: what is known of each file; None where nothing is.
+    `advisories`, `ages`: what is known of each file; None where nothing is.
     """
     if not records:
         return []
@@ -137,6 +140,7 @@ def rule_reasons(
         channels=channel_rules,
         kind=ecosystem.family,
         advisories=advisories,
+        ages=ages,
     )
 
 
@@ -155,6 +159,7 @@ def _reasons(
         mirror_rules=part.source.rules,
         channel_rules=section.channel_rules,
         advisories=advisories,
+        ages=part.ages,
     )
 
 

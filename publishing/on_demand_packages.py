@@ -28,6 +28,7 @@ from ecosystems.records import Record
 from ecosystems.upstream import UpstreamError
 from filters.rules import Reason, refused
 from filters.rules.model import Rule
+from mirrors import appearances
 from mirrors.models import AcceptedSnapshot, FetchedPackage, Snapshot
 from publishing.inputs import Inputs, MirrorInputs, gather, on_demand
 from publishing.judge import apply_rules, decide_batch
@@ -145,12 +146,23 @@ def _fetch(mirror: MirrorInputs, section: str, name: str) -> None:
     for text in package.warnings:
         # Until the next run, which looks at the page again, they stand in no mirror's warnings.
         log.warning("%s, the page of %s: %s", mirror.mirror, name, text)
+    _note_appearances(mirror, snapshot, section, name, package.body)
     FetchedPackage.objects.update_or_create(
         upstream=upstream,
         section=section,
         name=name,
         defaults={"body": shards.compress(package.body), "count": package.count},
     )
+
+
+def _note_appearances(
+    mirror: MirrorInputs, snapshot: Snapshot, section: str, name: str, body: bytes
+) -> None:
+    """Of files that state no time, nobody knows more than that they are there now."""
+    history = appearances.history_of(snapshot.file_source.base_url)
+    if history is not None:
+        listed = mirror.ecosystem.records(body, section=section, name=name)
+        appearances.write(list(appearances.rows_of(history, name, listed, appearances.now())))
 
 
 def _is_fetched(snapshot: Snapshot, name: str) -> bool:
@@ -200,6 +212,9 @@ def _insert(
             package_rows.insert_listing(
                 locked, mirror.ecosystem, section, package, at=number, until=until
             )
+            if number == locked.current:
+                first = revision_builder.next_judge_at(locked, number)
+                Channel.objects.filter(pk=locked.pk).update(next_judge_at=first)
             Generation.rise()
     # Also of a package that rules leave nothing of: its page then says which.
     return True

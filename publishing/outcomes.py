@@ -17,8 +17,10 @@ from ecosystems.kinds import Family
 from ecosystems.pack import Layered, Pack
 from ecosystems.records import Invalid, Record
 from filters.rules import Reason, Rules, twins
+from filters.rules.age import Ages
 from filters.rules.model import Rule
 from filters.rules.vulnerabilities import Lookup
+from mirrors.models import IndexHistory
 from publishing.published_records import PublishedRecord, PublishedSection
 
 
@@ -77,6 +79,10 @@ class Source:
     file_source_id: int
     incomplete: bool = False
     """No run has brought all files of this index yet: what was listed before stays."""
+    history: IndexHistory | None = None
+    """When the index was first read."""
+    stamps: bool = False
+    """Whether records that state no time may be published with ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ class SectionInputs:
     """What the channel lists of it now."""
     audience: Audience
     """Whom the section's files are for; decides which bytes count as present."""
+    now: int
+    """The time that ages are counted to, in milliseconds since 1970."""
 
     def names(self) -> list[str]:
         """All package names of the section, sorted; with those that only stay for a while."""
@@ -131,6 +139,8 @@ class SourceRecords:
     """Whether rules look at the scores of advisories."""
     advisories: Lookup | None = None
     """What is known of each file; None where no advisory is about the package."""
+    ages: Ages | None = None
+    """What is known of the age of its files; None where no rule looks at it."""
     outcomes: list[Outcome] = field(default_factory=list)
     """What becomes of each record; `decide` fills it."""
     dropped: dict[str, PublishedRecord] = field(default_factory=dict)

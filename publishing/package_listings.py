@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 from channels.listed_from import ListedFrom
 from channels.package_rows import Listing
@@ -29,6 +30,10 @@ def listing(section: SectionInputs, package: PackageRecords) -> Listing:
         entries += [(record.filename, record.raw) for record in listed]
         _count(part, listed, result)
         _note_file_sources(part, listed, result, several=len(section.sources) > 1)
+    moments = [part.ages.next_change_at for part in package.sources if part.ages is not None]
+    changes_at = min((at for at in moments if at is not None), default=None)
+    if changes_at is not None:
+        result.judge_again_at = datetime.fromtimestamp(changes_at / 1000, UTC)
     result.filenames = [filename for filename, _ in entries]
     if not entries:
         return result

@@ -13,13 +13,14 @@ from channels import blobs
 from channels.errors import WrongState
 from channels.lease import Heartbeat
 from channels.leased_work import Ending, working_on
-from channels.models import Channel, Document, Publication
+from channels.models import Channel, Document, Package, Publication
 from channels.package_rows import Listing
-from channels.revision_builder import RevisionBuilder
+from channels.revision_builder import RevisionBuilder, next_judge_at
 from channels.states import ACTIVE, JobState
 from ecosystems import registry
 from ecosystems.progress import Progress, Stop, no_progress
-from mirrors.models import Run
+from mirrors import run_control
+from mirrors.models import Cause, Mirror, Run
 from publishing import frozen_malware, optional_documents, tallies
 from publishing.changed_packages import ChangedSection, changed_sections
 from publishing.diff import compare
@@ -56,9 +57,29 @@ def publish(
             if removed:
                 tallies.recount(publication.channel)
         else:
+            matured = _is_due(publication.channel)
             _build(publication, heart, stop=stop, progress=progress, run=run)
             tallies.recount(publication.channel)
+            if matured:
+                _fetch_matured(publication.channel)
     return True
+
+
+def _is_due(channel: Channel) -> bool:
+    """Whether files of the channel became old enough since it was judged."""
+    rows = Package.objects.at(channel.current).filter(channel=channel)
+    return rows.filter(judge_again_at__lte=timezone.now()).exists()
+
+
+def _fetch_matured(channel: Channel) -> None:
+    """Run active mirrors that have files to download now, without waiting for their schedule."""
+    mirrors = Mirror.objects.filter(
+        channel=channel, deleted_at=None, mode=Mirror.Mode.ACTIVE, counts__missing__gt=0
+    )
+    for mirror in mirrors.select_related("filter"):
+        # One that is running downloads them, or its next run does.
+        with suppress(WrongState):
+            run_control.request_run(mirror, cause=Cause.AGE, actor="schedule")
 
 
 def wants(channel: Channel) -> bool:
@@ -176,7 +197,9 @@ def _estimate(publication: Publication, *, removed: int, stop: Stop) -> None:
     with transaction.atomic():
         publication.write(state=JobState.COMPLETED, ended_at=timezone.now())
         Channel.objects.filter(pk=channel.pk).update(
-            pending_changes=pending, estimated_version=publication.requested_version
+            pending_changes=pending,
+            estimated_version=publication.requested_version,
+            next_judge_at=next_judge_at(channel, channel.current, after=timezone.now()),
         )
 
 

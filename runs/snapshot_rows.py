@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from django.db import transaction
@@ -17,9 +18,10 @@ from channels import blobs
 from channels.file_sources import get_or_create
 from channels.lease import Leased
 from channels.texts import UNREADABLE, storable
-from ecosystems import left_out
+from ecosystems import left_out, registry
 from ecosystems.indexes import FetchedIndex, OptionalFiles, ParsedIndex
 from ecosystems.pack import Pack
+from mirrors import appearances
 from mirrors.models import Snapshot, Upstream
 from runs.withdrawals import MERGED
 
@@ -78,9 +80,23 @@ class SnapshotRows:
             extras_warnings=_storable(optional.warnings),
             missed=sorted(optional.missed),
         )
+        self._note_appearances(snapshot)
         with self._writing():
             snapshot.save()
         return snapshot
+
+    def _note_appearances(self, snapshot: Snapshot) -> None:
+        """Keep when new files came; before the snapshot, or a process that dies here forgets it."""
+        with self._writing():
+            history = appearances.begin(snapshot.file_source.base_url)
+        previous = appearances.previous_snapshot(snapshot)
+        if previous is None:
+            return
+        ecosystem = registry.get(self._upstream.kind)
+        rows = appearances.since(previous, snapshot, ecosystem, history)
+        while batch := list(islice(rows, appearances.BATCH)):
+            with self._writing():
+                appearances.write(batch)
 
     def save_optional(self, before: Snapshot, optional: OptionalFiles) -> Snapshot:
         """The snapshot with those of its optional files that can be had by now."""

@@ -185,7 +185,8 @@ def _channels_to_publish() -> list[int]:
     for channel in Channel.objects.alive().filter(next_judge_at__lte=now):
         # Together: without the request, the time would be lost and nothing judged again.
         with transaction.atomic():
-            channel.request_publication()
+            # Each for itself: a subchannel has a time of its own.
+            channel.request_publication(subchannels=False)
             Channel.objects.filter(pk=channel.pk).update(next_judge_at=None)
     # A publication that fails at once, on a full disk for instance, would be tried every round.
     lately = now - timedelta(seconds=settings.PUBLISH_AGAIN_SECONDS)

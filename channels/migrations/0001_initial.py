@@ -216,6 +216,7 @@ class Migration(migrations.Migration):
                 ('present', models.IntegerField(default=0)),
                 ('stale', models.BooleanField(default=False)),
                 ('has_purls', models.BooleanField(default=False)),
+                ('judge_again_at', models.DateTimeField(null=True)),
                 ('tally', models.JSONField(default=dict)),
                 ('sources', channels.listed_from.ListedFromField(default=list)),
                 ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='channels.channel')),
@@ -316,6 +317,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='package',
             index=models.Index(condition=models.Q(('has_purls', True)), fields=['channel'], name='with_purls'),
+        ),
+        migrations.AddIndex(
+            model_name='package',
+            index=models.Index(condition=models.Q(('judge_again_at__isnull', False)), fields=['channel', 'judge_again_at'], name='judged_again'),
         ),
         migrations.CreateModel(
             name='ListedAdvisory',

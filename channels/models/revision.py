@@ -74,6 +74,8 @@ class Package(Interval):
     """True: files may have come or be missing, so the next publication judges it again."""
     has_purls = models.BooleanField(default=False)
     """Whether records state package URLs: advisories of other names can be about its files."""
+    judge_again_at = models.DateTimeField(null=True)
+    """When time alone changes what is listed of it: a file becomes old enough."""
     tally: models.JSONField[Tallies, Tallies] = models.JSONField(default=dict)
     sources = ListedFromField(default=list)
     """Where its files come from: a list of `ListedFrom`."""
@@ -90,6 +92,11 @@ class Package(Interval):
             models.Index(fields=["channel", "removed_in", "id"]),
             models.Index(fields=["channel", "name"]),
             models.Index(fields=["channel"], condition=Q(has_purls=True), name="with_purls"),
+            models.Index(
+                fields=["channel", "judge_again_at"],
+                condition=Q(judge_again_at__isnull=False),
+                name="judged_again",
+            ),
         ]
 
     def __str__(self) -> str:

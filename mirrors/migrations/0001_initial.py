@@ -56,6 +56,7 @@ class Migration(migrations.Migration):
                 ('mode', models.CharField(choices=[('active', 'Active'), ('passive', 'Passive')], default='passive', max_length=8)),
                 ('cron', models.CharField(default='0 0 1 * *', max_length=255)),
                 ('cron_timezone', models.CharField(max_length=64)),
+                ('replaced_files', models.CharField(choices=[('follow', 'Follow the upstream'), ('hold', 'Hold until released')], default='follow', max_length=8)),
                 ('next_run_at', models.DateTimeField(db_index=True, null=True)),
                 ('last_run_at', models.DateTimeField(null=True)),
                 ('last_success_at', models.DateTimeField(null=True)),
@@ -178,6 +179,45 @@ class Migration(migrations.Migration):
             model_name='mirror',
             name='upstream',
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='mirrors.upstream'),
+        ),
+        migrations.CreateModel(
+            name='IndexHistory',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('key', models.CharField(max_length=64, unique=True)),
+                ('first_read_at', models.BigIntegerField()),
+            ],
+        ),
+        migrations.CreateModel(
+            name='FileAppearance',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=200)),
+                ('filename', models.CharField(max_length=255)),
+                ('digest', models.CharField(blank=True, max_length=64)),
+                ('appeared_at', models.BigIntegerField()),
+                ('index', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='mirrors.indexhistory')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('index', 'name', 'filename', 'digest'), name='one_appearance')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ReplacedFile',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('section', models.CharField(max_length=128)),
+                ('name', models.CharField(max_length=200)),
+                ('filename', models.CharField(max_length=255)),
+                ('old_digest', models.CharField(max_length=64)),
+                ('new_digest', models.CharField(max_length=64)),
+                ('held_at', models.DateTimeField(auto_now_add=True)),
+                ('released_at', models.DateTimeField(null=True)),
+                ('mirror', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='replaced', to='mirrors.mirror')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('mirror', 'section', 'filename'), name='replaced_once')],
+            },
         ),
         migrations.CreateModel(
             name='FetchedPackage',

@@ -1,5 +1,6 @@
 """Mirrors, what they read (upstreams, snapshots) and their runs."""
 
+from mirrors.models.appearance import FileAppearance, IndexHistory
 from mirrors.models.mirror import (
     AcceptedSnapshot,
     Hold,
@@ -9,6 +10,7 @@ from mirrors.models.mirror import (
     hold_reasons,
 )
 from mirrors.models.preview import Preview
+from mirrors.models.replaced import ReplacedFile
 from mirrors.models.run import (
     Cause,
     ExcludedNames,
@@ -27,13 +29,16 @@ __all__ = [
     "ExcludedNames",
     "Failure",
     "FetchedPackage",
+    "FileAppearance",
     "Hold",
     "Holds",
+    "IndexHistory",
     "LogLine",
     "Mirror",
     "MirrorType",
     "NamesByRule",
     "Preview",
+    "ReplacedFile",
     "Run",
     "RunOutcome",
     "Snapshot",

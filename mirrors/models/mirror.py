@@ -47,6 +47,12 @@ class Mirror(models.Model):
         ACTIVE = "active", "Active"
         PASSIVE = "passive", "Passive"
 
+    class ReplacedFiles(models.TextChoices):
+        """What becomes of a listed file when the upstream has new bytes under its name."""
+
+        FOLLOW = "follow", "Follow the upstream"
+        HOLD = "hold", "Hold until released"
+
     channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="mirrors")
     name = models.CharField(max_length=255, unique=True)
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.PASSIVE)
@@ -55,6 +61,9 @@ class Mirror(models.Model):
     filter = models.OneToOneField(Filter, on_delete=models.PROTECT)
     cron = models.CharField(max_length=255, default=MONTHLY)
     cron_timezone = models.CharField(max_length=64)
+    replaced_files = models.CharField(
+        max_length=8, choices=ReplacedFiles.choices, default=ReplacedFiles.FOLLOW
+    )
     next_run_at = models.DateTimeField(null=True, db_index=True)
     last_run_at = models.DateTimeField(null=True)
     last_success_at = models.DateTimeField(null=True)

@@ -30,6 +30,7 @@ class Cause(models.TextChoices):
     RESTART = "restart", ", as a restart"
     EDIT = "edit", ", with a change of the mirror"
     CREATE = "create", ", with the creation of the mirror"
+    AGE = "age", ""
 
 
 NamesByRule = dict[str, dict[str, list[str]]]
@@ -113,6 +114,8 @@ class Run(Reserving):
         """Who asked for it and how, in words."""
         if self.cause == Cause.SCHEDULE:
             return "the schedule"
+        if self.cause == Cause.AGE:
+            return "files that became old enough"
         return f"{self.actor or 'an account that is gone'}{Cause(self.cause).label}"
 
     @property
