@@ -213,7 +213,7 @@ def _insert(
                 locked, mirror.ecosystem, section, package, at=number, until=until
             )
             if number == locked.current:
-                first = revision_builder.next_judge_at(locked, number)
+                first = package_rows.next_judge_at(locked, number)
                 Channel.objects.filter(pk=locked.pk).update(next_judge_at=first)
             Generation.rise()
     # Also of a package that rules leave nothing of: its page then says which.

@@ -14,8 +14,8 @@ from channels.errors import WrongState
 from channels.lease import Heartbeat
 from channels.leased_work import Ending, working_on
 from channels.models import Channel, Document, Package, Publication
-from channels.package_rows import Listing
-from channels.revision_builder import RevisionBuilder, next_judge_at
+from channels.package_rows import Listing, next_judge_at
+from channels.revision_builder import RevisionBuilder
 from channels.states import ACTIVE, JobState
 from ecosystems import registry
 from ecosystems.progress import Progress, Stop, no_progress
