@@ -62,7 +62,14 @@ class Rule(StrEnum):
 
 
 SLIMMING_RULES = tuple(map(Rule, SLIMMING_FIELDS))
-_MIRRORS_OWN = (Rule.SIGNED, Rule.LEGACY, Rule.INVALID, Rule.UNHASHED, Rule.REPLACED, *SLIMMING_RULES)
+_MIRRORS_OWN = (
+    Rule.SIGNED,
+    Rule.LEGACY,
+    Rule.INVALID,
+    Rule.UNHASHED,
+    Rule.REPLACED,
+    *SLIMMING_RULES,
+)
 _CHANNELS_OWN = (Rule.TYPE, Rule.DUPLICATE)
 MIRROR_RULES = tuple(rule for rule in Rule if rule not in _CHANNELS_OWN)
 """What a mirror's filter and its source leave out."""
