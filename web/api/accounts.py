@@ -174,6 +174,7 @@ def create_token(request: HttpRequest, body: NewToken) -> dict[str, str]:
     if unknown:
         raise invalid("scopes", f"Unknown scope {unknown[0]!r}; see /account/scopes.")
     for resource in body.resources or ():
+        # By its form only: an answer must not say which channels exist.
         if not CHANNEL_PATH.fullmatch(resource.channel):
             raise invalid("resources", f"{resource.channel!r} is not a channel name.")
     expires = _expiry(body.expires_at)
@@ -201,6 +202,7 @@ def rotate_token(
         if caller.token != token or expires:
             # A limited token may replace its own secret, and nothing of what limits it.
             caller.require_unlimited()
+        # Read before the rotation changes both.
         before = {"expires": str(token.expires), "prefix": token.prefix}
         secret = tokens.rotate(token)
         if expires or (token.expires and token.expires < tokens.today()):
@@ -218,6 +220,7 @@ def delete_token(request: HttpRequest, token_id: str) -> Status[None]:
         token = _own(caller.user, token_id)
         if caller.token != token:
             caller.require_unlimited()
+        # Before the row goes: the event has the token's name and prefix.
         record_token_event(EventType.TOKEN_REVOKED, token, request)
         token.delete()
     return Status(204, None)
@@ -228,6 +231,7 @@ def _own(user: User, token_id: str) -> Token:
     # More than 18 digits may not fit into 64 bits, which databases refuse.
     if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 19):
         raise not_found("token")
+    # Locked until it is rotated or deleted: two requests at once take turns.
     token = own_tokens.select_for_update().filter(pk=int(token_id)).first()
     if token is None:
         raise not_found("token")

@@ -52,6 +52,7 @@ def history(
     channel = get_channel(request, ref, "history")
     caller = caller_of(request)
     scopes = (Scope.CHANNEL_MIRROR_VIEW, Scope.CHANNEL_MIRROR_EDIT)
+    # A token may have fewer rights than its user, so both are asked.
     settings = can(caller.user, Attribute.MIRROR, Level.READ) and caller.has_scope(*scopes)
     rows = Event.objects.filter(channel_id=channel.pk)
     # Events are written ahead of the revision that they belong to.
@@ -91,6 +92,7 @@ def event_item(event: Event, *, settings: bool) -> EventItem:
 
 def about_mirrors(event: Event) -> bool:
     """Whether an event's metadata has settings of mirrors, sources of channels among them."""
+    # What a mirror reads may be an inner address, or a channel that the reader may not see.
     return event.type.startswith("mirror_") or "mirrored_by" in event.meta
 
 

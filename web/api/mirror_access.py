@@ -52,6 +52,7 @@ class MirrorRef(ChannelRef):
 def channel_for_mirrors(request: HttpRequest, ref: ChannelRef, level: Level) -> Channel:
     """The channel, if the caller has `level` on its mirrors; reading them is enough to read."""
     caller = caller_of(request)
+    # First, so that who may not see the channel gets 404 and not 403.
     channel = visible_channel(caller, ref)
     thing = "subchannel" if channel.parent_id else "channel"
     edit = Scope(f"{thing}.mirror:edit")
@@ -93,4 +94,5 @@ def find_mirror(channel: Channel, id_or_name: str) -> Mirror:
 
 def sent_fields(body: MirrorBody) -> JsonObject:
     """The keys that stand in the body, null or not."""
+    # An absent key keeps its value, so it must stay distinct from null.
     return body.model_dump(exclude_unset=True)

@@ -89,6 +89,7 @@ def change_mirror(
     mirror = requested_mirror(request, ref, Level.WRITE)
     expected = expected_version(request, mirror.pk)
     mirror = services.edit(mirror, sent_fields(body), actor=caller_of(request), expected=expected)
+    # 202: the channel is published by a worker, after this answer.
     return Status(202, _with_etag(mirror, response))
 
 
@@ -140,6 +141,7 @@ def all_mirrors(request: HttpRequest, paging: Query[MirrorPaging]) -> ListAnswer
     key = paging.sort.removeprefix("-")
     if key not in SORTS:
         raise invalid("sort", f"Sort by {', '.join(SORTS)}; put - in front for descending order.")
+    # The vendor's client sorts by the key that it reads, which is a column under another name.
     field = "name" if key == "mirror_name" else key
     rows = Mirror.objects.filter(deleted_at=None, channel__in=visible_channels(caller).values("pk"))
     rows = rows.order_by(("-" if paging.sort.startswith("-") else "") + field, "pk")
@@ -157,6 +159,7 @@ def _paging(request: HttpRequest, query: MirrorPaging) -> MirrorPaging:
         return MirrorPaging.model_validate(json.loads(request.body))
     except BadPaging as error:
         raise invalid(str(error.errors()[0]["loc"][-1]), error.errors()[0]["msg"]) from error
+    # RecursionError: brackets nested deeper than Python's stack.
     except (ValueError, RecursionError) as error:
         raise ApiError(422, "The body is not JSON.") from error
 
@@ -183,5 +186,6 @@ for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
             [method],
             view,
             response={code: answer, **ERRORS},
+            # OpenAPI wants each id once, and both addresses share a view.
             operation_id=view.__name__ + suffix,
         )

@@ -158,6 +158,7 @@ class Packages:
         top = channel.parent or channel
         url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
         versions = sorted(self._order, key=lambda version: self._order[version])
+        # Only conda has channeldata; the vendor's clients read the texts of all types.
         texts = description or PackageDescription()
         return {
             "name": totals.name,
@@ -274,8 +275,10 @@ def _marked(mark: Mark) -> MarkItem:
 
 def _sizes(channel: Channel, records: list[Record]) -> dict[str, int]:
     """The sizes, by hash, of those of the files whose bytes are here for the channel."""
+    # Not every stored file: that a private channel has one must not show here.
     rows = readable_by(access.audience(channel))
     sizes: dict[str, int] = {}
+    # In batches: databases limit the parameters of one statement.
     for start in range(0, len(records), 500):
         batch = records[start : start + 500]
         sha256s = [record.sha256 for record in batch if record.sha256]

@@ -46,12 +46,14 @@ def list_readers(request: HttpRequest, ref: Path[ChannelRef]) -> ListAnswer:
 def revoke_readers(request: HttpRequest, ref: Path[SourceLinkRef]) -> Status[None]:
     """Take back that a channel publishes this one to more readers than this one has."""
     source = get_channel(request, ref, "edit", level=Level.MANAGE)
+    # Of this channel's links only: an id of another channel's link gives the same 404.
     link = next(
         (candidate for candidate in readership.links_to(source) if candidate.pk == ref.link), None
     )
     if link is None:
         raise not_found("mirror of this channel")
     readership.revoke(link, actor=caller_of(request).name)
+    # The mirror's form warns of wider readers, which has just changed.
     form_warnings.update_for_channel(link.channel)
     return Status(204, None)
 

@@ -21,6 +21,7 @@ from web.api.schemas import ItemList, JsonObject, ListAnswer, RequestBody
 
 router = Router(tags=["channels"])
 
+# A revision may change a million files; clients go on with `after`.
 MAX_FILES = 10_000
 
 
@@ -53,6 +54,7 @@ def list_revisions(
 ) -> ListAnswer:
     """The kept revisions, newest first."""
     channel = get_channel(request, ref, "history", "view")
+    # A higher number belongs to a publication that has not been committed.
     rows = channel.revisions.filter(number__lte=channel.current).order_by("-number")
     items = [revision_item(row, channel.current) for row in paginate(rows, paging)]
     return item_list(items, rows.count())
@@ -108,6 +110,7 @@ def pin_revision(
 
 
 def _revision(channel: Channel, number: int) -> int:
+    # A revision that is being built has a number, and clients do not see it yet.
     possible = 0 < number <= min(channel.current, MAX_NUMBER)
     if not possible or not channel.revisions.filter(number=number).exists():
         raise not_found(f"revision {number}")

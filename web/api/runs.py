@@ -28,6 +28,7 @@ from web.api.schemas import (
 
 router = Router(tags=["runs"])
 
+# A run sees up to a million files; one answer must not hold them all in memory.
 MAX_LINES = 10_000
 
 
@@ -76,6 +77,7 @@ def get_run(request: HttpRequest, ref: Path[RunRef]) -> RunItem:
     """One run, with the first names of the files left out."""
     run = _run(request, ref)
     item = run_item(run)
+    # Only here: the list of runs would read the names of each run.
     item["sync_state"]["logs"] = logs(run)
     return item
 
@@ -112,6 +114,7 @@ def explain(
     """
     channel = get_channel(request, ref, "view-artifacts", "view")
     query = question.q.strip()
+    # An empty query would match every file.
     answers = why.why(channel, query) if query else why.Answers([])
     return {**item_list(answers.items, len(answers.items)), "count_exact": not answers.more}
 
