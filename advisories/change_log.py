@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 from django.db.models import F
 
+from advisories import rows
 from advisories.formats import purl
 from advisories.models import AffectedPackage, ChangeCounter, ChangedPackage, Mapping
 
 ROW = 1
-_BATCH = 500
+_KEY = ("family", "name", "malware")
 
 Package = tuple[str, str]
 """Ecosystem and name, as advisories name packages."""
@@ -47,36 +48,27 @@ class ProjectNames:
         """Also by entries that one by hand overrules: to judge a package in vain harms nothing."""
         if self._conda_names is None:
             self._conda_names = defaultdict(list)
-            rows = Mapping.objects.exclude(projects=None)
-            for conda_name, projects in rows.values_list("conda_name", "projects").iterator():
-                for mapped in projects or ():
-                    self._conda_names[mapped].append(conda_name)
+            entries = Mapping.objects.exclude(projects=None)
+            for conda_name, projects in entries.values_list("conda_name", "projects").iterator():
+                for project_name in projects or ():
+                    self._conda_names[project_name].append(conda_name)
         return self._conda_names.get(project, [])
 
 
 def note(changes: Changes, projects: ProjectNames | None = None) -> None:
     """Log changes; call it inside their transaction, after they are written."""
     reverse = projects or ProjectNames()
-    rows: dict[tuple[str, str, bool], None] = {}
+    changed: set[tuple[str, str, bool]] = set()
     for ecosystem, name in changes.packages:
         malware = (ecosystem, name) in changes.malware
-        rows.update(dict.fromkeys((*key, malware) for key in names_of(ecosystem, name, reverse)))
+        changed.update((*key, malware) for key in names_of(ecosystem, name, reverse))
     for key in changes.names:
-        rows[(*key, key in changes.malware)] = None
-    if not rows:
+        changed.add((*key, key in changes.malware))
+    if not changed:
         return
     number = _next_number()
-    logged = [
-        ChangedPackage(family=family, name=name, malware=malware, number=number)
-        for family, name, malware in sorted(rows)
-    ]
-    ChangedPackage.objects.bulk_create(
-        logged,
-        batch_size=_BATCH,
-        update_conflicts=True,
-        unique_fields=["family", "name", "malware"],
-        update_fields=["number"],
-    )
+    logged = [(*key, number) for key in sorted(changed)]
+    rows.insert(ChangedPackage, (*_KEY, "number"), logged, unique=_KEY)
 
 
 def last_number() -> int:
@@ -87,11 +79,11 @@ def last_number() -> int:
 
 def names_since(number: int, *, malware_only: bool = False) -> dict[str, set[str]]:
     """The names that changed after `number`, by artifact family."""
-    rows = ChangedPackage.objects.filter(number__gt=number)
+    changed = ChangedPackage.objects.filter(number__gt=number)
     if malware_only:
-        rows = rows.filter(malware=True)
+        changed = changed.filter(malware=True)
     names: dict[str, set[str]] = {}
-    for family, name in rows.values_list("family", "name").iterator():
+    for family, name in changed.values_list("family", "name").iterator():
         names.setdefault(family, set()).add(name)
     return names
 
@@ -103,10 +95,10 @@ def with_malware(packages: Iterable[Package]) -> set[Package]:
         by_ecosystem.setdefault(ecosystem, []).append(name)
     reported: set[Package] = set()
     for ecosystem, names in by_ecosystem.items():
-        rows = AffectedPackage.objects.filter(
+        affected = AffectedPackage.objects.filter(
             ecosystem=ecosystem, name__in=names, record__malware=True
         )
-        reported.update((ecosystem, name) for name in rows.values_list("name", flat=True))
+        reported.update((ecosystem, name) for name in affected.values_list("name", flat=True))
     return reported
 
 

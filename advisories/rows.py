@@ -12,17 +12,32 @@ MOST_PARAMETERS = 10_000
 """Of one statement; SQLite takes 32,766, PostgreSQL 65,535."""
 
 
-def insert(model: type[models.Model], fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows of column values, in the order of `fields` (names of columns)."""
+def insert(
+    model: type[models.Model],
+    fields: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    unique: Sequence[str] = (),
+) -> None:
+    """Insert rows of column values, in the order of `fields` (names of columns).
+
+    A row that stands already, by the columns of the constraint `unique`, gets the others' values.
+    """
     size = MOST_PARAMETERS // len(fields)
+    quote = connection.ops.quote_name
     holders = f"({', '.join(['%s'] * len(fields))})"
-    columns = ", ".join(map(connection.ops.quote_name, fields))
-    table = connection.ops.quote_name(model._meta.db_table)
+    table, columns = quote(model._meta.db_table), ", ".join(map(quote, fields))
+    # Both databases write it so.
+    rest = [quote(name) for name in fields if name not in unique]
+    settings = ", ".join(f"{name} = EXCLUDED.{name}" for name in rest)
+    key = ", ".join(map(quote, unique))
+    conflict = f" ON CONFLICT ({key}) DO UPDATE SET {settings}" if unique else ""
     with connection.cursor() as cursor:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             # Names of tables and columns are the models' own; every value is a parameter.
-            statement = f"INSERT INTO {table} ({columns}) VALUES {', '.join([holders] * len(part))}"
+            values = ", ".join([holders] * len(part))
+            statement = f"INSERT INTO {table} ({columns}) VALUES {values}{conflict}"
             cursor.execute(statement, [value for row in part for value in row])
 
 

@@ -275,17 +275,22 @@ def _groups(items: Sequence[Item], standing: dict[int, set[str]]) -> list[_Group
 
 
 def _summaries(advisories: Sequence[int]) -> dict[int, Summary]:
+    # Without instances: nearly every second record joins an advisory that stands already.
+    stored = Advisory.objects.filter(pk__in=advisories).values_list(
+        *("pk", "name", "score", "score_version", "malware"),
+        *("withdrawn", "modified", "published", "summary"),
+    )
     return {
-        advisory.pk: Summary(
-            name=advisory.name,
-            score=advisory.cvss,
-            malware=advisory.malware,
-            withdrawn=advisory.withdrawn,
-            modified=advisory.modified,
-            published=advisory.published,
-            text=advisory.summary,
+        pk: Summary(
+            name=name,
+            score=None if score is None else Score(score, ScoreVersion(version)),
+            malware=malware,
+            withdrawn=withdrawn,
+            modified=modified,
+            published=published,
+            text=text,
         )
-        for advisory in Advisory.objects.filter(pk__in=advisories)
+        for pk, name, score, version, malware, withdrawn, modified, published, text in stored
     }
 
 
