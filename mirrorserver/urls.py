@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("web.pages.account_urls")),
     path("", include("web.pages.channel_urls")),
     path("", include(mirrors.everywhere)),
+    path("", include("web.pages.cve_urls")),
     path("api/", api.urls),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from web.pages import channel_settings, channels, history, packages, revisions
+from web.pages import channel_settings, channels, cves, history, packages, revisions
 
 tabs: list[URLPattern | URLResolver] = [
     path("", channels.overview, name="channel"),
@@ -16,7 +16,7 @@ tabs: list[URLPattern | URLResolver] = [
     path("packages/why/", packages.explain, name="channel-why"),
     path("packages/<str:family>/<str:name>/", packages.package, name="channel-package"),
     path("mirrors/", include("web.pages.mirror_urls")),
-    path("cves/", channels.cves, name="channel-cves"),
+    path("cves/", cves.channel_cves, name="channel-cves"),
     path("history/", history.events, name="channel-history"),
     path("history/export.<str:form>", history.export, name="channel-history-export"),
     path("history/<int:pk>/", history.event, name="channel-event"),

@@ -128,14 +128,6 @@ def subchannels(request: HttpRequest, c: str) -> HttpResponse:
     )
 
 
-@signed_in
-def cves(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
-    """Says that there is no data about vulnerabilities yet."""
-    return render_tab(
-        request, get_channel(request, c, s), "channel-cves", template="channels/cves.html"
-    )
-
-
 def _channel_items(rows: Sequence[Channel]) -> list[dict[str, object]]:
     """These channels as the API has them, in the same order."""
     # Counted for this page only: counts over all channels would read every revision.

@@ -163,6 +163,7 @@ def menu(context: dict[str, Any]) -> list[dict[str, Any]]:
             "refresh",
             can(request.user, Attribute.MIRROR, Level.MANAGE),
         ),
+        ("CVEs", "cves", "shield-check", can(request.user, Attribute.CVE, Level.READ)),
         ("Users", "users", "users", can(request.user, Attribute.ROLES, Level.MANAGE)),
         ("Roles", "roles", "shield", can(request.user, Attribute.ROLES, Level.MANAGE)),
     ]
