@@ -1,6 +1,6 @@
 """All benches (`make bench`), or those named; `--quick` is the small one for every day.
 
-python -m bench [mirror peer serving pages filters cran python ...] [--records N ...] [--quick]
+python -m bench [mirror shards peer serving pages filters ...] [--records N ...] [--quick]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from bench import cran, filters, goals, mirror, pages, peer, python, serving
+from bench import cran, filters, goals, mirror, pages, peer, python, serving, shards
 
 SIZES = (300_000, 900_000)
 QUICK = (100_000,)
@@ -36,9 +36,13 @@ BENCHES: dict[str, Callable[[], None]] = {
 }
 
 
+SIZED: dict[str, Callable[[Sequence[int]], None]] = {"mirror": _mirror, "shards": shards.bench}
+"""Those that are run at several sizes."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=", ".join(["mirror", *BENCHES]))
+    parser.add_argument("names", nargs="*", help=", ".join([*SIZED, *BENCHES]))
     parser.add_argument("--records", type=int, nargs="+", default=SIZES)
     parser.add_argument("--quick", action="store_true", help="100,000 records, and long filters")
     options = parser.parse_args()
@@ -46,11 +50,10 @@ def main() -> None:
         _mirror(QUICK)
         filters.bench()
         return
-    names = options.names or ["mirror", *BENCHES]
-    if "mirror" in names:
-        _mirror(options.records)
-    for name in names:
-        if name != "mirror":
+    for name in options.names or [*SIZED, *BENCHES]:
+        if name in SIZED:
+            SIZED[name](options.records)
+        else:
             BENCHES[name]()
 
 

@@ -39,9 +39,10 @@ class _Shard(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
 
 _decoder = msgspec.msgpack.Decoder(_Shard)
 _any_decoder = msgspec.msgpack.Decoder()
+_json_decoder = msgspec.json.Decoder()
 _v3_decoder = msgspec.msgpack.Decoder(dict[str, dict[str, msgspec.Raw]])
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
-"""What decoders raise for what a stranger wrote; TypeError: a map is the key of a map."""
+"""What decoding what a stranger wrote may raise; a TypeError where a map is the key of a map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +70,70 @@ def read_shard(path: Path, name: str, *, earlier: bytes = b"") -> ShardContent:
         shard = _decoder.decode(packed)
     except (BadIndex, *_BROKEN) as error:
         raise BadIndex(f"The shard of {name} cannot be read: {str(error).rstrip('.')}.") from error
+    members = {**(shard.packages or {}), **(shard.conda or {})}
+    removed = _removed(shard.removed, name)
+    # A file in both parts: the later one counts, as clients read it.
+    texts = _unchanged(members, earlier)
+    texts |= _changed({file: raw for file, raw in members.items() if file not in texts}, name)
+    return ShardContent(
+        body=shard_body.build(texts.items(), removed),
+        count=len(texts),
+        decoded=len(packed),
+        is_empty=not (texts or removed),
+        v3_records=_count_v3(shard.v3),
+    )
+
+
+def _unchanged(members: dict[str, msgspec.Raw], earlier: bytes) -> dict[str, bytes]:
+    """Records that have the value which they had, in the bytes which they had.
+
+    Most of a shard's records are what they were, though it has changed. They came first in the
+    upstream's JSON, perhaps, and are published as that.
+    """
+    if not earlier:
+        return {}
+    before = shard_body.entries(earlier)
+    return {file: before[file] for file, raw in members.items() if _equal(raw, before.get(file))}
+
+
+def _equal(raw: msgspec.Raw, before: bytes | None) -> bool:
+    """Whether a record has the value of one in JSON."""
+    if before is None:
+        return False
+    try:
+        fields = _any_decoder.decode(raw)
+        if not isinstance(fields, dict):
+            return False
+        _write_hashes(fields)
+        return bool(fields == _json_decoder.decode(before))
+    except _BROKEN:
+        return False
+
+
+def _changed(members: dict[str, msgspec.Raw], name: str) -> dict[str, bytes]:
+    """Records as JSON that clients can read, or the reason in a record's place."""
     texts: dict[str, bytes] = {}
     reasons: dict[str, bytes] = {}
-    for members in (shard.packages or {}, shard.conda or {}):
-        for file, raw in members.items():
-            text, why = _foreign(file, name) or _record(bytes(raw))
-            # A file in both parts: the later one counts, as clients read it.
-            texts[file] = reason(why) if why else text
-            reasons.pop(file, None)
-            if why:
-                reasons[file] = texts[file]
-    removed = _removed(shard.removed, name)
-    body = _with_earlier_bytes(readable(shard_body.build(texts.items(), removed)), earlier)
-    if reasons:
-        # After `readable`, which knows only the reasons of its own.
-        body = shard_body.build((shard_body.entries(body) | reasons).items(), removed)
-    return ShardContent(body, len(texts), len(packed), not (texts or removed), _count_v3(shard.v3))
+    for file, raw in members.items():
+        # As in `Index`: the file name alone says which package a record belongs to.
+        foreign = file.rsplit("-", 2)[0] != name
+        text, why = (b"", FOREIGN) if foreign else _record(raw)
+        if why:
+            reasons[file] = reason(why)
+        else:
+            texts[file] = text
+    # Without the reasons: `readable` knows only those of its own.
+    body = readable(shard_body.build(texts.items(), ()))
+    return shard_body.entries(body) | reasons
 
 
-def _foreign(file: str, name: str) -> tuple[bytes, str] | None:
-    """Why a file cannot be of this package, as its name says."""
-    stated = name_of(file) or file.rsplit("-", 2)[0]
-    return None if stated == name else (b"", FOREIGN)
-
-
-def _record(raw: bytes) -> tuple[bytes, str]:
+def _record(raw: msgspec.Raw) -> tuple[bytes, str]:
     """A record as JSON, or b"" and what is wrong with it."""
     try:
         fields = _any_decoder.decode(raw)
         if not isinstance(fields, dict):
             return b"", NO_OBJECT
-        for key in _HASHES:
-            if isinstance(fields.get(key), bytes):
-                fields[key] = fields[key].hex()
+        _write_hashes(fields)
         return (msgspec.json.encode(fields), "") if _is_plain(fields) else (b"", NOT_PLAIN)
     except UnicodeDecodeError:
         return b"", NOT_TEXT
@@ -109,6 +141,14 @@ def _record(raw: bytes) -> tuple[bytes, str]:
         return b"", TOO_DEEP
     except _BROKEN:
         return b"", NOT_PLAIN
+
+
+def _write_hashes(fields: dict[str, object]) -> None:
+    """Hashes as in JSON: hexadecimal digits in place of bytes."""
+    for key in _HASHES:
+        value = fields.get(key)
+        if isinstance(value, bytes):
+            fields[key] = value.hex()
 
 
 def _is_plain(value: object) -> bool:
@@ -133,30 +173,6 @@ def _removed(raw: msgspec.Raw, name: str) -> set[str]:
         return set()  # It is only a list of what to leave out.
     listed = files if isinstance(files, list) else []
     return {file for file in listed if isinstance(file, str) and name_of(file) == name}
-
-
-def _with_earlier_bytes(body: bytes, earlier: bytes) -> bytes:
-    """The body with records in the bytes they had, where they have the same value.
-
-    A record first comes in the upstream's JSON, and is signed and published as that.
-    """
-    if not earlier:
-        return body
-    before = shard_body.entries(earlier)
-    texts = {
-        file: before[file] if file in before and _equal(before[file], raw) else raw
-        for file, raw in shard_body.entries(body).items()
-    }
-    return shard_body.build(texts.items(), shard_body.removed(body))
-
-
-def _equal(first: bytes, second: bytes) -> bool:
-    if first == second:
-        return True
-    try:
-        return bool(msgspec.json.decode(first) == msgspec.json.decode(second))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
 
 
 def _count_v3(raw: msgspec.Raw) -> int:
