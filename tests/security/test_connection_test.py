@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import zstandard
 from django.conf import LazySettings
 
 from accounts import disconnect
@@ -15,6 +16,7 @@ from tests import scene
 from tests.condatree import FakeConda
 from tests.crantree import FakeCran
 from tests.rogue import Behaviour
+from tests.shardtree import INDEX, FakeShards
 from tests.simpletree import FakeSimple
 from tests.upstream import FakeUpstream
 from tests.web.client import Api, message
@@ -80,6 +82,30 @@ def test_a_subdir_or_a_file_of_a_channel_means_the_channel(api: Api, conda: Fake
     found = found_at(api, f"{conda.channel}/noarch/repodata.json")
     assert found["source_root"] == conda.channel
     assert found_at(api, conda.channel)["source_root"] is None
+
+
+def test_a_channel_with_shards_only_is_one(api: Api) -> None:
+    with FakeShards() as conda:
+        conda.add("noarch", "six", "1.16.0")
+        conda.add("linux-64", "zlib", "1.3")
+        conda.publish(forms=())
+        conda.publish_shards()
+        for address in (conda.channel, f"{conda.channel}/noarch/{INDEX}"):
+            conda.forget()
+            found = found_at(api, address, "python_simple")
+            assert found["found_type"] == "conda"
+            assert found["source_root"] == (None if address == conda.channel else conda.channel)
+            assert [one["name"] for one in found["sections"]] == ["noarch", "linux-64"]
+            assert all(one["size"] > 0 for one in found["sections"])
+            assert conda.count() <= HANDFUL
+
+
+@pytest.mark.parametrize("body", [b"{}", b"x", zstandard.compress(b"{}"), zstandard.compress(b"")])
+def test_any_file_under_the_name_of_a_list_of_shards_is_none(
+    api: Api, upstream: Any, body: bytes
+) -> None:
+    upstream.set(f"/noarch/{INDEX}", body)
+    assert found_at(api, upstream.url)["found_type"] is None
 
 
 def test_a_token_in_the_address_is_never_shown(api: Api, conda: FakeConda) -> None:
