@@ -58,6 +58,8 @@ def recognise(path: Path, folder: Path, *, stop: Stop) -> tuple[Kind, Path]:
 
     `BadArchive` for everything that is none of the kinds.
     """
+    # The content decides, never the name: uploads have any name, and mirrors rename what they
+    # serve.
     encoding = encoding_of(path)
     if encoding != "identity":
         blocks = open_decoded(path, encoding, cap=LARGEST_JSON)
@@ -67,6 +69,8 @@ def recognise(path: Path, folder: Path, *, stop: Stop) -> tuple[Kind, Path]:
     if start.startswith(b"PK"):
         with opened(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
+            # A bundle's members are JSON too, so it has to be told apart before the other kinds
+            # of zip files.
             if MANIFEST in names:
                 return Kind.BUNDLE, path
             if len(names) != 1:
@@ -84,6 +88,8 @@ def opened(path: Path) -> zipfile.ZipFile:
     try:
         with path.open("rb") as file:
             _check_directory(file)
+        # The constructor reads the whole directory into objects, so the check has to come before
+        # it.
         return zipfile.ZipFile(path)
     except _DAMAGE as error:
         raise BadArchive(f"The zip archive is damaged: {error}.") from error
@@ -96,6 +102,8 @@ def member(archive: zipfile.ZipFile, name: str, *, cap: int) -> Iterator[bytes]:
         with archive.open(_plain(archive, name)) as file:
             while block := file.read(_BLOCK):
                 size += len(block)
+                # The bytes that came out are counted: a zip bomb states a small size in its
+                # header.
                 if size > cap:
                     raise BadArchive(f"The member {name[:100]!r} has more than {cap} bytes.")
                 yield block
@@ -115,6 +123,8 @@ def _small_member(archive: zipfile.ZipFile, name: str) -> bytes | None:
 
 def _plain(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     info = archive.getinfo(name)
+    # Bit 0 says "encrypted" (APPNOTE.TXT 4.4.4). LZMA and BZIP2 members are refused: no source
+    # packs its data so, and each decoder is one more that hostile bytes would reach.
     if info.flag_bits & 0x1 or info.compress_type not in _METHODS:
         raise BadArchive(f"The member {name[:100]!r} is encrypted or compressed in a rare way.")
     return info
@@ -128,6 +138,7 @@ def read_osv_archive(path: Path, spool: Spool, *, stop: Stop) -> None:
         if not names:
             raise BadArchive("The zip archive holds no JSON records.")
         for number, name in enumerate(names):
+            # `stop` may query the database, so it is not called for every record.
             if number % 500 == 0:
                 stop()
             text = _small_member(archive, name)
@@ -143,6 +154,8 @@ def read_nvd(path: Path, spool: Spool, *, stop: Stop) -> None:
         stream = JsonStream(open_decoded(path, "identity", cap=LARGEST_JSON))
         for key in stream.members():
             if key != "vulnerabilities":
+                # Passed over without being held: `cap=0` keeps nothing of a member that is not
+                # needed.
                 stream.value(cap=0)
                 continue
             for element in stream.elements(cap=LARGEST_RECORD):
@@ -172,12 +185,14 @@ def _document(path: Path) -> Kind:
         raise BadArchive(
             "This is neither a zip archive nor a JSON object, so no advisory data that is known."
         ) from error
+    # A document that names its format comes before those that are known by their keys only.
     if "@context" in keys and CONTEXT.encode() in bytes(keys["@context"]):
         return Kind.OPENVEX
     if "document" in keys and b"csaf_version" in bytes(keys["document"]):
         return Kind.CSAF
     if "id" in keys and "modified" in keys:
         return Kind.OSV_RECORD
+    # A mapping has no marker of its own: most of its values are lists or null.
     entries = sum(bytes(value)[:1] in (b"[", b"n") for value in keys.values())
     if entries and entries * 2 >= len(keys):
         return Kind.MAPPING  # A broken entry or two are no reason to refuse it.
@@ -201,6 +216,7 @@ def _copied(blocks: Iterator[bytes], path: Path, *, stop: Stop) -> Path:
 def _check_directory(file: BinaryIO) -> None:
     """Refuse a directory that is too large (APPNOTE.TXT 4.3.14 and 4.3.16), before it is read."""
     size = file.seek(0, 2)
+    # The end record stands last, but a comment of up to 65,535 bytes may follow it.
     tail_size = min(size, _END.size + 0xFFFF + _LOCATOR_SIZE + _END_64.size)
     file.seek(size - tail_size)
     tail = file.read(tail_size)

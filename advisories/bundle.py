@@ -84,6 +84,7 @@ def write(path: Path, lease: Lease) -> Manifest:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, blocks in texts.items():
             digest, size = hashlib.sha256(), 0
+            # The size is not known before the member is written, and OSV's may pass 4 GiB.
             with archive.open(name, "w", force_zip64=True) as file:
                 for block in blocks:
                     file.write(block)
@@ -91,6 +92,7 @@ def write(path: Path, lease: Lease) -> Manifest:
                     size += len(block)
             members.append(Member(name, size, digest.hexdigest()))
         manifest = Manifest(FORMAT, VERSION, timezone.now(), members)
+        # Last, because it states the size and digest of what was written before it.
         archive.writestr(archives.MANIFEST, msgspec.json.encode(manifest))
     return manifest
 
@@ -101,6 +103,8 @@ def read(path: Path, spools: dict[str, Spool], *, stop: Stop) -> None:
         manifest = _manifest(archive)
         names = [member.name for member in manifest.members]
         for name in names:
+            # A member that is named twice would be imported twice; one that is unknown comes from
+            # a later version.
             if name not in spools or names.count(name) > 1 or name not in archive.namelist():
                 raise BadArchive(f"The bundle's manifest names {name[:100]!r}, which is not read.")
         for member in manifest.members:
@@ -149,6 +153,7 @@ def _read_member(archive: zipfile.ZipFile, member: Member, spool: Spool, *, stop
             spool.add(text)
         else:
             spool.skip(member.name)
+    # Nothing is in the database yet: the spools are dropped with the error.
     if size != member.size or digest.hexdigest() != member.sha256:
         raise BadArchive(f"The bundle is damaged: {member.name} is not what its manifest states.")
 
@@ -163,6 +168,8 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes | None]:
             yield None if passing or len(held) > LARGEST_RECORD else bytes(held)
             held, passing = bytearray(), False
         held += start
+        # A line without an end would otherwise fill the memory: its bytes are dropped as they
+        # come.
         if len(held) > LARGEST_RECORD:
             held, passing = bytearray(), True
     if held or passing:
@@ -172,6 +179,8 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes | None]:
 def _records(source: Source, lease: Lease) -> Iterator[bytes]:
     bodies = Record.objects.filter(source=source).order_by("pk").values_list("body", flat=True)
     for number, body in enumerate(bodies.iterator(_CHUNK)):
+        # An export takes minutes: without renewal the lease would expire, and an import would
+        # begin.
         if number % _CHUNK == 0:
             lease.renew()
         text = decompress(bytes(body))

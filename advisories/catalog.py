@@ -61,6 +61,7 @@ def load(
     }
     every = {package for of_name in packages.values() for package in of_name}
     affected = _affected(every, malware_only=malware_only)
+    # Curations of packages without advisories change nothing, and most packages have none.
     curations = _curations(family, _with_any(packages, affected))
     covered = frozenset(
         ecosystem for ecosystem in COVERED if not malware_only and _exists(ecosystem)
@@ -94,6 +95,7 @@ def facts(
 def names_of(advisory: str) -> dict[str, set[str]]:
     """The names of files that an advisory (its `name`) can be about, by artifact family."""
     rows = models.AffectedPackage.objects.filter(record__advisory__name=advisory)
+    # An advisory has a row for each source that names a package; the package counts once.
     packages = set(rows.values_list("ecosystem", "name"))
     projects = change_log.ProjectNames()
     names: dict[str, set[str]] = {}
@@ -148,6 +150,7 @@ def _affected(
     names: dict[str, list[str]] = {}
     for ecosystem, name in packages:
         names.setdefault(ecosystem, []).append(name)
+    # Only fixed text goes into the statement; names and ecosystems are parameters.
     query = _ROWS.replace("{malware}", "record.malware AND " if malware_only else "")
     stored = [
         row
@@ -157,6 +160,7 @@ def _affected(
     ids: dict[int, set[str]] = {}
     for pk, text in rows.select(_IDS, sorted({row[4] for row in stored})):
         ids.setdefault(pk, set()).add(text)
+    # One set for all packages of an advisory: a batch may have thousands of rows of the same few.
     shared = {pk: frozenset(texts) for pk, texts in ids.items()}
     affected: dict[Package, list[AffectedVersions]] = {}
     for ecosystem, name, body, malware, pk, advisory, score, version in stored:
@@ -179,6 +183,7 @@ def _curations(family: str, names: Iterable[str]) -> dict[str, Sequence[Curation
         return {}
     stored = models.Curation.objects.filter(family=family, package__in=spelled)
     entries: dict[str, list[CurationEntry]] = {}
+    # `pk` decides between curations of one call, which share their time.
     for number, row in enumerate(stored.order_by("created_at", "pk")):
         entries.setdefault(row.package, []).append(
             CurationEntry(number, row.advisory, Status(row.status), row.spec, row.filename)

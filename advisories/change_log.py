@@ -66,6 +66,7 @@ def note(changes: Changes, projects: ProjectNames | None = None) -> None:
         changed.add((*key, key in changes.malware))
     if not changed:
         return
+    # Only now: the counter's row stays locked from here to the end of the transaction.
     number = _next_number()
     logged = [(*key, number) for key in sorted(changed)]
     rows.insert(ChangedPackage, (*_KEY, "number"), logged, unique=_KEY)
@@ -110,6 +111,7 @@ def names_of(ecosystem: str, name: str, projects: ProjectNames) -> Iterator[Name
     elif ecosystem == purl.CRAN:
         yield "cran", name
         yield "conda", f"r-{name}"
+    # R channels list packages of both repositories, whose names do not overlap.
     elif ecosystem == purl.BIOCONDUCTOR:
         yield "cran", name
         yield "conda", f"bioconductor-{name}"
@@ -123,6 +125,8 @@ def _next_number() -> int:
     So numbers become visible in their order: whoever has read n has seen every change up to n.
     """
     if not ChangeCounter.objects.filter(pk=ROW).update(number=F("number") + 1):
+        # The first change ever. Two may come at once: the second finds the row and waits for its
+        # lock.
         ChangeCounter.objects.get_or_create(pk=ROW)
         ChangeCounter.objects.filter(pk=ROW).update(number=F("number") + 1)
     return last_number()

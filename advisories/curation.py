@@ -47,6 +47,7 @@ class Decision:
 
 def find(id: str) -> Advisory | None:
     """The advisory that any of its ids names, whatever the case; None where there is none."""
+    # The column has no index that ignores case, so the usual spellings are tried.
     prefix, dash, suffix = id.partition("-")
     # CVE-... has capitals throughout, GHSA-xxxx-... small letters after its prefix.
     texts = {id, id.upper(), f"{prefix.upper()}{dash}{suffix.lower()}"}
@@ -79,6 +80,7 @@ def curate_all(decisions: Sequence[Decision], *, author: str) -> list[Curation]:
 
     ValidationError names the wrong fields; of several decisions as "<place>.<field>", from 0 on.
     """
+    # Before anything is checked: each decision costs a query.
     if len(decisions) > MOST_AT_ONCE:
         raise ValidationError(f"At most {MOST_AT_ONCE:,} curations can be saved at once.")
     problems: dict[str, list[str]] = {}
@@ -124,6 +126,7 @@ def map_name(conda_name: str, projects: Sequence[str] | None, *, author: str) ->
     except BadRecord as error:
         raise ValidationError({"projects": f"{error}."}) from error
     with transaction.atomic():
+        # Read inside the transaction: projects that fall away have to be judged again, too.
         before = _projects(name)
         row, _ = Mapping.objects.update_or_create(
             conda_name=name, by_hand=True, defaults={"projects": names, "author": author}
@@ -160,6 +163,7 @@ def _problems(decision: Decision) -> dict[str, str]:
         problems["status"] = f"The status is one of {', '.join(Status)}."
     if decision.spec and decision.filename:
         problems["filename"] = "Give a version spec or a file, not both."
+    # Only fields that are right by themselves can be checked together.
     if not problems:
         try:
             tables.curation(_line(decision, author=""))

@@ -116,6 +116,7 @@ def _details(record: Record) -> RecordDetails:
     text = record.text
     report: Report = (nvd if record.source == Source.NVD else osv).parse(text)
     raw = _object(msgspec.json.decode(text))
+    # An element of NVD's `vulnerabilities` has all of its fields under `cve`.
     if record.source == Source.NVD:
         raw = _object(raw.get("cve"))
     return RecordDetails(
@@ -153,6 +154,7 @@ def _references(raw: dict[str, object]) -> Iterator[str]:
     for entry in map(_object, _list(raw.get("references"))[:MOST_REFERENCES]):
         url = _string(entry.get("url"))
         try:
+            # It raises for what looks like an IPv6 address and is none.
             scheme = urlsplit(url).scheme
         except ValueError:
             continue
@@ -168,6 +170,7 @@ def _vectors(raw: dict[str, object]) -> Iterator[Vector]:
 
 
 def _vector_texts(raw: dict[str, object]) -> Iterator[str]:
+    # The OSV schema has `severity` of the whole record and of each package.
     for holder in (raw, *map(_object, _list(raw.get("affected")))):
         for entry in map(_object, _list(holder.get("severity"))):
             yield _string(entry.get("score"))
@@ -176,6 +179,7 @@ def _vector_texts(raw: dict[str, object]) -> Iterator[str]:
             yield _string(_object(metric.get("cvssData")).get("vectorString"))
 
 
+# These three keep a page up where a source writes another type than its schema has.
 def _object(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 

@@ -63,6 +63,7 @@ def configured() -> Iterator[tuple[Source, str]]:
             Source.OSV, settings.OSV_URL, [f"{name}/all.zip" for name in OSV_ECOSYSTEMS]
         )
     if settings.NVD_URL:
+        # Both the years and "modified": the latter holds the last eight days only.
         years = [*range(NVD_FIRST, timezone.now().year + 1), NVD_MODIFIED]
         names = [f"nvdcve-2.0-{year}.json.gz" for year in years]
         yield from _files(Source.NVD, settings.NVD_URL, names)
@@ -115,6 +116,8 @@ def _refresh(feed: Feed, stop: Stop) -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix="feed-") as name:
             path = Path(name) / "feed"
             fetched = _fetch(feed, path, stop)
+            # Not modified: the data is as fresh as the source's own, which the warning about age
+            # looks at.
             if fetched is None:
                 feed.succeeded_at, feed.error = timezone.now(), ""
                 feed.save()
@@ -125,6 +128,8 @@ def _refresh(feed: Feed, stop: Stop) -> None:
         feed.error = str(error)
         feed.save()
         return
+    # Only after the import: with the validators of a file that was not imported, the next request
+    # would be answered "not modified", and its data would never come.
     feed.etag, feed.last_modified = fetched.etag[:500], fetched.last_modified[:100]
     note(feed, result)
 
@@ -132,6 +137,7 @@ def _refresh(feed: Feed, stop: Stop) -> None:
 def _fetch(feed: Feed, path: Path, stop: Stop) -> FetchedFile | None:
     """The feed at `path`; None where it has not changed."""
     parts = urlsplit(feed.url)
+    # Without user and password: the list of allowed origins knows none.
     own = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     policy = EgressPolicy((*settings.UPSTREAM_ALLOW, own))
     options = ClientSettings(limits=settings.UPSTREAM_LIMITS, ca_files=settings.CA_FILES)

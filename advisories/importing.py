@@ -77,6 +77,7 @@ def import_file(path: Path, *, expected: Collection[Kind] = (), stop: Stop = nev
             member: stack.enter_context(spool.temporary(Path(name))) for member in _MEMBERS[kind]
         }
         _READERS[kind](file, spools, stop)
+        # Only now: reading may take minutes, and nobody else has to wait for that.
         with lease.hold() as held:
             written = _write(spools, held, stop)
     for sentence in written.broken_names:
@@ -87,6 +88,8 @@ def import_file(path: Path, *, expected: Collection[Kind] = (), stop: Stop = nev
 def _write(spools: dict[str, Spool], held: Lease, stop: Stop) -> Written:
     writer = Writer(held)
     for member, records in spools.items():
+        # What was too large for any reader never became a record, but is counted among the broken
+        # ones.
         for error in records.broken:
             writer.written.note_broken(error)
         for batch in records.batches():
@@ -94,6 +97,8 @@ def _write(spools: dict[str, Spool], held: Lease, stop: Stop) -> Written:
             if member in _RECORDS:
                 writer.write(_RECORDS[member], batch)
             else:
+                # `map` decompresses one after the other: a document may have 16 MB, and a batch
+                # several.
                 _DOCUMENTS[member](map(decompress, batch), writer.written, held)
     return writer.written
 

@@ -58,6 +58,7 @@ def hold() -> Iterator[Lease]:
     expired = timezone.now() - dt.timedelta(seconds=settings.LEASE_SECONDS)
     free = Q(owner="") | Q(renewed_at__lt=expired)
     owner = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+    # The fence is part of the condition: of two that read the same row only the first gets it.
     claimed = ImportLease.objects.filter(free, pk=ROW, fence=row.fence).update(
         fence=F("fence") + 1, owner=owner, renewed_at=timezone.now()
     )
@@ -67,4 +68,6 @@ def hold() -> Iterator[Lease]:
     try:
         yield lease
     finally:
+        # Harmless where the lease was lost: the fence has risen, so the new owner's row does not
+        # match.
         lease.release()

@@ -49,6 +49,7 @@ class Spool:
 
     def add(self, text: bytes) -> None:
         """Append a record; `BadArchive` beyond the caps."""
+        # Before the write: beyond the cap nothing more reaches the disk.
         self._grow(len(text))
         body = compress(text)
         self._file.write(_LENGTH.pack(len(body)))
@@ -56,6 +57,7 @@ class Spool:
 
     def skip(self, name: str) -> None:
         """Count a record that is larger than what is read of one."""
+        # Its true size is unknown, as it was not read to its end; this is the least that it has.
         self._grow(LARGEST_RECORD)
         why = f"it has more than {LARGEST_RECORD} bytes"
         self.broken.append(BadRecord(why, shown(name)))
@@ -70,6 +72,7 @@ class Spool:
 
     def batches(self) -> Iterator[list[bytes]]:
         """All records from the first on, compressed, in batches for one transaction each."""
+        # Whoever reads comes after the last `add`, so one position for both is enough.
         self._file.seek(0)
         batch: list[bytes] = []
         size = 0

@@ -75,6 +75,7 @@ def _stale_source(source: Source, rows: list[Feed], urls: Collection[str]) -> St
         row = fetched.get(url)
         times = [time for time in (row.succeeded_at if row else None, brought) if time]
         ages.append((max(times, default=None), row.error if row else ""))
+    # What never came counts as the oldest.
     succeeded_at, error = min(
         ages, key=lambda age: age[0] or dt.datetime.min.replace(tzinfo=dt.UTC)
     )

@@ -98,6 +98,8 @@ class Writer:
         self._lease = lease
         self._changes = Changes()
         self._projects = ProjectNames()
+        # Ids are given here, so that identifiers and packages are written without asking the
+        # database for those of their records.
         self._last_record = _last(Record)
         self._last_advisory = _last(Advisory)
 
@@ -106,6 +108,7 @@ class Writer:
         fresh, replaced = self._read(source, bodies)
         self._changes = Changes()
         with transaction.atomic():
+            # Its row stays locked until the transaction ends: nobody can take over in between.
             self._lease.renew()
             if fresh:
                 self._write_groups(self._grouped(source, fresh, replaced))
@@ -118,10 +121,13 @@ class Writer:
         """The records that are new or newer than what is stored, and the ids of the latter."""
         reader = READERS[source]
         read = [(body, decompress(body)) for body in bodies]
+        # Nearly all records of a fetched archive are stored already: their heads are enough to
+        # see it.
         heads = [reader.head(raw) for _, raw in read]
         times = _stored_times(source, [head[0] for head in heads if head])
         fresh: dict[str, Item] = {}
         for (body, raw), head in zip(read, heads, strict=True):
+            # An older record is no news either: an upload may be older than what a feed brought.
             if head and head[0] in times and times[head[0]] >= head[1]:
                 self.written.unchanged += 1
                 continue
@@ -145,6 +151,8 @@ class Writer:
             records = Record.objects.filter(source=source, name__in=replaced)
             apart |= set(records.values_list("advisory_id", flat=True))
         without = {(source, name) for name in replaced}
+        # Taking advisories apart brings back records whose ids may join further advisories. Each
+        # round takes at least one more apart, so it ends.
         while True:
             if apart:
                 items += self._take_apart(apart, without=without)
@@ -167,10 +175,13 @@ class Writer:
                     items.append(Item(source, report, bytes(record.body)))
                 except BadRecord as error:
                     log.warning("the stored record %s is dropped: %s", record.name, error)
+        # Before the rows go: packages that the new records do not name have to be judged again,
+        # too.
         packages = AffectedPackage.objects.filter(record__advisory__in=advisories)
         self._changes.packages |= set(packages.values_list("ecosystem", "name"))
         malware = packages.filter(record__advisory__malware=True)
         self._changes.malware |= set(malware.values_list("ecosystem", "name"))
+        # From the leaves up: a cascade would load every record to find what hangs on it.
         packages.delete()
         Identifier.objects.filter(record__advisory__in=advisories).delete()
         Record.objects.filter(advisory__in=advisories).delete()
@@ -223,6 +234,8 @@ class Writer:
                 same = report.same
                 identifiers += [(pk, text, False) for text in same]
                 identifiers += [(pk, text, True) for text in report.upstream if text not in same]
+                # What is withdrawn affects nothing, but keeps its ids: another source may still
+                # stand by it.
                 if not report.withdrawn:
                     packages += [
                         (pk, affected.ecosystem, affected.name, _ENCODER.encode(affected))

@@ -56,6 +56,7 @@ def write_mapping(
                     before[name] = row.projects
                     row.projects, row.changed_at = value, timezone.now()
                     changed.append(row)
+            # In bulk: conda-forge's mapping has some tens of thousands of entries.
             Mapping.objects.bulk_create(fresh)
             Mapping.objects.bulk_update(changed, ["projects", "changed_at"])
             conda_names = {("conda", row.conda_name) for row in (*fresh, *changed)}
@@ -103,6 +104,7 @@ def write_statements(read: Read, written: Written, lease: Lease) -> None:
             for statement in batch
         ]
         row_ids |= _write_lines(lines, written, lease)
+    # After the new ones are written: meanwhile a file is judged by both, never by neither.
     _forget_statements(read, row_ids, written, lease)
     record(
         EventType.CVE_UPDATED,
@@ -162,6 +164,7 @@ def _write_lines(
 def curation(line: CurationLine) -> Curation:
     """A checked curation, not saved yet; `BadRecord` says what is wrong."""
     check_id(line.advisory)
+    # The columns' lengths are checked here, since SQLite does not.
     fits = (
         line.family in FAMILIES.values()
         and line.status in list(Status)
@@ -200,8 +203,10 @@ def _identity(row: Curation, *, by_time: bool) -> tuple[object, ...]:
 
 def _forget_statements(read: Read, row_ids: set[int], written: Written, lease: Lease) -> None:
     """Delete what the document said before and does not say any more."""
+    # Without an id nobody can tell which statements were of the same document.
     if not read.id:
         return
+    # Both: a document's id is unique for its author only, and nobody may delete another's words.
     rows = Curation.objects.filter(document=read.id, author=read.author)
     gone = [row for row in rows if row.pk not in row_ids]
     for batch in _batches(gone):

@@ -110,6 +110,8 @@ def parse(raw: bytes) -> Read:
             entry = decode(bytes(item), _Vulnerability, _ITEM)
             for statement in _statements(entry, packages):
                 read.statements.append(statement)
+                # Inside of an entry, too: one vulnerability may name every product of the
+                # document.
                 if len(read.statements) > MOST_STATEMENTS:
                     break
         except BadRecord as error:
@@ -140,6 +142,7 @@ def _packages(tree: _Tree) -> dict[str, purl.Purl]:
 def _products(tree: _Tree) -> Iterator[_Product]:
     yield from tree.full_product_names
     yield from (relation.full_product_name for relation in tree.relationships)
+    # A stack instead of recursion: how deep branches are nested is the document's to say.
     waiting = list(tree.branches)
     while waiting:
         branch = waiting.pop()
@@ -151,6 +154,8 @@ def _products(tree: _Tree) -> Iterator[_Product]:
 def _statements(entry: _Vulnerability, packages: dict[str, purl.Purl]) -> Iterator[Statement]:
     advisory = check_id(entry.cve or next((id.text for id in entry.ids), ""))
     reasons = _reasons(entry)
+    # A product in contradicting groups is against the specification (6.1.6), so their order here
+    # decides nothing.
     for key, status in _STATUSES:
         for product in entry.product_status.get(key, ()):
             package = packages.get(product)

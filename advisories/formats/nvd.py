@@ -110,6 +110,7 @@ def _report(cve: CVE) -> Report:
         id=check_id(cve.id),
         modified=check_time(cve.last_modified),
         published=check_time(cve.published) if cve.published else None,
+        # "Rejected": the CVE was given by mistake or twice, and NVD keeps the empty record.
         withdrawn=cve.vuln_status.lower() == WITHDRAWN,
         summary=shown(next((text.value for text in cve.descriptions if text.lang == "en"), "")),
         score=best(scores),
@@ -124,6 +125,7 @@ def _preferred(metrics: list[_Metric], version: ScoreVersion) -> Score | None:
 
 def _score(data: _Data, version: ScoreVersion) -> Score | None:
     score = from_vector(data.vector_string)
+    # A vector of another version than its list says would be ranked wrongly.
     if score is not None and score.version is version:
         return score
     stated = data.base_score

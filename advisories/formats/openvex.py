@@ -78,6 +78,7 @@ class Read(msgspec.Struct):
 def parse(raw: bytes) -> Read:
     """Read a document; `BadRecord` where it is none. A broken statement costs no other."""
     document = decode(raw, OpenVEX, _DOCUMENT)
+    # With or without a version after it: all versions share the fields that are read.
     if not document.context.startswith(CONTEXT):
         raise BadRecord(f"its @context does not begin with {CONTEXT}")
     read = Read(shown(document.author), shown(document.id), [], [])
@@ -94,6 +95,8 @@ def parse(raw: bytes) -> Read:
 
 def _statements(entry: _Statement) -> list[Statement]:
     named = entry.vulnerability
+    # Documents before 0.2.0 have a plain text; where only an address is given, it ends with the
+    # id.
     advisory = named if isinstance(named, str) else named.name or named.id.rpartition("/")[2]
     check_id(advisory)
     status = STATUSES.get(entry.status)

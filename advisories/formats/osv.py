@@ -124,8 +124,12 @@ def _report(record: OSV) -> Report:
     affected = record.affected or []
     if len(affected) > MOST_AFFECTED:
         raise BadRecord(f"it names {len(affected)} packages, at most {MOST_AFFECTED} are read")
-    vectors = [*(record.severity or ()), *(one for a in affected for one in a.severity or ())]
+    vectors = [
+        *(record.severity or ()),
+        *(vector for entry in affected for vector in entry.severity or ()),
+    ]
     word = severity_word((record.database_specific or {}).get("severity"))
+    # A vector says more than a word, so the word counts only where no vector can be read.
     score = best([from_vector(vector.score) for vector in vectors]) or from_word(word)
     return Report(
         id=record.id,
@@ -146,7 +150,9 @@ def _merged(entries: list[_Affected]) -> tuple[Affected, ...]:
     for entry in entries:
         if entry.package is None:
             continue  # Git repositories only.
-        ranges = [_range(one) for one in entry.ranges or () if one.type in _VERSIONED]
+        ranges = [_range(bounds) for bounds in entry.ranges or () if bounds.type in _VERSIONED]
+        # Git ranges only: as an entry without bounds it would be about no version, or of malware
+        # about all.
         if entry.ranges and not ranges and not entry.versions:
             continue
         key = _key(entry.package)

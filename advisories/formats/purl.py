@@ -53,7 +53,9 @@ def parse(text: str) -> Purl | None:
     """A package URL; None for what is none, or of a type that OSV has no ecosystem for."""
     if len(text) > LONGEST or not text.lower().startswith("pkg:"):
         return None
+    # Subpath (#) and qualifiers (?) go first: both may hold slashes and an @.
     bare, _, qualifiers = text[4:].partition("#")[0].partition("?")
+    # "pkg://type/..." is not canonical, but parsers have to accept it.
     kind, slash, path = bare.lstrip("/").partition("/")
     ecosystem = _ECOSYSTEMS.get(kind.lower())
     # The version follows the last @: namespaces of npm begin with one, encoded as %40.
@@ -62,6 +64,8 @@ def parse(text: str) -> Purl | None:
     # Encoded control characters are in no name, and a database may refuse them.
     if ecosystem is None or not slash or not parts or not "".join(parts).isprintable():
         return None
+    # OSV writes a Maven package as group:artifact, others as their namespace and name with a
+    # slash.
     joined = (":" if ecosystem == "Maven" else "/").join(parts)
     extras = dict(pair.partition("=")[::2] for pair in qualifiers.split("&") if pair)
     return Purl(

@@ -24,6 +24,8 @@ MALWARE = "MAL-"
 """How the ids of reports of malicious packages begin (OSSF malicious-packages)."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*")
+# Control characters, separators of lines, and those that turn the direction of text: with the
+# latter a summary could show another id or another package than it names.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _EARLIEST = dt.datetime(1980, 1, 1, tzinfo=dt.UTC)
 _LATEST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
@@ -140,6 +142,8 @@ def check_time(time: dt.datetime) -> dt.datetime:
 
 def shown(text: str, longest: int = LONGEST_SUMMARY) -> str:
     """`text` on one line, without what changes how the line is read, and not too long."""
+    # First, so that a text of megabytes is not searched; four times, since blanks may fall
+    # together.
     cut = text[: longest * 4]
     line = " ".join(_UNPRINTABLE.sub(" ", cut).split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"

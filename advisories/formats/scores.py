@@ -99,12 +99,15 @@ def from_vector(vector: str) -> Score | None:
         if vector.startswith("CVSS:3."):
             version = ScoreVersion.V3_1 if vector.startswith("CVSS:3.1/") else ScoreVersion.V3_0
             return _score(CVSS3(vector).base_score, version)
+        # Vectors of version 2 have no prefix (its guide, 2.4), so they are what is left.
         return _score(CVSS2(vector).base_score, ScoreVersion.V2_0)
+    # Vectors are any text that a source writes: whatever the library trips over is none.
     except (CVSSError, ValueError, KeyError, ArithmeticError, IndexError):
         return None
 
 
 def _score(value: object, version: ScoreVersion) -> Score | None:
+    # `cvss` gives a Decimal or a float, by version.
     number = float(str(value))
     return Score(number, version) if 0 <= number <= 10 else None
 

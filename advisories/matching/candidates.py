@@ -65,8 +65,10 @@ def candidates(
         return tuple(own)
     if entry is not None and entry.by_hand:
         return (first, *_projects(entry, MatchedBy.HAND))
+    # Also where the list is empty: the record says itself that it repackages nothing.
     if purls is not None:
         return (first, *_of_purls(purls))
+    # Before the mapping, which has Python projects only.
     for prefix, ecosystem in _PREFIXES:
         if first.name.startswith(prefix):
             bare = first.name.removeprefix(prefix)

@@ -121,6 +121,7 @@ class PackageAdvisories:
         """`affected`: rows by (ecosystem, name); `covered`: ecosystems that data exists of."""
         self._family, self._name, self._entry = family, name, entry
         self._affected, self._covered = affected, covered
+        # The newest first, so that the first one that fits decides.
         self._curations = sorted(curations, key=lambda entry: -entry.number)
         # Builds of a version share their facts, unless somebody judged single files.
         self._single = any(entry.filename for entry in self._curations)
@@ -169,6 +170,7 @@ class PackageAdvisories:
         # A version of the file's own is in its own order; one that a purl states is in its.
         own = self._family == "conda" and not candidate.version
         scheme = Scheme.CONDA if own else scheme_of(candidate.ecosystem)
+        # By identity: rows live as long as this object, and hashing their ranges would cost more.
         key = id(row), scheme
         versions = self._versions_by_key.get(key)
         if versions is None:
@@ -195,10 +197,13 @@ def _summed(matches: tuple[Match, ...], *, covered: bool) -> AdvisoryFacts:
     scores = [match.score for match in counting if match.score is not None]
     return AdvisoryFacts(
         score=max(scores, key=lambda score: score.value, default=None),
+        # Reports of malware have no score by nature; that is nothing that somebody has yet to
+        # state.
         unknown=any(match.score is None and not match.malware for match in counting),
         status=min((match.status for match in matches), key=SEVEREST.index, default=None),
         malware=tuple(match.id for match in counting if match.malware),
         matches=matches,
+        # A match is knowledge, even where no source covers the ecosystem as a whole.
         covered=covered or bool(matches),
     )
 
@@ -217,6 +222,7 @@ def spec_test(family: str, spec: str) -> Fits:
 
     def fits(version: str) -> bool:
         canonical = canonical_version(version)
+        # Pre-releases count: PEP 440 leaves them out by default, but one may be installed.
         return canonical is not None and specifiers.contains(canonical, prereleases=True)
 
     return fits

@@ -40,21 +40,21 @@ class Summary(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-def merged(one: Summary, other: Summary) -> Summary:
+def merged(first: Summary, second: Summary) -> Summary:
     """Two as one, whatever their order. What is withdrawn says nothing beside what is not."""
-    if one.withdrawn is other.withdrawn:
-        score, malware = best((one.score, other.score)), one.malware or other.malware
-        text = one.text or other.text
+    if first.withdrawn is second.withdrawn:
+        score, malware = best((first.score, second.score)), first.malware or second.malware
+        text = first.text or second.text
     else:
-        live, gone = (other, one) if one.withdrawn else (one, other)
+        live, gone = (second, first) if first.withdrawn else (first, second)
         score, malware, text = live.score, live.malware, live.text or gone.text
-    times = [time for time in (one.published, other.published) if time]
+    times = [time for time in (first.published, second.published) if time]
     return Summary(
-        name=one.name if one.name == other.name else best_name((one.name, other.name)),
+        name=first.name if first.name == second.name else best_name((first.name, second.name)),
         score=score,
         malware=malware,
-        withdrawn=one.withdrawn and other.withdrawn,
-        modified=max(one.modified, other.modified),
+        withdrawn=first.withdrawn and second.withdrawn,
+        modified=max(first.modified, second.modified),
         published=min(times, default=None),
         text=text,
     )
@@ -66,6 +66,8 @@ def components(keys: Sequence[Iterable[str]]) -> list[list[int]]:
 
     def root(place: int) -> int:
         while parents[place] != place:
+            # Path halving keeps the trees flat: chains of aliases would cost the square of their
+            # length.
             parents[place] = parents[parents[place]]
             place = parents[place]
         return place
@@ -73,10 +75,10 @@ def components(keys: Sequence[Iterable[str]]) -> list[list[int]]:
     owners: dict[str, int] = {}
     for place, texts in enumerate(keys):
         for text in texts:
-            other = owners.setdefault(text, place)
-            if other != place:
+            owner = owners.setdefault(text, place)
+            if owner != place:
                 # The smaller place stays the root: the result is in the order of `keys`.
-                first, second = sorted((root(place), root(other)))
+                first, second = sorted((root(place), root(owner)))
                 parents[second] = first
     groups: dict[int, list[int]] = {}
     for place in range(len(keys)):
@@ -94,5 +96,6 @@ def best_name(ids: Iterable[str]) -> str:
     raise ValueError("there is no id")
 
 
+# As numbers: CVE-2024-9999 is older than CVE-2024-10000.
 def _numbers(text: str) -> tuple[list[int], str]:
     return [int(number) for number in _NUMBER.findall(text)], text

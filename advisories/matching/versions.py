@@ -78,6 +78,7 @@ class Versions:
         """`malware`: a report that names no versions is about all of them."""
         self._order = ORDERS[scheme]
         self._texts = frozenset(versions)
+        # By key as well as by text: "1.0" lists the file of 1.0.0 in the order of PEP 440.
         self._keys = {key for text in self._texts if (key := self._order(text)) is not None}
         self._ranges = [self._sorted(events) for events in ranges]
         self._everything = malware and not self._texts and not self._ranges
@@ -117,6 +118,8 @@ class Versions:
         if any(event.bound is Bound.LIMIT and event.version == "*" for event in events):
             limits = []
         first = [entry for entry in placed if entry[0] is None]
+        # Sources list events in any order; the sort is stable, so equal bounds stay as they were
+        # listed.
         later = sorted((entry for entry in placed if entry[0] is not None), key=lambda e: e[0])
         return first + later, limits
 
@@ -125,6 +128,7 @@ def _inside(key: Any, events: list[tuple[Any, Bound]], limits: list[Any]) -> boo
     if limits and not any(key < limit for limit in limits):
         return False
     vulnerable = False
+    # The OSV schema's algorithm: events in order, and the last one that applies decides.
     for at, bound in events:
         if bound is Bound.INTRODUCED:
             vulnerable = vulnerable or at is None or key >= at
