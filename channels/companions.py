@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from channels import blobs
 from channels.batches import BATCH_ROWS
 from channels.models import UnavailableFile
 from ecosystems import registry
+from ecosystems.base import Ecosystem
 from ecosystems.records import Record
 from ecosystems.upstream import Digest, UpstreamError
 
@@ -44,6 +46,41 @@ def record_unavailable(rows: Iterable[UnavailableFile]) -> None:
     )
 
 
+def extract_own(
+    sha256: str, filename: str, companions: Collection[object], *, family: str, purpose: str
+) -> list[Digest]:
+    """Store the companion that a stored file holds, where its index lists none (`companions`)."""
+    name = registry.of_family(family).companion_name(filename)
+    if companions or not name:
+        return []
+    data = registry.of_family(family).extract_companion(blobs.path(sha256), name)
+    return [] if data is None else [_store(data, hashlib.sha256(data).hexdigest(), purpose)]
+
+
+def own_digests(
+    records: Iterable[Record], ecosystem: Ecosystem, audience: blobs.Audience
+) -> dict[str, str]:
+    """Of those files whose index lists no companion: the SHA-256 of theirs, where it is stored.
+
+    By the SHA-256 of the file itself.
+    """
+    digests = {
+        record.sha256: digest
+        for record in records
+        if not record.companions and (name := ecosystem.companion_name(record.filename))
+        if (digest := _own_digest(ecosystem.family, record.sha256, name))
+    }
+    stored = blobs.available(digests.values(), audience)
+    return {sha256: digest for sha256, digest in digests.items() if digest in stored}
+
+
+@lru_cache(maxsize=65536)
+def _own_digest(family: str, sha256: str, name: str) -> str:
+    """Cached, because equal hashes are equal files."""
+    data = registry.of_family(family).extract_companion(blobs.path(sha256), name)
+    return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
 def extract(
     main_sha256: str, filename: str, sha256: str, *, family: str, purpose: str
 ) -> Digest | None:
@@ -60,6 +97,10 @@ def extract(
         return None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UpstreamError(filename, f"{filename} is not what its own file holds.", permanent=True)
+    return _store(data, sha256, purpose)
+
+
+def _store(data: bytes, sha256: str, purpose: str) -> Digest:
     temp = blobs.temporary_path(purpose)
     try:
         temp.write_bytes(data)

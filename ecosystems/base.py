@@ -214,6 +214,14 @@ class Ecosystem(ABC):
         """The companion of this name out of the file at `_path`, unverified; None for none."""
         return None
 
+    def companion_name(self, _filename: str, /) -> str:
+        """The name of the companion that can be taken out of a file; "" for none."""
+        return ""
+
+    def with_companion(self, record: Record, _sha256: str, /) -> Record:
+        """The record, published with the companion that its own file holds."""
+        return record
+
     def main_file(self, _filename: str, /) -> str:
         """The name of the file that a companion belongs to; "" for any other file."""
         return ""

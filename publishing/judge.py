@@ -101,7 +101,7 @@ def decide_batch(
         for record in part.passing()
     )
     present = present_digests(passing, section.audience)
-    _state_sha256(section, batch, present)
+    present |= _state_facts(section, batch, present)
     staying = {} if planning else _staying(section, batch, present)
     for package in batch:
         decide(
@@ -185,17 +185,33 @@ def _strip_withheld_companions(section: SectionInputs, batch: Sequence[PackageRe
                 part.altered = True
 
 
-def _state_sha256(
+def _state_facts(
     section: SectionInputs, batch: Sequence[PackageRecords], present: Set[str]
-) -> None:
-    """Publish our SHA-256 of the files that are here beside what their index states."""
-    for part in (part for package in batch for part in package.sources):
-        for at, record in enumerate(part.records):
-            if not isinstance(record, Record) or record.sha256 not in present:
-                continue
-            if record.checksum or record.unhashed:
-                part.records[at] = section.ecosystem.with_sha256(record)
-                part.altered = True
+) -> Set[str]:
+    """Publish what files that are here tell, and their index does not: SHA-256, metadata.
+
+    Returns the digests of the metadata.
+    """
+    ecosystem = section.ecosystem
+    if not ecosystem.learns_from_files:
+        return set()
+    stored = [
+        (part, at, record)
+        for package in batch
+        for part in package.sources
+        for at, record in enumerate(part.records)
+        if isinstance(record, Record) and record.sha256 in present
+    ]
+    own = companions.own_digests((record for *_, record in stored), ecosystem, section.audience)
+    for part, at, record in stored:
+        stated = record
+        if record.checksum or record.unhashed:
+            stated = ecosystem.with_sha256(stated)
+        if not record.companions and record.sha256 in own:
+            stated = ecosystem.with_companion(stated, own[record.sha256])
+        if stated is not record:
+            part.records[at], part.altered = stated, True
+    return set(own.values())
 
 
 def present_digests(records: Iterable[tuple[int, Record]], audience: Audience) -> Set[str]:

@@ -74,6 +74,13 @@ class FileFetcher:
                 except UpstreamError as error:
                     # The file is of use without it, and `retry_companions` asks for it again.
                     result.unavailable.append((companion, str(error)))
+            result.digests += companions.extract_own(
+                sha256,
+                item.filename,
+                item.companions,
+                family=self._family,
+                purpose=self._purpose,
+            )
             return result
 
     def _fetch_companion(

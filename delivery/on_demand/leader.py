@@ -24,6 +24,7 @@ from channels.states import JobState
 from delivery import listed_files
 from delivery.on_demand import results, slots
 from delivery.on_demand.request import FetchRequest
+from ecosystems import registry
 from ecosystems.progress import Stop
 from ecosystems.upstream import Client, Digest, UpstreamError, optional
 
@@ -96,7 +97,7 @@ def _fetch(request: FetchRequest, row: Fetch, heartbeat: Heartbeat) -> None:
     part = part_path(row)
     try:
         digest = _obtain_bytes(request, row, heartbeat)
-        results.store(request, row, digest)
+        results.store(request, row, digest, also=_extract_own(request, digest))
     except (UpstreamError, NoSpace, OSError) as error:
         logger.warning("%s was not fetched: %s", request.listed.filename, error)
         # Before the row goes: nothing is left of it when those who wait are answered.
@@ -144,6 +145,17 @@ def _download(
     )
     blobs.commit(path, digest.sha256, digest.size)
     return digest
+
+
+def _extract_own(request: FetchRequest, digest: Digest) -> list[Digest]:
+    """The metadata of a wheel that has just come, where its index offers none."""
+    listed = request.listed
+    family = listed.package.family
+    name = registry.of_family(family).companion_name(listed.filename)
+    stated = [name] if name and listed_files.sibling(listed, name) else []
+    return companions.extract_own(
+        digest.sha256, listed.filename, stated, family=family, purpose="fetch"
+    )
 
 
 def _extract_companion(request: FetchRequest) -> Digest | None:

@@ -6,6 +6,8 @@ the file or the reason why it did not come.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import transaction
 from django.db.models import F
 
@@ -21,12 +23,20 @@ from ecosystems.upstream import Digest, UpstreamError
 from history.models import EventType, record
 
 
-def store(request: FetchRequest, row: Fetch, digest: Digest) -> None:
-    """Register the file for all channels that it came through. Raises `Fenced`."""
+def store(
+    request: FetchRequest, row: Fetch, digest: Digest, *, also: Sequence[Digest] = ()
+) -> None:
+    """Register the file for all channels that it came through, with what it holds (`also`).
+
+    Raises `Fenced`.
+    """
     with transaction.atomic():
         end(row)
         blobs.register(
-            [Blob(sha256=digest.sha256, md5=digest.md5, size=digest.size, file=True)],
+            [
+                Blob(sha256=stored.sha256, md5=stored.md5, size=stored.size, file=True)
+                for stored in (digest, *also)
+            ],
             [audience(claim.channel) for claim in request.claims],
         )
         for claim in request.claims:

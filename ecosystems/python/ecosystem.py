@@ -162,6 +162,12 @@ class PythonSimple(Ecosystem):
     def extract_companion(self, path: Path, filename: str) -> bytes | None:
         return wheels.whole_metadata_in(path) if filename.endswith(WHEEL + METADATA) else None
 
+    def companion_name(self, filename: str) -> str:
+        return filename + METADATA if filename.endswith(WHEEL) else ""
+
+    def with_companion(self, record: Record, sha256: str) -> Record:
+        return records.with_metadata(record, sha256)
+
     def main_file(self, filename: str) -> str:
         return filename.removesuffix(METADATA) if filename.endswith(METADATA) else ""
 

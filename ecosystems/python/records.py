@@ -77,6 +77,16 @@ def _records(checked: list[Record | Invalid]) -> list[Record]:
     return [record for record in checked if isinstance(record, Record)]
 
 
+def with_metadata(record: Record, sha256: str) -> Record:
+    """The record of a wheel, with its own metadata, which its index does not offer."""
+    values = msgspec.json.decode(record.raw, type=dict[str, object])
+    published = {key: value for key, value in values.items() if key not in entries.METADATA_KEYS}
+    published[entries.METADATA_KEYS[0]] = {checksums.SHA256: sha256}
+    companion = _metadata(record.filename, sha256, record.name, record.version, record.address)
+    raw = msgspec.json.encode(published)
+    return msgspec.structs.replace(record, raw=raw, companions=(companion,))
+
+
 def without_metadata(record: Record) -> Record:
     """The record without a word of its metadata file."""
     values = msgspec.json.decode(record.raw, type=dict[str, msgspec.Raw])
