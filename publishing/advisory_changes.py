@@ -44,6 +44,7 @@ def request() -> list[Channel]:
         for channel, need in _channels_by_need()
         if lists_any(channel, every if need is Need.ALL else malware)
     ]
+    # Counter and requests together: a crash in between neither loses a change nor asks twice.
     with transaction.atomic():
         counter = ChangeCounter.objects.filter(pk=change_log.ROW, requested=requested)
         if not counter.update(requested=number):
@@ -62,6 +63,8 @@ def request() -> list[Channel]:
 
 def _index(before: int) -> None:
     """Have pages show a change of a few packages at once; workers do what takes longer."""
+    # Only channels that were up to date: others have more to catch up on than a caller should
+    # wait for.
     for channel in Channel.objects.alive().filter(
         indexed_advisories=before, indexed_revision=F("current")
     ):

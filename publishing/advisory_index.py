@@ -35,6 +35,7 @@ class _Place(NamedTuple):
 def outdated() -> list[Channel]:
     """Channels of which something changed since they were indexed last."""
     number = change_log.last_number()
+    # Number 0: nothing was ever imported, so no channel has rows.
     if not number:
         return []
     behind = Q(indexed_advisories__lt=number) | ~Q(indexed_revision=F("current"))
@@ -50,6 +51,7 @@ def update(channel: Channel, *, stop: Stop = never_stop) -> None:
     for places in _batches(_changed(channel)):
         stop()
         _index(channel, places)
+    # After the rows: an indexing that dies in between is done again from where it began.
     Channel.objects.filter(pk=channel.pk).update(
         indexed_revision=revision, indexed_advisories=number
     )
@@ -59,6 +61,7 @@ def _changed(channel: Channel) -> list[_Place]:
     """The packages whose rows may be others now, by section."""
     rows = Package.objects.filter(channel=channel)
     since, listed_since = channel.indexed_advisories, channel.indexed_revision
+    # Rows tell by themselves what revisions changed, so no difference has to be computed.
     moved = Q(added_in__gt=listed_since, added_in__lte=channel.current) | Q(
         removed_in__gt=listed_since, removed_in__lte=channel.current
     )
@@ -71,6 +74,7 @@ def _changed(channel: Channel) -> list[_Place]:
 
 
 def _batches(places: Iterable[_Place]) -> Iterable[Sequence[_Place]]:
+    # `places` are sorted by family and section, which `groupby` relies on.
     for _, of_section in groupby(places, key=lambda place: place[:2]):
         while batch := list(islice(of_section, BATCH)):
             yield batch
@@ -82,6 +86,7 @@ def _index(channel: Channel, places: Sequence[_Place]) -> None:
     with transaction.atomic():
         # One at a time: two would write the same rows.
         Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
+        # Also of packages that are gone or have no advisory any more: they get no new rows.
         ListedAdvisory.objects.filter(channel=channel, section=section, package__in=names).delete()
         rows = (
             Package.objects.at(channel.current)
@@ -99,7 +104,10 @@ def _matches(family: str, rows: list[Package]) -> dict[str, list[Match]]:
     """The matches of all listed files, by package: one for each file and advisory."""
     with_advisories = file_advisories.names_with_any(family, [row.name for row in rows])
     opened = {
-        row.name: records_of(row) for row in rows if row.has_purls or row.name in with_advisories
+        # Purls name packages that the name alone does not tell of, so these are always opened.
+        row.name: records_of(row)
+        for row in rows
+        if row.has_purls or row.name in with_advisories
     }
     facts = file_advisories.load(family, opened)
     return {

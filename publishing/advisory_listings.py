@@ -3,7 +3,7 @@
     marks = file_marks("conda", {"pillow": records})["pillow"]       # by file name
     marks = package_marks(channel, ["pillow", "numpy"])              # by (family, name)
     rows = advisories_of(Channel.objects.filter(pk=channel.pk))      # a channel's CVEs, in pages
-    where, files, downloads = channels_of(...), files_of(...), downloads_of(...)
+    served, files, downloads = channels_of(...), files_of(...), downloads_of(...)
 
 Marks of files are worked out when they are asked for, and always as of now; everything else reads
 `ListedAdvisory`, which follows the publications (see `publishing.advisory_index`). Which channels a
@@ -89,6 +89,7 @@ def file_marks(
     family: str, packages: Mapping[str, Sequence[Record | Invalid]]
 ) -> dict[str, dict[str, Mark]]:
     """Marks by package and file name, of packages with these records; a few queries for all."""
+    # The catalog needs the purls beforehand: they say which other packages to load.
     names = {
         name: {record.purls for record in records if isinstance(record, Record) and record.purls}
         for name, records in packages.items()
@@ -141,17 +142,18 @@ def _mark_of_rows(rows: Sequence[ListedAdvisory]) -> Mark:
     return Mark(
         count=len({row.advisory for row in counting}),
         score=Score(worst.score or 0.0, ScoreVersion(worst.score_version)) if worst else None,
+        # All rows, also settled ones: what is cleared is to be seen as cleared.
         status=min((Status(row.status) for row in rows), key=SEVEREST.index),
         malware=any(row.malware for row in counting),
         unknown=any(row.score is None and not row.malware for row in counting),
     )
 
 
-def advisories_of(channels: QuerySet[Channel], **where: Any) -> QuerySet[Any, Any]:
+def advisories_of(channels: QuerySet[Channel], **lookups: Any) -> QuerySet[Any, Any]:
     """Advisories about what the channels list, one row for each, the highest score first.
 
     Rows have `advisory, severity, score, score_version, malware, packages, files, status_rank`
-    (`SEVEREST[status_rank]` is the most severe status). `where` are lookups of `ListedAdvisory`:
+    (`SEVEREST[status_rank]` is the most severe status). `lookups` are those of `ListedAdvisory`:
     `severity="high"`, `status__in=[...]`, `family="conda"`, `advisory__icontains="2024"`,
     `package="pillow"`. Sort and slice it as any query.
     """
@@ -160,7 +162,7 @@ def advisories_of(channels: QuerySet[Channel], **where: Any) -> QuerySet[Any, An
         default=Value(len(SEVEREST)),
         output_field=IntegerField(),
     )
-    rows = ListedAdvisory.objects.filter(channel__in=channels, **where).order_by()
+    rows = ListedAdvisory.objects.filter(channel__in=channels, **lookups).order_by()
     return (
         rows.values("advisory", "severity", "score", "score_version")
         .annotate(
@@ -229,9 +231,11 @@ def files_of(
     """
     files: list[AffectedFile] = []
     for row in _rows_of(advisory, channels):
+        # Rows know their number of files, so those before the page are passed over unopened.
         if offset >= row.files:
             offset -= row.files
             continue
+        # A package has a row for each status, and `_affected` gives the files of all of them.
         of_row = [file for file in _affected(row) if file.match.status == row.status]
         files += of_row[offset : offset + limit - len(files)]
         offset = 0
@@ -311,6 +315,7 @@ def _packages_concerned(
         # R's names are compared without regard to case, and listed as their authors write them.
         column = "lower_name__in" if family == Family.CRAN else "name__in"
         concerned |= Q(family=family, **{column: of_family})
+    # An empty condition would match every package of the channels.
     if not names:
         return
     rows = Package.objects.annotate(lower_name=Lower("name")).filter(
@@ -320,6 +325,7 @@ def _packages_concerned(
         "channel_id", "section", "name", "-added_in"
     )
     affected: dict[tuple[int, str, str], tuple[Channel, set[str]]] = {}
+    # A chunk's shards are in memory together, and one may have megabytes.
     for row in rows.iterator(chunk_size=50):
         _, filenames = affected.setdefault(
             (row.channel_id, row.section, row.name), (row.channel, set())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import (
     Case,
@@ -98,6 +97,7 @@ def ordered(rows: QuerySet[Advisory], sort: str, channels: QuerySet[Channel]) ->
     by = column.desc(nulls_last=True) if downwards else column.asc(nulls_last=True)
     # Malware has no score, and nothing is worse.
     first = ["-malware"] if sort == "-score" else []
+    # The name last: without a total order a row could be on two pages, or on none.
     return rows.order_by(*first, by, "-name")
 
 
@@ -123,6 +123,7 @@ def listings_of(
         name: AdvisoryListing(packages, files, of, SEVEREST[place])
         for name, packages, files, of, place in counted
     }
+    # Of the page only: to work it out for all advisories would take a pass over all curations.
     statuses = curated_statuses(page)
     for advisory in page:
         of_unlisted = statuses.get(advisory.pk)
@@ -152,12 +153,12 @@ def curated_statuses(advisories: Iterable[Advisory]) -> dict[int, set[Status]]:
 
 
 def _listed(search: Search) -> QuerySet[ListedAdvisory]:
-    where: dict[str, Any] = {
+    lookups: dict[str, str] = {
         "family": search.ecosystem,
         "status": search.status,
         "package": search.package,
     }
-    conditions = {key: value for key, value in where.items() if value}
+    conditions = {key: value for key, value in lookups.items() if value}
     return ListedAdvisory.objects.filter(channel__in=search.channels, **conditions)
 
 
@@ -176,6 +177,8 @@ def _of_status(rows: QuerySet[Advisory], search: Search) -> QuerySet[Advisory]:
     )
     if search.status != Status.REPORTED:
         return rows.filter(named | curated)
+    # "Reported" is also what no channel lists and nobody has curated: there is no row to find it
+    # by.
     anywhere = ListedAdvisory.objects.filter(channel__in=search.channels).values("advisory")
     return rows.filter(named | (~Q(name__in=anywhere) & ~curated))
 
@@ -191,6 +194,7 @@ def _about(text: str) -> Q:
     """Advisories that a text of a search field means."""
     names = {purl.normalized(ecosystem, text) for ecosystem in _NAMED} | {text}
     packages = AffectedPackage.objects.filter(ecosystem__in=_NAMED, name__in=names)
+    # Whole ids in the usual spellings: a search inside of a million aliases could use no index.
     aliases = Identifier.objects.filter(text__in={text, text.upper(), text.lower()}, upstream=False)
     return (
         Q(name__icontains=text)

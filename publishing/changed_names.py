@@ -26,6 +26,8 @@ def packages_named(channel: Channel, names: NamesByFamily) -> Iterator[Package]:
     """
     by_purl = any(family != Family.CONDA for family in names)
     for row in _candidates(channel, names).iterator():
+        # The query gave too many where names are many or rows have purls, so each is looked at
+        # again.
         named = curated_name(row.family, row.name) in names.get(row.family, ())
         if named or (row.has_purls and by_purl):
             yield row

@@ -87,12 +87,15 @@ def _section_names(channel: Channel, inputs: Inputs, ecosystem: Ecosystem) -> li
 def changed_names(inputs: Inputs, published: Identity, section: SectionInputs) -> set[str] | None:
     """The packages to be judged again; None = all of the section."""
     current = inputs.identity()
+    # Rules of the channel decide about every file; which ones a change touches only judging
+    # tells.
     if published["channel"] != current["channel"]:
         return None
     names: set[str] = set()
     before = {
         key for key, mirror in published["mirrors"].items() if section.section in mirror["sections"]
     }
+    # A mirror that came or went: where it lists a file, another mirror's may be a duplicate.
     if before != {str(source.mirror_id) for source in section.sources}:
         return None
     for mirror_id in before:
@@ -110,6 +113,8 @@ def changed_names(inputs: Inputs, published: Identity, section: SectionInputs) -
     )
     now = datetime.fromtimestamp(inputs.now / 1000, UTC)
     # Two queries: each has an index of its own.
+    # Stale records change without a new snapshot: their missing bytes may have come in the
+    # meantime.
     for judged_again in (rows.filter(stale=True), rows.filter(judge_again_at__lte=now)):
         names.update(judged_again.values_list("name", flat=True))
     return names
@@ -146,6 +151,8 @@ def _changed_between(
         return set()
     old = Snapshot.objects.filter(pk=old_id).first()
     new = Snapshot.objects.get(pk=new_id)
+    # Without the old snapshot, or with files of another place, no package is known to be the
+    # same.
     if old is None or old.file_source_id != new.file_source_id:
         return None
     changes = packs.changed(pack(old.pack_id), pack(new.pack_id))

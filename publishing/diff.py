@@ -86,6 +86,7 @@ def compare(
     that has come; else what a publication would list now.
     """
     difference = ContentDifference()
+    # Names first: progress is shown as a part of all of them, so their number has to be known.
     work = [
         (section, section.names() if names is None else sorted(names), names is None)
         for section, names in scopes
@@ -129,6 +130,7 @@ def _add_outcomes(difference: ContentDifference, part: SourceRecords) -> None:
             example = (storable(record.filename), storable(outcome.reason.detail))
             difference.add_example(outcome.key, example)
         elif isinstance(record, Record):
+            # An unknown size is -1.
             size = max(record.size, 0)
             difference.kept_files += 1
             difference.kept_bytes += size
@@ -160,6 +162,7 @@ def _add_gone(
         family=section.ecosystem.family,
         shard__isnull=False,
     )
+    # Judged by name here and not in the query: SQLite limits the parameters of a statement.
     gone = [name for name in rows.values_list("name", flat=True) if name not in judged]
     for start in range(0, len(gone), NAMES_AT_ONCE):
         names = gone[start : start + NAMES_AT_ONCE]

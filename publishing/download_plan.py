@@ -114,6 +114,7 @@ class DownloadPlan:
         self._write()
         self._file.flush()
         decoder = msgspec.json.Decoder(DownloadItem)
+        # A handle of its own: the plan may be read several times, and still be added to.
         with self.path.open("rb") as lines:
             for line in lines:
                 yield decoder.decode(line)

@@ -73,6 +73,7 @@ def why(channel: Channel, query: str) -> Answers:
     for ecosystem in inputs.ecosystems():
         for section in inputs.sections(ecosystem):
             for answer in _answers_in(inputs, ecosystem, section, query, budget):
+                # Checked with one answer more in hand: exactly `MOST_FILES` are not "more".
                 if len(items) == MOST_FILES:
                     return Answers(items, more=True)
                 items.append(asdict(answer))
@@ -95,6 +96,8 @@ class _Budget:
         for source in section.sources:
             entry = source.pack.names().get(name)
             records = entry.count if entry else 0
+            # The first source is read whatever it has: an answer about a part of a package would
+            # be wrong.
             if records > self._left and self._left < RECORDS:
                 self.exceeded = True
                 break
@@ -137,6 +140,7 @@ def _invalid_answers(
 
 def _packages_with_invalid(section: SectionInputs, text: str) -> set[str]:
     """The packages with invalid records whose name `text` begins with."""
+    # An invalid file name need not split into name and version, so every beginning is tried.
     beginnings = {text[:end] for end in range(1, len(text))}
     return {name for source in section.sources for name in beginnings & source.pack.left_out.keys()}
 
@@ -178,13 +182,13 @@ def _verdict(
         return Verdict(True, f"The upstream has withdrawn all files of {name}.")
     if not answers:
         return _from_rows(inputs, section_name, name, filename)
-    kept = [answer for answer in answers if answer.kept]
-    if not kept:
+    passing = [answer for answer in answers if answer.kept]
+    if not passing:
         first = answers[0]
         reason = Reason(first.by, Rule(first.rule), first.detail)
         return Verdict(True, _sentence(filename, first.mirror, reason))
-    if kept[0].state == State.MISSING:
-        mirror = kept[0].mirror
+    if passing[0].state == State.MISSING:
+        mirror = passing[0].mirror
         return Verdict(
             False, f"{filename} passes the filters; the mirror {mirror} has not downloaded it yet."
         )
@@ -256,6 +260,7 @@ def _from_rows(inputs: Inputs, section: str, name: str, filename: str) -> Verdic
     rows = Package.objects.filter(
         channel=inputs.channel, section=section, name=name, shard__isnull=False
     )
+    # The newest first: its record is the one that clients had last.
     for row in rows.select_related("shard").order_by("-added_in")[:ROWS]:
         records = _records(row)
         if any(record.filename == filename for record in records):
@@ -275,6 +280,7 @@ def _from_row(
 ) -> Verdict:
     """What the rules say of a file that the row lists, by the mirror that it came from."""
     ecosystem = registry.of_family(row.family)
+    # Rules of a mirror hold for its own files only.
     entry = entry_of(row.sources, filename)
     mirror_id = entry.mirror_id if entry else None
     for mirror in inputs.mirrors:

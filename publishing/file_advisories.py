@@ -55,6 +55,8 @@ def load(
     need: Need = Need.ALL,
 ) -> dict[str, FileFacts]:
     """What is known of packages, by name; a package that no advisory is about has no entry."""
+    # Malware is looked for in most channels; where no source reports any, one query is all it
+    # costs.
     if need is Need.NOTHING or (need is Need.MALWARE and not catalog.has_malware()):
         return {}
     names = {

@@ -21,9 +21,9 @@ FIRST_SEEN = "was first seen here"
 class FileTimes:
     """The times of one package's files in one index."""
 
-    def __init__(self, first_read_at: int, known: Appearances) -> None:
+    def __init__(self, first_read_at: int, of_package: Appearances) -> None:
         self.first_read_at = first_read_at
-        self._appearances = known
+        self._appearances = of_package
 
     def appeared_at(self, record: Record) -> int | None:
         """When we first saw the file; None where it was there from the first."""
@@ -50,13 +50,15 @@ def date(section: SectionInputs, batch: Sequence[PackageRecords]) -> None:
     for number, source in enumerate(section.sources):
         parts = {package.name: package.sources[number] for package in batch}
         aged = any(looks_at_age(rules) for rules in (source.rules, *section.channel_rules))
+        # Times of other packages are not read: most filters ask for no age.
         names = [name for name, part in parts.items() if aged or _is_stamped(source, part)]
         if not names:
             continue
-        known = appearances.load(source.history, names) if source.history else {}
+        # One query for the batch, as with advisories.
+        by_name = appearances.load(source.history, names) if source.history else {}
         first_read_at = source.history.first_read_at if source.history else section.now
         for name in names:
-            times = FileTimes(first_read_at, known.get(name, {}))
+            times = FileTimes(first_read_at, by_name.get(name, {}))
             if _is_stamped(source, parts[name]):
                 _stamp(section.ecosystem, parts[name], times)
             if aged:

@@ -30,11 +30,13 @@ def needed(rules: Sequence[Rules]) -> bool:
 
 def fill(ecosystem: Ecosystem, records: Sequence[Record | Invalid]) -> None:
     """Give records of an unknown license the one that a held file of their version states."""
+    # By version, because wheels and builds of a version are of the same source and license.
     releases: dict[str, list[Record]] = {}
     for record in records:
         if isinstance(record, Record) and not record.license_known:
             releases.setdefault(record.version, []).append(record)
     for group in releases.values():
+        # A generator: the first license ends the search, and opening files is slow.
         licenses = (_license(ecosystem.kind, file.sha256, file.filename) for file in group)
         stated = next((license for license in licenses if license is not None), None)
         if stated is not None:

@@ -71,14 +71,17 @@ def _lines(section: str, part: SourceRecords, reason: str | None) -> Iterator[Li
 def _inputs(run: Run) -> Inputs:
     """The channel's inputs with the run's mirror as it was: its filter, its snapshots."""
     stored = Snapshot.objects.in_bulk(list(run.snapshots.values()))
+    # A part of them would give lists that contradict the run's counts, so there are none.
     if len(stored) < len(run.snapshots):
         raise WrongState(f"The snapshots of {run} are no longer kept, so it has no lists.")
     channel = Channel.objects.select_related("filter", "parent__filter").get(
         pk=run.mirror.channel_id
     )
     snapshots = {section: stored[pk] for section, pk in run.snapshots.items()}
+    # The others as they are now: which duplicates they hide is not kept with the run.
     others = [mirror for mirror in gather(channel).mirrors if mirror.mirror.pk != run.mirror_id]
     mine = mirror_inputs(run.mirror, run.filters, snapshots)
+    # The older mirror wins a file name, so their order is part of the answer.
     mirrors = sorted([*others, mine], key=lambda inputs: inputs.mirror.pk)
     mirrors = [inputs for inputs in mirrors if inputs.ecosystem.kind == mine.ecosystem.kind]
     return Inputs(channel, channel_rules(channel), tuple(mirrors))

@@ -129,6 +129,7 @@ class Inputs:
                 rules=inputs.rules,
                 pack=records(inputs.snapshots[section], names),
                 file_source_id=inputs.snapshots[section].file_source_id,
+                # A passive mirror never waits for files, so nothing of before has to stay.
                 incomplete=inputs.mirror.active and inputs.mirror.incomplete,
                 history=appearances.history_of(inputs.snapshots[section].file_source.base_url),
                 stamps=ecosystem.may_stamp(inputs.snapshots[section].extras),
@@ -160,6 +161,7 @@ _NOTHING = Identity(channel=None, mirrors={})
 def gather(channel: Channel) -> Inputs:
     """The channel's inputs as they are saved now."""
     advisories = change_log.last_number()
+    # By age: where two list one file name, the older mirror's counts.
     mirrors = Mirror.objects.filter(channel=channel, deleted_at=None).order_by("pk")
     mirrors = mirrors.select_related("upstream", "filter")
     snapshots: dict[int, dict[str, Snapshot]] = {}
@@ -221,7 +223,10 @@ def records(snapshot: Snapshot, names: Collection[str] | None) -> Pack | Layered
     if not on_demand(snapshot):
         return opened
     rows = FetchedPackage.objects.filter(
-        upstream=snapshot.upstream_id, section=snapshot.section, created_at__gt=snapshot.created_at
+        # Older ones are of an earlier state of the index; the next client has them fetched anew.
+        upstream=snapshot.upstream_id,
+        section=snapshot.section,
+        created_at__gt=snapshot.created_at,
     )
     if names is not None:
         rows = rows.filter(name__in=names)
@@ -232,4 +237,5 @@ def records(snapshot: Snapshot, names: Collection[str] | None) -> Pack | Layered
 def pack(sha256: str) -> Pack:
     """A snapshot's pack, opened once per process."""
     path = blobs.path(sha256)
+    # By path, which holds the digest: a pack's bytes never change, so none has to be dropped.
     return _packs.get(path, lambda: Pack(path), lambda pack: NAME_BYTES * len(pack.names()))

@@ -60,15 +60,18 @@ def ensure_package(channel: Channel, section: str, name: str, number: int) -> bo
 def _ensure_package(channel: Channel, section: str, name: str, number: int) -> bool:
     # A hundred clients at once are one request to the upstream.
     with _LOCKS[hash((channel.pk, name)) % len(_LOCKS)]:
+        # Again under the lock: whoever held it before may have fetched the same.
         if _rows(channel, section, name, number).exists():
             return True
         inputs = gather(channel)
         revision = channel.revisions.filter(number=number).first()
+        # Deleted by retention since the client's path was looked up.
         if revision is None:
             return False
         mirrors = [
             mirror for mirror in inputs.mirrors if _lists(mirror, section, name, revision=revision)
         ]
+        # Before the upstream is asked: for names that rules refuse nothing is fetched.
         allowed = [mirror for mirror in mirrors if not _refusal(inputs, mirror, section, name)]
         if not allowed:
             _raise_refusal(inputs, mirrors, section, name)
@@ -140,6 +143,8 @@ def _fetch(mirror: MirrorInputs, section: str, name: str) -> None:
     except (UpstreamError, BadIndex) as error:
         log.warning("The page of %s was not fetched: %s", name, error)
         message = f"The page of {name} could not be fetched from the upstream."
+        # Not lasting: remembered for a moment only, so that clients get the page once the
+        # upstream is back.
         raise Missing(message, lasting=False, status=502) from error
     if package is None:
         raise Missing(f"The upstream lists {name} but has no page of it.", lasting=False)
@@ -205,6 +210,7 @@ def _insert(
     """Write the row, unless somebody else was quicker or the channel has moved on."""
     with transaction.atomic():
         locked = Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
+        # A publication came first; the client's next request finds the new revision.
         if number == channel.current != locked.current:
             return False
         if not _rows(channel, section, package.name, number).exists():

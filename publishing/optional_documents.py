@@ -26,6 +26,7 @@ def files(
     for mirror in inputs.mirrors:
         for name, sha256 in dict(mirror.extras()).get(section, {}).items():
             path = blobs.path(sha256)
+            # The list of names may not show what the filters keep out.
             if name == NAMES:
                 path = _allowed_names(inputs, mirror, section, path, folder)
             paths.setdefault(name, []).append(path)

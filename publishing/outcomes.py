@@ -235,11 +235,15 @@ def decide(
             _by_rules_and_bytes(record, reason, present, active=part.source.active)
             for record, reason in zip(part.records, part.reasons, strict=True)
         ]
+        # Before legacy files are looked at: what stays is listed, so its twin gives way to it.
         if part.source.mirror_id in staying:
             _let_stay(part, staying[part.source.mirror_id])
         if family == Family.CONDA and not part.source.rules.keep_legacy:
             _exclude_legacy(part, listed_by, planning=planning)
+        # Last: a file that gave way to its `.conda`, or waits for its bytes, takes no name from
+        # others.
         _exclude_duplicates(part, listed_by)
+    # Only now: a mirror with no record of its own may have some that stay.
     package.sources = [part for part in package.sources if part.records or part.dropped]
 
 
@@ -248,6 +252,8 @@ def _by_rules_and_bytes(
 ) -> Outcome:
     if isinstance(record, Invalid) or reason is not None:
         return Outcome(State.EXCLUDED, reason)
+    # Also of a passive mirror: bytes that are here for any reason need no request to the
+    # upstream.
     if is_present(record, present):
         return PRESENT
     return MISSING if active else ON_DEMAND

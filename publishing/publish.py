@@ -103,6 +103,8 @@ def _claim(channel: Channel) -> Publication | None:
         try:
             with transaction.atomic():
                 publication = Publication.objects.create(channel=channel)
+        # A unique constraint allows one unfinished publication of a channel: somebody else's is
+        # it.
         except IntegrityError:
             return None
     if not publication.claim(state=JobState.RUNNING, started_at=timezone.now()):
@@ -165,6 +167,7 @@ def _covered_run(publication: Publication) -> Run | None:
         requested_version__gt=channel.published_version,
         requested_version__lte=publication.requested_version,
     )
+    # Two are enough to see that it is not one alone.
     covered = list(runs.select_related("mirror")[:2])
     return covered[0] if len(covered) == 1 else None
 
@@ -195,6 +198,7 @@ def _estimate(publication: Publication, *, removed: int, stop: Stop) -> None:
         "malware": channel.pending_changes.get("malware", 0) + removed,
     }
     with transaction.atomic():
+        # Fenced by the publication's own write: a worker that lost it changes no numbers.
         publication.write(state=JobState.COMPLETED, ended_at=timezone.now())
         Channel.objects.filter(pk=channel.pk).update(
             pending_changes=pending,

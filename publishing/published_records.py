@@ -68,6 +68,7 @@ class PublishedSection:
         unnamed = next((entry for entry in sources if entry.filenames is None), None)
         for record in self.ecosystem.records(body, section=self.section, name=name):
             entry = named.get(record.filename, unnamed)
+            # A record without a source is of no mirror, so no mirror can let it stay.
             if entry is not None and isinstance(record, Record):
                 published = PublishedRecord(record, body, entry.file_source_id)
                 records.setdefault(entry.mirror_id, []).append(published)

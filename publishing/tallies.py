@@ -118,6 +118,7 @@ def recount(channel: Channel) -> None:
     """Let each mirror of the channel show what the publication has just judged."""
     totals: dict[str, Tally] = {}
     rows = Package.objects.at(channel.current).filter(channel=channel)
+    # Added up here: no query can add up keys of JSON on both databases.
     for tallies in rows.values_list("tally", flat=True).iterator():
         for mirror_id, tally in tallies.items():
             add_tally(totals.setdefault(mirror_id, {}), tally)
@@ -125,5 +126,6 @@ def recount(channel: Channel) -> None:
     for mirror in mirrors.select_related("filter", "upstream"):
         snapshots = accepted_snapshots(mirror, mirror.filter.terms)
         counts = file_counts([totals.get(str(mirror.pk), {})], snapshots)
+        # Most publications change one mirror of a channel: the others cost no write.
         if counts != mirror.counts:
             Mirror.objects.filter(pk=mirror.pk).update(counts=counts)

@@ -41,6 +41,7 @@ _NO_REASON = "No reason was given."
 def document(channel: Channel) -> dict[str, Any]:
     """The document, ready for JSON; the same curations give the same `@id`."""
     curations = list(curations_of(channel))
+    # Of the newest curation, not of now: the same curations give the same document.
     last = max((row.created_at for row in curations), default=channel.created_at)
     files = _listed_files(channel, curations)
     optional_statements = (
@@ -48,6 +49,7 @@ def document(channel: Channel) -> dict[str, Any]:
         for row, aliases in _with_aliases(curations)
     )
     statements = [statement for statement in optional_statements if statement is not None]
+    # The id says whether two documents are the same, so no time of writing goes into it.
     digest = hashlib.sha256(msgspec.json.encode(statements, order="sorted")).hexdigest()
     return {
         "@context": VERSION,
@@ -89,6 +91,7 @@ def _with_aliases(curations: list[Curation]) -> Iterator[tuple[Curation, list[st
 def _statement(row: Curation, aliases: list[str], files: Iterable[Record]) -> dict[str, Any] | None:
     """None for a curation of versions or of a file that the channel does not list."""
     purls = _purls(row, files)
+    # A statement is about its products: without any it says nothing of this channel.
     if not purls:
         return None
     status = STATUSES[Status(row.status)]
@@ -124,6 +127,7 @@ def _purls(row: Curation, files: Iterable[Record]) -> list[str]:
 def _of_file(family: str, record: Record) -> str:
     version = quote(record.version, safe="")
     if family == Family.CONDA:
+        # The qualifiers that the purl type `conda` defines; `file_name` is PyPI's.
         kind = "conda" if record.filename.endswith(".conda") else "tar.bz2"
         return f"{version}?build={quote(record.build, safe='')}&type={kind}"
     return f"{version}?file_name={quote(record.filename, safe='')}"
@@ -138,6 +142,7 @@ def _listed_files(
     # As `curated_name` spells them; R's names are listed as their authors write them.
     rows = rows.annotate(lower_name=Lower("name")).filter(lower_name__in=names)
     files: dict[tuple[str, str], list[Record]] = {}
+    # A chunk's shards are in memory together, and one may have megabytes.
     for row in rows.select_related("shard").iterator(chunk_size=50):
         files.setdefault((row.family, row.name.lower()), []).extend(records_of(row))
     return files

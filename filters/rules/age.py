@@ -24,7 +24,7 @@ class PublicSince(NamedTuple):
     """Since when a file has been public (ms since 1970), and what is known to say so."""
 
     at: int
-    what: str = "was published"
+    event: str = "was published"
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ def _too_young(record: Record, limits: Sequence[Rules], ages: Ages) -> _Young | 
             continue
         days = rules.minimum_age_days
         detail = (
-            f"{since.what} on {_minute(since.at)}, and is let through once it is "
+            f"{since.event} on {_minute(since.at)}, and is let through once it is "
             f"{days:,} day{'' if days == 1 else 's'} old, on {_minute(due)}"
         )
         return _Young(due, Reason(rules.by, Rule.AGE, detail))
@@ -110,7 +110,9 @@ def _excepted(record: Record, rules: Rules, ages: Ages, due: int) -> bool:
     ]
     if not holding:
         return False
+    # Of several exceptions the one that holds longest decides when the answer changes.
     lasting = max(holding, key=lambda exception: exception.ends_at or _LAST)
+    # Then it ends while the file is still too young, and the file is held again.
     if lasting.ends_at is not None and lasting.ends_at < due:
         ages.changes_at(lasting.ends_at)
     ages.let_through[record.filename] = f"the exception {lasting.spec.text} names it"
@@ -135,6 +137,7 @@ def _fixes(
     passed = 0
     # The advisories that all kept versions below the present one have; None below the first.
     common: frozenset[str] | None = None
+    # From the lowest on: once a version that fixes is let through, higher ones need not be.
     for version in sorted(waiting):
         while passed < len(older) and older[passed][0] < version:
             common = _common(common, _ids(older[passed][1], advisories))

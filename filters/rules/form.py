@@ -78,6 +78,7 @@ def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror")
     if filters.get(SIGNED):
         why = "this server looks at no signatures, so it cannot keep to signed packages"
         all_problems.append(Problem(SIGNED, None, why))
+    # Only a list that says something is wrong: forms send the empty field as well.
     if by == "mirror" and filters.get("types"):
         why = "types can be chosen for a channel, and a mirror has the one type it was made with"
         all_problems.append(Problem("types", None, why))
@@ -97,6 +98,7 @@ def _list_problems(field: str, value: object, spec: ParseSpec) -> list[Problem]:
         return []
     if not isinstance(value, list | tuple):
         return [Problem(field, None, f'"{field}" is a list of texts')]
+    # Before any entry is read: parsing is what costs.
     if len(value) > MOST_ENTRIES:
         why = f'"{field}" has {len(value):,} entries, and at most {MOST_ENTRIES:,} are taken'
         return [Problem(field, None, why)]
@@ -170,6 +172,8 @@ def _date_problems(filters: Mapping[str, Any]) -> list[Problem]:
 
 
 def _together(filters: Mapping[str, Any]) -> list[Problem]:
+    # "projects" may stand beside the others: it has names, from which specs still take versions
+    # away.
     if not filters.get("only_specs"):
         return []
     conflicting = [field for field in ("exclude_specs", "include_specs") if filters.get(field)]
@@ -198,6 +202,7 @@ def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
         for field in LISTS
     }
     score = filters.get("cve_score_threshold")
+    # JSON has 7 and 7.0 for one number, and the digest is of its text.
     out["cve_score_threshold"] = None if score is None else float(score)
     out["cve_unknown"] = filters.get("cve_unknown") or CVE_UNKNOWN[0]
     for field, default in FLAGS.items():

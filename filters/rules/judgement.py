@@ -65,6 +65,7 @@ def judge(
         # Before versions are counted: what is not listed yet must not push out what is.
         every = (mirror, *channels)
         hold_young(records, reasons, rules=every, ages=ages, advisories=advisories)
+    # Last, because which versions are the newest depends on what all other rules let through.
     if mirror.slimming.newest_versions:
         _exclude_outdated(mirror, records, reasons, kind)
     return reasons
@@ -268,6 +269,7 @@ def _license_reason(by: str, license: str, license_family: str, family: str) -> 
 def _date_check(rules: Rules) -> _Check:
     earliest, after = rules.earliest, rules.after
     missing = Reason(rules.by, Rule.DATE, "has no build time, and the date range needs one")
+    # By day: files share the text of their reason, and most of a release are built on one day.
     reasons: dict[int, Reason] = {}
 
     def check(record: Record) -> Reason | None:

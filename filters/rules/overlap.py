@@ -32,7 +32,9 @@ def compared(
 
     Lists are long, and reading a spec costs more than all else that saving a filter does.
     """
+    # What the mirror itself takes away is its own business; no sentence is about it.
     mine = {**mirror, "exclude_specs": [], "include_specs": []}
+    # Only then is there a list that the channel's lists are compared with.
     if mirror.get("only_specs") or mirror.get("projects"):
         return mine, channels
     return mine, [
@@ -107,6 +109,7 @@ def _names(mirror: Rules, channel: Rules) -> Iterator[str]:
     if not mirror.only:
         return
     try:
+        # Saving a filter has to answer at once, however long the lists are that somebody pastes.
         yield from _specs(mirror.only.specs, channel, _Work())
     except _TooMuch:
         yield NOT_COMPARED
@@ -119,6 +122,7 @@ def _specs(only: Sequence[Spec], channel: Rules, work: _Work) -> Iterator[str]:
             f"channel's only packages ({_some(channel.only.specs)}), {_NOTHING}."
         )
     deciding: dict[Spec, None] = {}
+    # One that is not excluded as a whole is enough: something may be left, so nothing is said.
     for spec in only:
         if (excluding := _excluding(spec, channel, work)) is None:
             return
@@ -170,6 +174,7 @@ def _may_be_in(spec: Spec, only: SpecIndex, work: _Work) -> bool:
 def _excluding(spec: Spec, channel: Rules, work: _Work) -> Spec | None:
     """The channel's excluded spec that leaves nothing of `spec`, by the name alone."""
     name = exact_name(spec)
+    # A license may rescue any file, which only the records tell.
     if name is None or channel.include_licenses or not channel.exclude:
         return None
     if work.at(channel.include, name) is not None:

@@ -63,20 +63,21 @@ def slimming_checks(rules: Slimming, kind: str) -> Iterator[Check]:
 
 
 def outdated_versions(
-    records: Sequence[Record | Invalid], kept: Sequence[bool], *, newest: int, kind: str
+    records: Sequence[Record | Invalid], passing: Sequence[bool], *, newest: int, kind: str
 ) -> set[str]:
-    """The versions that are older than the `newest` ones, of the records that are `kept`.
+    """The versions that are older than the `newest` ones, of the records that are `passing`.
 
     Pre-releases do not count, so that they push no release out; those that are newer than the
     oldest release that stays are kept.
     """
     versions = {
         record.version
-        for record, stays in zip(records, kept, strict=True)
+        for record, stays in zip(records, passing, strict=True)
         if stays and isinstance(record, Record)
     }
     key = registry.of_family(kind).version_key
     releases = {text for text in versions if not (kind == Family.PYTHON and _is_pre(text))}
+    # A project that has pre-releases only would otherwise be left with nothing.
     counted = sorted(releases or versions, key=key, reverse=True)[:newest]
     return {text for text in versions if counted and key(text) < key(counted[-1])}
 
@@ -87,6 +88,7 @@ def _is_pre(text: str) -> bool:
 
 def _size_check(largest: int) -> Check:
     def check(record: Record) -> tuple[str, str] | None:
+        # An unknown size is -1 and passes: a rule acts on what is known.
         if record.size <= largest:
             return None
         return "largest_size", f"has {record.size:,} bytes, and {largest:,} are the most"
@@ -119,6 +121,7 @@ def _python_check(versions: tuple[str, ...]) -> Check:
         parts = wheel_tags(record.filename)
         if parts is None:
             return None
+        # A compressed tag set stands for every combination of its parts (PEP 425).
         for interpreter in parts[0].lower().split("."):
             for abi in parts[1].lower().split("."):
                 if (interpreter, abi) in usable:
@@ -134,6 +137,7 @@ def _usable(python: str) -> frozenset[tuple[str, str]]:
     """The interpreter and ABI tags of wheels that this CPython installs, whatever the platform."""
     number = (3, int(python.partition(".")[2]))
     own = f"cp3{number[1]}"
+    # "t" is the free-threaded build (PEP 703), "m" the suffix of CPython up to 3.7 (PEP 3149).
     abis = [own, f"{own}t", f"{own}m"]
     # The platform does not matter here: with one, every tag comes once.
     all_tags = (

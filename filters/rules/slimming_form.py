@@ -44,6 +44,7 @@ def slimming_problems(filters: Mapping[str, Any], *, by: str) -> list[Entry]:
         entries += _list_problems(key, filters.get(key))
     for key, most in NUMBERS.items():
         value = filters.get(key)
+        # A bool is an int in Python.
         whole = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (whole and 1 <= value <= most):
             entries.append(Entry(key, None, f'"{key}" is a whole number from 1 to {most:,}'))

@@ -93,6 +93,7 @@ def cve_check(rules: Rules, lookup: Lookup) -> Check:
         matches = lookup(record).matches
         if not matches:
             return None
+        # The gravest reason first: people read one sentence.
         detail = (
             _above(rules, matches)
             or _unscored(rules, matches)
