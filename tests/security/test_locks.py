@@ -236,7 +236,7 @@ def test_a_long_list_is_503_where_nobody_can_say_whose_it_is(
     def gone(*_: Any) -> bool:
         raise OperationalError("locked")
 
-    monkeypatch.setattr("mirrorserver.rsgi.bridge.known", gone)
+    monkeypatch.setattr("mirrorserver.rsgi.bridge.is_authenticated", gone)
     specs = [f"package-{number}" for number in range(5000)]
     body = json.dumps({"filters": {"exclude_specs": specs}}).encode()
     exchange = _exchange("/api/channels/main", body)
