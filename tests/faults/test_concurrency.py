@@ -174,7 +174,7 @@ def test_C04_an_edit_during_a_run_counts_at_once_and_the_run_fetches_what_it_beg
     services.edit(mirror, {"filters": {"exclude_specs": ["numpy"]}}, actor="admin")
     slow.release()
     assert ended(row, thread).state == "completed"
-    assert row.terms.get("exclude_specs", []) == []
+    assert row.filters.get("exclude_specs", []) == []
     assert Blob.objects.filter(file=True).count() == 4
     assert set(scene.listed(channel, "linux-64")) == {"zlib-1.3-0.conda"}
     assert row.counts["mirror_filtered"] == {"exclude_specs": 1}

@@ -376,7 +376,7 @@ def test_a_run_marked_as_stopped_writes_nothing_when_its_worker_goes_on(
     worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))
     assert reached.wait(60)
     run_control.stop(mirror, actor="admin")
-    long_ago = timezone.now() - Run.STUCK
+    long_ago = timezone.now() - Run.STUCK_AFTER
     Run.objects.filter(pk=row.pk).update(stop_requested_at=long_ago)
     run_control.mark_stopped(mirror, actor="admin")
     again = run_control.restart(mirror, actor="admin")
