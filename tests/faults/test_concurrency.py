@@ -16,7 +16,7 @@ from channels import rollback
 from channels import services as channel_manage
 from channels.errors import Stale, WrongState
 from channels.models import Blob, Channel, Package
-from channels.revision_builder import RevisionBuilder
+from channels.revision_documents import RevisionDocuments
 from history.models import Event
 from mirrors import run_control, services
 from mirrors.models import Mirror, Run
@@ -65,14 +65,14 @@ def ended(row: Run, thread: threading.Thread) -> Run:
 
 def during_publication(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Have `change` happen in the middle of the next publication that builds documents."""
-    real = RevisionBuilder.documents
+    real = RevisionDocuments.write
 
     def changed(*args: Any) -> None:
-        monkeypatch.setattr(RevisionBuilder, "documents", real)
+        monkeypatch.setattr(RevisionDocuments, "write", real)
         change()
         real(*args)
 
-    monkeypatch.setattr(RevisionBuilder, "documents", changed)
+    monkeypatch.setattr(RevisionDocuments, "write", changed)
 
 
 def test_C01_of_two_requests_one_wins_and_the_other_hears_of_it(conda: FakeConda) -> None:

@@ -11,7 +11,7 @@ from django.conf import LazySettings, settings
 
 from channels import blobs
 from channels.models import Blob, Refusal
-from channels.revision_builder import RevisionBuilder
+from channels.revision_documents import RevisionDocuments
 from mirrors import run_control, services
 from mirrors.models import Mirror, Run
 from runs import execute
@@ -119,7 +119,7 @@ def test_S01_a_full_disk_at_the_index_or_the_publication_changes_nothing(
     before = invariants.served(mirror.channel)
     conda.add("noarch", "new", "1")
     conda.publish()
-    real = RevisionBuilder.documents
+    real = RevisionDocuments.write
 
     def full(*args: object) -> None:
         fill(disk)
@@ -128,12 +128,12 @@ def test_S01_a_full_disk_at_the_index_or_the_publication_changes_nothing(
     if where == "index":
         fill(disk)
     else:
-        monkeypatch.setattr(RevisionBuilder, "documents", full)
+        monkeypatch.setattr(RevisionDocuments, "write", full)
     failed = scene.run_now(mirror)
     assert (failed.state, "No space left" in failed.error) == ("failed", True), failed.error
     assert invariants.served(mirror.channel) == before
     assert leftovers(disk) == []
-    monkeypatch.setattr(RevisionBuilder, "documents", real)
+    monkeypatch.setattr(RevisionDocuments, "write", real)
     (disk / "filler").unlink()
     assert scene.run_now(mirror).state == "completed"
     assert "new-1-0.conda" in scene.listed(mirror.channel)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from channels.errors import WrongState
 from channels.models import Blob, Channel, Document, Publication
-from channels.revision_builder import RevisionBuilder
+from channels.revision_documents import RevisionDocuments
 from history.models import Event
 from mirrors import run_control, services
 from mirrors.models import Mirror, Run
@@ -334,14 +334,14 @@ def test_W09_a_run_stops_in_the_middle_of_its_publication(
     row = request(mirror)
     before = invariants.served(channel)
     reached, go_on = threading.Event(), threading.Event()
-    real = RevisionBuilder.documents
+    real = RevisionDocuments.write
 
     def slowly(*args: Any) -> None:
         reached.set()
         assert go_on.wait(60)
         real(*args)
 
-    monkeypatch.setattr(RevisionBuilder, "documents", slowly)
+    monkeypatch.setattr(RevisionDocuments, "write", slowly)
     monkeypatch.setattr("runs.context.CHECK_SECONDS", 0)
     worker = Threads()
     worker.start(lambda: execute.execute(row.pk, interrupted=lambda: False))
