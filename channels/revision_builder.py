@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Max, Sum
@@ -121,25 +120,28 @@ class RevisionBuilder:
         with transaction.atomic():
             # A rollback may begin in a frozen channel, and it freezes every other.
             channel = self._locked_channel(frozen=None if rollback_of else within_freeze)
-            published: dict[str, Any] = {"published_version": self.publication.requested_version}
-            if within_freeze:
-                published = {}
-            revision = None
+            revision, current = None, channel.current
             if changed or rollback_of:
                 revision = self._create_revision(channel, inputs, reason, totals, rollback_of)
-                published["current"] = self.number
+                current = self.number
                 Generation.rise()
             else:
                 _keep_tallies(channel, self.number)
-                current = channel.revisions.filter(number=channel.current)
-                current.update(inputs=inputs, **totals)
-            shown = published.get("current", channel.current)
-            published["next_judge_at"] = next_judge_at(channel, shown)
-            Channel.objects.filter(pk=channel.pk).update(**published)
+                channel.revisions.filter(number=current).update(inputs=inputs, **totals)
+            self._move_pointer(channel, current, waits=within_freeze)
             ended = {"state": JobState.COMPLETED, "ended_at": timezone.now()}
             self.publication.write(**({} if within_freeze else ended), revision=None)
         self.channel.refresh_from_db()
         return revision
+
+    def _move_pointer(self, channel: Channel, current: int, *, waits: bool) -> None:
+        """Let clients get revision `current`; `waits`: what was asked for is still to be done."""
+        version = self.publication.requested_version
+        Channel.objects.filter(pk=channel.pk).update(
+            current=current,
+            next_judge_at=next_judge_at(channel, current),
+            **({} if waits else {"published_version": version}),
+        )
 
     def _locked_channel(self, *, frozen: bool | None) -> Channel:
         """The channel's row, locked; WrongState where it is deleted or not as `frozen` says."""
