@@ -17,6 +17,7 @@ from tests.condatree import FakeConda
 from tests.e2e.api import Script, in_a_month
 from tests.loops import finish
 from tests.mirrorserver.server import Server, services
+from tests.shardtree import FakeShards
 from tests.upstream import FakeUpstream
 
 PASSWORD = "correct horse battery"
@@ -95,6 +96,25 @@ def test_with_the_upstream_gone_an_active_channel_still_installs_everything(
     assert mirror["state"] == "completed", mirror["sync_state"]["last_exception"]
     assert mirror["sync_state"]["count"]["active"] == 2
     assert install(f"{script.url}/api/repo/active", tmp_path, "tool") == {"base", "tool"}
+
+
+@pytest.mark.parametrize("mode", ["passive", "active"])
+def test_a_channel_whose_upstream_has_shards_only_is_installed_from(
+    script: Script, tmp_path: Path, mode: str
+) -> None:
+    with FakeShards() as upstream:
+        upstream.add("noarch", "base", "2.0")
+        upstream.add("linux-64", "tool", "2.1", depends=["base"])
+        upstream.publish(forms=())
+        upstream.publish_shards()
+        name = f"sharded-{mode}"
+        script.channel(name)
+        mirror = script.mirror(name, upstream.channel, mirror_mode=mode)
+        assert mirror["state"] == "completed", mirror["sync_state"]["last_exception"]
+        if mode == "active":
+            upstream.stop()
+        folder = tmp_path / mode
+        assert install(f"{script.url}/api/repo/{name}", folder, "tool") == {"base", "tool"}
 
 
 def test_a_private_channel_is_installed_from_with_a_token_in_both_places(

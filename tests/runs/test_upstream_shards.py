@@ -68,6 +68,14 @@ def warned(run: Run) -> str:
     return " ".join(str(text) for text in mirror_schemas.mirror_item(run.mirror)["warnings"])
 
 
+def listed(channel: Channel) -> dict[str, Any]:
+    """The records, without the day on which we first saw them (CEP 47)."""
+    records = scene.listed(channel, LINUX)
+    for record in records.values():
+        record.pop("indexed_timestamp", None)
+    return records
+
+
 def bodies(channel: Channel) -> dict[str, bytes]:
     rows = Package.objects.at(Channel.objects.get(pk=channel.pk).current).filter(
         channel=channel, section=LINUX, shard__isnull=False
@@ -88,7 +96,7 @@ def test_a_channel_with_shards_only_is_mirrored_whole(
     done = scene.run_now(mirror(conda, channel, mode))
     assert (done.state, done.error) == ("completed", "")
     # By value: the same records as in the single file.
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
     assert done.counts["listed"] == 3
     assert done.counts["active" if mode == "active" else "passive"] == 3
     if mode == "active":
@@ -110,8 +118,8 @@ def test_shards_and_the_single_file_are_judged_and_published_alike(
         body = {"subdirs": ["noarch", LINUX], **filters}
         single = scene.run_now(scene.mirror(other, plain.channel, filters=body))
     assert by_shards.counts == single.counts
-    assert scene.listed(channel, LINUX) == scene.listed(other, LINUX)
-    assert list(scene.listed(channel, LINUX)) == ["zlib-1.3-0.conda"]
+    assert listed(channel) == listed(other)
+    assert list(listed(channel)) == ["zlib-1.3-0.conda"]
 
 
 def many(conda: FakeShards) -> None:
@@ -143,7 +151,7 @@ def test_requests_and_bytes_of_a_later_run_follow_the_change(
     ranges = [r.headers.get("range") for r in conda.requests(conda.path(LINUX, "repodata.json"))]
     assert ranges == ["bytes=0-0"]
     assert index_requests(conda, "repodata.json.zst") == 0
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
     after = bodies(channel)
     assert {name for name in after if after[name] != before.get(name)} == {"package7"}
 
@@ -191,7 +199,7 @@ def test_a_list_that_is_written_after_the_single_file_is_used_from_the_next_one_
         both(conda, later=5)
         conda.forget()
         scene.run_now(made)
-        assert scene.listed(channel, LINUX) == conda.records(LINUX)
+        assert listed(channel) == conda.records(LINUX)
     assert index_requests(conda, "repodata.json.zst") == 0
     assert len(conda.shard_requests(LINUX)) == 1
 
@@ -204,10 +212,10 @@ def test_what_a_newer_list_says_is_not_taken_for_what_an_older_single_file_has(
     conda.publish_shards(later=30)
     made = mirror(conda, channel)
     scene.run_now(made)
-    assert "zlib-2.0-0.conda" not in scene.listed(channel, LINUX)
+    assert "zlib-2.0-0.conda" not in listed(channel)
     conda.publish()
     scene.run_now(made)
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
 
 
 def test_shards_that_the_upstream_no_longer_writes_are_done_without(
@@ -221,12 +229,12 @@ def test_shards_that_the_upstream_no_longer_writes_are_done_without(
     conda.publish()
     done = scene.run_now(made)
     assert "repodata.json is used" in warned(done)
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
     both(conda)
     conda.add(LINUX, "curl", "9.0")
     both(conda)
     scene.run_now(made)
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
 
 
 def test_shards_that_are_gone_leave_the_single_file(conda: FakeShards, channel: Channel) -> None:
@@ -238,7 +246,7 @@ def test_shards_that_are_gone_leave_the_single_file(conda: FakeShards, channel: 
     for subdir in ("noarch", LINUX):
         conda.remove(conda.path(subdir, INDEX))
     assert scene.run_now(made).state == "completed"
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
 
 
 def shard_path(conda: FakeShards, name: str) -> str:
@@ -259,7 +267,7 @@ def test_a_shard_that_went_while_the_list_was_read_is_asked_for_by_a_new_list(
     conda.remove(gone)
     conda.behave(conda.path(LINUX, INDEX), Behaviour(body=stale, times=1))
     assert scene.run_now(mirror(conda, channel)).state == "completed"
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
     assert index_requests(conda, INDEX) == 2
     assert conda.requests(conda.path(LINUX, INDEX))[1].headers["cache-control"] == "no-cache"
 
@@ -275,7 +283,7 @@ def test_a_shard_that_never_fits_leaves_the_single_file_or_the_last_state(
     publish(conda)
     made = mirror(conda, channel)
     scene.run_now(made)
-    before = scene.listed(channel, LINUX)
+    before = listed(channel)
     conda.add(LINUX, "zlib", "2.0")
     publish(conda)
     conda.behave(shard_path(conda, "zlib"), how)
@@ -284,15 +292,15 @@ def test_a_shard_that_never_fits_leaves_the_single_file_or_the_last_state(
     assert index_requests(conda, INDEX) <= TRIES + 1
     if single:
         assert done.state == "completed"
-        assert scene.listed(channel, LINUX) == conda.records(LINUX)
+        assert listed(channel) == conda.records(LINUX)
         assert f"{INDEX} cannot be used now, the single file is: The shard of zlib" in warned(done)
     else:
         assert done.state == "failed"
         assert "The shard of zlib is not the one that" in done.error
-        assert scene.listed(channel, LINUX) == before
+        assert listed(channel) == before
     conda.behave(shard_path(conda, "zlib"))
     assert scene.run_now(made).state == "completed"
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
 
 
 @pytest.mark.parametrize("how", [failing(503), failing(403), html(), Behaviour(body=b"x")])
@@ -304,17 +312,17 @@ def test_a_list_of_shards_that_cannot_be_had_takes_nothing_away(
     publish(conda)
     made = mirror(conda, channel)
     scene.run_now(made)
-    before = scene.listed(channel, LINUX)
+    before = listed(channel)
     conda.add(LINUX, "zlib", "2.0")
     publish(conda)
     conda.behave(conda.path(LINUX, INDEX), how)
     done = scene.run_now(made)
     if single:
         assert done.state == "completed"
-        assert scene.listed(channel, LINUX) == conda.records(LINUX)
+        assert listed(channel) == conda.records(LINUX)
     else:
         assert done.state == "failed" or LINUX in done.held
-        assert scene.listed(channel, LINUX) == before
+        assert listed(channel) == before
 
 
 @pytest.mark.parametrize("how", [failing(500), failing(403), html(), Behaviour(body=b"{}")])
@@ -336,13 +344,13 @@ def test_the_guard_holds_a_list_that_shrank(conda: FakeShards, channel: Channel)
     only_shards(conda)
     made = mirror(conda, channel)
     scene.run_now(made)
-    before = scene.listed(channel, LINUX)
+    before = listed(channel)
     for file in list(conda.records(LINUX))[:100]:
         conda.unlist(LINUX, file)
     only_shards(conda)
     done = scene.run_now(made)
     assert "shrank from" in str(done.held[LINUX])
-    assert scene.listed(channel, LINUX) == before
+    assert listed(channel) == before
 
 
 def test_files_that_shards_call_removed_are_no_reason_to_hold(
@@ -358,7 +366,7 @@ def test_files_that_shards_call_removed_are_no_reason_to_hold(
     only_shards(conda, removed=gone)
     done = scene.run_now(made)
     assert not done.held
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
 
 
 def test_run_exports_of_shards_reach_run_exports_json_and_our_shards(
@@ -368,9 +376,9 @@ def test_run_exports_of_shards_reach_run_exports_json_and_our_shards(
     exports = {"weak": ["zlib >=1.3"], "strong": []}
     only_shards(conda, run_exports={"zlib-1.3-0.conda": exports})
     scene.run_now(mirror(conda, channel))
-    listed = json.loads(scene.document(channel, LINUX, "run_exports.json"))
-    assert listed["packages.conda"] == {"zlib-1.3-0.conda": {"run_exports": exports}}
-    assert listed["packages"] == {}
+    exported = json.loads(scene.document(channel, LINUX, "run_exports.json"))
+    assert exported["packages.conda"] == {"zlib-1.3-0.conda": {"run_exports": exports}}
+    assert exported["packages"] == {}
     shard = msgpack.unpackb(zstandard.decompress(served_shard(channel, "zlib")))
     assert shard["packages.conda"]["zlib-1.3-0.conda"]["run_exports"] == exports
 
@@ -386,8 +394,8 @@ def test_what_a_run_exports_file_says_counts_before_the_shard(
     text = json.dumps({"packages.conda": {"zlib-1.3-0.conda": {"run_exports": {"weak": ["new"]}}}})
     conda.set(conda.path(LINUX, "run_exports.json"), text.encode())
     scene.run_now(mirror(conda, channel))
-    listed = json.loads(scene.document(channel, LINUX, "run_exports.json"))["packages.conda"]
-    assert listed["zlib-1.3-0.conda"]["run_exports"] == {"weak": ["new"]}
+    exported = json.loads(scene.document(channel, LINUX, "run_exports.json"))["packages.conda"]
+    assert exported["zlib-1.3-0.conda"]["run_exports"] == {"weak": ["new"]}
 
 
 def test_a_record_of_another_package_in_a_shard_is_left_out_and_named(
@@ -402,7 +410,7 @@ def test_a_record_of_another_package_in_a_shard_is_left_out_and_named(
 
     only_shards(conda, edit=smuggle)
     done = scene.run_now(mirror(conda, channel))
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
     assert "zlib-9.0-0.conda (The record is in the shard of another package)" in warned(done)
     assert done.counts["listed"] == 4
 
@@ -420,7 +428,7 @@ def test_a_package_name_that_breaks_the_rules_is_left_out_and_named(
     done = scene.run_now(mirror(conda, channel))
     assert done.state == "completed"
     assert "1 record is invalid and left out" in warned(done)
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
 
 
 def test_shards_are_fetched_from_where_the_list_says_if_that_is_allowed(
@@ -439,7 +447,7 @@ def test_shards_are_fetched_from_where_the_list_says_if_that_is_allowed(
         settings.UPSTREAM_ALLOW = (conda.url, other.url)
         assert scene.run_now(made).state == "completed"
         assert not any("authorization" in request.headers for request in other.requests())
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
     index = scene.document(channel, LINUX, INDEX)
     info = msgpack.unpackb(zstandard.decompress(index))["info"]
     assert (info["base_url"], info["shards_base_url"]) == ("./", "./shards/")
@@ -470,7 +478,7 @@ def test_a_stopped_upstream_leaves_what_was_mirrored_by_shards(
     scene.run_now(made)
     conda.stop()
     assert scene.run_now(made).state == "failed"
-    assert scene.listed(channel, LINUX) == conda.records(LINUX)
+    assert listed(channel) == conda.records(LINUX)
 
 
 def test_py_rattler_reads_what_came_by_shards(
