@@ -30,8 +30,9 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 
 from advisories.formats import purl
+from advisories.formats.scores import Severity
 from advisories.formats.statement import Status
-from advisories.matching.facts import SEVEREST
+from advisories.matching.facts import SETTLED, SEVEREST
 from advisories.models import Advisory, AffectedPackage, Curation, Identifier
 from channels.models import Channel, ListedAdvisory
 from ecosystems.kinds import Family
@@ -134,6 +135,21 @@ def listings_of(
             else AdvisoryListing(),
         )
     return listings
+
+
+def open_by_severity(channels: QuerySet[Channel]) -> dict[Severity, int]:
+    """How many different advisories count in any of the channels, the worst first.
+
+    Malware has no score, so it stands under none of them.
+    """
+    rows = ListedAdvisory.objects.filter(channel__in=channels, malware=False)
+    counted = dict(
+        rows.exclude(status__in=SETTLED)
+        .order_by()
+        .values_list("severity")
+        .annotate(number=Count("advisory", distinct=True))
+    )
+    return {band: counted.get(str(band), 0) for band in reversed(Severity)}
 
 
 def curated_statuses(advisories: Iterable[Advisory]) -> dict[int, set[Status]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from accounts import tokens
 from accounts.models import Role, User
@@ -13,6 +15,7 @@ from history.models import Event
 from mirrors.models import Mirror
 from tests import scene
 from tests.condatree import FakeConda
+from tests.web import advisory_scene
 
 HOSTILE = "<script>alert(1)</script> \u202egnirts\u202c \x1b[31mred\x1b[0m " + "long" * 40
 
@@ -48,6 +51,7 @@ def upstream(conda: FakeConda) -> None:
     for version in ("1.24.0", "1.26.4", "2.0.1"):
         conda.add("linux-64", "numpy", version, license="BSD-3-Clause", depends=("python >=3.9",))
         conda.add("win-64", "numpy", version, license="BSD-3-Clause", depends=("python >=3.9",))
+    advisory_scene.upstream(conda)
     conda.add("linux-64", "readline", "8.2", license="GPL-3.0-only")
     conda.add("noarch", "hostile", "1.0", license=HOSTILE, depends=(HOSTILE,))
     conda.publish()
@@ -79,6 +83,9 @@ def build(conda: FakeConda) -> Stage:
     scene.run_now(mirror)
     scene.publish(main)
     scene.mirror(frozen, conda.channel, "everything", mirror_mode="active")
+    with TemporaryDirectory() as folder:
+        advisory_scene.import_all(Path(folder))
+    advisory_scene.settle(main)
     services.freeze(frozen, actor="admin")
     tokens.issue(admin, "build server", expires=date(2030, 1, 1))
     tokens.issue(admin, "old laptop", expires=date(2020, 1, 1), scopes=["artifact:download"])
@@ -114,6 +121,12 @@ def pages(stage: Stage) -> dict[str, str]:
         "delete-mirror": f"{mirror}/delete/",
         "all-mirrors": "/mirrors/",
         "cves": f"{main}/cves/",
+        "all-cves": "/cves/",
+        "known-cves": "/cves/?show=all",
+        "cve": "/cves/CVE-2020-14343/",
+        "cve-downloads": "/cves/CVE-2020-14343/downloads/",
+        "cve-data": "/cves/data/?q=py",
+        "marked-package": f"{main}/packages/conda/pyyaml/",
         "history": event,
         "event": f"{event}{Event.objects.filter(mirror_id=stage.mirror.pk).latest('pk').pk}/",
         "revisions": f"{main}/revisions/",

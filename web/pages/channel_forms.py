@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from channels.models import Channel
 from ecosystems import registry
 from ecosystems.licenses import FAMILIES
-from filters.rules.form import FIELDS
+from filters.rules.form import CVE_STATUSES, FIELDS, FLAGS
 from mirrors.models import MirrorType
 from web.pages.account_forms import DateInput, FormData, LinesField, StyledForm
 
@@ -67,11 +67,26 @@ class FilterForm(StyledForm):
         min_value=0,
         max_value=10,
         widget=forms.NumberInput(attrs={"step": "0.1", "min": "0", "max": "10"}),
-        help_text="Excludes files with a more severe vulnerability, from 0 to 10. CVE filters have "
-        "<strong>no effect</strong> until this server has vulnerability data.",
+        help_text="From 0 to 10. Files with a higher score are excluded.",
     )
     exclude_non_curated_cve = forms.BooleanField(
         label="Exclude files with unreviewed vulnerabilities", required=False
+    )
+    cve_statuses_excluded = forms.MultipleChoiceField(
+        label="Exclude files with a vulnerability of status",
+        required=False,
+        choices=[(status, status.capitalize()) for status in CVE_STATUSES],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    cve_unknown = forms.ChoiceField(
+        label="Vulnerabilities without a score",
+        required=False,
+        choices=[("include", "Include the files"), ("exclude", "Exclude the files")],
+    )
+    exclude_malware = forms.BooleanField(
+        label="Exclude malware",
+        required=False,
+        help_text="Files that an advisory reports as malicious, whatever their score.",
     )
     only_specs = LinesField(
         label="Only include the following package names",
@@ -128,7 +143,10 @@ class FilterForm(StyledForm):
         platforms.choices = [(subdir, subdir) for subdir in subdirs]
         for name in self.fields:
             if name in FIELDS:
-                self.initial.setdefault(name, self.terms.get(name))
+                saved_value = self.terms.get(name)
+                # A new filter is shown as it acts: malware is excluded unless it says otherwise.
+                default = FLAGS.get(name) if saved_value is None else saved_value
+                self.initial.setdefault(name, default)
 
     def filters(self) -> dict[str, Any]:
         """The whole `filters` object; what the form does not show keeps its value."""

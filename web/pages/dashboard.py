@@ -11,10 +11,13 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.access import can
 from accounts.permissions import Attribute, Level
+from advisories import staleness
 from channels import access
 from channels.models import Channel
 from channels.states import ACTIVE, JobState
 from mirrors.models import Mirror, Run, RunOutcome
+from publishing import advisory_search
+from publishing.advisory_search import open_by_severity
 from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import may_write
 from web.pages.mirror_rows import MirrorRow, all_mirrors, build_rows
@@ -49,6 +52,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         ],
         "more": len(listed) == MAX_CHANNELS,
         "each": MIRRORS_PER_CHANNEL,
+        "advisories": _advisories(request, visible),
         "running": busy,
         "needs_attention": attention,
         "first": first_channel,
@@ -116,6 +120,21 @@ def _busy_and_failing(
         [row for row in rows if row.mirror.pk in running],
         [row for row in rows if row.mirror.pk in failed],
     )
+
+
+def _advisories(request: HttpRequest, visible: QuerySet[Channel]) -> dict[str, object] | None:
+    """Open advisories by severity over these channels; None for who may not see advisories."""
+    if not can(request.user, Attribute.CVE, Level.READ):
+        return None
+    has_data = staleness.has_data()
+    listed = advisory_search.find(advisory_search.Search(visible))
+    counts = open_by_severity(visible) if has_data else {}
+    return {
+        "has_data": has_data,
+        "stale": staleness.stale_sources() if has_data else [],
+        "open": [(band, number) for band, number in counts.items() if number],
+        "malware": listed.filter(malware=True).count() if has_data else 0,
+    }
 
 
 def _rows(request: HttpRequest, queryset: QuerySet[Mirror]) -> list[MirrorRow]:

@@ -18,6 +18,7 @@ FILTER_LABELS = {
     "include_licenses": "Include Licenses",
     "cve_score_threshold": "Highest CVE score",
     "exclude_non_curated_cve": "Unreviewed vulnerabilities",
+    "cve_statuses_excluded": "Excluded CVE statuses",
     "date_from": "Built from",
     "date_to": "Built until",
     "keep_legacy": "Keep Legacy Packages",

@@ -48,7 +48,7 @@ SOURCE_HINTS = {
     ),
     MirrorType.CRAN.value: "The URL of a CRAN-like repository, without /src/contrib at its end.",
 }
-_ABOUT_CONDA = "Keep Legacy Packages and CVE Filters apply only to conda."
+_ABOUT_CONDA = "Keep Legacy Packages applies only to conda."
 TYPE_NOTES = {
     MirrorType.PYTHON.value: (
         "Standard python mirrors have no Platforms: the files of a project are "

@@ -32,14 +32,12 @@ FREQUENCIES = (
 )
 # Shown at once; the others are behind “More platforms”.
 COMMON_PLATFORMS = ("noarch", "win-64", "linux-64", "osx-64", "osx-arm64")
-CONDA_ONLY = ("subdirs", "keep_legacy", "cve_score_threshold", "exclude_non_curated_cve")
+CONDA_ONLY = ("subdirs", "keep_legacy")
 MirrorBody: TypeAlias = dict[str, Any]
 """The body of the API's POST and PUT for a mirror."""
 NO_CONDA_FILTERS: dict[str, object] = {
     "subdirs": [],
     "keep_legacy": False,
-    "cve_score_threshold": None,
-    "exclude_non_curated_cve": False,
 }
 
 NO_PYTHON_FILTERS: dict[str, object] = {

@@ -37,5 +37,7 @@ def form(**fields: Any) -> dict[str, Any]:
         "frequency": "0 0 1 * *",
         "cron": "",
         "cron_timezone": "UTC",
+        # A browser sends the ticks that the form begins with.
+        "exclude_malware": "on",
         **fields,
     }

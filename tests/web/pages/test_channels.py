@@ -21,7 +21,7 @@ from tests.condatree import FakeConda
 from tests.web.client import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
-MOST_QUERIES = 17
+MOST_QUERIES = 28
 
 
 def browser(user: User) -> Client:

@@ -46,7 +46,7 @@ def test_what_a_type_does_not_have_is_neither_read_nor_saved(monkeypatch: Any) -
         assert form.is_valid()
         terms = form.body()["filters"]
         assert (terms["subdirs"], terms["keep_legacy"]) == ([], False)
-        assert terms["cve_score_threshold"] is None
+        assert terms["cve_score_threshold"] == 7, "advisories are about all types"
 
 
 @pytest.mark.django_db
