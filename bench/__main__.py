@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from bench import cran, filters, goals, mirror, pages, peer, python, serving, shards
+from bench import advisories, cran, filters, goals, mirror, pages, peer, python, serving, shards
 
 SIZES = (300_000, 900_000)
 QUICK = (100_000,)
@@ -33,6 +33,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "filters": filters.bench,
     "cran": cran.bench,
     "python": python.bench,
+    "advisories": advisories.bench,
 }
 
 
@@ -44,11 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=", ".join([*SIZED, *BENCHES]))
     parser.add_argument("--records", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--quick", action="store_true", help="100,000 records, and long filters")
+    parser.add_argument(
+        "--quick", action="store_true", help="100,000 records, long filters, advisories"
+    )
     options = parser.parse_args()
     if options.quick:
         _mirror(QUICK)
         filters.bench()
+        advisories.bench(*advisories.QUICK)
         return
     for name in options.names or [*SIZED, *BENCHES]:
         if name in SIZED:

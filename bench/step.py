@@ -1,6 +1,7 @@
 """One measured step of the mirror bench, in a process of its own.
 
     python -m bench.step setup SOURCE [FILTERS [TYPE]] | run | edit SPEC | files COUNT FOLDER
+    python -m bench.step import FILE | index | score THRESHOLD | advisory FILE | curate ID NAME
 
 The last line printed is JSON: the run's counts and how many rows there are.
 """
@@ -23,9 +24,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorserver.settings")
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
+from django.db.models import Sum  # noqa: E402
 
 from accounts.first_start import ensure_admin  # noqa: E402
 from accounts.models import User  # noqa: E402
+from advisories import curation, importing  # noqa: E402
 from bench.limit import cpu_seconds  # noqa: E402
 from channels import blobs  # noqa: E402
 from channels import services as channel_manage  # noqa: E402
@@ -46,7 +49,7 @@ from ecosystems.base import Ecosystem  # noqa: E402
 from history.models import Event  # noqa: E402
 from mirrors import run_control, services  # noqa: E402
 from mirrors.models import Mirror  # noqa: E402
-from publishing import publish  # noqa: E402
+from publishing import advisory_changes, advisory_index, publish  # noqa: E402
 from runs import execute as running  # noqa: E402
 
 FURTHER_NAMES = 60_000
@@ -86,8 +89,52 @@ def edit(*specs: str) -> None:
     mirror = Mirror.objects.get()
     filters = {**mirror.filter.terms, "exclude_specs": list(specs)}
     services.edit(mirror, {"filters": filters}, actor="bench")
-    while publish.wants(mirror.channel):
-        publish.publish(mirror.channel, stop=lambda: None)
+    _publish()
+
+
+def import_file(path: str) -> None:
+    """Import advisory data of any kind."""
+    ANSWER["result"] = str(importing.import_file(Path(path)))
+
+
+def index() -> None:
+    """Note which advisories are about what the channel lists, for its pages."""
+    advisory_index.update(Channel.objects.get())
+
+
+def score(threshold: str) -> None:
+    """Exclude files with advisories above a score: all are judged again."""
+    filters = {"cve_score_threshold": float(threshold)}
+    channel_manage.edit(Channel.objects.get(), {"filters": filters}, actor="bench")
+    _publish()
+
+
+def advisory(path: str) -> None:
+    """Import a record, and publish what it changes."""
+    import_file(path)
+    _publish_changes()
+
+
+def curate(advisory: str, name: str) -> None:
+    """Clear an advisory for a package of the channel, and publish what that changes."""
+    curation.curate(curation.Decision(advisory, "conda", name, "cleared"), author="bench")
+    _publish_changes()
+
+
+def _publish_changes() -> None:
+    if not advisory_changes.request():
+        raise SystemExit("no channel is to be published")
+    _publish()
+
+
+def _publish() -> None:
+    """Publish the channel as a worker would."""
+    channel = Channel.objects.get()
+    while publish.wants(channel):
+        publish.publish(channel, stop=lambda: None)
+    channel.refresh_from_db()
+    listed = Package.objects.at(channel.current).filter(channel=channel)
+    ANSWER["files"] = f"{listed.aggregate(files=Sum('files'))['files']:,} files listed"
 
 
 def files(count: str, plain: str) -> None:
@@ -167,6 +214,11 @@ VERBS: dict[str, Callable[..., None]] = {
     "run": run,
     "edit": edit,
     "files": files,
+    "import": import_file,
+    "index": index,
+    "score": score,
+    "advisory": advisory,
+    "curate": curate,
 }
 
 
