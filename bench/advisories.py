@@ -176,7 +176,7 @@ def _write_files(root: Path, records: int, count: int) -> tuple[dict[str, str], 
     single = _record(random.Random(SEED), SINGLE_ID, [], affected, vector=VECTORS[0])
     single["affected"][0]["ranges"][0]["events"] = [{"introduced": "0"}]
     files = {name: root / f"{name}.json" for name in ("archive", "mapping", "single")}
-    # No other advisory is about it: one takes all its files away, and one curation brings them back.
+    # No other advisory is about it: one takes its files away, and a curation brings them back.
     archive(files["archive"], [name for name in names if name != affected], count)
     files["mapping"].write_text(json.dumps({name: [name] for name in names}))
     files["single"].write_text(json.dumps(single))
