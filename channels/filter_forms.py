@@ -22,6 +22,7 @@ from ecosystems.errors import SpecError
 from ecosystems.records import Spec
 from filters.models import Filter
 from filters.rules import Rules, compile_rules, lenient, normalized, problems
+from filters.rules.age_form import AGE_FIELDS
 from filters.rules.form import ParseSpec
 
 By = Literal["mirror", "channel"]
@@ -134,7 +135,10 @@ def _parsed(
 def _checked(filters: Terms, by: By, parse: ParseSpec) -> dict[str, object]:
     messages: dict[str, list[str]] = {}
     for field_name, place, message in problems(filters, spec=parse, by=by)[:MAX_PROBLEMS]:
-        path = f"filters.{field_name}" if place is None else f"filters.{field_name}.{place}"
+        # A mirror has its fields on age beside `filters`.
+        beside = by == "mirror" and field_name in AGE_FIELDS
+        path = field_name if beside else f"filters.{field_name}"
+        path = path if place is None else f"{path}.{place}"
         messages.setdefault(path, []).append(f"{message}.")
     if messages:
         raise ValidationError(messages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from channels.file_difference import FileDifference, file_difference
 from channels.models import Channel
@@ -25,6 +25,8 @@ class Change:
     files: str = ""
     listed: int = 0
     """How many names `files` has."""
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The old and the new hash of the first files that have new bytes under their name."""
 
     @property
     def type(self) -> EventType:
@@ -51,7 +53,15 @@ class Changes:
             self._note(ecosystem.family, name, FileDifference(filenames, [], []))
             return
         records = ecosystem.entries(new) if new else {}
-        self._note(ecosystem.family, name, file_difference(ecosystem.entries(old), records))
+        before = ecosystem.entries(old)
+        difference = file_difference(before, records)
+        self._note(ecosystem.family, name, difference)
+        if difference.replaced:
+            hashes = self._by_name[ecosystem.family, name].hashes
+            for filename in difference.replaced[: MAX_EVENT_FILES - len(hashes)]:
+                was, is_now = map(ecosystem.hash_of, (before[filename], records[filename]))
+                if was and is_now and was != is_now:
+                    hashes[filename] = {"old": was, "new": is_now}
         # `removed` lists of the upstream are in the body too: a difference, though of no file.
         self.total += new != old and bool(new)
 
@@ -101,5 +111,6 @@ class Changes:
                     "from_revision": old,
                     "revision": number,
                     "files": change.files.split("\n")[:-1],
+                    **({"hashes": change.hashes} if change.hashes else {}),
                 },
             )

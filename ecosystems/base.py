@@ -106,6 +106,10 @@ class Ecosystem(ABC):
         """Where (as a record's `address`) a file goes that is no longer current; "" = it stays."""
         return ""
 
+    def rebuilds(self, _section: str, /) -> bool:
+        """Whether files of a section get new bytes under their names as a matter of course."""
+        return False
+
     # An upstream's index.
 
     def limited_to(self, _limits: FetchLimits, /) -> Ecosystem:
@@ -182,6 +186,12 @@ class Ecosystem(ABC):
     def record_fields(self, raw: bytes) -> dict[str, object]:
         """A verbatim record as plain values, for people and the API."""
         return msgspec.json.decode(raw, type=dict[str, object])
+
+    def hash_of(self, raw: bytes) -> str:
+        """The hash that a verbatim record states of its file's bytes; "" for none."""
+        fields = self.record_fields(raw)
+        stated = fields.get("sha256") or fields.get("md5")
+        return stated if isinstance(stated, str) else ""
 
     @abstractmethod
     def metadata(self, record: Record) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """The fields of a mirror's form: each is checked, refused with a sentence, and set.
 
 Bodies are the API's: `mirror_name, source_root, mirror_mode, mirror_type, cron, cron_timezone,
-filters, run_now, proxy, publish_to_more_readers`. In an edit an absent key keeps its value.
+filters, minimum_age_days, age_exceptions, replaced_files, run_now, proxy,
+publish_to_more_readers`. In an edit an absent key keeps its value.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from channels.errors import WrongState
 from channels.models import Channel
 from channels.validation import Problems
 from ecosystems import registry
+from filters.rules.age_form import AGE_FIELDS
 from mirrors import cron as schedule
-from mirrors import form_warnings, source_urls
+from mirrors import form_warnings, replaced_files, source_urls
 from mirrors.models import Mirror, MirrorType, Upstream
 
 LONGEST_NAME = 200
@@ -46,6 +48,36 @@ def check_mode(mode: str) -> None:
     """Raise ValidationError unless `mode` is one that mirrors have."""
     if mode not in Mirror.Mode.values:
         raise field_error("mirror_mode", "The mode of a mirror is active or passive.")
+
+
+def set_replaced_files(mirror: Mirror, kind: str, value: str | None) -> None:
+    """Set what becomes of replaced files; None keeps it, and is the type's default at first."""
+    if value is None:
+        mirror.replaced_files = mirror.replaced_files if mirror.pk else replaced_files.default(kind)
+    elif value not in Mirror.ReplacedFiles.values:
+        raise field_error("replaced_files", "Replaced files are to follow or to hold.")
+    elif kind == MirrorType.PYTHON and value == replaced_files.FOLLOW:
+        raise field_error(
+            "replaced_files",
+            "Files of Python indexes never change under their names: those that do are held.",
+        )
+    else:
+        mirror.replaced_files = value
+
+
+def terms_of(body: Body, stored: Body | None = None) -> Body | None:
+    """The filter that a body means, with the fields on age, which may stand beside `filters`.
+
+    None where it says nothing of it. Absent fields on age keep their value.
+    """
+    age = {field: body[field] for field in AGE_FIELDS if body.get(field) is not None}
+    if body.get("filters") is None and not age:
+        return None
+    before = stored or {}
+    if body.get("filters") is None:
+        return {**before, **age}
+    kept = {field: before[field] for field in AGE_FIELDS if field in before}
+    return {**kept, **body["filters"], **age}
 
 
 def check_kind(kind: str) -> None:
@@ -135,9 +167,13 @@ def apply_changes(mirror: Mirror, body: Body, problems: Problems) -> None:
         cron = mirror.cron if body.get("cron") is None else body["cron"]
         with problems.collected():
             set_schedule(mirror, cron, body.get("cron_timezone") or mirror.cron_timezone)
-    if body.get("filters") is not None:
+    if body.get("replaced_files") is not None:
         with problems.collected():
-            filters = filter_forms.validated(body["filters"], "mirror", mirror.kind)
+            set_replaced_files(mirror, mirror.kind, body["replaced_files"])
+    terms = terms_of(body, mirror.filter.terms)
+    if terms is not None:
+        with problems.collected():
+            filters = filter_forms.validated(terms, "mirror", mirror.kind)
             filter_forms.save_filter(mirror.filter, filters, by="mirror", kind=mirror.kind)
 
 

@@ -26,7 +26,7 @@ from channels.rules import limited_ecosystem
 from channels.validation import Problems
 from filters.models import Filter
 from history.models import EventType, record
-from mirrors import cron, form_warnings, periodic_tasks, run_control, source_urls
+from mirrors import cron, form_warnings, periodic_tasks, replaced_files, run_control, source_urls
 from mirrors.form_fields import (
     Body,
     apply_changes,
@@ -36,7 +36,9 @@ from mirrors.form_fields import (
     link_source,
     name_taken,
     set_name,
+    set_replaced_files,
     set_schedule,
+    terms_of,
     upstream_of,
 )
 from mirrors.models import Cause, Mirror, MirrorType
@@ -76,11 +78,11 @@ def _parse_filters(target: Channel | Mirror, body: Body) -> None:
     kind = mirror.kind if mirror else body.get("mirror_type") or MirrorType.CONDA
     check_kind(kind)
     filters: Body = mirror.filter.terms if mirror else {}
-    if body.get("filters") is not None:
-        filters = body["filters"]
+    terms = terms_of(body, filters)
+    filters = filters if terms is None else terms
     # What is wrong with them is remembered, and the verb raises it together with other fields.
     with suppress(ValidationError):
-        if mirror is None or body.get("filters") is not None:
+        if mirror is None or terms is not None:
             filters = filter_forms.validated(filters, "mirror", kind)
         form_warnings.filter_conflicts(filters, channel, kind)
 
@@ -108,7 +110,9 @@ def create(channel: Channel, body: Body, *, owner: User, actor: Caller | None = 
         zone = body.get("cron_timezone") or settings.DEFAULT_CRON_TIMEZONE
         set_schedule(mirror, body.get("cron") or cron.MONTHLY, zone)
     with problems.collected():
-        filters = filter_forms.validated(body.get("filters") or {}, "mirror", kind)
+        filters = filter_forms.validated(terms_of(body) or {}, "mirror", kind)
+    with problems.collected():
+        set_replaced_files(mirror, kind, body.get("replaced_files"))
     with problems.collected():
         mirror.upstream = upstream_of(body, kind, mirror, actor=actor)
     problems.raise_any()
@@ -153,9 +157,12 @@ def edit(mirror: Mirror, body: Body, *, actor: Caller | str, expected: int | Non
     mirror.save(
         update_fields=[
             "name", "cron", "cron_timezone", "next_run_at", "upstream", "skip_guard", "held",
-            "warnings", "version", "updated_at",
+            "warnings", "version", "updated_at", "replaced_files",
         ]
     )  # fmt: skip
+    if mirror.replaced_files == replaced_files.FOLLOW != before["replaced_files"]:
+        with suppress(WrongState):  # Nothing is held.
+            replaced_files.release(mirror, actor=name)
     _publish_change(mirror, EventType.MIRROR_UPDATED, name, before=before, after=state(mirror))
     if body.get("run_now") or _needs_more_of_index(mirror):
         _run(mirror, name, cause=Cause.EDIT)
@@ -204,6 +211,7 @@ def state(mirror: Mirror) -> dict[str, Any]:
         "proxy": source_urls.redacted_proxy(mirror.upstream),
         "cron": mirror.cron,
         "cron_timezone": mirror.cron_timezone,
+        "replaced_files": str(mirror.replaced_files),
         "filters": filter_forms.shortened(mirror.filter.terms),
     }
 

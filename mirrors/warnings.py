@@ -11,6 +11,7 @@ asked for it stands here, in words, with counts and first names. Where a sentenc
 - `Run.warnings`: one run. `RunContext.warn` adds to them and to the log; what a fetch meets beside
   the indexes goes into `Fetch.warnings`. Those of the last run that completed are shown.
 - `mirrors.advisory_warnings`: filters by advisories that are not there, or too old.
+- `mirrors.replaced_files`: new bytes under listed names, which wait for a release.
 - `Mirror.counts` and `Mirror.withheld_removals`: files that the upstream dropped and that stay,
   because no run has been complete since, or because too many new files failed.
 
@@ -28,7 +29,7 @@ from channels.batches import batched
 from channels.models import UnavailableFile
 from channels.states import JobState
 from ecosystems.sentences import SHOWN_NAMES, first_names
-from mirrors import advisory_warnings
+from mirrors import advisory_warnings, replaced_files
 from mirrors.models import AcceptedSnapshot, Mirror, Run, WithheldRemovals
 
 Warnings = dict[int, list[str]]
@@ -46,11 +47,13 @@ def of_all(mirrors: Iterable[Mirror]) -> Warnings:
     for batch in batched(mirrors):
         ids = [mirror.pk for mirror in batch]
         advisories = advisory_warnings.of_all(batch)
+        replaced = replaced_files.warnings(ids)
         indexes, runs, metadata = _of_indexes(ids), _of_runs(ids), of_unavailable_metadata(ids)
         for mirror in batch:
             sentences = [
                 *of_withheld_removals(mirror),
                 *mirror.warnings,
+                *replaced.get(mirror.pk, ()),
                 *advisories.get(mirror.pk, ()),
                 *indexes[mirror.pk],
                 *runs[mirror.pk],

@@ -143,7 +143,8 @@ def _listed(package: PackageRecords, *, planning: bool) -> dict[str, bytes]:
     """What is listed now, or will be: verbatim records by file name; the older mirror's counts."""
     records: dict[str, bytes] = {}
     for part in package.sources:
-        for record in part.kept() if planning else part.listed():
+        waiting = [old.record for old in part.staying().values()] if planning else []
+        for record in (*part.kept(), *waiting) if planning else part.listed():
             records.setdefault(record.filename, record.raw)
     return records
 

@@ -245,6 +245,10 @@ def _with_unscored(answer: Answer, part: SourceRecords, record: Record | Invalid
 
 
 def _answer(filename: str, section: str, name: str, mirror: str, outcome: Outcome) -> Answer:
+    if outcome.reason is not None and outcome.published is not None:
+        # Its new bytes wait, and clients get the old ones.
+        rule = outcome.reason
+        return Answer(filename, section, name, mirror, True, str(State.PRESENT), *rule)
     if outcome.reason is not None:
         state, reason = State.EXCLUDED, outcome.reason
         return Answer(filename, section, name, mirror, False, str(state), *reason)

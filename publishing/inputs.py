@@ -16,8 +16,9 @@ from ecosystems.indexes import NAMES
 from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
 from filters.rules import Rules
-from mirrors import appearances
+from mirrors import appearances, replaced_files
 from mirrors.models import AcceptedSnapshot, FetchedPackage, Mirror, Snapshot
+from mirrors.replaced_files import HeldDigests
 from publishing.outcomes import SectionInputs, Source
 from publishing.published_records import PublishedSection
 
@@ -58,6 +59,8 @@ class MirrorInputs:
     ecosystem: Ecosystem
     rules: Rules
     snapshots: dict[str, Snapshot]
+    held: Mapping[str, HeldDigests] = field(default_factory=dict)
+    """Replaced files that wait for a release, by section."""
 
     @property
     def identity(self) -> MirrorIdentity:
@@ -132,6 +135,7 @@ class Inputs:
                 # A passive mirror never waits for files, so nothing of before has to stay.
                 incomplete=inputs.mirror.active and inputs.mirror.incomplete,
                 history=appearances.history_of(inputs.snapshots[section].file_source.base_url),
+                held=inputs.held.get(section, {}),
                 stamps=ecosystem.may_stamp(inputs.snapshots[section].extras),
             )
             for inputs in self.mirrors
@@ -191,6 +195,7 @@ def mirror_inputs(
         ecosystem=ecosystem,
         rules=mirror_rules(mirror.kind, terms),
         snapshots={key: value for key, value in snapshots.items() if key in asked},
+        held=replaced_files.held_in([mirror.pk]).get(mirror.pk, {}),
     )
 
 

@@ -14,7 +14,7 @@ from channels.blobs import Audience
 from ecosystems.base import Ecosystem
 from ecosystems.progress import Stop
 from ecosystems.records import Invalid, Record
-from filters.rules import Reason, Rules, judge
+from filters.rules import Reason, Rule, Rules, judge
 from filters.rules.age import Ages
 from filters.rules.vulnerabilities import Lookup
 from publishing import file_advisories, file_ages, file_licenses
@@ -28,6 +28,7 @@ from publishing.outcomes import (
     digest,
     digests,
     is_present,
+    stated_hash,
 )
 from publishing.published_records import PublishedRecord, RecordsByMirror
 
@@ -69,7 +70,23 @@ def apply_rules(section: SectionInputs, names: Sequence[str]) -> list[PackageRec
         for part in package.sources:
             part.advisories = facts.get(package.name)
             part.reasons = _reasons(section, part, package.name, part.records, part.advisories)
+            _hold_replaced(part)
     return batch
+
+
+def _hold_replaced(part: SourceRecords) -> None:
+    """Exclude new bytes under a listed name that nobody has released yet."""
+    held = part.source.held
+    for at, record in enumerate(part.records if held else ()):
+        digest = held.get(record.filename)
+        if digest is None or isinstance(record, Invalid) or stated_hash(record) != digest:
+            continue
+        if part.reasons[at] is None or part.waits(at):
+            detail = (
+                f"the upstream has replaced it: its new bytes ({digest[:12]}…) are held until "
+                "they are released"
+            )
+            part.reasons[at] = Reason(part.source.rules.by, Rule.REPLACED, detail)
 
 
 def _read(section: SectionInputs, source: Source, name: str) -> SourceRecords:
@@ -102,7 +119,7 @@ def decide_batch(
     )
     present = present_digests(passing, section.audience)
     present |= _state_facts(section, batch, present)
-    staying = {} if planning else _staying(section, batch, present)
+    staying = _staying(section, batch, present, planning=planning)
     for package in batch:
         decide(
             package,
@@ -230,7 +247,7 @@ def present_digests(records: Iterable[tuple[int, Record]], audience: Audience) -
 
 
 def _staying(
-    section: SectionInputs, batch: Sequence[PackageRecords], present: Set[str]
+    section: SectionInputs, batch: Sequence[PackageRecords], present: Set[str], *, planning: bool
 ) -> dict[str, dict[int, StayingRecords]]:
     """What may go on being listed as it is, by package and mirror.
 
@@ -239,7 +256,11 @@ def _staying(
     unfinished = {
         package.name: parts
         for package in batch
-        if (parts := [part for part in package.sources if _unfinished(part, present)])
+        if (
+            parts := [
+                part for part in package.sources if _unfinished(part, present, planning=planning)
+            ]
+        )
     }
     if not unfinished:
         return {}
@@ -269,8 +290,13 @@ def _staying(
     }
 
 
-def _unfinished(part: SourceRecords, present: Set[str]) -> bool:
-    """Whether an active mirror has yet to bring a file of the package, or of its whole index."""
+def _unfinished(part: SourceRecords, present: Set[str], *, planning: bool) -> bool:
+    """Whether a file waits, or an active mirror has yet to bring one, or its whole index."""
+    if any(part.waits(at) for at in range(len(part.reasons))):
+        return True
+    if planning:
+        # As if all of it had come.
+        return False
     return part.source.active and (
         part.source.incomplete or any(not is_present(record, present) for record in part.passing())
     )

@@ -57,6 +57,9 @@ class Outcome(NamedTuple):
         return str(self.state) if self.reason is None else f"{self.reason.by}.{self.reason.rule}"
 
 
+WAITING = frozenset({Rule.AGE, Rule.REPLACED})
+"""Rules that exclude a file for now, so that what it replaces stays."""
+
 PRESENT = Outcome(State.PRESENT)
 ON_DEMAND = Outcome(State.ON_DEMAND)
 MISSING = Outcome(State.MISSING)
@@ -81,6 +84,8 @@ class Source:
     """No run has brought all files of this index yet: what was listed before stays."""
     history: IndexHistory | None = None
     """When the index was first read."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """New bytes that wait for a release: their hash by file name."""
     stamps: bool = False
     """Whether records that state no time may be published with ours."""
 
@@ -148,6 +153,11 @@ class SourceRecords:
     fallbacks: dict[str, Record] = field(default_factory=dict)
     """By the name of a missing `.conda`: the `.tar.bz2` to download should it fail."""
 
+    def waits(self, at: int) -> bool:
+        """Whether a record is excluded only for now: it is too young, or held."""
+        reason = self.reasons[at]
+        return reason is not None and reason.rule in WAITING
+
     def passing(self) -> Iterator[Record]:
         """The records that rules let through, before it is known what becomes of them."""
         for record, reason in zip(self.records, self.reasons, strict=True):
@@ -204,6 +214,11 @@ def digest(record: Record) -> str:
     return record.sha256 or record.md5
 
 
+def stated_hash(record: Record) -> str:
+    """What the index states of a record's bytes; of hashes longer than SHA-256 the end."""
+    return record.sha256 or record.md5 or record.checksum[-64:]
+
+
 def digests(record: Record) -> list[str]:
     """Of a record's bytes and of its companions."""
     return [digest(record), *map(digest, record.companions)]
@@ -237,7 +252,7 @@ def decide(
         ]
         # Before legacy files are looked at: what stays is listed, so its twin gives way to it.
         if part.source.mirror_id in staying:
-            _let_stay(part, staying[part.source.mirror_id])
+            _let_stay(part, staying[part.source.mirror_id], planning=planning)
         if family == Family.CONDA and not part.source.rules.keep_legacy:
             _exclude_legacy(part, listed_by, planning=planning)
         # Last: a file that gave way to its `.conda`, or waits for its bytes, takes no name from
@@ -259,7 +274,7 @@ def _by_rules_and_bytes(
     return MISSING if active else ON_DEMAND
 
 
-def _let_stay(part: SourceRecords, staying: StayingRecords) -> None:
+def _let_stay(part: SourceRecords, staying: StayingRecords, *, planning: bool) -> None:
     """Let records stay that work now, where the source has nothing as good yet."""
     states = {
         record.filename: outcome.state
@@ -274,8 +289,13 @@ def _let_stay(part: SourceRecords, staying: StayingRecords) -> None:
         # A version stays the current one until the bytes of the next one are here.
         still_current = awaits_current and not old.record.archived
         state = states[record.filename]
-        if state == State.MISSING or (state == State.PRESENT and still_current):
+        # The new bytes may not be used yet: the old ones are as good as they were.
+        waits = part.waits(at)
+        unfinished = state == State.MISSING or (state == State.PRESENT and still_current)
+        if waits or (unfinished and not planning):
             part.outcomes[at] = part.outcomes[at]._replace(published=old)
+    if planning:
+        return
     # Without those that the upstream dropped, a package would be gone whose new files all failed.
     all_failed = State.MISSING in states.values() and not any(part.listed())
     if part.source.incomplete or all_failed:
@@ -322,7 +342,9 @@ def _exclude_duplicates(part: SourceRecords, listed_by: dict[str, str]) -> None:
     mine = part.source.mirror_name
     for at, record in enumerate(part.records):
         winner = listed_by.get(record.filename, mine)
-        if winner != mine and part.outcomes[at].state != State.EXCLUDED:
+        outcome = part.outcomes[at]
+        listed = outcome.state != State.EXCLUDED or outcome.published is not None
+        if winner != mine and listed:
             detail = f"the mirror {winner} already provides this file"
             part.outcomes[at] = excluded(Reason("channel", Rule.DUPLICATE, detail))
     part.dropped = {

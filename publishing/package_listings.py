@@ -9,6 +9,7 @@ from channels.listed_from import ListedFrom
 from channels.package_rows import Listing
 from ecosystems.progress import Stop
 from ecosystems.records import Record
+from filters.rules.model import Rule
 from publishing.judge import judge_packages
 from publishing.outcomes import PackageRecords, SectionInputs, SourceRecords, State
 from publishing.tallies import tally_of
@@ -73,13 +74,15 @@ def _count(part: SourceRecords, listed: list[Record], result: Listing) -> None:
     result.tally[str(part.source.mirror_id)] = tally
     staying = part.staying()
     missing = list(part.in_state(State.MISSING))
-    result.stale = result.stale or bool(staying) or bool(missing)
+    held = any(reason and reason.rule == Rule.REPLACED for reason in part.reasons)
+    result.stale = result.stale or bool(staying) or bool(missing) or held
     result.has_purls = result.has_purls or any(
         isinstance(record, Record) and record.purls for record in part.records
     )
     result.present += tally.get(State.PRESENT, 0) + tally.get(State.STAYS, 0)
-    # Their new bytes are missing, and the old ones are served.
-    result.present += sum(record.filename in staying for record in missing)
+    # Their new bytes are missing or wait, and the old ones are served.
+    waiting = part.in_state(State.MISSING, State.EXCLUDED)
+    result.present += sum(record.filename in staying for record in waiting)
     result.size += sum(max(record.size, 0) for record in listed)
 
 

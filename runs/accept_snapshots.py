@@ -19,6 +19,7 @@ from history.models import EventType
 from mirrors import source_urls
 from mirrors.models import AcceptedSnapshot, Hold, Holds, Mirror, Snapshot
 from mirrors.run_control import accept_snapshot, record_event
+from publishing import replaced_files
 from publishing.inputs import pack, published_identity
 from runs.context import RunContext
 from runs.fetch import Fetch
@@ -77,6 +78,8 @@ def accept_or_hold(context: RunContext, fetch: Fetch) -> Acceptance:
         if section not in held and snapshot != accepted.get(section)
     }
     merged = _merged(context, held, fetched, accepted)
+    # Before the transaction: it reads what changed.
+    replacements = replaced_files.compare(mirror, changed | merged)
     with transaction.atomic():
         # Mirror before run, as all who lock both do.
         saved = Mirror.objects.select_for_update(of=("self",)).get(pk=mirror.pk)
@@ -84,6 +87,7 @@ def accept_or_hold(context: RunContext, fetch: Fetch) -> Acceptance:
             snapshot.save()
             accept_snapshot(mirror, section, snapshot.pk)
         _write_accepted(mirror, changed, fetched, accepted)
+        replaced_files.hold(mirror, replacements, run=context.run.pk)
         _write_held(context, mirror, held, same_source=saved.upstream_id == mirror.upstream_id)
         # What the counts and lists of this run are about: a held section as it was before.
         judged = {key: snap.pk for key, snap in fetched.items() if snap and key not in held}

@@ -37,10 +37,9 @@ def begin(
     mode = mirror.mode if mirror else body.get("mirror_mode") or Mirror.Mode.PASSIVE.value
     form_fields.check_kind(kind)
     form_fields.check_mode(mode)
-    filters = body.get("filters")
-    if filters is None and mirror:
-        filters = mirror.filter.terms
-    checked = filter_forms.validated(filters or {}, "mirror", kind)
+    stored = mirror.filter.terms if mirror else {}
+    filters = form_fields.terms_of(body, stored)
+    checked = filter_forms.validated(stored if filters is None else filters, "mirror", kind)
     owner = mirror.owner if mirror else asker.user
     source, proxy = form_fields.check_source(
         body, channel=channel, owner=owner, actor=asker, stored=current

@@ -79,6 +79,9 @@ class Cran(Ecosystem):
             return ""
         return layout.archive_place(parts[0], filename)
 
+    def rebuilds(self, section: str) -> bool:
+        return section != layout.SOURCE
+
     def including(self, names: Collection[str], find_file: FindFile = no_files) -> Cran:
         """One for a single look at an upstream: it learns on the way how that one writes."""
         del names, find_file
@@ -178,6 +181,10 @@ class Cran(Ecosystem):
 
     def record_fields(self, raw: bytes) -> dict[str, object]:
         return dict(packages.fields(packages.stanza(raw)))
+
+    def hash_of(self, raw: bytes) -> str:
+        stated = self.record_fields(raw).get("MD5sum")
+        return stated.lower() if isinstance(stated, str) else ""
 
     def metadata(self, record: Record) -> dict[str, object]:
         return self.record_fields(record.raw)

@@ -153,6 +153,11 @@ class PythonSimple(Ecosystem):
             return None
         return records.yanked(previous) if previous else frozenset()
 
+    def hash_of(self, raw: bytes) -> str:
+        hashes = self.record_fields(raw).get("hashes")
+        stated = hashes if isinstance(hashes, dict) else {}
+        return str(stated.get("sha256") or next(iter(stated.values()), ""))
+
     def metadata(self, record: Record) -> dict[str, object]:
         return records.metadata(record)
 

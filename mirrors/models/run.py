@@ -31,6 +31,7 @@ class Cause(models.TextChoices):
     EDIT = "edit", ", with a change of the mirror"
     CREATE = "create", ", with the creation of the mirror"
     AGE = "age", ""
+    RELEASE = "release", ", with the release of replaced files"
 
 
 NamesByRule = dict[str, dict[str, list[str]]]

@@ -34,6 +34,15 @@ class MirrorBody(RequestBody):
     cron: str | None = Field(None, description="five fields; monthly where absent")
     cron_timezone: str | None = None
     filters: JsonObject | None = Field(None, description="replaces the whole filter")
+    minimum_age_days: int | None = Field(
+        None, description="only files that have been public for so many days; 0 for any age"
+    )
+    age_exceptions: list[JsonObject] | None = Field(
+        None, description='[{"spec": "numpy==2.1.0", "expires_at": "2026-12-31" or null}]'
+    )
+    replaced_files: str | None = Field(
+        None, description="follow or hold new bytes under a listed file name; Python always holds"
+    )
     run_now: bool | None = None
     publish_to_more_readers: bool | None = Field(
         None,

@@ -13,8 +13,9 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from channels import readership
 from channels.states import JobState
+from filters.rules.age_form import AGE_FIELDS, DAYS, EXCEPTIONS
 from mirrors import cron, source_urls, warnings
-from mirrors.models import Mirror, Run, RunOutcome, hold_reasons
+from mirrors.models import Mirror, ReplacedFile, Run, RunOutcome, hold_reasons
 from web.api.run_schemas import RunCounts, SyncState, counts, logs, sync_state
 from web.api.schemas import JsonObject, timestamp
 
@@ -34,6 +35,9 @@ class MirrorState(TypedDict):
     frequency: str
     proxy: str | None
     filters: JsonObject
+    minimum_age_days: int
+    age_exceptions: list[JsonObject]
+    replaced_files: str
     held: str | None
     warnings: list[str]
     outcome: str | None
@@ -50,6 +54,16 @@ class MirrorItem(MirrorState):
     mirror_name: str
     mirror_type: str
     mirror_mode: str
+
+
+class HeldFile(TypedDict):
+    """A listed file that the upstream has replaced."""
+
+    file: str
+    name: str
+    old_hash: str
+    new_hash: str
+    held_at: str | None
 
 
 class ChannelName(TypedDict):
@@ -128,6 +142,20 @@ def mirror_item(mirror: Mirror, *, with_names: bool = False) -> MirrorItem:
     return item
 
 
+def held_file_items(rows: Iterable[ReplacedFile]) -> list[HeldFile]:
+    """Files whose new bytes wait for a release."""
+    return [
+        {
+            "file": f"{row.section}/{row.filename}",
+            "name": row.name,
+            "old_hash": row.old_digest,
+            "new_hash": row.new_digest,
+            "held_at": timestamp(row.held_at),
+        }
+        for row in rows
+    ]
+
+
 def _with_state(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, MirrorState]]:
     rows = list(mirrors)
     latest, warning_lists = _latest(rows), warnings.of_all(rows)
@@ -158,7 +186,10 @@ def _state(
         "cron_timezone": mirror.cron_timezone,
         "frequency": cron.describe(mirror.cron),
         "proxy": source_urls.redacted_proxy(mirror.upstream),
-        "filters": mirror.filter.terms,
+        "filters": {k: v for k, v in mirror.filter.terms.items() if k not in AGE_FIELDS},
+        "minimum_age_days": mirror.filter.terms.get(DAYS, 0),
+        "age_exceptions": mirror.filter.terms.get(EXCEPTIONS, []),
+        "replaced_files": mirror.replaced_files,
         "held": _held(mirror),
         "warnings": warning_list,
         "outcome": _outcome(mirror, run),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Path, Query, Router, Status
+from ninja import Field, Path, Query, Router, Status
 from pydantic import ValidationError as BadPaging
 
 from accounts.caller import caller_of
 from accounts.errors import ApiError
 from accounts.permissions import Attribute, Level, Scope
-from mirrors import run_control, services
+from mirrors import replaced_files, run_control, services
 from mirrors.models import Cause, Mirror
+from publishing.replaced_files import release_held_indexes
 from web.api import mirror_schemas
 from web.api.channel_access import (
     CHANNEL,
@@ -34,7 +35,7 @@ from web.api.mirror_access import (
 )
 from web.api.mirror_schemas import MirrorItem
 from web.api.pagination import Paging, item_list, paginate
-from web.api.schemas import ItemList, JsonObject, ListAnswer
+from web.api.schemas import ItemList, JsonObject, ListAnswer, RequestBody
 
 router = Router(tags=["mirrors"])
 
@@ -51,8 +52,14 @@ class RunAnswer(MirrorItem):
     run_id: int | None
 
 
+class ReleaseFilesBody(RequestBody):
+    """Which of the held files."""
+
+    files: list[str] | None = Field(None, description="<section>/<file name>; absent for all")
+
+
 class ReleaseAnswer(MirrorItem):
-    """A mirror, and the sections that are published now."""
+    """A mirror, and the sections or files that are published now."""
 
     released: list[str]
 
@@ -125,8 +132,24 @@ def restart(request: HttpRequest, ref: Path[MirrorRef]) -> RunAnswer:
 def release(request: HttpRequest, ref: Path[MirrorRef]) -> ReleaseAnswer:
     """Publish what the guard holds."""
     mirror = runnable_mirror(request, ref)
-    sections = run_control.release(mirror, actor=caller_of(request).name)
+    sections = release_held_indexes(mirror, actor=caller_of(request).name)
     return {**mirror_schemas.mirror_item(mirror), "released": sections}
+
+
+def held_files(request: HttpRequest, ref: Path[MirrorRef], paging: Query[Paging]) -> ListAnswer:
+    """Listed files that the upstream has replaced, and whose new bytes wait for a release."""
+    mirror = requested_mirror(request, ref, Level.READ)
+    rows = mirror.replaced.filter(released_at=None).order_by("section", "filename")
+    return item_list(mirror_schemas.held_file_items(paginate(rows, paging)), rows.count())
+
+
+def release_files(
+    request: HttpRequest, ref: Path[MirrorRef], body: ReleaseFilesBody
+) -> ReleaseAnswer:
+    """Let the new bytes of held files in: of those named, else of all; 409 where none is held."""
+    mirror = runnable_mirror(request, ref)
+    files = replaced_files.release(mirror, actor=caller_of(request).name, files=body.files)
+    return {**mirror_schemas.mirror_item(mirror), "released": files}
 
 
 @router.get("/mirrors", response={200: ItemList, **ERRORS})
@@ -180,6 +203,8 @@ for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
         ("POST", MIRROR + "/stop_mirror_sync", stop_mirror_sync, 200, JsonObject),
         ("POST", MIRROR + "/restart", restart, 200, JsonObject),
         ("POST", MIRROR + "/release", release, 200, JsonObject),
+        ("GET", MIRROR + "/held_files", held_files, 200, ItemList),
+        ("POST", MIRROR + "/release_files", release_files, 200, JsonObject),
     ):
         router.add_api_operation(
             base + path,

@@ -18,6 +18,7 @@ from channels.models import Channel, Revision
 from channels.states import ACTIVE, JobState
 from mirrors import run_control, services, warnings
 from mirrors.models import Cause, Mirror, hold_reasons
+from publishing.replaced_files import release_held_indexes
 from web.pages.channel_frame import channel_url
 from web.pages.guards import signed_in, user_of
 from web.pages.mirror_access import get_mirror, get_run, get_runnable_mirror, return_url
@@ -105,7 +106,7 @@ def release(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
     mirror = get_runnable_mirror(request, c, s, pk)
     if request.method == "POST":
         try:
-            sections = run_control.release(mirror, actor=_actor(request))
+            sections = release_held_indexes(mirror, actor=_actor(request))
             messages.success(request, f"{mirror.name}: {', '.join(sections)} released.")
         except WrongState as error:
             messages.error(request, str(error))
