@@ -90,9 +90,14 @@ def opened(path: Path) -> zipfile.ZipFile:
             _check_directory(file)
         # The constructor reads the whole directory into objects, so the check has to come before
         # it.
-        return zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path)
     except _DAMAGE as error:
         raise BadArchive(f"The zip archive is damaged: {error}.") from error
+    # `zipfile` finds out only while it reads, and then by an error of the file system.
+    if any(info.header_offset < 0 for info in archive.infolist()):
+        archive.close()
+        raise BadArchive("The zip archive is damaged: a member lies before its beginning.")
+    return archive
 
 
 def member(archive: zipfile.ZipFile, name: str, *, cap: int) -> Iterator[bytes]:

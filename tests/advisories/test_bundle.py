@@ -6,9 +6,12 @@ import hashlib
 import io
 import json
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from advisories import bundle, lease
 from advisories.archives import Kind
@@ -121,6 +124,29 @@ def test_a_bundle_that_is_not_what_its_manifest_says_changes_nothing(
         import_file(files.written(tmp_path, text))
     assert not Record.objects.exists()
     assert not Curation.objects.exists()
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_a_bundle_with_changed_bytes_is_imported_or_refused(
+    path: Path, data: st.DataObject
+) -> None:
+    text = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + 1] = data.draw(st.binary(max_size=3))
+    before = content()
+    changed = path.with_name("changed.zip")
+    changed.write_bytes(bytes(text))
+    with suppress(BadArchive):
+        import_file(changed)
+    # What it held is here already: whether it was read or refused, nothing is another.
+    assert content() == before
 
 
 def test_a_broken_line_costs_no_other(path: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from advisories import bundle, tables
 from advisories.formats import csaf, mapping, nvd, openvex, osv, purl, scores
 from advisories.formats.report import BadRecord
 from advisories.matching.versions import Scheme, Versions
@@ -24,6 +25,19 @@ READERS: dict[str, tuple[Callable[[bytes], object], Any]] = {
     "mapping": (mapping.parse, {"zlib": None, "pytorch": ["torch"]}),
     "openvex": (openvex.parse, records.OPENVEX),
     "csaf": (csaf.parse, records.CSAF),
+    "curation": (
+        lambda text: tables.curation(bundle.curation_line(text)),
+        {
+            "advisory": "CVE-2020-1",
+            "family": "python",
+            "package": "pyyaml",
+            "status": "cleared",
+            "author": "ann",
+            "created_at": "2024-01-01T00:00:00Z",
+            "spec": "<5.4",
+            "reason": "not reachable",
+        },
+    ),
 }
 SCALARS = (
     st.none()

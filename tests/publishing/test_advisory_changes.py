@@ -19,7 +19,7 @@ from channels import services as channel_services
 from channels.models import Channel
 from history.models import Event
 from mirrors.models import Mirror
-from publishing import advisory_changes, explain, judge
+from publishing import advisory_changes, advisory_index, advisory_listings, explain, judge
 from tests import invariants, scene
 from tests.advisories import files, records
 from tests.condatree import FakeConda
@@ -169,6 +169,25 @@ def test_an_affected_file_leaves_every_form_and_its_address_says_why(
     assert stage.lists()
     assert stage.upstream.count() == 0
     invariants.check(stage.channel)
+
+
+def test_an_advisory_without_a_score_is_unknown_kept_and_said_so(
+    stage: Stage, tmp_path: Path
+) -> None:
+    filtered(stage.channel, cve_score_threshold=0)
+    ecosystem = "CRAN" if stage.family == "cran" else "PyPI"
+    zero = ("introduced", "0")
+    entry = records.affected(stage.package, zero, ecosystem=ecosystem)
+    imported(tmp_path, files.archive(records.osv("PYSEC-2099-7", entry)))
+    assert stage.lists()
+    # The dispatcher does it after the publication.
+    advisory_index.update(stage.channel)
+    [mark] = advisory_listings.package_marks(stage.channel, [stage.package]).values()
+    assert (mark.count, mark.score, mark.unknown) == (1, None, True)
+    filtered(stage.channel, cve_score_threshold=0, cve_unknown="exclude")
+    assert not stage.lists()
+    assert "PYSEC-2099-7" in stage.get().detail
+    assert stage.upstream.count() == 0
 
 
 def test_malware_is_refused_by_every_channel_that_does_not_say_otherwise(
