@@ -286,7 +286,7 @@ def test_a_frozen_channel_stays_and_tells_how_many_files_rules_would_change(
     filtered(mirror, exclude_specs=["six"])
     scene.publish(channel)
     removed = len(small.records("noarch"))
-    assert channel.pending_changes == {"added": 0, "replaced": 0, "removed": removed}
+    assert channel.pending_changes == {"added": 0, "replaced": 0, "removed": removed, "malware": 0}
     assert channel.requested_version > channel.published_version
     assert not publish.wants(channel)
     assert invariants.served(channel) == before
