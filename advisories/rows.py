@@ -11,6 +11,9 @@ from django.db import connection, models
 MOST_PARAMETERS = 10_000
 """Of one statement; SQLite takes 32,766, PostgreSQL 65,535."""
 
+TimeAdapter = Callable[[dt.datetime | None], dt.datetime | str | None]
+"""A time in UTC as the driver of the database takes it."""
+
 
 def insert(
     model: type[models.Model],
@@ -63,7 +66,7 @@ def select(query: str, values: Sequence[Any], *arguments: Any) -> list[tuple[Any
     return selected
 
 
-def time_adapter() -> Callable[[dt.datetime | None], dt.datetime | str | None]:
+def time_adapter() -> TimeAdapter:
     """What makes a time in UTC one that the database's driver takes.
 
     As Django's own adapter writes it, in a tenth of its time: a million are written at once.

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from django.db import transaction
@@ -338,7 +338,7 @@ def _with_upstream_scores(groups: Sequence[_Group], summaries: Sequence[Summary]
     ]
 
 
-def _values(summary: Summary, as_stored: Callable[[Any], Any]) -> tuple[object, ...]:
+def _values(summary: Summary, as_stored: rows.TimeAdapter) -> tuple[object, ...]:
     """In the order of `_SUMMARY`."""
     score = summary.score
     return (

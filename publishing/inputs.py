@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from advisories import change_log
 from channels import access, blobs
@@ -16,6 +16,7 @@ from ecosystems.indexes import NAMES
 from ecosystems.memo import Sized
 from ecosystems.pack import Layered, Pack
 from filters.rules import Rules
+from filters.rules.form import Terms
 from mirrors import appearances, replaced_files
 from mirrors.models import AcceptedSnapshot, FetchedPackage, Mirror, Snapshot
 from mirrors.replaced_files import HeldDigests
@@ -184,9 +185,7 @@ def gather(channel: Channel) -> Inputs:
     )
 
 
-def mirror_inputs(
-    mirror: Mirror, terms: Mapping[str, Any], snapshots: dict[str, Snapshot]
-) -> MirrorInputs:
+def mirror_inputs(mirror: Mirror, terms: Terms, snapshots: dict[str, Snapshot]) -> MirrorInputs:
     """A mirror judged by `terms`; sections that the terms do not ask for fall away."""
     ecosystem = registry.get(mirror.kind)
     asked = set(ecosystem.sections(terms.get("subdirs") or []))
@@ -199,7 +198,7 @@ def mirror_inputs(
     )
 
 
-def with_terms(inputs: Inputs, mirror_id: int, terms: Mapping[str, Any]) -> Inputs:
+def with_terms(inputs: Inputs, mirror_id: int, terms: Terms) -> Inputs:
     """The inputs with one mirror judged by the terms its run began with."""
     mirrors = tuple(
         mirror_inputs(current.mirror, terms, current.snapshots)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from django.db.models import QuerySet
 
 from channels.models import Channel, Package
 from ecosystems import registry
+from filters.rules.form import Terms
 from filters.rules.model import Rule
 from filters.rules.vulnerabilities import unscored_names
 from mirrors.models import Mirror, Snapshot
@@ -108,7 +109,7 @@ def planned(counts: FileCounts, mirror: Mirror) -> int:
     return counts["active"] + counts["missing"] if mirror.active else 0
 
 
-def accepted_snapshots(mirror: Mirror, terms: Mapping[str, Any]) -> list[Snapshot]:
+def accepted_snapshots(mirror: Mirror, terms: Terms) -> list[Snapshot]:
     """The snapshots that the mirror publishes from, of the sections that `terms` ask for."""
     asked = registry.get(mirror.kind).sections(terms.get("subdirs") or [])
     return list(Snapshot.objects.filter(accepted__mirror=mirror, section__in=asked))

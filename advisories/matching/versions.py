@@ -19,7 +19,9 @@ from ecosystems.errors import SpecError
 from ecosystems.python.names import canonical_version
 from ecosystems.python.names import version as python_version
 
-Order = Callable[[str], Any | None]
+VersionKey = Any
+"""Compared with keys of the same order only; those of the three orders share no type."""
+Order = Callable[[str], VersionKey | None]
 """A version as what can be compared with others of the same order; None where it is none."""
 
 
@@ -95,14 +97,14 @@ class Versions:
             _inside(key, events, limits) for events, limits in self._ranges
         )
 
-    def _sorted(self, events: Range) -> tuple[list[tuple[Any, Bound]], list[Any]]:
+    def _sorted(self, events: Range) -> tuple[list[tuple[VersionKey, Bound]], list[VersionKey]]:
         """Events in their order (None = before every version), and the limits.
 
         A bound that cannot be read is left out: an end that is missing leaves the range open,
         so that what may be affected is reported.
         """
-        placed: list[tuple[Any, Bound]] = []
-        limits: list[Any] = []
+        placed: list[tuple[VersionKey, Bound]] = []
+        limits: list[VersionKey] = []
         for event in events:
             if event.bound is Bound.INTRODUCED and event.version == "0":
                 placed.append((None, event.bound))
@@ -124,7 +126,9 @@ class Versions:
         return first + later, limits
 
 
-def _inside(key: Any, events: list[tuple[Any, Bound]], limits: list[Any]) -> bool:
+def _inside(
+    key: VersionKey, events: list[tuple[VersionKey, Bound]], limits: list[VersionKey]
+) -> bool:
     if limits and not any(key < limit for limit in limits):
         return False
     vulnerable = False
@@ -139,5 +143,5 @@ def _inside(key: Any, events: list[tuple[Any, Bound]], limits: list[Any]) -> boo
     return vulnerable
 
 
-def _is_everything(events: list[tuple[Any, Bound]], limits: list[Any]) -> bool:
+def _is_everything(events: list[tuple[VersionKey, Bound]], limits: list[VersionKey]) -> bool:
     return not limits and bool(events) and all(at is None for at, _ in events)

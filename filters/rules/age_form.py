@@ -23,7 +23,7 @@ LONGEST_SPEC = 200
 _KEYS = ("spec", "expires_at")
 
 
-def age_problems(filters: Mapping[str, Any], spec: Callable[[str], Spec]) -> list[Problem]:
+def age_problems(filters: Mapping[str, object], spec: Callable[[str], Spec]) -> list[Problem]:
     """All that is wrong with the fields on age."""
     return [
         *_days_problems(filters.get(DAYS)),

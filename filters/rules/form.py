@@ -55,6 +55,8 @@ API_TYPES: dict[str, str] = {str(family): str(kind) for family, kind in KIND_OF_
 _FAMILIES = {word.lower(): family for family, api in API_TYPES.items() for word in (family, api)}
 
 ParseSpec = Callable[[str], Spec]
+Terms = Mapping[str, Any]
+"""The `filters` object without problems: `problems` has checked the type of each value."""
 
 
 def kind_of(name: str) -> str | None:
@@ -68,7 +70,9 @@ def exact_name(spec: Spec) -> str | None:
     return name
 
 
-def problems(filters: Mapping[str, Any], *, spec: ParseSpec, by: str = "mirror") -> list[Problem]:
+def problems(
+    filters: Mapping[str, object], *, spec: ParseSpec, by: str = "mirror"
+) -> list[Problem]:
     """All that keeps `filters` from being saved for a mirror or a channel."""
     all_problems = [
         Problem(field, None, f'"{field}" is no filter; the filters are {", ".join(FIELDS)}')
@@ -138,7 +142,7 @@ def _read_entry(field: str, entry: object, spec: ParseSpec) -> bool:
     return False
 
 
-def _score_problems(filters: Mapping[str, Any]) -> list[Problem]:
+def _score_problems(filters: Mapping[str, object]) -> list[Problem]:
     score = filters.get("cve_score_threshold")
     if score is None:
         return []
@@ -148,7 +152,7 @@ def _score_problems(filters: Mapping[str, Any]) -> list[Problem]:
     return [] if fits else [Problem("cve_score_threshold", None, why)]
 
 
-def _unknown_problems(filters: Mapping[str, Any]) -> list[Problem]:
+def _unknown_problems(filters: Mapping[str, object]) -> list[Problem]:
     # Of any type: JSON may hold a list there, which `in` compares and does not hash.
     if filters.get("cve_unknown") in (None, "", *CVE_UNKNOWN):
         return []
@@ -156,7 +160,7 @@ def _unknown_problems(filters: Mapping[str, Any]) -> list[Problem]:
     return [Problem("cve_unknown", None, why)]
 
 
-def _date_problems(filters: Mapping[str, Any]) -> list[Problem]:
+def _date_problems(filters: Mapping[str, object]) -> list[Problem]:
     date_problems: list[Problem] = []
     days: dict[str, dt.date | None] = {}
     for field in DATES:
@@ -171,7 +175,7 @@ def _date_problems(filters: Mapping[str, Any]) -> list[Problem]:
     return date_problems
 
 
-def _together(filters: Mapping[str, Any]) -> list[Problem]:
+def _together(filters: Mapping[str, object]) -> list[Problem]:
     # "projects" may stand beside the others: it has names, from which specs still take versions
     # away.
     if not filters.get("only_specs"):
@@ -188,7 +192,7 @@ def _together(filters: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
-def normalized(filters: Mapping[str, Any]) -> dict[str, Any]:
+def normalized(filters: Terms) -> dict[str, Any]:
     """The canonical form, ready for JSON; `filters` must have no problems."""
     read: dict[str, Callable[[str], str]] = {
         "types": lambda text: API_TYPES[_FAMILIES[text.strip().lower()]],

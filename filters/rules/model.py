@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from ecosystems.errors import SpecError
 from ecosystems.records import Record, Spec
 from filters.rules.age_form import EXCEPTIONS
-from filters.rules.form import ParseSpec, exact_name, kind_of, normalized
+from filters.rules.form import ParseSpec, Terms, exact_name, kind_of, normalized
 from filters.rules.problems import day
 from filters.rules.slimming import Slimming, compile_slimming
 from filters.rules.slimming_form import SLIMMING_FIELDS, UNHASHED
@@ -205,7 +205,7 @@ def _end(last: dt.date | None) -> int | None:
     return None if last is None else _milliseconds(last) + DAY
 
 
-def compile_rules(filters: Mapping[str, Any], *, spec: ParseSpec, by: str) -> Rules:
+def compile_rules(filters: Terms, *, spec: ParseSpec, by: str) -> Rules:
     """`filters` of the API as Rules; SpecError where an entry is bad."""
     form = normalized(filters)
     parsed = {

@@ -6,12 +6,11 @@ sentence names the two rules that meet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from ecosystems.kinds import Family
 from ecosystems.records import Spec
-from filters.rules.form import API_TYPES, exact_name
+from filters.rules.form import API_TYPES, Terms, exact_name
 from filters.rules.model import Chosen, Rules, SpecIndex
 
 _EVERY_NAME = ("*", "^.*$")
@@ -25,9 +24,7 @@ NOT_COMPARED = (
 _NOTHING = "so nothing of this mirror will be published"
 
 
-def compared(
-    mirror: Mapping[str, Any], channels: Sequence[Mapping[str, Any]]
-) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
+def compared(mirror: Terms, channels: Sequence[Terms]) -> tuple[Terms, Sequence[Terms]]:
     """Both sides' terms without what `conflicts` does not look at.
 
     Lists are long, and reading a spec costs more than all else that saving a filter does.
@@ -43,7 +40,7 @@ def compared(
             "only_specs": [],
             "projects": [],
             "exclude_specs": [e for e in terms.get("exclude_specs") or () if e in _EVERY_NAME],
-            # Any one rescues something.
+            # A single entry rescues something.
             "include_specs": (terms.get("include_specs") or [])[:1],
         }
         for terms in channels

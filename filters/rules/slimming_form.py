@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     message: str
 
 
-def slimming_problems(filters: Mapping[str, Any], *, by: str) -> list[Entry]:
+def slimming_problems(filters: Mapping[str, object], *, by: str) -> list[Entry]:
     """All that is wrong with these fields."""
     if by != "mirror":
         why = "is chosen for a mirror, not for a channel"
@@ -45,8 +45,8 @@ def slimming_problems(filters: Mapping[str, Any], *, by: str) -> list[Entry]:
     for key, most in NUMBERS.items():
         value = filters.get(key)
         # A bool is an int in Python.
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (whole and 1 <= value <= most):
+        fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+        if value is not None and not fits:
             entries.append(Entry(key, None, f'"{key}" is a whole number from 1 to {most:,}'))
     return entries
 
