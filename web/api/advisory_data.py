@@ -121,6 +121,7 @@ def import_data(
     """
     may_curate(request)
     result = import_uploaded(file, expected=_kinds(format))
+    # The dispatcher asks in each round, too; here, so that the answer can name the channels.
     channels = advisory_changes.request()
     written = result.written
     return {
@@ -141,9 +142,11 @@ def get_status(request: HttpRequest) -> StatusItem:
     may_view(request)
     stale = staleness.stale_sources()
     return {
+        # Without those that were withdrawn: they count against no file, and lists leave them out.
         "advisories": Advisory.objects.filter(withdrawn=False).count(),
         "curations": Curation.objects.count(),
         "mappings": Mapping.objects.count(),
+        # False is no fault: a server without a network gets its data by upload or in a bundle.
         "configured": any(feeds.configured()),
         "stale": bool(stale),
         "stale_after_days": settings.STALE_FEED_DAYS,
@@ -162,6 +165,8 @@ def get_status(request: HttpRequest) -> StatusItem:
 @router.get(
     "/advisories/bundle",
     response=ERRORS,
+    # ninja passes a response through as it is and describes JSON only, so the file is described
+    # here.
     openapi_extra={
         "responses": {
             200: {
@@ -173,6 +178,7 @@ def get_status(request: HttpRequest) -> StatusItem:
 )
 def get_bundle(request: HttpRequest) -> FileResponse:
     """Everything as one zip file with a manifest and hashes, for a server without a network."""
+    # Not for everybody who reads: while the bundle is written, no import can begin.
     may_curate(request)
     return bundle_response()
 
@@ -182,6 +188,7 @@ def refresh(request: HttpRequest) -> Status[dict[str, bool]]:
     """Have a worker fetch the configured feeds now; `GET /advisories/status` shows the outcome."""
     may_curate(request)
     request_refresh()
+    # 202: a worker fetches after this answer; a feed may have 2 GiB.
     return Status(202, {"requested": True})
 
 
@@ -189,11 +196,14 @@ def refresh(request: HttpRequest) -> Status[dict[str, bool]]:
 def list_mappings(request: HttpRequest, search: Query[MappingSearch]) -> CountedAnswer:
     """Which Python projects conda packages hold; at most 1,000 at once."""
     may_view(request)
+    # Of a name's two entries the one by hand comes first, as it is the one that counts.
     rows = Mapping.objects.order_by("conda_name", "-by_hand")
     if search.q:
         rows = rows.filter(conda_name__icontains=search.q)
     if search.by_hand is not None:
         rows = rows.filter(by_hand=search.by_hand)
+    # The feed maps all names of a channel as large as conda-forge: to leave out the limit does not
+    # get them all.
     limit = 100 if search.limit is None else min(search.limit, 1000)
     page = paginate(rows, Paging(offset=search.offset, limit=limit))
     return counted_list([dict(_mapping(row)) for row in page], rows)
@@ -212,6 +222,7 @@ def put_mapping(request: HttpRequest, conda_name: str, body: NewMapping) -> Mapp
 def delete_mapping(request: HttpRequest, conda_name: str) -> Status[None]:
     """Forget what was said by hand: the feed's entry counts again."""
     caller = may_curate(request)
+    # Only what was said by hand: the feed's next import would bring its own entry again.
     row = mapped_by_hand(conda_name)
     if row is None:
         raise not_found("mapping by hand")
@@ -234,9 +245,11 @@ def import_uploaded(file: DjangoFile[bytes], *, expected: tuple[Kind, ...] = ())
 @contextmanager
 def on_disk(file: DjangoFile[bytes]) -> Iterator[Path]:
     """Where an upload is: large ones are in a file already, small ones in memory."""
+    # Copied in both cases: the import opens a path, and what is in memory has none.
     with tempfile.NamedTemporaryFile(dir=_folder(), prefix="upload-") as copy:
         for chunk in file.chunks():
             copy.write(chunk)
+        # The path is opened anew: what is still in this object's buffer would be missing there.
         copy.flush()
         yield Path(copy.name)
 
@@ -245,6 +258,7 @@ def bundle_response() -> FileResponse:
     """The bundle as a download; the file has no name any more, and goes when it is sent."""
     try:
         with (
+            # Keeps imports away: all members of the bundle have to be of one state.
             lease.hold() as held,
             tempfile.NamedTemporaryFile(dir=_folder(), prefix="bundle-") as named,
         ):
@@ -254,6 +268,7 @@ def bundle_response() -> FileResponse:
     except (ImportBusy, LeaseLost) as error:
         raise ApiError(409, str(error)) from error
     response = FileResponse(file, as_attachment=True, filename=BUNDLE_NAME)
+    # It has every curation with its author, which no cache may hand to others.
     response["Cache-Control"] = "no-store"
     return response
 
@@ -265,6 +280,7 @@ def request_refresh() -> None:
             409,
             "No feed is configured: set OSV_URL, NVD_URL or CONDA_MAPPING_URL, or upload a file.",
         )
+    # No row stands for a refresh, so a message that is not sent now is lost: say so.
     if not notify.advisory_refresh():
         raise ApiError(503, "No worker can be told at the moment. Try again later.", retry_after=30)
 
@@ -274,11 +290,13 @@ def mapped_by_hand(conda_name: str) -> Mapping | None:
     try:
         name = mapping.conda_name(conda_name)
     except BadRecord:
+        # Only valid names are saved, so there is no entry of this one.
         return None
     return Mapping.objects.filter(conda_name=name, by_hand=True).first()
 
 
 def _folder() -> Path:
+    # Under DATA, where the import works, too: an archive may be larger than the host's /tmp.
     folder = Path(settings.DATA) / "tmp"
     folder.mkdir(exist_ok=True)
     return folder

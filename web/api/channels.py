@@ -86,6 +86,7 @@ def my_channels(request: HttpRequest, paging: Query[ChannelPaging]) -> ListAnswe
     """The channels you own, and your subchannels where they are asked for."""
     caller = caller_of(request)
     caller.require_scope(Scope.CHANNEL_VIEW)
+    # Whoever owns a channel owns its subchannels, whoever made them.
     own_channels = visible_channels(caller).filter(
         Q(owner=caller.user) | Q(parent__owner=caller.user)
     )
@@ -183,12 +184,14 @@ def remove_channel(request: HttpRequest, ref: Path[ChannelRef]) -> Status[Delete
 def _create_top(caller: Caller, body: NewChannel) -> ChannelItem:
     caller.require_scope(Scope.CHANNEL_CREATE)
     caller.require_level(Attribute.CHANNEL, Level.WRITE)
+    # Its resources do not name the new channel, so it could not change what it makes.
     if caller.token and caller.token.resources:
         raise ApiError(403, "A token that is limited to some channels cannot create another.")
     return _create(caller, body, None)
 
 
 def _create_below(caller: Caller, name: str, body: NewChannel) -> ChannelItem:
+    # Before scopes and levels: their 403 would say that the channel exists.
     parent = visible_channel(caller, ChannelRef(channel=name))
     caller.require_scope(Scope.SUBCHANNEL_CREATE, Scope.CHANNEL_EDIT)
     require_level(caller, parent, Level.WRITE)
@@ -215,6 +218,7 @@ def _change(request: HttpRequest, channel: Channel, body: ChannelChange) -> bool
         with transaction.atomic():
             changed = _freeze_and_edit(request, channel, body)
     if body.model_fields_set & {"filters", "privacy"}:
+        # The service saved rows of its own; the warnings are to judge by what is stored now.
         channel.filter.refresh_from_db()
         channel.refresh_from_db(fields=["privacy"])
         form_warnings.update_for_channel(channel)

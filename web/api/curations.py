@@ -35,6 +35,8 @@ router = Router(tags=["cves"])
 class NewCuration(RequestBody):
     """All files of a package, those of a version spec, or one file: at most one of the two."""
 
+    # Lengths only: the service, which pages call as well, judges words and names, and tells all
+    # that is wrong at once.
     package: str = Field(max_length=300)
     family: str = Field(max_length=20)
     spec: str = Field("", max_length=200)
@@ -48,6 +50,7 @@ class NewCurationOfCve(NewCuration):
 
 
 class NewCurations(RequestBody):
+    # The service refuses more as well; here, so that OpenAPI says how many.
     curations: list[NewCurationOfCve] = Field(min_length=1, max_length=curation.MOST_AT_ONCE)
 
 
@@ -59,6 +62,7 @@ class CurationSearch(Paging):
 def list_all_curations(request: HttpRequest, search: Query[CurationSearch]) -> CountedAnswer:
     """Every curation, the newest first; `q` is part of an id, a package or a reason."""
     may_view(request)
+    # By id, too: the curations of one VEX document have one time, and pages need one order.
     rows = Curation.objects.order_by("-created_at", "-pk")
     if search.q:
         rows = rows.filter(
@@ -76,6 +80,7 @@ def create_curations(request: HttpRequest, body: NewCurations) -> Status[ListAns
     rows = curation.curate_all(
         [_decision(entry.cve, entry) for entry in body.curations], author=caller.name
     )
+    # Once for all of them: it looks at the rules of every mirror and channel.
     advisory_changes.request()
     return Status(201, item_list([curation_item(row) for row in rows], len(rows)))
 
@@ -92,6 +97,7 @@ def create_curation(request: HttpRequest, id: str, body: NewCuration) -> Status[
     """Decide about an advisory and a package: reported, active, mitigated, cleared or disputed."""
     advisory = get_advisory(request, id)
     caller = may_curate(request)
+    # Under the advisory's best id, whichever the address has: the one that lists show.
     row = curation.curate(_decision(advisory.name, body), author=caller.name)
     advisory_changes.request()
     return Status(201, curation_item(row))
@@ -102,6 +108,7 @@ def delete_curation(request: HttpRequest, id: str, number: int) -> Status[None]:
     """Take a decision back: what was said before counts again."""
     advisory = get_advisory(request, id)
     caller = may_curate(request)
+    # Clamped: databases refuse larger numbers instead of finding nothing.
     rows = curation.of_advisory(advisory).filter(pk=min(max(number, 0), MAX_NUMBER))
     if not curation.withdraw(rows, actor=caller.name):
         raise not_found("curation")
@@ -114,6 +121,7 @@ def may_curate(request: HttpRequest) -> Caller:
     may_view(request)
     caller = caller_of(request)
     caller.require_level(Attribute.CVE, Level.WRITE)
+    # A decision holds in every channel, also in those that a limited token is not for.
     caller.require_unlimited()
     return caller
 

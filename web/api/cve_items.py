@@ -26,6 +26,7 @@ from web.api.schemas import JsonObject, timestamp
 MOST_FILES = 100
 """Files that stand in the answer about one advisory; `/cves/<id>/files` has all of them."""
 
+# Of the keys in FIRST's JSON schemas of CVSS those that the vendor's client reads.
 _V3 = (
     *("attackComplexity", "attackVector", "availabilityImpact", "baseScore", "baseSeverity"),
     *("confidentialityImpact", "integrityImpact", "privilegesRequired", "scope"),
@@ -113,6 +114,7 @@ def cve_items(advisories: Sequence[Advisory], channels: QuerySet[Channel]) -> li
     packages = _packages(advisories, channels)
     curated = curated_statuses(advisories)
     by_advisory: dict[int, list[Record]] = {}
+    # The records of the whole page at once: one query, however many advisories it has.
     for record in Record.objects.filter(advisory__in=[row.pk for row in advisories]):
         by_advisory.setdefault(record.advisory_id, []).append(record)
     return [
@@ -148,8 +150,10 @@ def cve_details(advisory: Advisory, channels: QuerySet[Channel]) -> CveDetails:
     )
     return {
         **item,
+        # The first id is the advisory's name, which is `id` already.
         "aliases": curation.ids(advisory)[1:],
         "references": details.references(records),
+        # Of every source: `cvssv3` and `cvssv2` have room for one vector each.
         "scores": [
             {"source": record.source, "record": record.name, **_vector(vector)}
             for record in records
@@ -226,11 +230,13 @@ def _item(
     curated: bool,
 ) -> CveItem:
     of_version = {vector.score.version: vector for vector in details.vectors(records)}
+    # 3.1 before 3.0: as for the score, the newer version of CVSS counts.
     v3 = next((of_version[version] for version in _VERSIONS_3 if version in of_version), None)
     v2 = of_version.get(ScoreVersion.V2_0)
     return {
         "id": advisory.name,
         "curated": curated,
+        # Records that can no longer be read are left out; the summary was saved at their import.
         "description": details.description(records) or advisory.summary,
         "summary": advisory.summary,
         "severity": advisory.severity,
@@ -243,6 +249,7 @@ def _item(
         "cvssv2_score": v2.score.value if v2 else _stated(advisory, ScoreVersion.V2_0),
         "cvssv3": {"cvssV3": _metrics(CVSS3(v3.text).as_json() if v3 else {}, _V3)},
         "cvssv2": {
+            # CVSS 2 has no bands; NVD's old format has one beside the vector, in capitals.
             "severity": advisory.severity.upper() if v2 else None,
             "cvssV2": _metrics(CVSS2(v2.text).as_json() if v2 else {}, _V2),
         },
@@ -264,6 +271,7 @@ def _packages(
     )
     named = rows.order_by("package", "section").values_list("advisory", "section", "package")
     packages: dict[str, list[CvePackage]] = {}
+    # A package has a row for each status that files of it have.
     for advisory, section, name in named.distinct():
         of_advisory = packages.setdefault(advisory, [])
         if len(of_advisory) < MOST_FILES:

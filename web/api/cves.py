@@ -30,12 +30,14 @@ from web.api.schemas import CountedAnswer, CountedList, ItemList, JsonObject, Li
 
 router = Router(tags=["cves"])
 
+# The same as for packages: a client pages through both lists alike.
 MOST_ITEMS = 1000
 DEFAULT_ITEMS = 100
 
 
 class CveSearch(Paging):
     q: str = Field("", max_length=200)
+    # Spelt out, so that OpenAPI lists the words and any other is refused with the field's name.
     severity: Literal["", "malware", "unknown", "none", "low", "medium", "high", "critical"] = ""
     status: Literal["", "reported", "active", "mitigated", "cleared", "disputed"] = ""
     ecosystem: Literal["", "conda", "python", "cran"] = ""
@@ -49,6 +51,7 @@ class EveryCveSearch(CveSearch):
 
 def get_advisory(request: HttpRequest, id: str) -> Advisory:
     """The advisory that any of its ids names; 404 where there is none."""
+    # Before the look-up: a 404 would tell who may see no advisory which ones are known here.
     may_view(request)
     advisory = curation.find(id)
     if advisory is None:
@@ -95,6 +98,7 @@ def list_channel_cves(
 ) -> CountedAnswer:
     """The advisories about what a channel lists now."""
     may_view(request)
+    # Advisories name what the channel lists, so they take the right to see its packages.
     channel = get_channel(request, ref, "view-artifacts", "view")
     return _list(Channel.objects.filter(pk=channel.pk), search, listed=True)
 
@@ -108,8 +112,10 @@ def list_package_cves(
     try:
         normal = registry.of_family(family).normalize_name(name)
     except KeyError:
+        # The family is any text of an address; one that does not exist has no packages.
         raise not_found("package") from None
     channels = Channel.objects.filter(pk=channel.pk)
+    # The family in the path decides, whatever `ecosystem` says.
     return _list(channels, search, listed=True, package=normal, ecosystem=family)
 
 
@@ -133,8 +139,11 @@ def _list(
         listed=listed,
     )
     rows = advisory_search.find(asked)
+    # Counted before it is sorted, as far as one row beyond the limit: that there are more is
+    # enough to know.
     total = rows[: COUNT_LIMIT + 1].count()
     ordered = advisory_search.ordered(rows, search.sort, channels)
+    # The offset may be as large as databases take; what is added to it must not pass that.
     page = list(ordered[search.offset : min(search.offset + _limit(search), MAX_NUMBER)])
     items = cve_items.cve_items(page, channels)
     return {
@@ -157,5 +166,6 @@ for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
             ["GET"],
             view,
             response={200: CountedList, **ERRORS},
+            # OpenAPI wants each id once, and both addresses share a view.
             operation_id=view.__name__ + suffix,
         )

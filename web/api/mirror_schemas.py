@@ -159,6 +159,7 @@ def held_file_items(rows: Iterable[ReplacedFile]) -> list[HeldFile]:
 def _with_state(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, MirrorState]]:
     rows = list(mirrors)
     latest, warning_lists = _latest(rows), warnings.of_all(rows)
+    # Only a mirror of another channel of this server can publish to more readers than its source.
     granted = readership.publishing_to_more_readers(
         row.pk for row in rows if row.upstream.channel_id
     )
@@ -175,6 +176,7 @@ def _state(
     mirror: Mirror, run: Run | None, warning_list: list[str], *, more_readers: bool
 ) -> MirrorState:
     return {
+        # Without a password in it: whoever may see the mirror reads this.
         "source_root": source_urls.redacted_url(mirror.upstream),
         "state": run.state if run else JobState.PENDING,
         "last_run_at": timestamp(mirror.last_run_at),
@@ -186,6 +188,7 @@ def _state(
         "cron_timezone": mirror.cron_timezone,
         "frequency": cron.describe(mirror.cron),
         "proxy": source_urls.redacted_proxy(mirror.upstream),
+        # The fields about age stand beside the filters, where a request has them, too.
         "filters": {k: v for k, v in mirror.filter.terms.items() if k not in AGE_FIELDS},
         "minimum_age_days": mirror.filter.terms.get(DAYS, 0),
         "age_exceptions": mirror.filter.terms.get(EXCEPTIONS, []),
@@ -209,6 +212,7 @@ def _counts(mirror: Mirror, run: Run | None) -> RunCounts:
     if not mirror.counts:
         return run_counts
     failed = min(run_counts.get("failed", 0), mirror.counts["missing"])
+    # A passive mirror fetches on demand, so no download of it is planned.
     planned = mirror.counts["active"] + mirror.counts["missing"] if mirror.active else 0
     return {**run_counts, **mirror.counts, "failed": failed, "active_planned": planned}
 
@@ -232,6 +236,7 @@ def _outcome(mirror: Mirror, run: Run | None) -> str | None:
     """How the last run turned out; `held` also where the guard holds something since."""
     if run is None or run.state != JobState.COMPLETED:
         return None
+    # Released since: the run keeps the word that it ended with, but nothing waits any more.
     if run.outcome == RunOutcome.HELD and not mirror.held:
         return str(RunOutcome.OK)
     return run.outcome or None

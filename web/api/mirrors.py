@@ -167,6 +167,7 @@ def all_mirrors(request: HttpRequest, paging: Query[MirrorPaging]) -> ListAnswer
     # The vendor's client sorts by the key that it reads, which is a column under another name.
     field = "name" if key == "mirror_name" else key
     rows = Mirror.objects.filter(deleted_at=None, channel__in=visible_channels(caller).values("pk"))
+    # By id, too: names repeat in other channels, and pages need one order.
     rows = rows.order_by(("-" if paging.sort.startswith("-") else "") + field, "pk")
     return item_list(
         mirror_schemas.server_mirror_items(paginate(mirror_schemas.with_related(rows), paging)),

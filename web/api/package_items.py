@@ -130,6 +130,7 @@ class Packages:
     def __init__(self, channel: Channel, rows: Iterable[Package]) -> None:
         self._channel = channel
         self._files = [(row.section, record) for row in rows for record in records_of(row)]
+        # Both the newest file and the list of versions need this order.
         self._order = {
             record.version: registry.of_section(section).version_key(record.version)
             for section, record in self._files
@@ -154,6 +155,7 @@ class Packages:
         mark: Mark,
     ) -> PackageItem:
         """The package's item; `description` is that of conda's channeldata."""
+        # Records that cannot be read are left out, so a listed package may have none to show.
         channel, (_, newest) = self._channel, self.newest or ("", Record())
         top = channel.parent or channel
         url = f"{settings.PUBLIC_URL}/api/repo/{channel.path}"
@@ -194,6 +196,7 @@ class Packages:
         }
 
     def _age(self, record: Record) -> tuple[VersionKey, int, int, str]:
+        # Of equal versions the later build; the name at the end, so that no two files are equal.
         order = self._order[record.version]
         return order, record.build_number, record.timestamp or 0, record.filename
 
@@ -231,6 +234,7 @@ def file_items(
         {
             **file_item(channel, ecosystem, section, record),
             **_marked(marks[record.filename]),
+            # By its hash: whichever mirror downloaded the bytes, they are here.
             "state": "active" if sizes.keys() & {record.sha256, record.md5} else "passive",
             "size": _size(record, sizes),
             "download_count": counts.get((section, record.filename), 0),
@@ -257,6 +261,7 @@ def file_item(channel: Channel, ecosystem: Ecosystem, section: str, record: Reco
         "created_at": _when(record),
         "updated_at": _when(record),
         "url": f"{url}/{ecosystem.file_path(section, record.name, record.filename)}",
+        # Clients find the keys on every file; `file_items` fills them.
         "cve_score": None,
         "cve_status": None,
     }

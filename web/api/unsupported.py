@@ -53,11 +53,13 @@ def explain(method: str, path: str) -> str | None:
     """Why this server does not have an operation; None for one that the vendor has neither."""
     operation = f"{method} {path.strip('/')}"
     for pattern, sentence in UNSUPPORTED:
+        # The whole address: a pattern must not answer for what is below it.
         if re.fullmatch(pattern, operation):
             return sentence
     return None
 
 
+# Without authentication: a 401 would have clients sign in for what is not there afterwards.
 @router.api_operation(METHODS, "/{path:path}", auth=None, include_in_schema=False)
 def unsupported(request: HttpRequest, path: str) -> None:
     """Every address that no other operation has."""

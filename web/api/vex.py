@@ -17,6 +17,7 @@ router = Router(tags=["cves"])
 def get_vex(request: HttpRequest, ref: Path[ChannelRef]) -> JsonObject:
     """The decisions on advisories about what a channel lists, as OpenVEX 0.2.0."""
     may_view(request)
+    # Its statements name what the channel lists, so it takes the right to see the packages.
     channel = get_channel(request, ref, "view-artifacts", "view")
     return vex.document(channel)
 
@@ -26,6 +27,7 @@ for base, suffix in ((CHANNEL, ""), (SUBCHANNEL, "_of_subchannel")):
         base + "/vex",
         ["GET"],
         get_vex,
+        # No shape of ours: `@context` names the specification that says what is in it.
         response={200: JsonObject, **ERRORS},
         operation_id=f"get_vex{suffix}",
     )

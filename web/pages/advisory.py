@@ -46,6 +46,7 @@ def advisory(request: HttpRequest, id: str) -> HttpResponse:
     """All that is known of an advisory; a POST to it decides."""
     row = _get(request, id)
     channels = access.visible_channels(request.user)
+    # Of visible channels: the choices would otherwise name packages of private ones.
     packages = packages_of(row.name, channels)
     form = CurationForm(
         request.POST or None, packages=[(family, name) for family, name, _ in packages]
@@ -58,6 +59,8 @@ def advisory(request: HttpRequest, id: str) -> HttpResponse:
     files = files_of(row.name, channels, offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE)
     records = details.of_records(row.records.order_by("pk"))
     ids = curation.ids(row)
+    # Without a channel: decisions are the server's, and in channels the same type says what came
+    # of them. By every id, since a decision has the one that its author used.
     events = Event.objects.filter(
         channel_id=None, type=EventType.CVE_UPDATED, data__advisory__in=ids
     )
@@ -84,6 +87,7 @@ def withdraw(request: HttpRequest, id: str, number: int) -> HttpResponse:
     """Take a decision back."""
     row = _get(request, id)
     require_level(request, Attribute.CVE, Level.WRITE)
+    # Of this advisory only: the number is any that stands in an address.
     decision = curation.of_advisory(row).filter(pk=number).first()
     if decision is None:
         raise Http404("This decision has been withdrawn already.")
@@ -109,6 +113,7 @@ def downloads(request: HttpRequest, id: str) -> HttpResponse:
     managed = may_see_downloads(request, access.visible_channels(request.user))
     since = timezone.now().date() - timedelta(days=DOWNLOAD_DAYS)
     channels = Channel.objects.filter(pk__in=managed)
+    # One more than is shown says that there are more, without reading them all.
     rows = list(islice(downloads_of(row.name, channels, since=since), MOST_DOWNLOADS + 1))
     context = {
         "advisory": row,
@@ -123,6 +128,7 @@ def downloads(request: HttpRequest, id: str) -> HttpResponse:
 
 def _get(request: HttpRequest, id: str) -> Advisory:
     require_level(request, Attribute.CVE, Level.READ)
+    # The id is any text: PostgreSQL takes no NUL in one, so nothing can have such a name.
     row = None if "\x00" in id else curation.find(id)
     if row is None:
         raise Http404(f"No source has an advisory {id[:100]}.")

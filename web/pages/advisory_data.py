@@ -43,12 +43,14 @@ def import_file(request: HttpRequest) -> HttpResponse:
         # After signing in again, the browser is sent back to the address of the form.
         return redirect(reverse("cve-data"))
     form = UploadForm(request.POST)
+    # `StyledForm` is made from texts alone; this is the one form with a file.
     form.files = request.FILES
     if not form.is_valid():
         return _page(request, upload=form)
     try:
         result = import_uploaded(form.cleaned_data["file"])
     except ApiError as error:
+        # The API's sentence begins with the name of the field, at which the form shows it anyway.
         form.add_error("file", error.message.removeprefix("file: "))
         return _page(request, upload=form)
     channels = advisory_changes.request()
@@ -92,6 +94,7 @@ def map_name(request: HttpRequest) -> HttpResponse:
         return _page(request, mapping=form)
     name, projects = form.cleaned_data["conda_name"], form.cleaned_data["projects"]
     try:
+        # An empty field means that it is no Python package, as its help says.
         curation.map_name(name, projects or None, author=user_of(request).get_username())
     except ValidationError as error:
         add_errors(form, error)
@@ -107,6 +110,7 @@ def unmap_name(request: HttpRequest, conda_name: str) -> HttpResponse:
     """Forget what was said by hand."""
     require_level(request, Attribute.CVE, Level.WRITE)
     row = mapped_by_hand(conda_name)
+    # A second click finds nothing to do: the entry is gone already.
     if row is not None:
         curation.unmap_name(row, actor=user_of(request).get_username())
         advisory_changes.request()
@@ -119,6 +123,7 @@ def _page(
 ) -> HttpResponse:
     query = text_parameter(request, "q")
     rows = Mapping.objects.order_by("conda_name", "-by_hand")
+    # Unless somebody searches, only what people said: the feed maps every name of a channel.
     rows = rows.filter(conda_name__icontains=query) if query else rows.filter(by_hand=True)
     context: Context = {
         "feeds": Feed.objects.order_by("source", "url"),

@@ -195,6 +195,7 @@ def _quantity(number: int, noun: str) -> str:
 
 def _losses(channel: Channel) -> list[str]:
     now = Revision.objects.filter(channel=channel, number=channel.current).first()
+    # One more than is named says whether there are others.
     names = list(
         Mirror.objects.filter(channel=channel, deleted_at=None).values_list("name", flat=True)[:4]
     )

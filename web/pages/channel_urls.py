@@ -34,6 +34,7 @@ tabs: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("channels/", channels.channels, name="channels"),
+    # Not below `channels/`, where it would be the page of a channel named `create`.
     path("create-channel/", channels.create, name="channel-create"),
     path("channels/<slug:c>/subchannels/", channels.subchannels, name="channel-subchannels"),
     path(

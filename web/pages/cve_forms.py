@@ -57,6 +57,8 @@ class CurationForm(StyledForm):
         max_length=300,
         help_text="For “One file”: as the channel lists it.",
     )
+    # Required: OpenVEX wants a reason for “affected” and “not affected”, and channels export their
+    # decisions as such a document.
     reason = forms.CharField(
         label="Reason",
         max_length=LONGEST_REASON,
@@ -69,8 +71,11 @@ class CurationForm(StyledForm):
     ) -> None:
         super().__init__(data, initial={"scope": ALL_FILES, "status": Status.ACTIVE})
         field = self.fields["packages"]
+        # For mypy: `fields` has fields of any class.
         assert isinstance(field, forms.MultipleChoiceField)
+        # What is no choice is refused: nobody decides here about packages that they cannot see.
         field.choices = [(key_of(row), f"{row[1]} ({row[0]})") for row in packages]
+        # With one package there is nothing to choose.
         if len(packages) == 1:
             self.initial["packages"] = [key_of(packages[0])]
 
@@ -80,6 +85,7 @@ class CurationForm(StyledForm):
             (VERSIONS, "spec", "Enter the versions."),
             (ONE_FILE, "filename", "Enter the name of the file."),
         ):
+            # To the service an empty text means all files: more than was chosen here.
             if data.get("scope") == scope and not data.get(field):
                 self.add_error(field, sentence)
         return data
@@ -87,6 +93,7 @@ class CurationForm(StyledForm):
     def decisions(self, advisory: str) -> list[Decision]:
         """One for each package."""
         data = self.cleaned_data
+        # Families have no slash, so the first one ends the family.
         rows = [key.partition("/") for key in data["packages"]]
         return [
             Decision(
@@ -95,6 +102,7 @@ class CurationForm(StyledForm):
                 package=name,
                 status=data["status"],
                 reason=data["reason"],
+                # A text stays in its field when another scope is chosen, and is then not meant.
                 spec=data["spec"] if data["scope"] == VERSIONS else "",
                 filename=data["filename"] if data["scope"] == ONE_FILE else "",
             )
@@ -105,6 +113,7 @@ class CurationForm(StyledForm):
 class BulkForm(StyledForm):
     """One decision about all files that a channel lists of several advisories."""
 
+    # No versions and no file: packages of several advisories have neither in common.
     status = forms.ChoiceField(label="Status", choices=STATUSES)
     reason = forms.CharField(
         label="Reason",

@@ -28,6 +28,8 @@ from web.pages.guards import require_level, signed_in, user_of
 from web.pages.pagination import Page, paginate, text_parameter
 from web.pages.rendering import Context, render
 
+# The worst first. `unknown` is the lowest member, but what has no score may be anything: it stands
+# apart at the end.
 SEVERITIES = (
     (MALWARE, "Malware"),
     *((str(band), band.capitalize()) for band in reversed(Severity) if band != Severity.UNKNOWN),
@@ -50,6 +52,7 @@ def all_cves(request: HttpRequest) -> HttpResponse:
     """Advisories about what channels list that the user may see, or all that are known."""
     require_level(request, Attribute.CVE, Level.READ)
     everything = request.GET.get("show") == "all"
+    # An advisory is public; which channels list its files is not.
     channels = access.visible_channels(request.user)
     context = {**_list(request, channels, listed=not everything), "everything": everything}
     return render(request, "cves/all.html", context)
@@ -58,12 +61,14 @@ def all_cves(request: HttpRequest) -> HttpResponse:
 @signed_in
 def channel_cves(request: HttpRequest, c: str, s: str | None = None) -> HttpResponse:
     """Advisories about what a channel lists; a POST decides about several of them."""
+    # The channel first: who may not know of it gets 404, whatever their role says of CVEs.
     channel = get_channel(request, c, s)
     require_level(request, Attribute.CVE, Level.READ)
     form = BulkForm(request.POST or None)
     if request.method == "POST":
         require_level(request, Attribute.CVE, Level.WRITE)
         if form.is_valid() and _decide(request, channel, form):
+            # With the query, so that the list is searched and sorted as before.
             return redirect(request.get_full_path())
     channels = Channel.objects.filter(pk=channel.pk)
     counts = severity_counts(channels).get(channel.pk, {})
@@ -87,7 +92,9 @@ def channel_cves(request: HttpRequest, c: str, s: str | None = None) -> HttpResp
 def _decide(request: HttpRequest, channel: Channel, form: BulkForm) -> bool:
     """Decide about all packages that the channel lists of the selected advisories."""
     selected = request.POST.getlist("advisory")
+    # Only of what the channel lists, whatever names were sent: nothing else was on the page.
     rows = ListedAdvisory.objects.filter(channel=channel, advisory__in=selected).order_by()
+    # A package has a row for each platform and status, and is decided about once.
     listed = sorted(set(rows.values_list("advisory", "family", "package")))
     if not listed:
         form.add_error(None, "Select at least one advisory.")
@@ -100,6 +107,7 @@ def _decide(request: HttpRequest, channel: Channel, form: BulkForm) -> bool:
     try:
         curation.curate_all(decisions, author=user_of(request).get_username())
     except ValidationError as error:
+        # Keys of the errors are places in a list that this form does not show.
         form.add_error(None, error.messages[0])
         return False
     advisory_changes.request()
@@ -111,6 +119,7 @@ def _list(request: HttpRequest, channels: QuerySet[Channel], *, listed: bool) ->
     query = text_parameter(request, "q")
     sort = request.GET.get("sort", "-score")
     if sort.removeprefix("-") not in SORTS:
+        # Unlike in the API no error: an address that was edited or bookmarked still shows a list.
         sort = "-score"
     chosen = {
         "severity": _chosen(request, "severity", SEVERITIES),
@@ -133,6 +142,7 @@ def _list(request: HttpRequest, channels: QuerySet[Channel], *, listed: bool) ->
         "statuses": STATUSES,
         "ecosystems": ECOSYSTEMS,
         "has_data": staleness.has_data(),
+        # Where there is no data at all, the page says that; its age would be a second warning.
         "stale": [] if not staleness.has_data() else staleness.stale_sources(),
         "may_curate": can(request.user, Attribute.CVE, Level.WRITE),
     }
@@ -153,5 +163,6 @@ def may_see_downloads(request: HttpRequest, channels: QuerySet[Channel]) -> list
     return [
         channel.pk
         for channel in channels.select_related("parent", "owner")
+        # Who downloaded what is about people, so the right to read a channel is not enough.
         if access.can(request.user, channel, Level.MANAGE)
     ]

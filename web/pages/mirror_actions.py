@@ -58,6 +58,7 @@ def mark_stopped(request: HttpRequest, pk: int, c: str, s: str | None = None) ->
     mirror = get_mirror(request, c, s, pk, level=Level.WRITE)
     if request.method == "POST":
         try:
+            # It may have stopped while the question was on the screen: then this is refused.
             run_control.mark_stopped(mirror, actor=_actor(request))
             messages.success(request, f"{mirror.name} marked as stopped.")
         except WrongState as error:
@@ -82,6 +83,7 @@ def restart(request: HttpRequest, pk: int, c: str, s: str | None = None) -> Http
     mirror = get_runnable_mirror(request, c, s, pk)
     if request.method == "POST":
         try:
+            # Refused where somebody else was quicker.
             run_control.restart(mirror, actor=_actor(request))
             messages.success(request, f"{mirror.name} restarted.")
         except WrongState as error:
@@ -137,6 +139,7 @@ def delete(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpR
             messages.success(request, f"Mirror {mirror.name} deleted.")
         except WrongState as error:
             messages.error(request, str(error))
+        # Without the mirror: its row, at which the address would point, is gone.
         return redirect(return_url(request, mirror.channel))
     return confirm(
         request,
@@ -159,6 +162,7 @@ def retry(request: HttpRequest, pk: int, c: str, s: str | None = None) -> HttpRe
         number = run.number
     except WrongState as error:
         messages.error(request, str(error))
+        # Mostly since a run is going already, and that one fetches the failed files, too.
         last = get_run(mirror, None)
         number = last.number if last else 1
     return redirect(channel_url(mirror.channel, "mirror-details", pk=mirror.pk, number=number))
@@ -192,6 +196,7 @@ def _losses(mirror: Mirror) -> list[str]:
 
 
 def _last_counts(mirror: Mirror) -> dict[str, int]:
+    # Completed ones only: a run that was stopped or failed has counted a part of the files.
     last = mirror.runs.filter(state=JobState.COMPLETED).order_by("-number").first()
     return dict(last.counts) if last else {}
 

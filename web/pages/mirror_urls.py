@@ -38,6 +38,7 @@ urlpatterns = [
     path("<int:pk>/delete/", mirror_actions.delete, name="mirror-delete"),
     path("<int:pk>/retry/", mirror_actions.retry, name="mirror-retry"),
     path("<int:pk>/runs/", runs.past, name="mirror-runs"),
+    # Under the same name: `reverse` takes the pattern that has these arguments.
     path("<int:pk>/runs/<int:number>/", mirror_details.details, name="mirror-details"),
     path("<int:pk>/runs/<int:number>/live/", mirror_details.live, name="mirror-live"),
     path("<int:pk>/runs/<int:number>/files/", runs.files, name="run-files"),

@@ -79,6 +79,7 @@ def edit_user(request: HttpRequest, pk: int) -> HttpResponse:
 def switch_user(request: HttpRequest, pk: int) -> HttpResponse:
     """Disable an account, or enable it again."""
     user = _user(pk)
+    # They could not sign in again to undo it.
     if user == user_of(request):
         raise PermissionDenied("You cannot disable your own account.")
     if request.method == "POST":

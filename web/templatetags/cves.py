@@ -12,6 +12,7 @@ from web.templatetags.ui import icon
 
 register = template.Library()
 
+# No band is green: a low score, or none at all, does not say that a file is safe.
 COLOURS = {
     Severity.CRITICAL: "red",
     Severity.HIGH: "orange",
@@ -48,11 +49,13 @@ def status(value: str) -> SafeString:
 @register.simple_tag
 def mark(item: dict[str, object]) -> SafeString | str:
     """What advisories say of a package or a file: an item of the API."""
+    # First: where no source covers a package, that it has no advisory says nothing.
     if not item["advisory_data"]:
         return format_html('<span class="text-secondary">{}</span>', "No advisory data")
     if not item["cve_status"]:
         return format_html('<span class="text-secondary">{}</span>', "None known")
     count, score = item["cve_count"], item["cve_score"]
+    # What is cleared or mitigated does not count, so it has a status and no score.
     shown = format_html(
         "{} {}",
         severity(

@@ -16,6 +16,7 @@ HIDDEN = {
         code: f"\u2039U+{code:04X}\u203a"
         for code in (
             *range(0x80, 0xA0),
+            # Marks of direction: a name reads as another with them (CVE-2021-42574, Trojan Source).
             0x200E,
             0x200F,
             *range(0x202A, 0x202F),

@@ -103,6 +103,7 @@ def badge(state: str, label: str = "") -> SafeString:
 @register.simple_tag
 def when(moment: datetime | str | None, otherwise: str = "never") -> SafeString | str:
     """A time in relative words; the exact one (UTC) in its title."""
+    # Items of the API have their times as texts.
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment) if moment else None
     if moment is None:
@@ -171,6 +172,7 @@ def menu(context: dict[str, Any]) -> list[dict[str, Any]]:
     for label, name, picture, allowed in entries:
         address = _address(name) if allowed else ""
         if address:
+            # Every path starts with the dashboard's.
             current = path == address if address == "/" else path.startswith(address)
             visible.append({"label": label, "url": address, "icon": picture, "current": current})
     return visible
