@@ -72,6 +72,7 @@ def restricting_sources(channel: Channel) -> list[Channel | None]:
             sources[link.source_id] = link.source
             if link.source is not None:
                 pending += [source.pk for source in link.source.with_parent]
+    # A circle leads back to the channel itself, which is no limit to itself.
     sources.pop(channel.pk, None)
     return list(sources.values())
 
@@ -115,6 +116,7 @@ def token_covers(token: Token, channel: Channel) -> bool:
 
 def may_read(user: AnyUser, token: Token | None, channel: Channel) -> bool:
     """Whether this channel's index and files may be read; anybody may read a public one."""
+    # Before the token: one that names other channels takes nothing away that everybody has.
     if effective_privacy(channel) == Channel.Privacy.PUBLIC:
         return True
     if token is not None:
@@ -129,6 +131,7 @@ def may_read(user: AnyUser, token: Token | None, channel: Channel) -> bool:
 
 def token_reaches(token: Token, channel: Channel, needed: Level) -> bool:
     """Whether the token's resources cover `needed` on the channel; without any they cover all."""
+    # A token for a channel covers its subchannels, too.
     paths = {row.path for row in channel.with_parent}
     return not token.resources or any(
         resource["channel"] in paths and Level(resource["level"]).includes(needed)

@@ -80,6 +80,7 @@ def commit(temp: Path, sha256: str, size: int = -1) -> int:
         if touch(sha256, size):
             temp.unlink()
             return size
+        # Before the rename: after a crash no empty or partial file may lie under the hash.
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -136,6 +137,7 @@ def register(blobs: Sequence[Blob], audiences: Iterable[Audience] = ()) -> None:
     """
     # In one order, so that two who register the same files do not block each other.
     blobs = sorted(blobs, key=lambda blob: blob.sha256)
+    # The same bytes come for several mirrors at once; the row that is there already is as good.
     Blob.objects.bulk_create(blobs, batch_size=BATCH_ROWS, ignore_conflicts=True)
     digests = [blob.sha256 for blob in blobs]
     unreferenced = Blob.objects.filter(Q(unreferenced_at__isnull=False) | Q(deleting=True))
@@ -176,6 +178,7 @@ def store(
 
 def existing(digests: Iterable[str]) -> set[str]:
     """Which of these SHA-256 are stored, whoever may have them."""
+    # Not what is being deleted: its bytes may be gone before the caller uses them.
     rows = Blob.objects.filter(sha256__in=list(digests), deleting=False)
     return set(rows.values_list("sha256", flat=True))
 
@@ -220,6 +223,7 @@ def _make_folder(folder: Path) -> None:
         folder = folder.parent
     # From the top, each made durable in the one above it: a crash leaves no folder out of reach.
     for new in reversed(missing):
+        # Another process may make it between the look and this line.
         new.mkdir(exist_ok=True)
         _sync_folder(new.parent)
 

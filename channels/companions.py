@@ -40,6 +40,7 @@ def record_unavailable(rows: Iterable[UnavailableFile]) -> None:
     UnavailableFile.objects.bulk_create(
         rows,
         batch_size=BATCH_ROWS,
+        # A later try that fails replaces the reason of the earlier one.
         update_conflicts=True,
         unique_fields=["file_source", "filename"],
         update_fields=["section", "name", "sha256", "message", "tried"],
@@ -70,6 +71,7 @@ def own_digests(
         if not record.companions and (name := ecosystem.companion_name(record.filename))
         if (digest := _own_digest(ecosystem.family, record.sha256, name))
     }
+    # Only what is stored can be served: a digest alone would promise clients a file.
     stored = blobs.available(digests.values(), audience)
     return {sha256: digest for sha256, digest in digests.items() if digest in stored}
 

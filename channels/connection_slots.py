@@ -62,9 +62,11 @@ class SlotFile:
             return False
         try:
             fcntl.lockf(self._file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        # fcntl(2): EAGAIN or EACCES, as the system likes, where another process has the lock.
         except (BlockingIOError, PermissionError):
             return False
         except OSError as error:
+            # A file system without record locks: a count within the process beats no fetch at all.
             self._warn(error)
         self._held.add(place)
         return True
@@ -118,6 +120,7 @@ class ThreadQueue:
         with self._locks.changed:
             self._waiting += 1
         try:
+            # Only the first of the line looks at the file, so that not every thread polls it.
             while not self._first.acquire(timeout=STOP_SECONDS):
                 stop()
             try:
@@ -172,6 +175,7 @@ class ThreadQueue:
 
     def _leave(self) -> None:
         self._waiting -= 1
+        # Who was stopped while waiting leaves what was handed on; others must get it back.
         while self._handed and not self._waiting:
             self._locks.give(self._handed.pop().place)
 
@@ -207,7 +211,10 @@ class SharedSlots:
             count = settings.UPSTREAM_LIMITS.connections
             key = self._kind, host, count
             if key not in self._locks.lines:
+                # Bytes behind the end of a file can be locked, so a name alone gives its host's
+                # place: 40 bits of hash and 16 for its slots fit into the 63 of an offset.
                 first = int.from_bytes(hashlib.sha256(host.encode()).digest()[:5]) << 16
+                # One for each kind: what somebody waits for does not queue behind runs.
                 turnstile = first + TURNSTILE + (self._kind == "awaited")
                 places = [first + number for number in self._numbers(count)]
                 self._locks.lines[key] = ThreadQueue(

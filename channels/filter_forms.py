@@ -101,6 +101,7 @@ def cached_conflicts(terms: Sequence[Terms], kind: str, find: Callable[[], list[
 
 
 def _key(terms: Terms | Sequence[Terms], by: str, kind: str) -> _Key:
+    # Sorted: the same terms in another order of their keys are the same filter.
     return by, kind, hashlib.sha256(msgspec.json.encode(terms, order="sorted")).digest()
 
 
@@ -115,6 +116,7 @@ def validated(filters: Terms, by: By, kind: str = "") -> dict[str, object]:
     form = cached.forms[key]
     if isinstance(form, ValidationError):
         raise form
+    # A copy, which the caller may change; the cache gives the form out again.
     return dict(form)
 
 

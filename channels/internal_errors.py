@@ -29,5 +29,6 @@ def report(error: BaseException, job: str) -> str:
         return str(notes[0])
     text = f"{_BEGINS}{secrets.token_hex(4)}. An administrator finds it in the log of the server."
     log.error("%s ended %s", text.partition(".")[0], job, exc_info=error)
+    # On the error itself: who reports it again further up gives the same id.
     error.add_note(text)
     return text

@@ -58,6 +58,7 @@ class Leased(models.Model):
     def write(self, **fields: Any) -> None:
         """Update the row if this process still owns it, else raise `Fenced`."""
         model = type(self)
+        # One statement: between a look at the fence and a write another process could take the row.
         changed = model._default_manager.filter(pk=self.pk, fence=self.fence).update(**fields)
         if not changed:
             raise Fenced(f"{self._meta.model_name} {self.pk} has another owner")
@@ -67,7 +68,9 @@ class Leased(models.Model):
     def claim(self, *, from_states: tuple[str, ...] = (JobState.PENDING,), **fields: Any) -> bool:
         """Become the owner: True for exactly one of any number of claimants."""
         model = type(self)
+        # With the host in front: lock files tell only of processes of the same host.
         owner = f"{HOST}:{os.getpid()}:{threading.get_ident()}"
+        # The fence is compared too: who read the row before an earlier claim must not win again.
         changed = model._default_manager.filter(
             pk=self.pk, fence=self.fence, state__in=from_states
         ).update(fence=F("fence") + 1, attempt=F("attempt") + 1, owner=owner, **fields)
@@ -132,6 +135,7 @@ class Heartbeat:
             while not self.lost and not self._end.wait(settings.HEARTBEAT_SECONDS):
                 self._beat_once()
         finally:
+            # Django opens a connection for each thread; nobody else closes the one of this thread.
             connection.close()
 
     def _beat_once(self) -> None:
@@ -148,6 +152,7 @@ def _create_locked(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Locked under another name first: an unlocked file at `path` would mean that the owner died.
     new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+    # O_CLOEXEC: a program that this process starts would inherit the lock and outlive the owner.
     handle = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)
     new.rename(path)
@@ -196,6 +201,7 @@ class LivenessMonitor:
         now = time.monotonic()
         if beats != row.beats:
             if len(self._last_beats) >= MAX_WATCHED_ROWS:
+                # Far behind a lease: a row that is about to count as dead must not be forgotten.
                 self._forget(now - 10 * settings.LEASE_SECONDS)
             self._last_beats[key] = (row.beats, now)
             return False

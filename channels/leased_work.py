@@ -37,6 +37,7 @@ def working_on(row: Leased, end: End, *, raises: bool = True) -> Iterator[Heartb
     with Heartbeat(row) as heartbeat:
         try:
             yield heartbeat
+        # Not `BaseException`: where the process itself ends, the dispatcher finds the row.
         except Exception as error:
             still_ours = end(_ending(error, row))
             if raises and (still_ours or not isinstance(error, Fenced)):
@@ -44,6 +45,7 @@ def working_on(row: Leased, end: End, *, raises: bool = True) -> Iterator[Heartb
 
 
 def _ending(error: Exception, row: Leased) -> Ending:
+    # Nothing went wrong, so there is nothing that people would have to read.
     if isinstance(error, Fenced | Interrupted):
         return Ending(JobState.STOPPED, "", error)
     if isinstance(error, WrongState):

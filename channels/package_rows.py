@@ -17,6 +17,8 @@ from channels.listed_from import ListedFrom
 from channels.models import Channel, Package, Shard, Tallies
 from ecosystems.base import Ecosystem
 
+# What one transaction writes: little, so that others get their turn. In bytes too, because a
+# package may have some records or many thousands.
 BATCH_NAMES = 200
 BATCH_BYTES = 8 * 1024 * 1024
 IN_PLACE_FIELDS = ("tally", "sources", "present", "stale", "bytes", "has_purls", "judge_again_at")

@@ -48,6 +48,7 @@ def may_pass_on(channel: Channel, source: Channel) -> bool:
     if access.effective_privacy(source) == Channel.Privacy.PUBLIC:
         return True
     links = SourceLink.objects.filter(channel=channel, source=source).select_related("owner__role")
+    # One mirror is enough: whichever brings a file, the channel lists the same one.
     return any(may_mirror(source, owner=link.owner, actor=None) for link in links)
 
 
@@ -67,6 +68,7 @@ def link(use: SourceUse, *, more_readers: bool | None, actor: Caller | None) -> 
     `more_readers`: what the form says, None for nothing. ValidationError where the channel has
     more readers than the source, and nobody allows that.
     """
+    # Locked, so that of a grant and its withdrawal at once the second sees the first.
     link, new = SourceLink.objects.select_for_update(of=("self",)).get_or_create(
         mirror=use.mirror,
         source=use.source,
@@ -76,8 +78,10 @@ def link(use: SourceUse, *, more_readers: bool | None, actor: Caller | None) -> 
         if actor is None or not may_grant(actor, use.source):
             raise ValidationError({FIELD: _no_grant(use)})
         _set(link, more_readers=True, actor=actor.name)
+    # Whoever may save the mirror may withdraw it: that only takes readers away.
     elif more_readers is False and link.more_readers:
         _set(link, more_readers=False, actor=actor.name if actor else "")
+    # Not for a link that is there: until somebody decides, it keeps the readers away by itself.
     elif new and not more_readers and _opens(use):
         raise ValidationError({FIELD: _too_open(use)})
     update_restricted(use.channel)
@@ -92,9 +96,11 @@ def revoke(link: SourceLink, *, actor: str) -> None:
 
 def update_restricted(channel: Channel) -> None:
     """Note whether any link limits the channel's readers."""
+    # Copied onto the channel, so that most requests need no look at the links.
     restricted = SourceLink.objects.filter(channel=channel, more_readers=False).exists()
     Channel.objects.filter(pk=channel.pk).update(restricted=restricted)
     channel.restricted = restricted
+    # Web processes hold answers for readers who may have lost their right to them.
     Generation.rise()
 
 
@@ -120,6 +126,7 @@ def warnings(source_uses: Iterable[SourceUse]) -> dict[int, str]:
     texts: dict[int, str] = {}
     for use in uses:
         source = use.source
+        # Once for each source: its privacy may depend on further sources, each of which is a query.
         if source.pk not in kinds:
             kinds[source.pk] = access.effective_privacy(source)
         by = granted.get((use.mirror, source.pk))
@@ -156,6 +163,7 @@ def _set(link: SourceLink, *, more_readers: bool, actor: str) -> None:
     link.save(update_fields=["more_readers", "granted_by", "granted_at"])
     meta = {FIELD: more_readers, "mirrored_by": link.channel.path}
     assert link.source is not None
+    # In both histories: it concerns those who manage the source and those who manage the channel.
     for channel in (link.source, link.channel):
         record_event(EventType.CHANNEL_UPDATED, channel, actor, source=link.source.path, **meta)
 

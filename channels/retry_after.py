@@ -44,7 +44,9 @@ class SharedBackoff(Backoff):
         """See `Backoff`."""
         super().hold_back(host, seconds)
         with _cache():
+            # Wall-clock time: each host's monotonic clock begins elsewhere.
             until = self._now() + seconds
+            # The longest pause counts: a shorter one that is asked for later does not end it.
             if until > cache.get(_key(host), 0.0):
                 cache.set(_key(host), until, timeout=math.ceil(seconds) + 1)
 
@@ -52,6 +54,7 @@ class SharedBackoff(Backoff):
         left = super()._left(host)
         if self._clock() - self._looked.get(host, -math.inf) < LOOK_SECONDS:
             return left
+        # Noted before the look, so that a cache that fails is not asked more often either.
         self._looked[host] = self._clock()
         with _cache():
             left = max(left, float(cache.get(_key(host), 0.0)) - self._now())

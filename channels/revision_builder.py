@@ -127,6 +127,7 @@ class RevisionBuilder:
                 Generation.rise()
             else:
                 _keep_tallies(channel, self.number)
+                # Noted all the same, or the next publication would judge these inputs once more.
                 channel.revisions.filter(number=current).update(inputs=inputs, **totals)
             self._move_pointer(channel, current, waits=within_freeze)
             ended = {"state": JobState.COMPLETED, "ended_at": timezone.now()}
@@ -186,19 +187,23 @@ class RevisionBuilder:
             if item.body and not item.digest:
                 item.digest = hashlib.sha256(item.body).hexdigest()
             row = rows.get(item.name)
+            # Equal digests are equal records: clients would see no difference, so the row stays.
             if row is None or (row.shard_id or "") != item.digest:
                 fresh.append((item, row))
                 continue
             self._resized = self._resized or row.bytes != item.size
             if update_in_place(row, item):
                 update.append(row)
+        # Before the transaction, which has to be short: SQLite has one writer at a time.
         bodies = bodies_of([row for _, row in fresh if row])
         for item, row in fresh:
             old = bodies.get(row.shard_id or "", b"") if row else b""
             self.changes.compare(ecosystem, item.name, item.filenames, item.body, old)
         with transaction.atomic():
+            # First in each batch: it checks the fence, and locks the row until the batch is in.
             self.publication.write(revision=self.number)
             new_shards = self._new_shards(ecosystem, [item for item, _ in fresh if item.body])
+            # Another channel may publish the same shard at this moment.
             Shard.objects.bulk_create(new_shards, ignore_conflicts=True)
             Package.objects.bulk_update(update, IN_PLACE_FIELDS)
             gone = [row.pk for _, row in fresh if row is not None]
@@ -279,6 +284,7 @@ def publish_first_revision(channel: Channel) -> Revision:
     publication = Publication.objects.create(
         channel=channel, state=JobState.RUNNING, requested_version=0
     )
+    # The heartbeat is not started: all of this is one short transaction, which nobody takes over.
     build = RevisionBuilder(publication, Heartbeat(publication), stop=lambda: None)
     root = registry.at_root()
     for section in root.permanent_sections:

@@ -101,6 +101,7 @@ class Changes:
                 channel_id=channel.pk,
                 mirror_id=mirror_id,
                 run_id=run_id,
+                # Without a run there is no event of it that they could stand under.
                 folded=run_id is not None,
                 revision=number,
                 data={"artifact_family": family, "name": name, "channel": channel.path},

@@ -109,6 +109,7 @@ def difference(
 
 def _published_counts(channel: Channel, low: int, high: int) -> dict[str, int] | None:
     """What the publication of `high` counted, if it followed on `low` and nothing came later."""
+    # Over several revisions counts do not add up: a file may have come and gone in between.
     if high != low + 1:
         return None
     row = Revision.objects.filter(channel=channel, number=high).first()

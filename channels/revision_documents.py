@@ -68,6 +68,7 @@ class RevisionDocuments:
             self._publication.write(revision=self._number)
             for row in self._served():
                 replacement = missing.pop((row.section, row.name), None)
+                # The same bytes: the row stays, and clients need not fetch them again.
                 if replacement is not None and replacement.etag == row.etag:
                     continue
                 Document.objects.filter(pk=row.pk).update(removed_in=self._number)
@@ -97,6 +98,7 @@ class RevisionDocuments:
                 yield name, b"", ""
             return
         values = rows.values_list("name", "shard__body", "shard__served_sha256")
+        # Few at a time, because the body of a package may have megabytes.
         for name, packed, served_sha256 in values.iterator(chunk_size=100):
             self._stop()
             yield name, shards.decompress(packed), served_sha256

@@ -57,6 +57,7 @@ def _take_over(channel: Channel) -> Publication:
             publication = Publication.objects.create(
                 channel=channel, requested_version=channel.published_version
             )
+            # In the same transaction: no worker sees it pending and takes it first.
             publication.claim(state=JobState.RUNNING, started_at=now)
     except IntegrityError as error:
         raise WrongState(f"{channel.path} is being published; try again.") from error
@@ -111,6 +112,7 @@ def _not_kept(channel: Channel, number: int) -> WrongState:
 def _sections(channel: Channel, number: int) -> list[tuple[str, str]]:
     rows = Package.objects.filter(channel=channel)
     sections: set[tuple[str, str]] = set()
+    # Today's as well: a section that the older revision did not have is emptied.
     for revision in (number, channel.current):
         there = rows.filter(added_in__lte=revision, removed_in__gt=revision)
         sections.update(there.order_by().values_list("family", "section").distinct())

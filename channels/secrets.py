@@ -12,6 +12,7 @@ from django.conf import settings
 
 @lru_cache(maxsize=4)
 def _fernet(key: str) -> Fernet:
+    # The salt is fixed: every process, after each restart, has to derive the same key.
     derived = hashlib.scrypt(key.encode(), salt=b"mirror credentials", n=2**12, r=8, p=1, dklen=32)
     return Fernet(base64.urlsafe_b64encode(derived))
 

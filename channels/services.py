@@ -52,7 +52,7 @@ def create(
             checked = filter_forms.validated(filters or {}, "channel")
             with transaction.atomic():
                 if parent:
-                    _locked(parent, None)
+                    _locked(parent, None)  # It must not be deleted while it gets a subchannel.
                 filter_forms.save_filter(filter_row, checked, by="channel")
                 channel = Channel.objects.create(
                     name=name,
@@ -67,6 +67,7 @@ def create(
                     EventType.CHANNEL_CREATED, channel, owner.get_username(), after=_state(channel)
                 )
                 Generation.rise()
+    # The constraint decides: two requests can both have found the name free.
     except IntegrityError as error:
         if Channel.objects.alive().filter(name=name, parent=parent).exists():
             noun = "subchannel" if parent else "channel"
@@ -127,9 +128,11 @@ def _edit(channel: Channel, changes: Changes, *, actor: str, expected: int | Non
             checked = filter_forms.validated(changes["filters"] or {}, "channel")
             refiltered = filter_forms.save_filter(channel.filter, checked, by="channel")
     problems.raise_any()
+    # Only then: descriptions and privacy change nothing of what is listed.
     if refiltered:
         channel.request_publication()
     after = _state(channel)
+    # A form that was saved unchanged costs no event, and web processes keep their answers.
     if after == before and not refiltered:
         return False
     channel.version += 1
@@ -161,6 +164,7 @@ def unfreeze(channel: Channel, *, actor: str, expected: int | None = None) -> bo
     channel.frozen_at, channel.frozen_by, channel.frozen_revision = None, "", None
     channel.pending_changes = {}
     _save_freeze(channel)
+    # What changed during the freeze was only counted; now it is published.
     channel.request_publication()
     record_event(EventType.CHANNEL_UNFROZEN, channel, actor, current_revision=channel.current)
     return True
@@ -204,6 +208,7 @@ def record_event(event: EventType, channel: Channel, actor: str, **meta: object)
 
 
 def _locked(channel: Channel, expected: int | None) -> Channel:
+    # PostgreSQL locks no rows of the nullable side of a join, which the parent is on.
     rows = Channel.objects.alive().select_for_update(of=("self",))
     row = rows.select_related("filter", "parent").filter(pk=channel.pk).first()
     if row is None:
@@ -233,6 +238,7 @@ def _close_subchannels(channel: Channel, actor: str) -> None:
     for sub in channel.subchannels.filter(deleted_at=None).select_for_update():
         if access.is_more_open(sub.privacy, channel.privacy):
             before = sub.privacy
+            # The version rises as by an edit: a form that is open must not save the old privacy.
             Channel.objects.filter(pk=sub.pk).update(
                 privacy=channel.privacy, version=F("version") + 1
             )

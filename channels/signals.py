@@ -23,5 +23,6 @@ def connect() -> None:
 
 
 def _changed(update_fields: frozenset[str] | None = None, **_: Any) -> None:
+    # A save that names no fields may have changed any of them.
     if update_fields is None or not UNRELATED_FIELDS.issuperset(update_fields):
         Generation.rise()

@@ -18,6 +18,7 @@ from ecosystems import registry
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 RESERVED = frozenset(
     (
+        # First parts of other addresses, which would hide a channel of that name.
         *("t", "channels", "account", "namespaces", "namespace-channels"),
         *("simple", "cran", "src", "bin", "noarch"),
         # The tabs of a channel's page: a subchannel has an address of the same form.

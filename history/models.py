@@ -46,6 +46,7 @@ class Event(models.Model):
 
     type = models.CharField(max_length=32, choices=EventType.choices)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Names and plain ids: an account, a mirror or a run may be deleted, and its events stay.
     actor = models.CharField(max_length=200, blank=True)
     family = models.CharField(max_length=16, blank=True)
     channel_id = models.BigIntegerField(null=True)
@@ -61,10 +62,13 @@ class Event(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["channel_id", "id"]),
+            # A channel's page, which leaves out the package events of its runs.
             models.Index(fields=["channel_id", "folded", "id"]),
             models.Index(fields=["channel_id", "type", "id"]),
+            # How many of them stand under each run.
             models.Index(fields=["run_id", "folded"]),
             models.Index(fields=["mirror_id", "id"]),
+            # What an abandoned publication wrote ahead is deleted by its revision.
             models.Index(fields=["channel_id", "revision"]),
         ]
 

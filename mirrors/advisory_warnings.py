@@ -65,6 +65,7 @@ class _State:
         self.stale: list[StaleSource] = staleness.stale_sources() if self.has_data else []
 
     def sentences(self, kind: str, filters: Iterable[tuple[str, Terms]]) -> list[str]:
+        # A dict for its order: a channel and its parent may give the same sentence, said once.
         sentences: dict[str, None] = {}
         for level, terms in filters:
             if not self.has_data and _is_about_scores(terms):

@@ -106,6 +106,7 @@ def next_times(cron: str, tz: str, after: datetime, count: int) -> list[datetime
 
 def describe(cron: str) -> str:
     """The schedule in words, with a 24-hour clock; the cron text itself where words fail."""
+    # Padded: a saved text may have too few fields, and it is shown, not refused.
     minute, hour, *days = [*cron.split(), "", "", "", "", ""][: len(FIELDS)]
     if minute.isdecimal() and hour.isdecimal():
         period = PERIODS.get(" ".join(days))

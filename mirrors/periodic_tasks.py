@@ -30,6 +30,7 @@ EXPIRES_SECONDS = 120
 TIMES_COMPARED = 10
 _FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 _MOMENT = timedelta(seconds=1)
+# More than 365, because clocks change on a weekday of a month, not on a date.
 _YEAR_DAYS = 370
 
 
@@ -142,6 +143,7 @@ def _agrees(schedule: Any, cron: str, tz: str, start: datetime) -> bool:
         for moment, expected in ((due - _MOMENT, False), (due, True)):
             if moment <= before:
                 continue
+            # Celery's crontab takes the present time from here.
             schedule.nowfun = lambda moment=moment: moment.astimezone(schedule.tz)
             if schedule.is_due(before).is_due is not expected:
                 return False

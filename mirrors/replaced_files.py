@@ -73,9 +73,11 @@ def release(mirror: Mirror, *, actor: str, files: Collection[str] | None = None)
             channel_id=mirror.channel_id,
             mirror_id=mirror.pk,
             data={"mirror": mirror.name},
+            # An event is shown whole, however many files were held.
             meta={"replaced": len(names), "files": names[:100]},
         )
         mirror.channel.request_publication()
+    # After the commit: the run has to find the files released.
     if mirror.active:
         _fetch(mirror, actor)
     return names

@@ -109,6 +109,8 @@ def mark_stopped(mirror: Mirror, *, actor: str) -> Run:
             run_id=run.pk if run else None,
         )
     with transaction.atomic():
+        # By fence and state: since it was looked at, the run may have ended, or another worker
+        # may have taken it over.
         rows = Run.objects.filter(pk=run.pk, fence=run.fence, state=JobState.STOPPING)
         steps = run.steps_until(now)
         if not rows.update(state=JobState.STOPPED, ended_at=now, steps=steps, fence=F("fence") + 1):
@@ -134,6 +136,7 @@ def restart(mirror: Mirror, *, actor: str) -> Run:
 def release(mirror: Mirror, *, actor: str) -> list[str]:
     """Let what the guard holds pass, and what waits to be removed go; what was released."""
     with transaction.atomic():
+        # Locked: of two clicks the second finds nothing held.
         locked = Mirror.objects.select_for_update().select_related("channel").get(pk=mirror.pk)
         if not locked.held and not locked.withheld_removals:
             raise WrongState(f"Nothing of {mirror.name} is held.")

@@ -84,6 +84,8 @@ class Channel(models.Model):
 
     class Meta:
         constraints = [
+            # Two of them: NULLs are distinct in SQL, so one over both columns would not bind
+            # channels without a parent.
             models.UniqueConstraint(
                 fields=["name"],
                 condition=Q(parent=None, deleted_at=None),
@@ -125,6 +127,7 @@ class Channel(models.Model):
         family = Channel.objects.filter(pk=self.pk)
         if subchannels:
             family = Channel.objects.filter(Q(pk=self.pk) | Q(parent_id=self.pk))
+        # Raised in SQL: two changes at once must not be taken for one.
         family.update(requested_version=F("requested_version") + 1)
         requested = dict(family.values_list("pk", "requested_version"))
         for pk in requested:

@@ -64,6 +64,7 @@ class Package(Interval):
     family = models.CharField(max_length=8)
     section = models.CharField(max_length=128)
     name = models.CharField(max_length=200)
+    # PROTECT: clean-up must not take the records of a package that a kept revision lists.
     shard = models.ForeignKey(Shard, on_delete=models.PROTECT, null=True)
     """None where nothing of the name is listed; the row then holds the tally only."""
     files = models.IntegerField(default=0)
