@@ -89,6 +89,7 @@ class Ecosystem(ABC):
     def locate(self, path: str, form: str) -> Location | None:
         """What a path behind `prefix` and a slash names in this form; None for nothing."""
 
+    # Parameters of defaults are positional and underscored: types that use them choose the names.
     def preferred_form(self, _accept: str, /) -> str:
         """Which form of its index pages and files an `Accept` header prefers; "" = there is one."""
         return ""

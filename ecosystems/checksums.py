@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 SHA256, MD5 = "sha256", "md5"
+# SHA-256 leads, though others are longer: files are stored by it, so it costs no second hash.
+# SHA-1 and MD5, for which collisions can be made, count only where nothing better is stated.
 STRONGEST_FIRST = (
     *("sha256", "sha512", "blake2b", "sha3_512", "sha384", "sha3_384", "blake2s", "sha3_256"),
     *("sha224", "sha3_224", "sha1", "md5"),
@@ -28,8 +30,10 @@ def is_digest(algorithm: str, text: str) -> bool:
 def usable(hashes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Of stated hashes those that can verify a file: algorithm and digits, the strongest first."""
     for algorithm in STRONGEST_FIRST:
+        # What is cut off or empty must not hide a weaker hash that is whole.
         digest = hashes.get(algorithm, "")
         if digest and is_digest(algorithm, digest):
+            # Indexes may write capitals; what is computed has small letters, and text is compared.
             yield algorithm, digest.lower()
 
 

@@ -37,6 +37,7 @@ def of(records: Iterable[Record | Invalid]) -> list[LeftOut]:
 
 def newest(records: Iterable[Record | Invalid]) -> int:
     """The newest build time of the records that are not left out (ms); 0 if none tells one."""
+    # An `Invalid` among them has no time.
     return max((getattr(record, "timestamp", None) or 0 for record in records), default=0)
 
 

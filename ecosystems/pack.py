@@ -186,6 +186,7 @@ class PackWriter:
         self.path = path
         self.left_out: dict[str, list[LeftOut]] = {}
         self._old, self._records = old, records
+        # `x`: a pack is written once; one of this name may be open elsewhere.
         self._file = path.open("xb")
         # A checksum: a damaged pack is noticed when it is read.
         self._zstd = zstandard.ZstdCompressor(level=level, write_checksum=True)

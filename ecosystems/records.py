@@ -57,6 +57,7 @@ def same_bytes(first: Record | None, second: Record | None) -> bool:
     """Whether two records of one file name stand for the same bytes, as far as they tell."""
     if first is None or second is None:
         return False
+    # The stronger hash decides alone: equal MD5 prove nothing where the SHA-256 differ.
     for one, other in ((first.sha256, second.sha256), (first.md5, second.md5)):
         if one and other:
             return one == other

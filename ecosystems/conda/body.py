@@ -63,6 +63,7 @@ def raw_body(body: bytes) -> RawBody:
 def entries(body: bytes) -> dict[str, bytes]:
     """File name -> record, as they are in the body."""
     members = raw_body(body)
+    # Copied out: a `Raw` would keep the whole body in memory for as long as one record is used.
     return {
         file: bytes(raw) for kind in (members.packages, members.conda) for file, raw in kind.items()
     }

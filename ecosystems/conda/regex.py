@@ -63,6 +63,7 @@ def _as_conda_reads_it(pattern: str) -> None:
         raise SpecError(
             f'"{pattern}" is no regular expression that conda reads: {error}'
         ) from error
+    # RE2 reads `{,3}` as these four characters, Python as a repeat from none to three.
     if repeat := _OPEN_REPEAT.search(pattern):
         hint = "{0," + repeat[0][2:]
         raise SpecError(f'write "{hint}" for "{repeat[0]}" in the regular expression "{pattern}"')

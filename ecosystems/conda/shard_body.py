@@ -30,6 +30,8 @@ _SCALARS = frozenset((str, int, bool, type(None)))
 _ABSENT = msgspec.Raw(b"")
 
 
+# Records stay undecoded at first: one that cannot be decoded then costs itself, not the shard.
+# `removed` and `v3` too: their shape is no reason to refuse the records beside them.
 class _Shard(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
     packages: dict[str, msgspec.Raw] | None = None
     conda: dict[str, msgspec.Raw] | None = None
@@ -40,6 +42,7 @@ class _Shard(msgspec.Struct, gc=False, rename={"conda": "packages.conda"}):
 _decoder = msgspec.msgpack.Decoder(_Shard)
 _any_decoder = msgspec.msgpack.Decoder()
 _json_decoder = msgspec.json.Decoder()
+# Counted only, so nothing of a record in it is decoded.
 _v3_decoder = msgspec.msgpack.Decoder(dict[str, dict[str, msgspec.Raw]])
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
 """What decoding what a stranger wrote may raise; a TypeError where a map is the key of a map."""
@@ -157,6 +160,7 @@ def _is_plain(value: object) -> bool:
     if kind in _SCALARS:
         return True
     if isinstance(value, float):
+        # JSON has neither NaN nor infinity (RFC 8259, 6).
         return isfinite(value)
     if isinstance(value, list):
         return all(map(_is_plain, value))

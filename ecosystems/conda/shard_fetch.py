@@ -60,6 +60,7 @@ def fetch_list(
     if isinstance(answer, NotModified):
         path.unlink(missing_ok=True)
         return None
+    # Servers that ignore validators send the same list again; its hash tells.
     if state is not None and answer.sha256 == state.sha256:
         return None
     return FetchedIndex(url, path, answer.sha256, answer.etag, answer.last_modified)
@@ -73,6 +74,7 @@ def with_shards(
     The list that counts may be a newer one. Raises BadIndex where list and shards do not fit.
     """
     folder = context.folder / f"{section}-shards"
+    # One folder for all tries: shards lie under their hashes, so those that came stay right.
     folder.mkdir(exist_ok=True)
     for number in range(1, TRIES + 1):
         index = read_shard_index(shard_list.path, shard_list.address, subdir=section)
@@ -80,7 +82,9 @@ def with_shards(
             _Download(index, folder, context).run(known)
         except _Misfit as misfit:
             fresh = fetch_list(shard_list.address, shard_list.path, context)
+            # Asked for without conditions, so "not modified" is no possible answer.
             assert fresh is not None
+            # The same list past all caches: nobody has published, so another try would fail alike.
             if number == TRIES or fresh.sha256 == shard_list.sha256:
                 raise BadIndex(
                     f"The shard of {misfit.name} is not the one that {INDEX_NAME} lists"
@@ -123,11 +127,13 @@ class _Download:
         pending: set[Future[int]] = set()
         done = 0
         while True:
+            # Some ahead, so that no thread is idle; not all, because there may be 500,000.
             pending |= self._submit(pool, islice(unrequested, THREADS * 4 - len(pending)))
             if not pending:
                 return
             finished, pending = wait(pending, WAIT_SECONDS, FIRST_COMPLETED)
             self._size += sum(future.result() for future in finished)
+            # Each shard has its own cap, but so many together could still fill the disk.
             if self._size > context.client.limits.index_cap:
                 raise BadIndex("The shards of the index are larger than an index may be.")
             done += len(finished)

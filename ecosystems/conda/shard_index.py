@@ -31,6 +31,7 @@ class _Info(msgspec.Struct, gc=False):
 
 class _Index(msgspec.Struct, gc=False):
     info: _Info
+    # Of any type here: upstreams write digests as bytes or as digits, see `_digest`.
     shards: dict[str, object]
     version: int = 1
 
@@ -62,6 +63,7 @@ def read_shard_index(path: Path, address: str, *, subdir: str) -> ShardIndex:
         raise BadIndex(f"The list of shards cannot be read: {why}.") from error
     if index.version != 1:
         raise BadIndex(f"The list of shards has version {index.version}; version 1 is known.")
+    # Packages of another subdir would be offered to the wrong platform.
     if (index.info.subdir or subdir) != subdir:
         raise BadIndex(f"The list of shards is the one of `{index.info.subdir}`, not `{subdir}`.")
     if len(index.shards) > MOST_SHARDS:

@@ -70,6 +70,7 @@ class _Packing:
                 if number % STOP_EVERY == 0:
                     stop()
                 self._add(writer, name, digest)
+            # What was copied was not decoded, and the newest time may be in it.
             unchanged = newest_unchanged(old, writer, self._newest, read=records.newest, stop=stop)
             newest = max(self._newest, unchanged)
             state = shard_state.from_list(self._fetched, self._index.digests)
@@ -101,6 +102,7 @@ class _Packing:
         earlier = old.read(name) if old is not None and listed_before else b""
         content = read_shard(self._folder / digest.hex(), name, earlier=earlier)
         self._decoded += content.decoded
+        # Each shard keeps to its own cap; together they may have no more than a single file may.
         if self._decoded > self._context.client.limits.index_cap:
             raise BadIndex("The shards of the index decode to more than an index may have.")
         self._v3_records += content.v3_records

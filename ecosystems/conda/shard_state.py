@@ -64,6 +64,7 @@ def state_of(pack: Pack) -> ShardState | None:
         return None
     try:
         return msgspec.convert(pack.meta[META], ShardState, builtin_types=(bytes,))
+    # Not of the shape that this version writes: as good as unknown, so the single file is read.
     except msgspec.ValidationError:
         return None
 
@@ -114,6 +115,7 @@ def beside_single_file(
     `signed`: signatures stand in the single file only, so what has some is never read by shards.
     """
     before = state_of(old) if old is not None else None
+    # The list that came along comes first: it tells of more changes than the one before.
     candidates = [state for state in (_attached(fetched, section), before) if state is not None]
     if not candidates:
         return {}

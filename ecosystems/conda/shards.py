@@ -60,4 +60,5 @@ def _packed(shard: dict[str, Any]) -> bytes:
 
 def _integer(text: str) -> int | float:
     value = int(text) if len(text) <= LONGEST_INTEGER else float(text)
+    # msgpack ends at 64 bits, with or without a sign; what is larger becomes a float.
     return value if -(1 << 63) <= value < 1 << 64 else float(text)

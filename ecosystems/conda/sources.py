@@ -55,6 +55,7 @@ class _Subdir:
         except (UpstreamError, BadIndex) as error:
             return self._in_place_of_shards(error)
         answer = self._single_file()
+        # Shards are all that this upstream has left, so even an old list counts.
         if answer is None:
             return self._from_shards(shard_list)
         if isinstance(answer, FetchedIndex):
@@ -72,6 +73,7 @@ class _Subdir:
         try:
             answer = self._single_file()
         except (UpstreamError, BadIndex) as error:
+            # Only a lasting answer of the server rules the single file out; all else may pass.
             if isinstance(error, UpstreamError) and not (error.permanent and error.status):
                 raise
             if shard_list is None:
@@ -126,6 +128,7 @@ class _Subdir:
         previous = self._context.previous
         modified = self.state.last_modified if shard_list is None else shard_list.last_modified
         read_last = single_file.parsed_date(self.state.modified)
+        # A list from before that file would take back what the file brought.
         if shard_list is not None and previous is not None and previous.address != self._url:
             listed = single_file.parsed_date(modified)
             if listed is not None and read_last is not None and listed < read_last:

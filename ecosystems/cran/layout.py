@@ -53,6 +53,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9.]*[A-Za-z0-9]")
 _FILE = re.compile(
     r"([A-Za-z][A-Za-z0-9.]*[A-Za-z0-9])_([0-9]+(?:[.-][0-9]+)+)(\.tar\.gz|\.tgz|\.zip)"
 )
+# The look-aheads refuse `.` and `..` as a part: a way must not lead out of its section.
 _PLACE = re.compile(r"(?:(?!\.{1,2}/)[A-Za-z0-9._+~-]+/){0,8}(?!\.{1,2}\Z)[A-Za-z0-9._+~-]+")
 
 
@@ -110,6 +111,7 @@ def locate(path: str) -> tuple[str, str] | None:
         return None
     folder, _, filename = below[len(ARCHIVE) :].partition("/")
     parts = file_parts(filename)
+    # CRAN archives a version in the folder of its package; no other folder has it.
     return (section, filename) if parts and parts[0] == folder else None
 
 

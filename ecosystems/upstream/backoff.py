@@ -44,6 +44,7 @@ class Backoff:
     def hold_back(self, host: str, seconds: float) -> None:
         """Let no request through for `seconds` from now."""
         with self._lock:
+            # The longest pause counts: several threads may be told different ones.
             self._until[host] = max(self._until.get(host, 0.0), self._clock() + seconds)
 
     def _left(self, host: str) -> float:

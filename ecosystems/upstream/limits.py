@@ -18,6 +18,7 @@ class Limits:
     """Seconds without a single byte."""
     header_timeout: float = 60.0
     """Seconds from the request to the end of the answer's headers."""
+    # A byte now and then would satisfy `read_timeout` for ever, and hold a connection.
     min_rate: int = 1024
     """Bytes per second, over each `rate_window` seconds spent waiting for the network."""
     rate_window: float = 30.0
@@ -27,11 +28,13 @@ class Limits:
     """Further tries after the first; progress in a file starts the count anew."""
     backoff: float = 0.5
     backoff_max: float = 30.0
+    # An upstream that asks for hours would else hold a worker for as long.
     retry_after_max: float = 120.0
     max_redirects: int = 5
     connections: int = 4
     """At once to one server."""
     chunk: int = 256 * 1024
+    # What an upstream sends, by mistake or on purpose, must not fill disk or memory.
     index_cap: int = 1 << 30
     file_cap: int = 20 << 30
     header_bytes: int = 64 * 1024
@@ -60,6 +63,7 @@ class Limits:
         """
         return cls(
             read_timeout=seconds,
+            # The first byte may take all of `seconds`; the headers have their time after it.
             header_timeout=seconds + HEADERS,
             rate_window=seconds,
             connections=connections,

@@ -18,6 +18,7 @@ from ecosystems.upstream.errors import NotFound, TooSlow, UpstreamError
 PATIENCE = 5.0
 """Seconds that such a file may keep silent, or be too slow."""
 
+# Weak: a client lives for one step, and what is remembered of it ends with it.
 _slow: WeakSet[Client] = WeakSet()
 """Clients whose upstream kept silent once: in the same step it is not waited for again."""
 
@@ -70,6 +71,7 @@ def fetch_checked(
     except NotFound:
         return False, ""
     except (UpstreamError, BadIndex) as error:
+        # A part of a file, or one that failed the check, must not be taken for the file.
         path.unlink(missing_ok=True)
         return False, str(error)
     return True, ""
