@@ -130,6 +130,7 @@ def _list(request: HttpRequest, channels: QuerySet[Channel], *, listed: bool) ->
     rows = advisory_search.ordered(advisory_search.find(search), sort, channels)
     page = paginate(request, rows)
     listings = advisory_search.listings_of(page.rows, channels)
+    has_data = staleness.has_data()
     return {
         **chosen,
         "query": query,
@@ -141,9 +142,9 @@ def _list(request: HttpRequest, channels: QuerySet[Channel], *, listed: bool) ->
         "severities": SEVERITIES,
         "statuses": STATUSES,
         "ecosystems": ECOSYSTEMS,
-        "has_data": staleness.has_data(),
+        "has_data": has_data,
         # Where there is no data at all, the page says that; its age would be a second warning.
-        "stale": [] if not staleness.has_data() else staleness.stale_sources(),
+        "stale": staleness.stale_sources() if has_data else [],
         "may_curate": can(request.user, Attribute.CVE, Level.WRITE),
     }
 
