@@ -105,16 +105,7 @@ def with_related(mirrors: QuerySet[Mirror]) -> QuerySet[Mirror]:
 
 def mirror_items(mirrors: Iterable[Mirror]) -> list[MirrorItem]:
     """The items of a channel's list."""
-    return [
-        {
-            "mirror_id": mirror.pk,
-            "mirror_name": mirror.name,
-            "mirror_type": mirror.kind,
-            "mirror_mode": mirror.mode,
-            **state,
-        }
-        for mirror, state in _with_state(mirrors)
-    ]
+    return [_item(mirror, state) for mirror, _, state in _with_state(mirrors)]
 
 
 def server_mirror_items(mirrors: Iterable[Mirror]) -> list[ServerMirrorItem]:
@@ -128,16 +119,16 @@ def server_mirror_items(mirrors: Iterable[Mirror]) -> list[ServerMirrorItem]:
             **state,
             **_place(mirror),
         }
-        for mirror, state in _with_state(mirrors)
+        for mirror, _, state in _with_state(mirrors)
     ]
 
 
 def mirror_item(mirror: Mirror, *, with_names: bool = False) -> MirrorItem:
     """One mirror; `with_names`: with those of the files left out (the first 100 a rule)."""
     row = with_related(Mirror.objects.filter(pk=mirror.pk)).get()
-    item = mirror_items([row])[0]
-    run = _latest([row]).get(row.pk) if with_names else None
-    if run:
+    [(_, run, state)] = _with_state([row])
+    item = _item(row, state)
+    if with_names and run:
         item["sync_state"]["logs"] = logs(run)
     return item
 
@@ -156,7 +147,18 @@ def held_file_items(rows: Iterable[ReplacedFile]) -> list[HeldFile]:
     ]
 
 
-def _with_state(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, MirrorState]]:
+def _item(mirror: Mirror, state: MirrorState) -> MirrorItem:
+    return {
+        "mirror_id": mirror.pk,
+        "mirror_name": mirror.name,
+        "mirror_type": mirror.kind,
+        "mirror_mode": mirror.mode,
+        **state,
+    }
+
+
+def _with_state(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, Run | None, MirrorState]]:
+    """Each mirror with its last run and what both items say of it."""
     rows = list(mirrors)
     latest, warning_lists = _latest(rows), warnings.of_all(rows)
     # Only a mirror of another channel of this server can publish to more readers than its source.
@@ -164,11 +166,9 @@ def _with_state(mirrors: Iterable[Mirror]) -> list[tuple[Mirror, MirrorState]]:
         row.pk for row in rows if row.upstream.channel_id
     )
     return [
-        (
-            row,
-            _state(row, latest.get(row.pk), warning_lists[row.pk], more_readers=row.pk in granted),
-        )
+        (row, run, _state(row, run, warning_lists[row.pk], more_readers=row.pk in granted))
         for row in rows
+        for run in [latest.get(row.pk)]
     ]
 
 
