@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
+from django.db.models import Exists
 
 from advisories import change_log, models, rows
 from advisories.formats import purl
@@ -63,9 +64,7 @@ def load(
     affected = _affected(every, malware_only=malware_only)
     # Curations of packages without advisories change nothing, and most packages have none.
     curations = _curations(family, _with_any(packages, affected))
-    covered = frozenset(
-        ecosystem for ecosystem in COVERED if not malware_only and _exists(ecosystem)
-    )
+    covered = frozenset[str]() if malware_only else _covered()
     return {
         name: PackageAdvisories(
             family,
@@ -191,5 +190,16 @@ def _curations(family: str, names: Iterable[str]) -> dict[str, Sequence[Curation
     return dict(entries)
 
 
-def _exists(ecosystem: str) -> bool:
-    return models.AffectedPackage.objects.filter(ecosystem=ecosystem).exists()
+def _covered() -> frozenset[str]:
+    """Those of `COVERED` that there is anything of, in one query."""
+    packages = models.AffectedPackage.objects.order_by()
+    # Any row carries the answers, which depend on none; of an empty table nothing is covered.
+    answers = packages.values_list(
+        *(Exists(packages.filter(ecosystem=ecosystem)) for ecosystem in COVERED)
+    )
+    return frozenset(
+        ecosystem
+        for row in answers[:1]
+        for ecosystem, exists in zip(COVERED, row, strict=True)
+        if exists
+    )

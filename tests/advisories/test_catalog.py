@@ -88,7 +88,7 @@ def test_a_curation_of_any_alias_counts_for_its_package_alone() -> None:
 @pytest.mark.usefixtures("stored")
 def test_many_names_take_as_many_queries_as_few(django_assert_max_num_queries: object) -> None:
     names = {f"package-{number}": None for number in range(400)} | {"pytorch": None, "zlib": None}
-    with django_assert_max_num_queries(9):  # type: ignore[operator]
+    with django_assert_max_num_queries(7):  # type: ignore[operator]
         known = catalog.load("conda", names)
     assert known["pytorch"].facts("2.0").matches
     assert not known["package-7"].facts("2.0").matches
