@@ -22,7 +22,7 @@ PACKAGE = CHANNEL + "/artifacts/{family}/{name}"
 
 @dataclass(frozen=True)
 class Need:
-    """What a route about a channel needs: a level on it, one of the role's attribute `mirror`.
+    """What a route about a channel needs: a level on it, levels of the role's attributes.
 
     `view`: a token with the scope `channel:view` alone is enough.
     """
@@ -30,10 +30,12 @@ class Need:
     level: str
     mirror: str = "none"
     view: bool = False
+    cve: str = "none"
 
 
 READ, VIEW = Need("read"), Need("read", view=True)
 WRITE, MANAGE = Need("write"), Need("manage")
+READ_CVES, CHANGE_CVES = Need("read", cve="read"), Need("read", cve="write")
 READ_MIRRORS, CHANGE_MIRRORS = Need("read", "read"), Need("write", "write")
 
 API = {
@@ -46,6 +48,9 @@ API = {
     ("GET", CHANNEL + "/artifacts"): VIEW,
     ("GET", PACKAGE): VIEW,
     ("GET", PACKAGE + "/files"): VIEW,
+    ("GET", PACKAGE + "/cves"): READ_CVES,
+    ("GET", CHANNEL + "/cves"): READ_CVES,
+    ("GET", CHANNEL + "/vex"): READ_CVES,
     ("GET", CHANNEL + "/revisions"): VIEW,
     ("GET", CHANNEL + "/revisions/{span}"): VIEW,
     ("POST", CHANNEL + "/revisions/{number}/rollback"): WRITE,
@@ -63,6 +68,8 @@ API = {
     ("POST", MIRROR + "/stop_mirror_sync"): CHANGE_MIRRORS,
     ("POST", MIRROR + "/restart"): CHANGE_MIRRORS,
     ("POST", MIRROR + "/release"): CHANGE_MIRRORS,
+    ("POST", MIRROR + "/release_files"): CHANGE_MIRRORS,
+    ("GET", MIRROR + "/held_files"): READ_MIRRORS,
     ("GET", MIRROR + "/runs"): READ_MIRRORS,
     ("GET", RUN): READ_MIRRORS,
     ("GET", RUN + "/files"): READ_MIRRORS,
@@ -81,6 +88,24 @@ BY_ROLE = {
     ("GET", "/audit-log"): ("roles", "manage", False),
 }
 """Attribute, level, and whether a token of the scope `channel:view` may."""
+CVES = {
+    ("GET", "/cves"): "read",
+    ("GET", "/cves/{id}"): "read",
+    ("GET", "/cves/{id}/files"): "read",
+    ("GET", "/cves/{id}/curations"): "read",
+    ("POST", "/cves/{id}/curations"): "write",
+    ("DELETE", "/cves/{id}/curations/{number}"): "write",
+    ("GET", "/cves/curations"): "read",
+    ("POST", "/cves/curations"): "write",
+    ("GET", "/advisories/status"): "read",
+    ("GET", "/advisories/bundle"): "write",
+    ("POST", "/advisories/import"): "write",
+    ("POST", "/advisories/refresh"): "write",
+    ("GET", "/advisories/mappings"): "read",
+    ("PUT", "/advisories/mappings/{conda_name}"): "write",
+    ("DELETE", "/advisories/mappings/{conda_name}"): "write",
+}
+"""The level of the attribute `cve`; no token that is limited to some channels may write."""
 THEIR_OWN = {
     ("PUT", "/account/tokens/{token_id}"),
     ("DELETE", "/account/tokens/{token_id}"),
@@ -122,7 +147,7 @@ PAGES = {
     "channel-packages": Page(READ, READ),
     "channel-why": Page(READ, READ),
     "channel-package": Page(READ, READ),
-    "channel-cves": Page(READ, READ),
+    "channel-cves": Page(READ_CVES, CHANGE_CVES),
     "channel-history": Page(READ, READ),
     "channel-history-export": Page(READ, READ),
     "channel-event": Page(READ, READ),
@@ -179,6 +204,19 @@ PAGES_BY_ROLE = {
     "role-edit": ("roles", "manage"),
     "role-delete": ("roles", "manage"),
 }
+PAGES_ABOUT_CVES: dict[str, tuple[str, str]] = {
+    "cves": ("read", "read"),
+    "cve": ("read", "write"),
+    "cve-downloads": ("read", "read"),
+    "cve-withdraw": ("write", "write"),
+    "cve-data": ("read", "read"),
+    "cve-import": ("write", "write"),
+    "cve-refresh": ("write", "write"),
+    "cve-bundle": ("write", "write"),
+    "cve-map": ("write", "write"),
+    "cve-unmap": ("write", "write"),
+}
+"""The level of the attribute `cve` that reading and sending take."""
 PAGES_SIGNED_IN = {
     *("dashboard", "profile", "theme", "password", "channels", "token-revoke", "sessions"),
     *("sessions-end", "session-end", "api-session-end", "account_change_password"),
@@ -189,8 +227,8 @@ PAGES_OF_EVERYBODY = {
 
 ROLES: dict[str, dict[str, str]] = {
     "blind": {},
-    "reader": {"channel": "read", "mirror": "read"},
-    "author": {"channel": "write", "mirror": "write"},
+    "reader": {"channel": "read", "mirror": "read", "cve": "read"},
+    "author": {"channel": "write", "mirror": "write", "cve": "write"},
     "mirrors": {"channel": "write", "mirror": "manage"},
     "owner": {"channel": "write", "mirror": "write"},
     "admin": dict.fromkeys(("channel", "mirror", "artifact", "cve", "roles"), "manage"),
@@ -237,12 +275,27 @@ class Who:
             return False
         if not at_least(self.attribute("mirror"), need.mirror):
             return False
+        if not at_least(self.attribute("cve"), need.cve):
+            return False
         return self.kind != "limited" or need.level == "read"
 
-    def status(self, need: Need, channel: str, *, sub: bool) -> int | None:
-        """The refusal of the API; None = the caller may."""
+    def may_cves(self, level: str) -> bool:
+        """Whether they may read or decide what is said of advisories."""
+        if not self.valid or self.kind == "scoped":
+            return False
+        if self.kind == "limited" and level == "write":
+            return False
+        return at_least(self.attribute("cve"), level)
+
+    def status(self, need: Need, channel: str, *, sub: bool, role_first: bool = True) -> int | None:
+        """The refusal of the API; None = the caller may.
+
+        `role_first`: whoever may see no advisory at all is refused before the channel is looked up.
+        """
         if not self.valid:
             return 401
+        if role_first and need.cve != "none" and not self.may_cves(need.cve):
+            return 403
         if not self.knows(channel):
             return 404
         return None if self.may(need, channel, sub=sub) else 403

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
 from django.http import HttpResponseBase
 from django.test import Client
@@ -26,11 +28,15 @@ from django.urls import reverse
 
 from accounts import jwt, tokens
 from accounts.models import Role, Token, User
+from advisories import curation
+from advisories.importing import import_file
+from advisories.models import Curation
 from channels import services as channel_manage
 from channels.models import Channel, SourceLink
 from history.models import Event
 from mirrors import services
 from mirrors.models import Preview, Run
+from tests.advisories import files, records
 from tests.channels import factory
 from tests.security import matrix
 from tests.security.matrix import PRIVACIES, SUB, Who, fits
@@ -42,6 +48,8 @@ from web.api.root import api
 pytestmark = pytest.mark.django_db
 
 MADE = {"mirror_name": "made", "source_root": "http://127.0.0.1:9/channel"}
+CVE = "CVE-2020-14343"
+DECISION = {"family": "python", "package": "pyyaml", "status": "cleared", "reason": "Not loaded."}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", matrix.CHANNEL): {"description": "mine now"},
     ("POST", matrix.CHANNEL + "/subchannels"): {"name": "made"},
@@ -50,10 +58,14 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/channels"): {"name": "made"},
     ("POST", "/mirrors/test"): {"source_root": "ftp://nowhere"},
     ("POST", "/account/tokens"): {"name": "made"},
+    ("POST", "/cves/{id}/curations"): DECISION,
+    ("POST", "/cves/curations"): {"curations": [{**DECISION, "cve": CVE}]},
+    ("PUT", "/advisories/mappings/{conda_name}"): {"projects": ["six"]},
 }
 SECRETS = ("hushed", "classified", "whispered")
 FORM = "application/x-www-form-urlencoded"
 KINDS = ("session", "jwt", "full", "basic", "scoped", "limited")
+PEOPLE = [*matrix.ROLES, ""]
 STRANGERS = ("nobody", "bad", "expired", "revoked", "switched off")
 CELLS: list[int] = []
 
@@ -117,7 +129,15 @@ def _made(data: Path) -> World:
         top = channel_manage.create(name, people["owner"], privacy=privacy, description=words)
         sub = channel_manage.create(f"{name}-sub", people["owner"], parent=top)
         ids[name] = {"top": _filled(top, people["owner"]), "sub": _filled(sub, people["owner"])}
+    _decide(data)
     return World(data, ids, people, _credentials(people))
+
+
+def _decide(data: Path) -> None:
+    """An advisory, a decision on it and a name that is mapped by hand."""
+    import_file(files.written(data, files.archive(records.PYYAML)))
+    curation.curate(curation.Decision(advisory=CVE, **DECISION), author="the-admin")
+    curation.map_name("pyyaml", ["pyyaml"], author="the-admin")
 
 
 def _filled(channel: Channel, owner: User) -> dict[str, Any]:
@@ -223,6 +243,15 @@ class Asker:
         CELLS.append(answer.status_code)
         return answer.status_code, text
 
+    def upload(self, path: str) -> tuple[int, str]:
+        """Status and text of the answer to a file that is nothing we know."""
+        with transaction.atomic():
+            file = SimpleUploadedFile("advisories.txt", b"nothing")
+            answer = self.client.post(path, {"file": file}, headers=self.who.headers)
+            transaction.set_rollback(True)
+        CELLS.append(answer.status_code)
+        return answer.status_code, _text(answer)
+
 
 def _json(body: Any) -> str:
     return "" if body is None else json.dumps(body)
@@ -230,8 +259,8 @@ def _json(body: Any) -> str:
 
 def _text(answer: HttpResponseBase) -> str:
     if answer.streaming:
-        return b"".join(answer).decode()  # type: ignore[arg-type]
-    return answer.content.decode()  # type: ignore[attr-defined,no-any-return]
+        return b"".join(answer).decode(errors="replace")  # type: ignore[arg-type]
+    return answer.content.decode(errors="replace")  # type: ignore[attr-defined,no-any-return]
 
 
 @functools.cache
@@ -262,7 +291,7 @@ def _address(world: World, path: str, place: str, **more: Any) -> str:
 def test_every_route_of_the_api_says_who_may_use_it() -> None:
     known = {
         *matrix.API, *matrix.IN_BODY, *matrix.BY_ROLE,
-        *matrix.THEIR_OWN, *matrix.SIGNED_IN, *matrix.EVERYBODY,
+        *matrix.THEIR_OWN, *matrix.SIGNED_IN, *matrix.EVERYBODY, *matrix.CVES,
     }  # fmt: skip
     assert {(method, path.replace(SUB, "")) for method, path in _routes()} == known
     schema = api.get_openapi_schema()["paths"].values()
@@ -275,7 +304,7 @@ def test_every_route_of_the_api_says_who_may_use_it() -> None:
 def test_every_page_says_who_may_see_it() -> None:
     known = {
         *matrix.PAGES, *matrix.PAGES_BY_ROLE, *matrix.PAGES_SIGNED_IN,
-        *matrix.PAGES_OF_EVERYBODY, *matrix.SILENT,
+        *matrix.PAGES_OF_EVERYBODY, *matrix.SILENT, *matrix.PAGES_ABOUT_CVES,
     }  # fmt: skip
     table = {name for place, name in matrix.django_table() if not place.startswith("api/")}
     assert table == known
@@ -363,6 +392,40 @@ def test_what_is_about_no_channel_or_names_it_in_its_body(
 
 
 @some_callers
+def test_advisories_are_for_who_has_the_attribute(world: World, role: str, kind: str) -> None:
+    asker = Asker(world, _who(world, role, kind))
+    for key, level in matrix.CVES.items():
+        path = key[1].format(**_cve_kwargs(key[1]))
+        if key[1] == "/advisories/import":
+            status, text = asker.upload(f"/api{path}")
+        else:
+            status, text = asker.ask(key[0], f"/api{path}", BODIES.get(key))
+        expected = None if asker.who.may_cves(level) else 403 if asker.who.valid else 401
+        if kind == "session" and key[1] == "/advisories/import":
+            # Another site's form could send a file with the browser's cookie.
+            expected = 415
+        assert fits(status, expected), (key, status, text)
+
+
+def _cve_kwargs(place: str) -> dict[str, Any]:
+    values = {"id": CVE, "number": Curation.objects.get().pk, "conda_name": "pyyaml"}
+    return {key: value for key, value in values.items() if re.search(rf"[{{:]{key}[>}}]", place)}
+
+
+@pytest.mark.parametrize("role", PEOPLE)
+def test_pages_about_advisories_are_for_who_has_the_attribute(world: World, role: str) -> None:
+    asker = Asker(world, Who(role, "session" if role else "nobody"))
+    for place, name in matrix.django_table():
+        if name not in matrix.PAGES_ABOUT_CVES:
+            continue
+        address = reverse(name, kwargs=_cve_kwargs(place))
+        for method, level in zip(("GET", "POST"), matrix.PAGES_ABOUT_CVES[name], strict=True):
+            status, text = asker.ask(method, address)
+            expected = None if asker.who.may_cves(level) else 403 if role else 302
+            assert status == 405 or fits(status, expected), (name, method, status, text[:200])
+
+
+@some_callers
 def test_tokens_and_previews_are_their_makers_only(world: World, role: str, kind: str) -> None:
     asker = Asker(world, _who(world, role, kind))
     ids = {
@@ -402,9 +465,6 @@ def test_lists_hold_what_one_may_see(world: World, role: str, kind: str) -> None
 
 
 # Pages: a session, or none; other credentials are nothing to them.
-
-
-PEOPLE = [*matrix.ROLES, ""]
 
 
 def _page(world: World, name: str, channel: str, *, sub: bool) -> str | None:
@@ -462,7 +522,8 @@ def _page_status(
         return 302
     if need is None:
         return 405
-    expected = who.status(need, channel, sub=False)
+    # A page looks up its channel first.
+    expected = who.status(need, channel, sub=False, role_first=False)
     if name == "channel-delete" and not sub and not expected:
         return 403  # It has a subchannel.
     if name.startswith("preview") and name != "preview-begin" and not expected:
