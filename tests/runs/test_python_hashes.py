@@ -11,10 +11,11 @@ import pytest
 
 from channels.models import Channel, Package, Pin
 from ecosystems import registry
-from mirrors import services
+from mirrors import replaced_files, services
 from mirrors.models import Mirror
 from publishing import explain
 from publishing.published_records import records_of
+from runs.execute import execute
 from tests import scene
 from tests.simpletree import FakeSimple
 from tests.wsgi import Answer, Client, packages
@@ -100,15 +101,25 @@ def test_bytes_that_do_not_have_the_hash_are_refused(simple: FakeSimple, mode: s
     assert not Pin.objects.exists()
 
 
-def test_another_hash_in_the_index_means_another_file(simple: FakeSimple) -> None:
+def test_another_hash_in_the_index_means_another_file_which_is_held_until_released(
+    simple: FakeSimple,
+) -> None:
     state_hash(simple, "sha512")
     channel = scene.channel()
     what = mirror(channel, simple, mirror_mode="active")
     scene.run_now(what)
+    before, old = listed(channel), simple.bytes_at(simple.path(SDIST))
     simple.set(simple.path(SDIST), b"the next bytes")
     simple.listing("tool", SDIST)["size"] = len(b"the next bytes")
     state_hash(simple, "sha512")
     run = scene.run_now(what)
+    assert (run.counts["failed"], run.counts["mirror_filtered"]) == (0, {"replaced": 1})
+    assert listed(channel) == before
+    assert ask(channel, f"/tool/{SDIST}").body == old
+    assert replaced_files.release(what, actor="admin") == [f"simple/{SDIST}"]
+    run = what.runs.get(state="pending")
+    execute(run.pk, interrupted=lambda: False)
+    run.refresh_from_db()
     assert (run.counts["failed"], run.counts["active"]) == (0, 1)
     assert ask(channel, f"/tool/{SDIST}").body == b"the next bytes"
     assert listed(channel)[0]["hashes"]["sha256"] == hashlib.sha256(b"the next bytes").hexdigest()
