@@ -13,7 +13,7 @@ from mirrors.models import Mirror, Run
 from runs.execute import execute
 from tests import scene
 from tests.rogue import Behaviour, failing
-from tests.runs.test_python import files, mirror, page, projects, simple
+from tests.runs.test_python import ask, files, mirror, page, projects, simple
 from tests.simpletree import JSON_TYPE, FakeSimple
 
 __all__ = ["simple"]
@@ -222,15 +222,20 @@ class TestWarnings:
         ran(mirror(channel, simple))
         assert self.warnings(channel) == []
 
-    def test_metadata_that_is_no_metadata_is_not_offered_and_told(self, simple: FakeSimple) -> None:
+    def test_metadata_that_is_no_metadata_gives_way_to_the_wheels_own_and_is_told(
+        self, simple: FakeSimple
+    ) -> None:
         name = simple.add_wheel("six", "3.0")
+        own = simple.listing("six", name)["core-metadata"]
         digest = simple.listing("six", name)["hashes"]["sha256"]
         simple.listing("six", name)["core-metadata"] = {"sha256": digest}
         simple.publish()
         channel = scene.channel()
         ran(mirror(channel, simple, mirror_mode="active"))
         listed = {one["filename"]: one for one in page(channel, "six")["files"]}
-        assert "core-metadata" not in listed[name]
+        assert listed[name]["core-metadata"] == own != {"sha256": digest}
+        served = ask(channel, f"/six/{name}.metadata")
+        assert served.body == simple.bytes_at(simple.path(f"{name}.metadata"))
         assert any(name in text for text in self.warnings(channel))
 
     @pytest.mark.parametrize(
