@@ -21,13 +21,14 @@ import requests
 
 from mirrors import warnings
 from tests import scene
-from tests.runs.test_python import ask, files, projects
+from tests.runs.test_python import ask, files, page, projects
 from tests.simpletree import JSON_TYPE, FakeSimple
 from tests.upstream import FakeUpstream, Request
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 FREE = "free-1.0-py3-none-any.whl"
+VIRAL = "viral-1.0-py3-none-any.whl"
 DEADLINE = 90.0
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -238,7 +239,12 @@ def test_devpi_is_mirrored_and_its_wheels_tell_their_licenses(devpi: Devpi, sett
     assert run.counts["mirror_filtered"] == {"license": 1}
     assert files(channel, "free") == [FREE]
     assert ask(channel, f"/free/{FREE}").status == 200
-    assert ask(channel, "/viral/").status == 404
+    refused = page(channel, "viral")
+    assert refused["files"] == []
+    assert "GPL-3.0-only" in refused["project-status"]["reason"]
+    assert "viral" not in projects(channel)
+    for filename in (VIRAL, f"{VIRAL}.metadata"):
+        assert ask(channel, f"/viral/{filename}").status == 404
 
 
 def test_a_passive_mirror_of_devpi_says_which_licenses_it_cannot_know(
