@@ -24,6 +24,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CONDA_ODD = "libxgboost-0.6+218_omp_0.tar.bz2"
 CONDA_WRONG = "foo-1.0-0.tar.bz2"
 CONDA_UNREADABLE = "%-1.0-0.conda"
+PYTHON_ADDRESS = "ftp://files.example.org/good.tar.gz"
+"""A file that lies nowhere that can be asked; one without a hash is `unhashed`, not invalid."""
 
 
 def conda() -> tuple[FakeUpstream, str, str, list[str], Callable[[], None]]:
@@ -45,7 +47,7 @@ def conda() -> tuple[FakeUpstream, str, str, list[str], Callable[[], None]]:
 def python() -> tuple[FakeUpstream, str, str, list[str], Callable[[], None]]:
     server = FakeSimple()
     server.add_sdist("good", "1.0")
-    odd = server.add_raw("good", "good-1.1.tar.gz", b"no hash", hashes={})
+    odd = server.add_raw("good", "good-1.1.tar.gz", b"odd", url=PYTHON_ADDRESS)
     server.publish()
 
     def more() -> None:
@@ -144,7 +146,7 @@ def broken(stage: Stage) -> None:
     if isinstance(server, FakeConda):
         server.change("noarch", "good-1.0-0.conda", build="other")
     elif isinstance(server, FakeSimple):
-        server.add_sdist("good", "1.0", hashes={})
+        server.add_sdist("good", "1.0", url=PYTHON_ADDRESS)
     elif isinstance(server, FakeCran):
         server.add("good", "1.0", md5=False, extra="MD5sum: nothing\n")
     server.publish()  # type: ignore[attr-defined]
