@@ -326,8 +326,11 @@ def test_a_project_that_nobody_has_asked_for_yet_is_refused_with_the_reason(
         imported(tmp_path, files.archive(report))
         client = Client(packages)
         page = client.get("/api/repo/main/simple/evil/", accept="text/html")
-        assert page.status == 404
-        assert "MAL-2 reports it as malware, status reported" in page.detail
+        html = page.body.decode()
+        assert page.status == 200
+        assert '<meta name="pypi:project-status" content="quarantined">' in html
+        assert "MAL-2 reports it as malware, status reported" in html
+        assert "<a " not in html
         wheel = client.get("/api/repo/main/simple/evil/evil-1.0-py3-none-any.whl")
         assert wheel.status == 404
         assert "MAL-2 reports it as malware" in wheel.detail
