@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from django.conf import settings
 from django.db import transaction
 
-from channels import blobs, readership
+from channels import readership
 from channels.models import Channel
-from ecosystems import pack as packs
-from ecosystems import registry
 from ecosystems.errors import BadIndex
-from ecosystems.records import Invalid, Record
 from history.models import EventType
 from mirrors import source_urls
 from mirrors.models import AcceptedSnapshot, Hold, Holds, Mirror, Snapshot
 from mirrors.run_control import accept_snapshot, record_event
 from publishing import replaced_files
-from publishing.inputs import pack, published_identity
+from publishing.inputs import published_identity
 from runs.context import RunContext
 from runs.fetch import Fetch
-from runs.guard import Facts, objection
+from runs.guard import objection
+from runs.guard_facts import explained, facts, facts_since
 from runs.withdrawals import with_withdrawals
 
 SHOWN_SECTIONS = 3
@@ -114,7 +111,7 @@ def _merged(
             if replacement is not None:
                 merged[section] = replacement
                 # In the numbers that the next run will see, which would hold it anew otherwise.
-                reason = _objection(context.run.mirror, section, replacement, snapshot)
+                reason = _objection(section, replacement, snapshot)
                 held[section]["reason"] = reason or held[section]["reason"]
     return merged
 
@@ -172,54 +169,26 @@ def _objections(mirror: Mirror, fetched: dict[str, Snapshot | None], accepted: S
             continue
         if before == snapshot:
             continue
-        reason = _objection(mirror, section, before, snapshot)
+        reason = _objection(section, before, snapshot)
         if reason:
             held[section] = Hold(snapshot=snapshot.pk if snapshot else None, reason=reason)
     return held
 
 
-def _objection(
-    mirror: Mirror, section: str, before: Snapshot | None, snapshot: Snapshot | None
-) -> str | None:
+def _objection(section: str, before: Snapshot | None, snapshot: Snapshot | None) -> str | None:
     judge = partial(
         objection,
         section,
-        _facts(before),
-        _facts(snapshot),
+        facts(before),
+        facts_since(before, snapshot),
         least=settings.GUARD_MIN,
         share=settings.GUARD_SHARE,
     )
     reason = judge()
     if reason and before is not None and snapshot is not None:
         # Asked only where it matters: it reads what changed.
-        reason = judge(explained=_explained(mirror, before, snapshot))
+        reason = judge(explained=explained(before, snapshot))
     return reason
-
-
-def _explained(mirror: Mirror, before: Snapshot, snapshot: Snapshot) -> int:
-    """How many files are gone because the upstream took them back, and says so."""
-    ecosystem = registry.get(mirror.kind)
-    old, new = pack(before.pack_id), pack(snapshot.pack_id)
-    explained = 0
-    changes = packs.changed(old, new)
-    for name in (*changes.replaced, *changes.removed):
-        listed, body = old.read(name), new.read(name) if name in new.names() else b""
-        taken_back = ecosystem.withdrawn(body, listed)
-        if taken_back != frozenset():
-            earlier, later = (
-                _readable(ecosystem.records(text, section=snapshot.section, name=name))
-                if text
-                else set()
-                for text in (listed, body)
-            )
-            gone = earlier - later
-            # None: the upstream took back the whole package.
-            explained += len(gone if taken_back is None else gone & taken_back)
-    return explained
-
-
-def _readable(records: Iterable[Record | Invalid]) -> set[str]:
-    return {record.filename for record in records if not isinstance(record, Invalid)}
 
 
 def _same_source(mirror: Mirror, accepted: Snapshots) -> Snapshots:
@@ -242,17 +211,6 @@ def _denied(fetch: Fetch, accepted: Snapshots) -> Holds:
         for section, error in fetch.refused.items()
         if section in accepted
     }
-
-
-def _facts(snapshot: Snapshot | None) -> Facts | None:
-    if snapshot is None:
-        return None
-    invalid = snapshot.invalid
-    if blobs.path(snapshot.pack_id).exists():
-        groups = pack(snapshot.pack_id).left_out.values()
-        invalid += sum(left_out.count for group in groups for left_out in group)
-    listed = snapshot.listed - invalid
-    return Facts(listed, snapshot.last_modified, snapshot.newest, invalid)
 
 
 def _warn(context: RunContext, fetch: Fetch, accepted: Snapshots, held: Holds) -> None:

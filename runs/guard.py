@@ -13,13 +13,15 @@ from email.utils import parsedate_to_datetime
 class Facts:
     """What the guard looks at: readable files, `Last-Modified`, newest build time (ms).
 
-    `invalid`: how many more are listed, which nobody can read.
+    `invalid`: how many more are listed, which nobody can read. `unhashed`: how many more have
+    lost the hash that the index stated before.
     """
 
     listed: int
     last_modified: str = ""
     newest: int = 0
     invalid: int = 0
+    unhashed: int = 0
 
 
 def objection(
@@ -42,13 +44,13 @@ def objection(
     if new is None:
         return f"The upstream no longer has {section}, which listed {old.listed:,} files."
     if new.listed == 0 and explained < old.listed:
-        return f"{section} is empty now; it listed {old.listed:,} files.{_unreadable(new)}"
+        return f"{section} is empty now; it listed {old.listed:,} files.{_more(new)}"
     gone = old.listed - new.listed - explained
     if gone > max(least, old.listed * share):
         return (
             f"{section} shrank from {old.listed:,} to {new.listed:,} files,"
             f" more than the {max(least, int(old.listed * share)):,} that may go at once."
-            f"{_unreadable(new)}"
+            f"{_more(new)}"
         )
     # The newest file may be one that was taken back.
     if _older(old, new) and not (explained and gone <= 0):
@@ -56,8 +58,11 @@ def objection(
     return None
 
 
-def _unreadable(new: Facts) -> str:
-    return f" {new.invalid:,} more are listed and invalid." if new.invalid else ""
+def _more(new: Facts) -> str:
+    """What else the upstream lists, as sentences that follow another."""
+    invalid = f" {new.invalid:,} more are listed and invalid." if new.invalid else ""
+    lost = f" {new.unhashed:,} more are listed without the hash that they had."
+    return f"{invalid}{lost}" if new.unhashed else invalid
 
 
 def _older(old: Facts, new: Facts) -> bool:

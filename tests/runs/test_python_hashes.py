@@ -180,3 +180,34 @@ def test_what_is_no_longer_allowed_leaves_at_once(hashless: FakeSimple) -> None:
     services.edit(what, {"filters": {"projects": ["tool"]}}, actor="admin")
     scene.publish(channel)
     assert ask(channel, f"/tool/{SDIST}").status == 404
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_an_upstream_that_loses_its_hashes_is_held(
+    simple: FakeSimple, settings: Any, allowed: bool
+) -> None:
+    settings.GUARD_MIN = 0
+    simple.publish()
+    channel = scene.channel()
+    filters = {"projects": ["tool"], "allow_unhashed": allowed}
+    what = mirror(channel, simple, mirror_mode="active", filters=filters)
+    scene.run_now(what)
+    before = listed(channel)
+    simple.listing("tool", SDIST)["hashes"] = {}
+    simple.publish()
+    run = scene.run_now(what)
+    (hold,) = run.held.values()
+    assert "is empty now; it listed 1 files." in hold["reason"]
+    assert "1 more are listed without the hash that they had" in hold["reason"]
+    assert listed(channel) == before
+
+
+def test_files_that_never_had_a_hash_are_no_loss_for_the_guard(
+    hashless: FakeSimple, settings: Any
+) -> None:
+    settings.GUARD_MIN = 0
+    what = mirror(scene.channel(), hashless)
+    scene.run_now(what)
+    hashless.add_sdist("tool", "2.0")
+    hashless.publish()
+    assert scene.run_now(what).held == {}
