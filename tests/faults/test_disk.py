@@ -70,7 +70,9 @@ class Liar:
 def lie(patch: pytest.MonkeyPatch) -> None:
     """Whatever is downloaded is written to a disk that lies."""
     honest = transfer.Sink.__init__
-    patch.setattr(transfer.Sink, "__init__", lambda self, file: honest(self, Liar(file)))
+    patch.setattr(
+        transfer.Sink, "__init__", lambda self, file, *more: honest(self, Liar(file), *more)
+    )
 
 
 def test_S06_bytes_that_the_disk_did_not_keep_get_no_name(data: Path) -> None:
