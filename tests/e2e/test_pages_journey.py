@@ -203,7 +203,7 @@ def test_why_names_the_rule_and_the_value(
 def test_rolling_back_freezes_and_says_so(
     stage: stages.Stage, admin_page: Page, axe: Callable[[Page], None], live_server: Any
 ) -> None:
-    page = admin_page
+    page, before = admin_page, stage.main.current
     page.goto(f"{live_server.url}/channels/main/revisions/")
     page.get_by_role("button", name="Actions for revision 2").click()
     page.get_by_role("menuitem", name="Pin").click()
@@ -213,7 +213,7 @@ def test_rolling_back_freezes_and_says_so(
     page.get_by_role("button", name="Roll back").click()
     expect(page.get_by_text("rolled back to revision 2.", exact=False).first).to_be_visible()
     stage.main.refresh_from_db()
-    assert stage.main.current == 4
+    assert stage.main.current == before + 1
     assert stage.main.frozen_revision == 2
     page.get_by_label("Compare revision").select_option("2")
     page.get_by_role("button", name="Compare").click()

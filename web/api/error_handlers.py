@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as InvalidModel
 from django.http import Http404, HttpRequest
+from django.http.multipartparser import MultiPartParserError
 from ninja.errors import HttpError, Throttled, ValidationError
 
 from accounts import audit
@@ -59,6 +60,11 @@ def from_http_error(request: HttpRequest, error: HttpError) -> ApiError:
     # ninja says "Unauthorized", which does not say what to do.
     message = "Sign in, or send a valid token." if error.status_code == 401 else str(error)
     return ApiError(error.status_code, message)
+
+
+def from_broken_form(request: HttpRequest, error: MultiPartParserError) -> ApiError:
+    """400: the parts of a multipart body cannot be told apart (RFC 7578)."""
+    return ApiError(400, f"The body is no multipart form: {error}")
 
 
 def from_suspicious(request: HttpRequest, error: SuspiciousOperation) -> ApiError:
@@ -120,6 +126,7 @@ HANDLERS: Mapping[type[Exception], Callable[[HttpRequest, Any], ApiError]] = {
     **dict.fromkeys(UNAVAILABLE, from_unavailable),
     HttpError: from_http_error,
     SuspiciousOperation: from_suspicious,
+    MultiPartParserError: from_broken_form,
     ValidationError: from_invalid_request,
     InvalidModel: from_invalid_model,
     WrongState: from_wrong_state,

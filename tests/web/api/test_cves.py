@@ -272,6 +272,14 @@ class TestData:
         assert not Feed.objects.exists()
         assert api.post("/advisories/import")[0] == 422
 
+    def test_a_form_without_a_boundary_is_refused_in_a_sentence(self, api: Api) -> None:
+        answer = api.client.generic(
+            "POST", "/api/advisories/import", b"x",
+            content_type="multipart/form-data", headers=api.headers,
+        )  # fmt: skip
+        assert answer.status_code == 400
+        assert "no multipart form" in answer.json()["message"]
+
     def test_the_bundle_brings_everything_to_another_server(
         self, api: Api, channel: Channel
     ) -> None:
