@@ -24,8 +24,6 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from channels.batches import BATCH_ROWS, batched
 from channels.models import Blob, Channel, Provenance
 
-"""Rows of one statement: SQLite takes a limited number of parameters, and locks stay short."""
-
 
 @dataclass(frozen=True, slots=True)
 class Audience:

@@ -14,6 +14,7 @@ from django.conf import settings
 from channels import connection_slots, retry_after
 from channels.listed_from import ListedFrom, entry_of
 from channels.models import Channel, FileSource
+from channels.pins import HashedFile
 from channels.secrets import unseal
 from ecosystems import registry
 from ecosystems.progress import ByteProgress, Stop
@@ -80,19 +81,11 @@ SLACK = 16 * 1024 * 1024
 """Bytes by which a file may exceed twice its size where that is only a hint."""
 
 
-class ListedFile(Protocol):
+class ListedFile(HashedFile, Protocol):
     """What an index says of a file; empty texts and -1 for what it does not say."""
 
     @property
-    def filename(self) -> str: ...
-    @property
     def size(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def md5(self) -> str: ...
-    @property
-    def checksum(self) -> str: ...
     @property
     def address(self) -> str: ...
 

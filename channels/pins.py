@@ -23,8 +23,8 @@ HELD_BACK = (
 )
 
 
-class Unpinned(Protocol):
-    """What an index says of a file, as in `Record`."""
+class HashedFile(Protocol):
+    """The name and the hashes of a file that an index states, as in `Record`; "" for none."""
 
     @property
     def filename(self) -> str: ...
@@ -40,7 +40,7 @@ File = tuple[int, str, str]
 """The file source's id, the file's name, and the checksum that its index states ("" for none)."""
 
 
-def file_of(source_id: int, record: Unpinned) -> File | None:
+def file_of(source_id: int, record: HashedFile) -> File | None:
     """What a file is pinned by; None where its index states a hash that files are found by."""
     if record.sha256 or record.md5:
         return None
@@ -73,7 +73,7 @@ def apply_pins(records: Iterable[tuple[int, Record]]) -> None:
         record.sha256 = pins.get(file, "")
 
 
-def add_pin(source: FileSource, record: Unpinned, digest: Digest) -> None:
+def add_pin(source: FileSource, record: HashedFile, digest: Digest) -> None:
     """Pin a file that has just come, unless it is pinned or needs no pin.
 
     Call it in the transaction of the file's row.
