@@ -163,9 +163,9 @@ def show(costs: dict[str, Cost]) -> None:
         ratio = cost.cpu / costs[base].cpu
         goal = goals.at_most(ratio, GOALS[step]) if step in GOALS else ""
         print(f"{step:26}{cost.cpu:8.1f}{cost.wall:8.1f}{cost.peak:10.0f}{ratio:8.2f}  {goal}")
-        told = [cost.answer[key] for key in ("result", "files") if key in cost.answer]
-        if told:
-            print(f"{'':26}{'; '.join(told)}")
+        facts = [cost.answer[key] for key in ("result", "files") if key in cost.answer]
+        if facts:
+            print(f"{'':26}{'; '.join(facts)}")
 
 
 def _write_files(root: Path, records: int, count: int) -> tuple[dict[str, str], str]:

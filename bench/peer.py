@@ -40,10 +40,10 @@ for spec in exclude:
 for spec in include:
     included.update(peer._match(packages, spec))
 excluded -= included
-kept = {name: packages[name] for name in packages if name not in excluded}
-peer._write_repodata(target, {"info": info, "packages": kept})
+listed = {name: packages[name] for name in packages if name not in excluded}
+peer._write_repodata(target, {"info": info, "packages": listed})
 cost = {"cpu": time.process_time() - began[0], "wall": time.monotonic() - began[1]}
-print(json.dumps({**cost, "kept": len(kept)}))
+print(json.dumps({**cost, "kept": len(listed)}))
 """
 
 

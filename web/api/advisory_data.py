@@ -244,8 +244,7 @@ def import_uploaded(file: DjangoFile[bytes], *, expected: tuple[Kind, ...] = ())
 
 @contextmanager
 def on_disk(file: DjangoFile[bytes]) -> Iterator[Path]:
-    """Where an upload is: large ones are in a file already, small ones in memory."""
-    # Copied in both cases: the import opens a path, and what is in memory has none.
+    """A copy of an upload under a path, which the import opens; small uploads are in memory."""
     with tempfile.NamedTemporaryFile(dir=_folder(), prefix="upload-") as copy:
         for chunk in file.chunks():
             copy.write(chunk)

@@ -229,7 +229,9 @@ def _item(
     packages: list[CvePackage],
     curated: bool,
 ) -> CveItem:
-    of_version = {vector.score.version: vector for vector in details.vectors(records)}
+    # By rising scores: of several vectors of a version the highest counts, as for the score.
+    vectors = sorted(details.vectors(records), key=lambda vector: vector.score.value)
+    of_version = {vector.score.version: vector for vector in vectors}
     # 3.1 before 3.0: as for the score, the newer version of CVSS counts.
     v3 = next((of_version[version] for version in _VERSIONS_3 if version in of_version), None)
     v2 = of_version.get(ScoreVersion.V2_0)
