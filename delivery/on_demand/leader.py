@@ -103,6 +103,11 @@ def _fetch(request: FetchRequest, row: Fetch, heartbeat: Heartbeat) -> None:
         # Before the row goes: nothing is left of it when those who wait are answered.
         part.unlink(missing_ok=True)
         results.refuse(request, row, error)
+    except (Fenced, Error):
+        raise
+    except Exception as error:  # noqa: BLE001 - clients wait for this row, which nobody else ends
+        # Writes the error to the log.
+        results.refuse(request, row, error)
     finally:
         part.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from channels import pins
+from channels import internal_errors, pins
 from channels.errors import NoSpace
 from channels.models import Channel, Refusal
 from delivery.on_demand.errors import Unavailable
@@ -17,7 +17,7 @@ from delivery.on_demand.request import FetchRequest
 from ecosystems.upstream import DigestMismatch, EgressRefused, NotFound, TooSlow, UpstreamError
 
 STORAGE_FAILED = 503
-"""The status where this server's disk is the cause, not the upstream."""
+"""The status where this server is the cause, not the upstream."""
 TEMPORARY = frozenset({502, STORAGE_FAILED, 504})
 """The statuses after which another try makes sense."""
 
@@ -99,4 +99,7 @@ def describe(request: FetchRequest, error: Exception) -> tuple[int, str]:
     if isinstance(error, NoSpace):
         detail = "could not be stored: the server's disk has no room for it now."
         return STORAGE_FAILED, f"{name} {detail}"
+    if not isinstance(error, OSError):
+        reason = internal_errors.report(error, f"the fetch of {name}")
+        return STORAGE_FAILED, f"{name} could not be fetched. {reason}"
     return STORAGE_FAILED, f"{name} could not be stored: the server's disk is full or fails."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,22 @@ def test_a_full_disk_is_said_and_nothing_is_left(
     settings.MIN_FREE_BYTES = 1 << 60
     answer = client.get(path(SMALL))
     assert (answer.status, "disk" in answer.detail) == (503, True)
+    assert left_behind(data) == []
+
+
+def test_a_fault_of_this_server_ends_the_wait_with_an_id_that_the_log_has(
+    client: Client, tools: Channel, monkeypatch: pytest.MonkeyPatch, caplog: Any, data: Path
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise TypeError("secret")
+
+    monkeypatch.setattr("channels.file_sources.download", broken)
+    answer = client.get(path(SMALL))
+    assert answer.status == 503
+    (id,) = re.findall(r"Internal error ([0-9a-f]{8})", answer.detail)
+    assert "secret" not in answer.detail
+    assert id in caplog.text
+    assert not Fetch.objects.exists()
     assert left_behind(data) == []
 
 
