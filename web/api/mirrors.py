@@ -144,11 +144,13 @@ def held_files(request: HttpRequest, ref: Path[MirrorRef], paging: Query[Paging]
 
 
 def release_files(
-    request: HttpRequest, ref: Path[MirrorRef], body: ReleaseFilesBody
+    request: HttpRequest, ref: Path[MirrorRef], body: ReleaseFilesBody | None = None
 ) -> ReleaseAnswer:
     """Let the new bytes of held files in: of those named, else of all; 409 where none is held."""
     mirror = runnable_mirror(request, ref)
-    files = replaced_files.release(mirror, actor=caller_of(request).name, files=body.files)
+    files = replaced_files.release(
+        mirror, actor=caller_of(request).name, files=body.files if body else None
+    )
     return {**mirror_schemas.mirror_item(mirror), "released": files}
 
 
