@@ -230,4 +230,4 @@ def test_N16_the_api_lists_what_is_held_and_releases_it(
     assert post({"files": ["noarch/other.conda"]}).status_code == 409
     assert post({}).json()["released"] == [f"noarch/{FILE}"]
     # Without a body all are meant.
-    assert client.post(f"{base}/release_files").status_code == 409
+    assert client.generic("POST", f"{base}/release_files").status_code == 409
