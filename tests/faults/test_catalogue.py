@@ -12,7 +12,6 @@ FAMILIES = {"N": 22, "M": 11, "S": 10, "W": 11, "D": 5, "C": 7, "P": 9, "A": 13}
 time, concurrency, serving, access."""
 
 OPEN = {
-    "N16": "advisories: quarantine of files that change under their name",
     "M06": "facts read from package files, against what their index says",
     "M11": "uploads: names that the organisation has for itself",
     "S05": "operations: a power cut, with a disk image that is copied while the server works",
